@@ -1,0 +1,1 @@
+"""The builder: from a checkpoint on disk to a verified archive."""

@@ -1,0 +1,1 @@
+"""One file a checkpoint format; each offers names, shapes and one variable at a time."""

@@ -1,0 +1,1 @@
+"""Tokenization: the vocabulary and the in-graph WordPiece tokenizer."""

@@ -1,0 +1,148 @@
+"""The card: what an archive says of itself, kept in assets.extra/card.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from zoo.contract import CARD_FILE
+from zoo.errors import BadArchive
+
+HeadState = Literal["trained", "absent", "random", "unknown"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileDigest(_Record):
+    """Identity of one file: hexadecimal sha256 and size in bytes."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Source(_Record):
+    """Where the numbers came from: format of the checkpoint and the digest of every file that was read."""
+
+    format: str
+    files: dict[str, FileDigest]
+
+
+class EncoderSizes(_Record):
+    """Everything that decides the arithmetic of an encoder. `layers` is what runs, `blocks` the distinct sets of weights."""
+
+    layers: int
+    blocks: int
+    hidden_size: int
+    embedding_size: int
+    heads: int
+    intermediate_size: int
+    vocab_size: int
+    position_limit: int
+    type_vocab_size: int
+    activation: Literal["gelu", "gelu_tanh", "relu"]
+    layer_norm_epsilon: float
+    hidden_dropout: float
+    attention_dropout: float
+
+
+class EncoderCertificate(_Record):
+    """Largest absolute difference of each output against an independent forward pass of the source checkpoint.
+
+    `shapes` are the (batch, length) pairs that were compared; the first one's inputs and reference outputs lie in
+    assets.extra/golden.npz, so that the comparison can be repeated anywhere.
+    """
+
+    shapes: list[tuple[int, int]]
+    tolerance: float
+    max_difference: dict[str, float]
+
+
+class EncoderCard(_Record):
+    """Card of an encoder archive."""
+
+    kind: Literal["encoder"] = "encoder"
+    format: Literal[1] = 1
+    name: str
+    family: str
+    sizes: EncoderSizes
+    activation_reason: str
+    truncated_from: int | None = None
+    pooler: str
+    heads: dict[str, HeadState]
+    parameters: int
+    left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
+    joined: dict[str, list[str]] = Field(description="variable of the archive -> checkpoint variables it was joined from")
+    vocabulary_sha256: str | None = None
+    source: Source
+    licence: str = "not stated"
+    needs: list[str] = []
+    ops: list[str]
+    versions: dict[str, str]
+    files: dict[str, FileDigest]
+    certificate: EncoderCertificate
+
+
+class GoldenText(_Record):
+    """One text (or pair) and what the original algorithm makes of it."""
+
+    text: list[str]
+    ids: list[int]
+
+
+class TokenizerCard(_Record):
+    """Card of a tokenizer or preprocess archive."""
+
+    kind: Literal["tokenizer", "preprocess"]
+    format: Literal[1] = 1
+    name: str
+    lower_case: bool
+    lower_case_reason: str
+    special_tokens: dict[str, int]
+    special_tokens_in_text: bool
+    vocab_size: int
+    vocabulary_sha256: str
+    source: Source
+    licence: str = "not stated"
+    needs: list[str] = ["tensorflow_text"]
+    ops: list[str]
+    versions: dict[str, str]
+    files: dict[str, FileDigest]
+    certificate: list[GoldenText]
+
+
+Card = Annotated[EncoderCard | TokenizerCard, Field(discriminator="kind")]
+_CARD: TypeAdapter[EncoderCard | TokenizerCard] = TypeAdapter(Card)
+
+
+def read_card(directory: Path) -> EncoderCard | TokenizerCard:
+    """Return the card of an unpacked archive.
+
+        card = read_card(zoo_path)
+        card.sizes.layers  # 12
+
+    Raises BadArchive when there is no card or it does not parse.
+    """
+    path = directory / CARD_FILE
+    try:
+        return _CARD.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadArchive(f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files.") from None
+    except ValidationError as error:
+        raise BadArchive(f"{path} does not follow the card format: {error}") from None
+
+
+def write_card(card: EncoderCard | TokenizerCard, directory: Path) -> None:
+    """Write the card into an archive's directory, the same bytes for the same card."""
+    path = directory / CARD_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(card.model_dump(mode="json")), encoding="utf-8")
+
+
+def to_json(value: Any) -> str:
+    """Return the one JSON form that every file of this project uses: sorted keys, two spaces, a final newline."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,18 @@
+"""The names an archive's inputs and outputs go by, shared by those who write archives and those who read them."""
+
+INPUT_WORD_IDS = "input_word_ids"
+INPUT_MASK = "input_mask"
+INPUT_TYPE_IDS = "input_type_ids"
+INPUT_KEYS = (INPUT_WORD_IDS, INPUT_MASK, INPUT_TYPE_IDS)
+
+SEQUENCE_OUTPUT = "sequence_output"
+POOLED_OUTPUT = "pooled_output"
+ENCODER_OUTPUTS = "encoder_outputs"
+DEFAULT = "default"
+
+TOKENS_SIGNATURE = "tokens"
+SERVING_SIGNATURE = "serving_default"
+
+EXTRA_FOLDER = "assets.extra"
+CARD_FILE = f"{EXTRA_FOLDER}/card.json"
+GOLDEN_FILE = f"{EXTRA_FOLDER}/golden.npz"

@@ -1,0 +1,63 @@
+"""The errors people meet. Each says what was asked, what was found and the next move."""
+
+
+class ZooError(Exception):
+    """Everything this project raises on purpose; the command line prints it and exits with 2."""
+
+
+# -- names and archives -------------------------------------------------------------------------------------------
+
+
+class UnknownModel(ZooError, LookupError):
+    """No entry of that name in the registry."""
+
+
+class BadRegistry(ZooError):
+    """A registry that cannot be read or does not follow its schema."""
+
+
+class NotBuilt(ZooError):
+    """The registry knows the name, but no archive of it has been built."""
+
+
+class DownloadFailed(ZooError, OSError):
+    """No source delivered the file."""
+
+
+class DigestMismatch(ZooError):
+    """Bytes are there, but not the ones that were promised."""
+
+
+class BadArchive(ZooError):
+    """An archive that is damaged, unsafe to unpack, or not one of ours."""
+
+
+class VerificationFailed(ZooError):
+    """A model does not compute what its certificate or its checkpoint says."""
+
+
+# -- sources ------------------------------------------------------------------------------------------------------
+
+
+class BadCheckpoint(ZooError):
+    """A checkpoint that cannot be read: files missing, cut short, or several where one is expected."""
+
+
+class BadConfig(ZooError):
+    """A config that is missing, contradicts itself, or contradicts the checkpoint's shapes."""
+
+
+class Unsupported(ZooError):
+    """A checkpoint of an architecture we know and do not convert."""
+
+
+class WeightMismatch(ZooError):
+    """Variables missing, left over or misshapen; the message lists all of them."""
+
+
+class BadVocabulary(ZooError):
+    """A vocabulary file that WordPiece cannot use; the message gives the line."""
+
+
+class CannotWrite(ZooError, OSError):
+    """The output could not be written: no permission, no space."""
