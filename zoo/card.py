@@ -12,6 +12,7 @@ from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
 HeadState = Literal["trained", "absent", "random", "unknown"]
+Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
 
 
 class _Record(BaseModel):
@@ -33,7 +34,10 @@ class Source(_Record):
 
 
 class EncoderSizes(_Record):
-    """Everything that decides the arithmetic of an encoder. `layers` is what runs, `blocks` the distinct sets of weights."""
+    """Everything that decides the arithmetic of an encoder.
+
+    `layers` is what runs, `blocks` the distinct sets of weights.
+    """
 
     layers: int
     blocks: int
@@ -44,7 +48,7 @@ class EncoderSizes(_Record):
     vocab_size: int
     position_limit: int
     type_vocab_size: int
-    activation: Literal["gelu", "gelu_tanh", "relu"]
+    activation: Activation
     layer_norm_epsilon: float
     hidden_dropout: float
     attention_dropout: float
@@ -76,7 +80,9 @@ class EncoderCard(_Record):
     heads: dict[str, HeadState]
     parameters: int
     left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
-    joined: dict[str, list[str]] = Field(description="variable of the archive -> checkpoint variables it was joined from")
+    variables: dict[str, list[str]] = Field(
+        description="variable of the archive -> checkpoint variables it was made from"
+    )
     vocabulary_sha256: str | None = None
     source: Source
     licence: str = "not stated"
@@ -131,7 +137,9 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
     try:
         return _CARD.validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise BadArchive(f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files.") from None
+        raise BadArchive(
+            f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
+        ) from None
     except ValidationError as error:
         raise BadArchive(f"{path} does not follow the card format: {error}") from None
 

@@ -1,0 +1,146 @@
+"""saved_model.pb in one form: the same model gives the same bytes, and older runtimes can load them.
+
+TensorFlow numbers its functions with a counter of the process, so what was traced before would show in the file.
+It also leaves `DisableCopyOnRead` in the saver, an operation that TensorFlow 2.9 and libtensorflow of its age lack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+from tensorflow.core.protobuf import saved_model_pb2
+
+_NUMBERED = re.compile(r"(|.*[^0-9])(\d+)")  # stem and number of __inference_encode_123, PartitionedCall-123, 123
+_TABLE = re.compile(r"key_value_init\d+")
+Names: TypeAlias = Mapping[str, str]
+
+_UNKNOWN_BEFORE_2_10 = "DisableCopyOnRead"
+
+
+def canonicalize(directory: Path) -> None:
+    """Rewrite saved_model.pb of a directory in place and remove fingerprint.pb, which is random."""
+    path = directory / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in model.meta_graphs:
+        for function in graph.graph_def.library.function:
+            _drop_nodes(function, _UNKNOWN_BEFORE_2_10)
+        operations = graph.meta_info_def.stripped_op_list.op
+        kept = [operation for operation in operations if operation.name != _UNKNOWN_BEFORE_2_10]
+        del operations[:]
+        operations.extend(kept)
+        _rename_numbered(graph)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    (directory / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def used_ops(directory: Path) -> list[str]:
+    """Return the names of all operations in a SavedModel, sorted, functions of its own not counted."""
+    model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    graphs = [graph.graph_def for graph in model.meta_graphs]
+    functions = [function for graph in graphs for function in graph.library.function]
+    own = {function.signature.name for function in functions}
+    ops = {node.op for graph in graphs for node in graph.node}
+    ops |= {node.op for function in functions for node in function.node_def}
+    return sorted(ops - own)
+
+
+def _drop_nodes(function: Any, op: str) -> None:
+    dropped = {node.name for node in function.node_def if node.op == op}
+    if not dropped:
+        return
+    kept = [node for node in function.node_def if node.name not in dropped]
+    for node in kept:
+        inputs = [name for name in node.input if name.removeprefix("^") not in dropped]
+        del node.input[:]
+        node.input.extend(inputs)
+    del function.node_def[:]
+    function.node_def.extend(kept)
+    returned = [key for key, value in function.control_ret.items() if value in dropped]
+    for key in returned:
+        del function.control_ret[key]
+    outputs = [name for name in function.signature.control_output if name not in returned]
+    del function.signature.control_output[:]
+    function.signature.control_output.extend(outputs)
+
+
+def _rename_numbered(graph: Any) -> None:
+    """Number from 0, in the order of the process's counter, whatever carries a number of that counter in its name."""
+    library = graph.graph_def.library
+    nodes = [*graph.graph_def.node, *(node for function in library.function for node in function.node_def)]
+    attributes = [node.attr for node in nodes]
+    attributes += [part.attr for function in library.function for part in function.arg_attr.values()]
+    gradients = {attr["_gradient_op_type"].s.decode() for attr in attributes if "_gradient_op_type" in attr}
+    functions = {function.signature.name for function in library.function}
+    tables = {match[0] for node in nodes if (match := _TABLE.match(node.name))}
+    _rename(graph, _ranked(functions) | _ranked(gradients), _ranked(tables))
+    for key in ("shared_name", "_user_specified_name"):  # bare numbers name tables and captured resources
+        names = _ranked({attr[key].s.decode() for attr in attributes if key in attr and attr[key].s.isdigit()})
+        for attr in attributes:
+            if key in attr and attr[key].s.isdigit():
+                attr[key].s = names[attr[key].s.decode()].encode()
+    ordered = sorted(library.function, key=lambda function: function.signature.name)
+    del library.function[:]
+    library.function.extend(ordered)
+
+
+def _ranked(names: set[str]) -> dict[str, str]:
+    """Return name -> the same with its final number replaced by its rank among the names of one stem."""
+    stems = defaultdict(list)
+    for name in names:
+        if match := _NUMBERED.fullmatch(name):
+            stems[match[1]].append(int(match[2]))
+    return {f"{stem}{number}": f"{stem}{rank}" for stem, found in stems.items() for rank, number in enumerate(sorted(found))}
+
+
+def _rename(message: Message, names: Names, tables: Names) -> None:
+    """Replace, in every string and map key of a message, `names` that are the whole of it and `tables` anywhere in it.
+
+    Tensors are left alone: what looks like a name there is a word of the vocabulary.
+    """
+    if message.DESCRIPTOR.name == "TensorProto":
+        return
+    for field, value in list(message.ListFields()):
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            _rename_map(value, field, names, tables)
+        elif field.message_type is not None:
+            for part in value if field.is_repeated else [value]:
+                _rename(part, names, tables)
+        elif field.type in (field.TYPE_STRING, field.TYPE_BYTES):
+            if field.is_repeated:
+                value[:] = [_new_name(item, names, tables) for item in value]
+            else:
+                setattr(message, field.name, _new_name(value, names, tables))
+
+
+def _rename_map(mapping: Any, field: Any, names: Names, tables: Names) -> None:
+    holds_messages = field.message_type.fields_by_name["value"].message_type is not None
+    if holds_messages:
+        for key in mapping:
+            _rename(mapping[key], names, tables)
+    moved = {}  # all taken out before any is put back: a new name may be the old one of another
+    for key in list(mapping):
+        if not holds_messages:
+            moved[key] = _new_name(mapping.pop(key), names, tables)
+        elif _new_name(key, names, tables) != key:
+            moved[key] = type(mapping[key])()
+            moved[key].CopyFrom(mapping[key])
+            del mapping[key]
+    for key, value in moved.items():
+        if holds_messages:
+            mapping[_new_name(key, names, tables)].CopyFrom(value)
+        else:
+            mapping[_new_name(key, names, tables)] = value
+
+
+def _new_name(value: Any, names: Names, tables: Names) -> Any:
+    if isinstance(value, bytes):
+        new = names.get(value.decode("utf-8", "replace"))
+        return value if new is None else new.encode()
+    if not isinstance(value, str):
+        return value
+    return names.get(value) or _TABLE.sub(lambda match: tables[match[0]], value)

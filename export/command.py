@@ -1,0 +1,91 @@
+"""The builder's commands, `zoo export` and `zoo export-tokenizer`; TensorFlow is imported when they run, not before."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zoo.card import to_json
+from zoo.registry import Entry
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def export_encoder(parser: argparse.ArgumentParser) -> Run:
+    """Turn a checkpoint into a verified archive."""
+    parser.add_argument("checkpoint", type=Path, help="directory, .index file, TF prefix or model.safetensors")
+    _add_common(parser)
+    parser.add_argument("--layers", type=int, metavar="K", help="keep the first K layers")
+    parser.add_argument("--config", type=Path, help="config file, where the directory has none or several")
+    parser.add_argument("--vocab", type=Path, help="vocabulary file, where the directory has none or several")
+    parser.add_argument("--activation", choices=["gelu", "gelu_tanh", "relu"], help="override what the release means")
+    parser.add_argument("--pooler", choices=["dense", "first_token"], help="what pooled_output is")
+    parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
+    return _run_encoder
+
+
+def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
+    """Turn a vocabulary into verified tokenizer and preprocess archives."""
+    parser.add_argument("vocabulary", type=Path, help="vocab.txt or a Hugging Face directory")
+    _add_common(parser)
+    case = parser.add_mutually_exclusive_group()
+    case.add_argument("--cased", dest="cased", action="store_true", default=None, help="keep capitals and accents")
+    case.add_argument("--uncased", dest="cased", action="store_false", help="lower-case and strip accents")
+    parser.add_argument("--special-tokens-in-text", action="store_true", help="keep a literal [MASK] or [SEP] in text whole")
+    return _run_tokenizer
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, help="name of the archive and of its registry entry")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets NAME.tar.gz and registry.json")
+    parser.add_argument("--licence", default="not stated", help="licence of the weights, for the card")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _run_encoder(options: argparse.Namespace) -> int:
+    from export import pipeline
+
+    request = pipeline.EncoderRequest(
+        checkpoint=options.checkpoint,
+        name=options.name,
+        out=options.out,
+        config=options.config,
+        vocabulary=options.vocab,
+        layers=options.layers,
+        activation=options.activation,
+        pooler=options.pooler,
+        licence=options.licence,
+    )
+    if options.dry_run:
+        planned = pipeline.plan_encoder(request)
+        print(to_json(planned.plan.to_dict()) if options.json else planned.plan)
+        planned.plan.checked(f"{request.name} (family {planned.family.name})")
+        return 0
+    _report(pipeline.export_encoder(request), options)
+    return 0
+
+
+def _run_tokenizer(options: argparse.Namespace) -> int:
+    from export import pipeline
+
+    request = pipeline.TokenizerRequest(
+        source=options.vocabulary,
+        name=options.name,
+        out=options.out,
+        cased=options.cased,
+        special_tokens_in_text=options.special_tokens_in_text,
+        licence=options.licence,
+    )
+    _report(pipeline.export_tokenizer(request), options)
+    return 0
+
+
+def _report(entries: Mapping[str, Entry], options: argparse.Namespace) -> None:
+    if options.json:
+        print(to_json({name: entry.model_dump(mode="json", exclude_none=True) for name, entry in entries.items()}), end="")
+        return
+    for name, entry in entries.items():
+        assert entry.archive is not None  # it was just built
+        path = options.out / entry.archive.urls[0]
+        print(f"{name}: {path}, {entry.archive.size / 2**20:.1f} MiB, sha256 {entry.archive.sha256}, verified")

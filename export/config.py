@@ -1,0 +1,149 @@
+"""EncoderConfig: every size and choice that decides the arithmetic, checked once and then passed along unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from export.families.table import Family
+from export.readers.protocol import Format
+from zoo.card import Activation, EncoderSizes
+from zoo.errors import BadConfig, Unsupported
+
+Pooler = Literal["dense", "first_token"]
+
+# Keys of a config file that decide the arithmetic; all published configs of these families use the same words.
+_REQUIRED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What an encoder computes: sizes, activation, pooler, and which block of weights each layer uses."""
+
+    family: str
+    block_of_layer: tuple[int, ...]  # BERT: 0, 1, 2, …; a model that shares one block: 0, 0, 0, …
+    hidden_size: int
+    embedding_size: int
+    heads: int
+    intermediate_size: int
+    vocab_size: int
+    position_limit: int
+    type_vocab_size: int
+    activation: Activation
+    activation_reason: str
+    pooler: Pooler
+    layer_norm_epsilon: float = 1e-12
+    hidden_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    truncated_from: int | None = None
+
+    @property
+    def layers(self) -> int:
+        return len(self.block_of_layer)
+
+    @property
+    def blocks(self) -> int:
+        return len(set(self.block_of_layer))
+
+    @property
+    def projects(self) -> bool:
+        """Whether embeddings are narrower (or wider) than the hidden layers and must be projected."""
+        return self.embedding_size != self.hidden_size
+
+    def truncated(self, layers: int) -> EncoderConfig:
+        """Return the config of the first `layers` layers, remembering how many there were.
+
+            config.truncated(3).layers  # 3
+
+        Raises BadConfig when the model has no such number of layers.
+        """
+        if not 1 <= layers <= self.layers:
+            raise BadConfig(f"cannot keep {layers} layers: this model has {self.layers}; choose 1 to {self.layers}.")
+        if layers == self.layers:
+            return self
+        return replace(self, block_of_layer=self.block_of_layer[:layers], truncated_from=self.layers)
+
+    def sizes(self) -> EncoderSizes:
+        """Return the part of the config that a card states."""
+        fields = EncoderSizes.model_fields
+        return EncoderSizes(**{name: getattr(self, name) for name in fields})
+
+
+def read_config(
+    raw: Mapping[str, Any],
+    family: Family,
+    source_format: Format,
+    activation: Activation | None = None,
+    pooler: Pooler | None = None,
+) -> EncoderConfig:
+    """Return the config that a config file's words mean for one family in one checkpoint format.
+
+        read_config({"hidden_size": 768, …}, BERT, "tf1").layers  # 12
+
+    `activation` and `pooler` override what the release says; the reason is recorded. Raises BadConfig with every
+    problem found, and Unsupported for choices that are not converted.
+    """
+    _refuse_what_we_do_not_compute(raw)
+    problems = [f"no '{key}'" for key in _REQUIRED if key not in raw]
+    problems += [
+        f"'{key}' is {raw[key]!r}, not a positive whole number"
+        for key in _REQUIRED
+        if key in raw and key != "hidden_act" and not _is_count(raw[key])
+    ]
+    word = raw.get("hidden_act", "gelu")
+    meanings = family.activations[source_format]
+    if activation is None and word not in meanings:
+        problems.append(f"'hidden_act' is {word!r}; known here: {', '.join(meanings)} (or give --activation)")
+    hidden, heads = raw.get("hidden_size"), raw.get("num_attention_heads")
+    if _is_count(hidden) and _is_count(heads) and hidden % heads:
+        problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {heads}")
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if not (isinstance(raw.get(key, 0.0), int | float) and 0 <= raw.get(key, 0.0) < 1):
+            problems.append(f"'{key}' is {raw[key]!r}, not a rate from 0 to 1")
+    if problems:
+        raise BadConfig(f"the config cannot be used for family {family.name}: {'; '.join(problems)}.")
+
+    if activation is None:
+        activation, reason = meanings[word]
+    else:
+        reason = f"chosen by the exporter; the config says {word!r}"
+    layers = raw["num_hidden_layers"]
+    return EncoderConfig(
+        family=family.name,
+        block_of_layer=tuple(i * family.blocks(raw) // layers for i in range(layers)),
+        hidden_size=raw["hidden_size"],
+        embedding_size=family.embedding_size(raw),
+        heads=raw["num_attention_heads"],
+        intermediate_size=raw["intermediate_size"],
+        vocab_size=raw["vocab_size"],
+        position_limit=raw["max_position_embeddings"],
+        type_vocab_size=raw["type_vocab_size"],
+        activation=activation,
+        activation_reason=reason,
+        pooler=pooler or family.pooler,
+        layer_norm_epsilon=float(raw.get("layer_norm_eps", 1e-12)),
+        hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
+        attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+    )
+
+
+def _refuse_what_we_do_not_compute(raw: Mapping[str, Any]) -> None:
+    positions = raw.get("position_embedding_type", "absolute")
+    if positions != "absolute":
+        raise Unsupported(f"'position_embedding_type' is {positions!r}; only absolute positions are converted.")
+    if raw.get("is_decoder") or raw.get("add_cross_attention"):
+        raise Unsupported("the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted.")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,155 @@
+"""The encoder's arithmetic, for every family: one straight line from ids to outputs.
+
+Shapes: B batch, T tokens of a row as given, S tokens of the longest real row, n real tokens of the whole batch,
+E embedding, H hidden, A attention heads, D = H / A.
+
+Padding is dropped before the first layer: activations are two-dimensional, [n, H], one row per real token. Only the
+attention scores need the batch back, through two gathers. Each row keeps its first position, real or not, because the
+pooled output reads it. The forms of the expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask)
+are those that TensorFlow's CPU optimiser fuses, and the operations are the ones other runtimes know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from export.config import EncoderConfig
+from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+
+_MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
+
+
+class Packing(NamedTuple):
+    """Where the real tokens of a batch are."""
+
+    kept: tf.Tensor  # [n] flat positions in [B, S]
+    row_of: tf.Tensor  # [B * S] for every position a row of [n, …]; padded ones borrow a real token, their score is 0
+    spread: tf.Tensor  # [B, T] the same over the whole input, n where the mask is 0
+    batch: tf.Tensor
+    length: tf.Tensor  # S
+    given_length: tf.Tensor  # T
+    scores_mask: tf.Tensor  # [B, 1, 1, S] additive
+
+
+class Encoder(tf.Module):
+    """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings."""
+
+    def __init__(self, config: EncoderConfig, variables: Mapping[str, tf.Variable]) -> None:
+        super().__init__(name="encoder")
+        self.config = config
+        self.weights = dict(variables)
+        self._dropouts = 0
+
+    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
+        """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced."""
+        config = self.config
+        self._dropouts = 0
+        with tf.control_dependencies([self._limit_positions(ids)]):
+            packing = pack(ids, mask)
+        x = self._embed(ids, types, packing, training)  # [n, H]
+        layers = []
+        for block in config.block_of_layer:
+            x = self._attend(x, f"block_{block}/attention", packing, training)  # [n, H]
+            x = self._feed_forward(x, f"block_{block}/ffn", training)  # [n, H]
+            layers.append(x)
+        first = tf.gather(x, tf.gather(packing.row_of, tf.range(packing.batch) * packing.length))  # [B, H]
+        pooled = first if config.pooler == "first_token" else tf.tanh(self._dense(first, "pooler"))
+        outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
+        return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
+
+    # -- the three parts ----------------------------------------------------------------------------------------------
+
+    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, training: bool) -> tf.Tensor:
+        positions = packing.kept % packing.length  # [n]
+        flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
+        x = tf.gather(self.weights["embeddings/word/table"], tf.gather(tf.reshape(ids, [-1]), flat))
+        x += tf.gather(self.weights["embeddings/type/table"], tf.gather(tf.reshape(types, [-1]), flat))
+        x += tf.gather(self.weights["embeddings/position/table"], positions)
+        x = self._dropout(self._norm(x, "embeddings/norm"), training)  # [n, E]
+        return self._dense(x, "embeddings/projection") if self.config.projects else x
+
+    def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tf.Tensor:
+        h, a = self.config.hidden_size, self.config.heads
+        b, s, d = packing.batch, packing.length, h // a
+        joined = tf.gather(self._dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
+        joined = tf.transpose(tf.reshape(joined, [b, s, 3, a, d]), [2, 0, 3, 1, 4])
+        query, key, value = tf.unstack(joined)  # each [B, A, S, D]
+        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d)) + packing.scores_mask  # [B, A, S, S]
+        weights = self._dropout(tf.nn.softmax(scores), training, self.config.attention_dropout)
+        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [B, S, A, D]
+        context = tf.gather(tf.reshape(context, [b * s, h]), packing.kept)  # [n, H]
+        return self._norm(x + self._dropout(self._dense(context, f"{scope}/output"), training), f"{scope}/norm")
+
+    def _feed_forward(self, x: tf.Tensor, scope: str, training: bool) -> tf.Tensor:
+        inner = _ACTIVATIONS[self.config.activation](self._dense(x, f"{scope}/expand"))  # [n, F]
+        return self._norm(x + self._dropout(self._dense(inner, f"{scope}/contract"), training), f"{scope}/norm")
+
+    # -- what they are made of ----------------------------------------------------------------------------------------
+
+    def _dense(self, x: tf.Tensor, module: str) -> tf.Tensor:
+        return tf.nn.bias_add(tf.matmul(x, self.weights[f"{module}/kernel"]), self.weights[f"{module}/bias"])
+
+    def _norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
+        scale = tf.math.rsqrt(variance + self.config.layer_norm_epsilon) * self.weights[f"{module}/gamma"]
+        return centred * scale + self.weights[f"{module}/beta"]
+
+    def _dropout(self, x: tf.Tensor, training: bool, rate: float | None = None) -> tf.Tensor:
+        rate = self.config.hidden_dropout if rate is None else rate
+        if not training or not rate:
+            return x
+        # A seed of its own per place: without one, TensorFlow refuses random operations under op determinism.
+        self._dropouts += 1
+        return tf.nn.dropout(x, rate, seed=self._dropouts)
+
+    def _limit_positions(self, ids: tf.Tensor) -> tf.Operation:
+        limit, length = self.config.position_limit, tf.shape(ids)[1]
+        message = f"this model takes 1 to {limit} tokens a row; cut or split longer rows. Tokens a row in this input:"
+        return tf.debugging.Assert(tf.logical_and(length >= 1, length <= limit), [message, length])
+
+
+def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
+    """Return where the real tokens of a batch are, from int32 [B, T] ids and mask."""
+    batch, given = tf.shape(ids)[0], tf.shape(ids)[1]
+    real = tf.not_equal(mask, 0)
+    position = tf.expand_dims(tf.range(given), 0)  # [1, T]
+    kept = tf.logical_or(real, tf.equal(position, 0))  # [B, T]
+    length = tf.maximum(tf.reduce_max(tf.where(kept, position + 1, 0)), 1)  # S; 1 when there are no rows
+    row_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(kept, [-1]), tf.int32)) - 1, [batch, given])
+    spread = tf.where(real, row_of, tf.reduce_sum(tf.cast(kept, tf.int32)))
+    # A row without any real token attends to its first position alone, so that its padding has no say.
+    empty = tf.logical_not(tf.reduce_any(real, 1, keepdims=True))
+    keys = tf.logical_or(real, tf.logical_and(empty, tf.equal(position, 0)))[:, :length]
+    return Packing(
+        kept=tf.cast(tf.reshape(tf.where(tf.reshape(kept[:, :length], [-1])), [-1]), tf.int32),
+        row_of=tf.reshape(row_of[:, :length], [-1]),
+        spread=spread,
+        batch=batch,
+        length=length,
+        given_length=given,
+        scores_mask=tf.reshape((1.0 - tf.cast(keys, tf.float32)) * _MASKED, [batch, 1, 1, length]),
+    )
+
+
+def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
+    """Return [n, H] spread over [B, T, H], zeros wherever the mask is 0."""
+    nothing = tf.zeros([1, x.shape[1]], x.dtype)
+    return tf.gather(tf.concat([x, nothing], 0), packing.spread)
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    """Exact gelu (Hendrycks & Gimpel 2016), in the form TensorFlow fuses with the matrix product before it."""
+    return (tf.math.erf(x * 0.7071067811865476) + 1.0) * 0.5 * x
+
+
+def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    """Gelu by tanh, as google-research/albert writes it."""
+    return (tf.tanh(0.7978845608028654 * (x + 0.044715 * x * tf.square(x))) + 1.0) * 0.5 * x
+
+
+_ACTIVATIONS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}

@@ -1,0 +1,64 @@
+"""BERT: google-research/bert and everything trained with its code (wwm, RoBERTa-wwm, RBT, MiniLM, …)."""
+
+from export.families.table import Family, Layout
+
+SCOPES = {
+    "embeddings/word": "bert/embeddings/word_embeddings",
+    "embeddings/position": "bert/embeddings/position_embeddings",
+    "embeddings/type": "bert/embeddings/token_type_embeddings",
+    "embeddings/norm": "bert/embeddings/LayerNorm",
+    "block/attention/query": "bert/encoder/layer_{i}/attention/self/query",
+    "block/attention/key": "bert/encoder/layer_{i}/attention/self/key",
+    "block/attention/value": "bert/encoder/layer_{i}/attention/self/value",
+    "block/attention/output": "bert/encoder/layer_{i}/attention/output/dense",
+    "block/attention/norm": "bert/encoder/layer_{i}/attention/output/LayerNorm",
+    "block/ffn/expand": "bert/encoder/layer_{i}/intermediate/dense",
+    "block/ffn/contract": "bert/encoder/layer_{i}/output/dense",
+    "block/ffn/norm": "bert/encoder/layer_{i}/output/LayerNorm",
+    "pooler": "bert/pooler/dense",
+}
+
+TF1 = Layout(
+    format="tf1",
+    prefix="bert/",
+    scopes=SCOPES,
+    left_out={
+        r"cls/predictions/.*": "masked-language-model head",
+        r"cls/seq_relationship/.*": "next-sentence head",
+        r"cls/squad/.*|output_weights|output_bias": "head of a fine-tuned task",
+    },
+)
+
+# transformers writes the same scopes with dots.
+HUGGING_FACE = Layout(
+    format="huggingface",
+    prefix="bert.",
+    scopes={module: scope.replace("layer_{i}", "layer.{i}").replace("/", ".") for module, scope in SCOPES.items()},
+    left_out={
+        r"cls\.predictions\..*": "masked-language-model head",
+        r"cls\.seq_relationship\..*": "next-sentence head",
+        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+        r"fit_dense\..*": "distillation projection (TinyBERT)",
+    },
+)
+
+BERT = Family(
+    name="bert",
+    layouts=(TF1, HUGGING_FACE),
+    activations={
+        # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
+        # of the teams that trained with that code, are meant.
+        "tf1": {
+            "gelu": ("gelu", "TF1 BERT releases compute 'gelu' with erf"),
+            "relu": ("relu", "the config says so"),
+        },
+        "huggingface": {
+            "gelu": ("gelu", "transformers computes 'gelu' with erf"),
+            "gelu_new": ("gelu_tanh", "transformers computes 'gelu_new' with tanh"),
+            "gelu_pytorch_tanh": ("gelu_tanh", "the config says so"),
+            "relu": ("relu", "the config says so"),
+        },
+    },
+    pooler="dense",
+    heads={"mlm": "masked-language-model head", "nsp": "next-sentence head"},
+)

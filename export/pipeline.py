@@ -1,0 +1,309 @@
+"""The build, told at one level: from a checkpoint or a vocabulary to a verified archive and its registry entry."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import tensorflow as tf
+
+from export.canonical import used_ops
+from export.config import EncoderConfig, Pooler, read_config
+from export.encoder import Encoder
+from export.families import detect
+from export.families.table import Family
+from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
+from export.readers import find_vocabulary, open_checkpoint
+from export.readers.protocol import Checkpoint
+from export.saved_model import EncoderRoot, write_saved_model
+from export.verify import certify, golden_arrays, write_golden
+from export.weights import WeightPlan, make_plan
+from tokenizer.source import TokenizerConfig, read_tokenizer_source
+from tokenizer.module import Preprocessor, Tokenizer
+from tokenizer.vocabulary import Vocabulary
+from zoo.archive import file_digests, pack, sha256_and_size, unpack
+from zoo.card import Activation, Card, EncoderCard, FileDigest, GoldenText, HeadState, Source, TokenizerCard, write_card
+from zoo.errors import BadConfig, BadVocabulary
+from zoo.files import cannot_write, unique_beside
+from zoo.registry import ArchiveRecord, Entry, read_registry, remove_entries, update_registry
+from zoo.verify import verify
+
+REGISTRY = "registry.json"
+PREPROCESS = "_preprocess"  # what the name of a tokenizer gains for the archive with the dict at its root
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LIBRARIES = ("tensorflow", "tensorflow-text")
+
+
+@dataclass(frozen=True)
+class EncoderRequest:
+    """What to export, as a person says it."""
+
+    checkpoint: Path
+    name: str
+    out: Path
+    config: Path | None = None
+    vocabulary: Path | None = None
+    layers: int | None = None
+    activation: Activation | None = None
+    pooler: Pooler | None = None
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True)
+class PlannedEncoder:
+    """Everything decided before a tensor is touched."""
+
+    request: EncoderRequest
+    checkpoint: Checkpoint
+    family: Family
+    config: EncoderConfig
+    plan: WeightPlan
+    vocabulary: Vocabulary
+    vocabulary_file: Path
+
+
+@dataclass(frozen=True)
+class TokenizerRequest:
+    """Which vocabulary to export, as a person says it. `cased` of None lets the source decide."""
+
+    source: Path
+    name: str
+    out: Path
+    cased: bool | None = None
+    special_tokens_in_text: bool = False
+    licence: str = "not stated"
+
+
+def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
+    """Return what an export would do, from names, shapes and the config alone.
+
+        print(plan_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist"))).plan)
+
+    The plan may be incomplete; `plan.checked(…)` raises WeightMismatch then. Raises BadCheckpoint, BadConfig,
+    BadVocabulary or Unsupported for what cannot be planned at all.
+    """
+    _check_name(request.name)
+    checkpoint = open_checkpoint(request.checkpoint, request.config)
+    family, layout = detect(checkpoint)
+    config = read_config(checkpoint.config, family, checkpoint.format, request.activation, request.pooler)
+    if request.layers is not None:
+        config = config.truncated(request.layers)
+    plan = make_plan(checkpoint.shapes, config, family, layout)
+    file = request.vocabulary or find_vocabulary(checkpoint.path)
+    vocabulary = Vocabulary.read(file)
+    if len(vocabulary.entries) != config.vocab_size:
+        raise BadVocabulary(
+            f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
+            f"{config.vocab_size:,}. Give the vocabulary the model was trained with by --vocab."
+        )
+    return PlannedEncoder(request, checkpoint, family, config, plan, vocabulary, file)
+
+
+def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
+    """Return name and registry entry of a new archive, `OUT/NAME.tar.gz`, built from a checkpoint and verified.
+
+        entries = export_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist")))
+        entries["bert"].archive.sha256
+
+    The packed bytes are unpacked again, loaded as a user would, and compared with an independent forward pass of the
+    checkpoint. Only then does the archive move to its place, and the registry is written last: a failure leaves
+    nothing new behind. Raises ZooErrors: WeightMismatch, VerificationFailed, CannotWrite and those of `plan_encoder`.
+    """
+    planned = plan_encoder(request)
+    planned.plan.checked(f"{request.name} (family {planned.family.name})")
+    with workspace(request.out) as work:
+        directory = work / "model"
+        _save_encoder(planned, directory)
+        golden = golden_arrays(planned.checkpoint, planned.config)
+        write_golden(golden, directory)
+        card = _encoder_card(planned, directory, golden)
+        return _release(card, directory, work, request.out)
+
+
+def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
+    """Return names and entries of two new archives, `OUT/NAME.tar.gz` and `OUT/NAME_preprocess.tar.gz`, verified.
+
+        export_tokenizer(TokenizerRequest(Path("vocab.txt"), "bert_tokenizer_chinese", Path("dist")))
+
+    Every golden text's ids are compared with those of the published algorithm. Raises BadVocabulary,
+    VerificationFailed, CannotWrite.
+    """
+    _check_name(request.name)
+    source = read_tokenizer_source(request.source, request.cased)
+    entries: dict[str, Entry] = {}
+    for kind, suffix, root in (("tokenizer", "", Tokenizer), ("preprocess", PREPROCESS, Preprocessor)):
+        with workspace(request.out) as work:
+            directory = work / "model"
+            arguments = (source.vocabulary, source.lower_case, request.special_tokens_in_text)
+            write_saved_model(partial(root, *arguments), directory)
+            card = _tokenizer_card(request, source, kind, request.name + suffix, directory)
+            entries |= _release(card, directory, work, request.out)
+    return entries
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
+    """Read every planned variable, one at a time, and write the SavedModel."""
+    variables = {
+        planned_variable.ours: tf.Variable(
+            planned.plan.read(planned_variable, planned.checkpoint), name=planned_variable.name
+        )
+        for planned_variable in planned.plan.variables
+    }
+    encoder = Encoder(planned.config, variables)
+    write_saved_model(lambda: EncoderRoot(encoder, planned.vocabulary.entries), directory)
+    del variables, encoder
+    gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
+
+
+def _encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, object]) -> EncoderCard:
+    request, config, plan = planned.request, planned.config, planned.plan
+    return EncoderCard(
+        name=request.name,
+        family=planned.family.name,
+        sizes=config.sizes(),
+        activation_reason=config.activation_reason,
+        truncated_from=config.truncated_from,
+        pooler=_pooler_in_words(config),
+        heads={head: _head_state(planned, reason) for head, reason in planned.family.heads.items()},
+        parameters=plan.parameters,
+        variables={variable.name: list(variable.sources) for variable in plan.variables},
+        left_out={reason: list(names) for reason, names in plan.left_out.items()},
+        vocabulary_sha256=planned.vocabulary.sha256,
+        source=_source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file)),
+        licence=request.licence,
+        ops=used_ops(directory),
+        versions=_versions(),
+        certificate=certify(directory, golden),
+        files=file_digests(directory),
+    )
+
+
+def _tokenizer_card(
+    request: TokenizerRequest, source: TokenizerConfig, kind: str, name: str, directory: Path
+) -> TokenizerCard:
+    vocabulary = source.vocabulary
+    reference = ReferenceTokenizer(vocabulary.entries, source.lower_case)
+    texts = [] if request.special_tokens_in_text else GOLDEN_TEXTS
+    return TokenizerCard(
+        kind=kind,
+        name=name,
+        lower_case=source.lower_case,
+        lower_case_reason=source.lower_case_reason,
+        special_tokens=vocabulary.special_tokens,
+        special_tokens_in_text=request.special_tokens_in_text,
+        vocab_size=len(vocabulary.entries),
+        vocabulary_sha256=vocabulary.sha256,
+        source=_source("vocabulary", source.files),
+        licence=request.licence,
+        ops=used_ops(directory),
+        versions=_versions(),
+        certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in texts],
+        files=file_digests(directory),
+    )
+
+
+def _release(card: Card, directory: Path, work: Path, out: Path) -> dict[str, Entry]:
+    """Pack, verify from the packed bytes, move into place; the registry is written last."""
+    write_card(card, directory)
+    packed = work / f"{card.name}.tar.gz"
+    digest = pack(directory, packed)
+    shutil.rmtree(directory)  # from here on only the packed bytes count
+    unpacked = work / "unpacked"
+    unpack(packed, unpacked)
+    verify(unpacked)
+    gc.collect()
+
+    entries = {card.name: _entry(card, digest)}
+    registry = out / REGISTRY
+    if registry.exists() and card.name in (known := read_registry(registry)).models:
+        record = known.models[card.name].archive
+        if record is None or record.sha256 != digest.sha256:
+            remove_entries(registry, [card.name])  # while the archive changes, no entry names the old digest
+    os.replace(packed, out / packed.name)
+    update_registry(registry, entries)
+    return entries
+
+
+def _entry(card: Card, digest: FileDigest) -> Entry:
+    archive = ArchiveRecord(urls=[f"{card.name}.tar.gz"], sha256=digest.sha256, size=digest.size)
+    if isinstance(card, TokenizerCard):
+        return Entry(
+            kind=card.kind,
+            vocab_size=card.vocab_size,
+            vocabulary_sha256=card.vocabulary_sha256,
+            licence=card.licence,
+            archive=archive,
+        )
+    return Entry(
+        kind=card.kind,
+        family=card.family,
+        layers=card.sizes.layers,
+        hidden_size=card.sizes.hidden_size,
+        heads=card.sizes.heads,
+        parameters=card.parameters,
+        vocab_size=card.sizes.vocab_size,
+        vocabulary_sha256=card.vocabulary_sha256,
+        licence=card.licence,
+        archive=archive,
+    )
+
+
+# -- small facts of a card --------------------------------------------------------------------------------------------
+
+
+def _pooler_in_words(config: EncoderConfig) -> str:
+    if config.pooler == "first_token":
+        return "none: pooled_output is the first token's vector"
+    if config.truncated_from is not None:
+        return f"dense and tanh, trained on layer {config.truncated_from} of the whole model"
+    return "dense and tanh over the first token, of the checkpoint"
+
+
+def _head_state(planned: PlannedEncoder, reason: str) -> HeadState:
+    return "unknown" if reason in planned.plan.left_out else "absent"
+
+
+def _source(kind: str, files: tuple[Path, ...]) -> Source:
+    return Source(format=kind, files={file.name: sha256_and_size(file) for file in files})
+
+
+def _versions() -> dict[str, str]:
+    return {"bert-zoo": version("bert-zoo")} | {library: version(library) for library in _LIBRARIES}
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadConfig(f"'{name}' cannot name an archive: letters, digits, '.', '_' and '-', beginning with one of the first two.")
+
+
+# -- the disk ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def workspace(out: Path) -> Iterator[Path]:
+    """Give a temporary directory inside `out`, so that results move by rename; nothing of it stays.
+
+    Raises CannotWrite when `out` cannot be made or written, or is full.
+    """
+    existed = out.exists()
+    with cannot_write(out):
+        out.mkdir(parents=True, exist_ok=True)
+        work = unique_beside(out / "work")
+        try:
+            work.mkdir()
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            if not existed and not any(out.iterdir()):
+                out.rmdir()

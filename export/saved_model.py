@@ -1,0 +1,144 @@
+"""From an encoder (or any root) to a SavedModel directory: traces, signatures, and the same bytes every time."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.saved_model import save_context
+
+from export.canonical import canonicalize
+from export.encoder import Encoder
+from zoo.contract import (
+    INPUT_KEYS,
+    INPUT_WORD_IDS,
+    POOLED_OUTPUT,
+    SEQUENCE_OUTPUT,
+    SERVING_SIGNATURE,
+    TOKENS_SIGNATURE,
+)
+
+_IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+class EncoderRoot(tf.train.Checkpoint):
+    """What `hub.load` gives: a callable with every input form of the contract, and the lists hub.KerasLayer reads.
+
+    Not a tf.Module, whose `variables` is a property and would not be saved.
+    """
+
+    def __init__(self, encoder: Encoder, vocabulary: Sequence[str]) -> None:
+        super().__init__()
+        self.variables = list(encoder.weights.values())  # in the order they are used
+        self.trainable_variables = list(encoder.weights.values())
+        self.regularization_losses: list[Callable[[], tf.Tensor]] = []
+        self._token_ids = _token_table(vocabulary)
+        self._type_vocab_size = encoder.config.type_vocab_size
+        # One graph per value of `training`; every input form below is a thin trace over it.
+        self._encode = [_trace_encode(encoder, training) for training in (False, True)]
+        self.__call__ = tf.function(self._call, autograph=False)
+        for form in _input_forms():
+            for training in (False, True):
+                self.__call__.get_concrete_function(form, training=training)
+
+    def _call(self, inputs: Any, training: bool = False) -> dict[str, object]:
+        ids, mask, types = self._read_inputs(inputs)
+        outputs: dict[str, object] = self._encode[bool(training)](ids, mask, types)
+        return outputs
+
+    def signatures(self) -> dict[str, Callable[..., Any]]:
+        """Return the two signatures: `serving_default` of ids, mask and types, `tokens` of strings."""
+        outputs = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
+
+        def serving_default(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            encoded = self._call(inputs)
+            return {name: encoded[name] for name in outputs}
+
+        def tokens(args_0: tf.Tensor) -> dict[str, tf.Tensor]:
+            encoded = self._call(args_0)
+            return {name: encoded[name] for name in outputs}
+
+        specs = {key: tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS}
+        strings = tf.TensorSpec([None, None], tf.string, "args_0")
+        return {
+            SERVING_SIGNATURE: tf.function(serving_default, autograph=False).get_concrete_function(**specs),
+            TOKENS_SIGNATURE: tf.function(tokens, autograph=False).get_concrete_function(strings),
+        }
+
+    def _read_inputs(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return int32 ids, mask and types [B, T] from any input form."""
+        if isinstance(inputs, Mapping):
+            given = [inputs.get(key) for key in INPUT_KEYS]
+        elif isinstance(inputs, list | tuple):
+            given = [*inputs, None][:3]
+        elif inputs.dtype == tf.string:
+            return self._read_tokens(inputs)
+        else:
+            given = [inputs, None, None]
+        ids = tf.cast(given[0], tf.int32)
+        mask = tf.cast(tf.not_equal(ids, 0) if given[1] is None else given[1], tf.int32)
+        types = tf.zeros_like(ids) if given[2] is None else tf.cast(given[2], tf.int32)
+        return ids, mask, types
+
+    def _read_tokens(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """'' is padding; a segment ends with its [SEP], so types count the separators before a token."""
+        tokens = tf.pad(tokens, [[0, 0], [0, tf.maximum(1 - tf.shape(tokens)[1], 0)]])  # a batch of empty texts
+        separators = tf.cast(tf.equal(tokens, "[SEP]"), tf.int32)
+        types = tf.cumsum(separators, axis=1, exclusive=True) % self._type_vocab_size
+        return self._token_ids.lookup(tokens), tf.cast(tf.not_equal(tokens, ""), tf.int32), types
+
+
+def write_saved_model(make_root: Callable[[], Any], directory: Path) -> None:
+    """Write the root that `make_root` builds as a SavedModel whose bytes depend on nothing but that root.
+
+        write_saved_model(lambda: EncoderRoot(encoder, vocabulary), Path("build/bert"))
+
+    The root has `signatures()`. Raises OSError when the disk is full or closed to us, which TensorFlow reports in
+    classes of its own.
+    """
+    # Functions traced outside this context are all traced a second time by tf.saved_model.save.
+    with save_context.save_context(tf.saved_model.SaveOptions()):
+        root = make_root()
+        signatures = root.signatures()
+    try:
+        tf.saved_model.save(root, str(directory), signatures=signatures)
+    except tf.errors.ResourceExhaustedError:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from None
+    except tf.errors.PermissionDeniedError:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(directory)) from None
+    canonicalize(directory)
+
+
+def _trace_encode(encoder: Encoder, training: bool) -> Callable[..., dict[str, object]]:
+    def encode(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
+        return encoder.encode(ids, mask, types, training)
+
+    return tf.function(encode, input_signature=[_IDS, _IDS, _IDS], autograph=False)
+
+
+def _input_forms() -> Iterator[Any]:
+    """Every form of `inputs` in the contract; the plain tensor comes first, so that nested Python lists become one.
+
+    The names are those TensorFlow would give; with any others it traces every form again when it saves.
+    """
+    for dtype in (tf.int32, tf.int64):
+        yield tf.TensorSpec([None, None], dtype, "inputs")
+        for keys in (INPUT_KEYS, INPUT_KEYS[:2], (INPUT_WORD_IDS,)):
+            yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
+        for count in (2, 3):
+            form = [tf.TensorSpec([None, None], dtype, f"inputs_{i}") for i in range(count)]
+            yield form
+            yield tuple(form)
+    yield tf.TensorSpec([None, None], tf.string, "inputs")
+
+
+def _token_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:
+    """Kept as constants of the graph, not as an asset file: it survives re-saving after the directory is gone."""
+    entries = [*vocabulary, ""]
+    ids = [*range(len(vocabulary)), 0]
+    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(entries), tf.constant(ids, tf.int32))
+    return tf.lookup.StaticHashTable(initializer, default_value=vocabulary.index("[UNK]"))

@@ -1,0 +1,98 @@
+"""Tolerances and certificates: what an exported encoder must agree with, and by how much it does."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from export.config import EncoderConfig
+from export.oracle.bert import Answer, Case, bert_forward
+from export.readers.protocol import Checkpoint
+from zoo.card import EncoderCertificate
+from zoo.contract import GOLDEN_FILE
+from zoo.verify import compare_encoder
+
+TOLERANCE = 2e-5  # fp32, largest absolute difference over all real positions
+_SHAPES = ((2, 9), (3, 17))  # (batch, length)
+
+
+def golden_cases(config: EncoderConfig) -> list[Case]:
+    """Return the inputs of a certificate: ids all over the vocabulary, padding at the end and a hole in the middle.
+
+    Plain arithmetic, so that the same model has the same golden inputs on every machine.
+    """
+    return [_case(b, min(t, config.position_limit), config) for b, t in _SHAPES]
+
+
+def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, np.ndarray]:
+    """Return inputs and reference outputs of every golden case, as `GOLDEN_FILE` holds them.
+
+    The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32.
+    """
+    cases = golden_cases(config)
+    answers = bert_forward(
+        checkpoint.read,
+        checkpoint.shapes,
+        checkpoint.config,
+        cases,
+        layers=config.layers,
+        activation=config.activation if config.activation_reason.startswith("chosen") else None,
+        pool=config.pooler == "dense",
+    )
+    arrays: dict[str, np.ndarray] = {}
+    for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
+        arrays |= {f"{number}/{name}": array for name, array in _arrays(case, answer).items()}
+    return arrays
+
+
+def write_golden(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
+    """Write the golden cases into a SavedModel directory."""
+    path = directory / GOLDEN_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def certify(directory: Path, arrays: Mapping[str, np.ndarray]) -> EncoderCertificate:
+    """Return how far a SavedModel is from its references. Raises VerificationFailed beyond the tolerance."""
+    differences = compare_encoder(directory, arrays, TOLERANCE)
+    gc.collect()  # a loaded model hangs in reference cycles; its weights must go before the next one is loaded
+    shapes = [array.shape for name, array in arrays.items() if name.endswith("/input_word_ids")]
+    return EncoderCertificate(
+        shapes=[(shape[0], shape[1]) for shape in shapes],
+        tolerance=TOLERANCE,
+        max_difference={name: _rounded_up(value) for name, value in differences.items()},
+    )
+
+
+def _case(batch: int, length: int, config: EncoderConfig) -> Case:
+    numbers = np.arange(1, batch * length + 1, dtype=np.int64).reshape(batch, length)
+    ids = numbers * 7919 % config.vocab_size
+    mask = np.ones_like(ids)
+    mask[-1, length // 2 :] = 0  # padding at the end of the last row
+    if length > 4:
+        mask[0, 2:4] = 0  # a hole in the first
+    types = (np.arange(length) >= length // 3) * np.ones_like(ids) % config.type_vocab_size
+    return Case(*(array.astype(np.int32) for array in (ids, mask, types)))
+
+
+def _arrays(case: Case, answer: Answer) -> dict[str, np.ndarray]:
+    return {
+        "input_word_ids": case.ids,
+        "input_mask": case.mask,
+        "input_type_ids": case.types,
+        "sequence_output": (answer.layers[-1] * (case.mask[..., None] != 0)).astype(np.float32),
+        "pooled_output": answer.pooled.astype(np.float32),
+        "first_token_outputs": np.stack([layer[:, 0] for layer in answer.layers]).astype(np.float32),
+    }
+
+
+def _rounded_up(value: float) -> float:
+    """Two runs of one model may differ in the last bits; the card states one digit, rounded up."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.ceil(value / unit) * unit:.0e}")

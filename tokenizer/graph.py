@@ -1,0 +1,81 @@
+"""The inner functions of a tokenizer, each traced once; what is saved are thin functions over them.
+
+Shapes: B texts or rows, S segments of a row, P pieces of all of them together, L = seq_length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tokenizer import packing
+from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
+from tokenizer.wordpiece import WordPiece
+
+TEXTS = tf.TensorSpec([None], tf.string, name="text")
+TEXTS_OR_ROWS = tf.TensorSpec(None, tf.string, name="text")
+LENGTH = tf.TensorSpec([], tf.int32, name="seq_length")
+FLAG = tf.TensorSpec([], tf.bool, name="special_tokens")
+PIECES = tf.RaggedTensorSpec([None, None], tf.int32)
+WORDS_OF_PIECES = tf.RaggedTensorSpec([None, None, None], tf.int32)
+LAID_END_TO_END = (
+    tf.TensorSpec([None], tf.int32, name="pieces"),
+    tf.TensorSpec([None, None], tf.int32, name="lengths"),
+)
+
+
+def graph_function(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
+    """Return a tf.function of fixed signature: Python lists do not trace it anew."""
+    return tf.function(function, input_signature=signature, autograph=False)
+
+
+def checked(value: tf.Tensor, holds: tf.Tensor, rule: str, found: tf.Tensor) -> tf.Tensor:
+    """Return the value; when it is used and the rule does not hold, an InvalidArgumentError that says the rule."""
+    with tf.control_dependencies([tf.debugging.Assert(holds, [rule, found])]):
+        return tf.identity(value)
+
+
+class Graph:
+    """The functions, held by a plain object: nothing of it is saved but what saved functions call."""
+
+    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
+        self.size = len(vocabulary)
+        self.ids = vocabulary.special_tokens
+        self.wordpiece = WordPiece(vocabulary, lower_case, special_tokens_in_text)
+        self.pieces = graph_function(self.wordpiece.pieces, TEXTS)
+        self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
+        self.join = graph_function(self._join, PIECES)
+
+    def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return all pieces (P,), segment after segment, and their numbers (S, B), of texts (B,) or rows (B, S)."""
+        rank = tf.rank(text)
+        text = checked(
+            text,
+            (rank == 1) | (rank == 2),
+            "Give a batch of strings [B], or rows of segments [B, S]. Received the shape:",
+            tf.shape(text),
+        )
+        pieces = self.pieces(tf.reshape(tf.transpose(text), [-1]))
+        shape = tf.stack([tf.reduce_prod(tf.shape(text)[1:]), tf.shape(text)[0]])
+        return pieces.values, tf.reshape(tf.cast(pieces.row_lengths(), tf.int32), shape)
+
+    def lay_out(
+        self, pieces: tf.Tensor, lengths: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        ids = self.ids
+        return packing.lay_out(pieces, lengths, kept, columns, cls=ids[CLS], sep=ids[SEP], pad=ids[PAD])
+
+    def _pack(self, pieces: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        room = seq_length - 1 - tf.shape(lengths)[0]
+        rule = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
+        room = checked(room, room >= 0, rule, seq_length)
+        return self.lay_out(pieces, lengths, packing.trim(lengths, room), seq_length)
+
+    def _join(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        left_out = tf.constant([self.ids[token] for token in (PAD, CLS, SEP)])
+        is_said = tf.reduce_all(ids.values[:, tf.newaxis] != left_out, axis=-1)
+        ids = tf.ragged.boolean_mask(ids, ids.with_values(is_said))
+        text = tf.strings.reduce_join(ids.with_values(self.wordpiece.entries(ids.values)), axis=-1, separator=" ")
+        return tf.strings.regex_replace(text, f" {CONTINUATION}", "")

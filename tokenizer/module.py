@@ -1,0 +1,209 @@
+"""The saved roots: Tokenizer and Preprocessor, ready for tf.saved_model.save. Functions and their signatures, no rules.
+
+Every public function is a thin trace over the same inner one, so that the graph holds the tokenizer once. The objects
+are tf.train.Checkpoints, whose attributes are saved as they are; tf.Module would hide the `variables` list that
+hub.KerasLayer reads.
+
+Shapes: B texts, S segments of a row, T tokens, L = seq_length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tokenizer import offsets
+from tokenizer.graph import (
+    FLAG,
+    LENGTH,
+    PIECES,
+    TEXTS,
+    TEXTS_OR_ROWS,
+    WORDS_OF_PIECES,
+    Graph,
+    checked,
+    graph_function,
+)
+from tokenizer.ragged import by_text, by_word
+from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
+from tokenizer.wordpiece import WordPiece
+from zoo.contract import INPUT_MASK, INPUT_WORD_IDS, SERVING_SIGNATURE
+
+SEQ_LENGTH = 128
+MOST_SEGMENTS = 4
+
+
+class _Tokenize(tf.train.Checkpoint):
+    """`.tokenize` as TF-Hub's preprocessors have it: callable, and knowing the special tokens."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+
+        def tokenize(text: tf.Tensor) -> tf.RaggedTensor:
+            pieces = graph.pieces(text)
+            return by_word(pieces.values, pieces.row_splits, graph.wordpiece.words(pieces))
+
+        def get_special_tokens_dict() -> dict[str, tf.Tensor]:
+            ids = {
+                "vocab_size": graph.size,
+                "padding_id": graph.ids[PAD],
+                "start_of_sequence_id": graph.ids[CLS],
+                "end_of_segment_id": graph.ids[SEP],
+                "mask_id": graph.ids[MASK],
+            }
+            return {name: tf.constant(number) for name, number in ids.items()}
+
+        self.__call__ = graph_function(tokenize, TEXTS)
+        self.get_special_tokens_dict = graph_function(get_special_tokens_dict)
+
+
+class _TextModel(tf.train.Checkpoint):
+    """What both archives offer besides their root.
+
+    | attribute | gives |
+    |---|---|
+    | `tokenize(text)` | ids (B, (words), (pieces)), ragged int32, as TF-Hub's bert_zh_preprocess |
+    | `tokenize.get_special_tokens_dict()` | vocab_size, padding_id, start_of_sequence_id, end_of_segment_id, mask_id |
+    | `tokenize_with_offsets(text)` | ids, starts, limits, each like `tokenize`; int64, bytes of the text as given |
+    | `bert_pack_inputs(segments, seq_length=128)` | the three keys, (B, L) int32, of 1 to 4 ragged id tensors |
+    | `preprocess(text, seq_length=128)` | the same of texts (B,) or rows of segments (B, S) |
+    | `detokenize(ids)` | texts (B,) of dense or ragged ids: words joined by spaces, [PAD] [CLS] [SEP] left out |
+    """
+
+    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool, seq_length: int) -> None:
+        super().__init__()
+        graph = Graph(vocabulary, lower_case, special_tokens_in_text)
+        self.tokenize = _Tokenize(graph)
+        self.tokenize_with_offsets = graph_function(_with_offsets(graph.wordpiece), TEXTS)
+        self.bert_pack_inputs = _bert_pack_inputs(graph, seq_length)
+        self.detokenize = _detokenize(graph)
+
+        def preprocess(text: tf.Tensor, seq_length: tf.Tensor | int = seq_length) -> dict[str, tf.Tensor]:
+            return graph.pack(*graph.segments(text), seq_length)
+
+        self.preprocess = graph_function(preprocess, TEXTS_OR_ROWS, LENGTH)
+        self.variables: list[tf.Variable] = []
+        self.trainable_variables: list[tf.Variable] = []
+        self.regularization_losses: list[tf.Tensor] = []
+        self.__call__ = self._call(graph, seq_length)
+
+    def _call(self, graph: Graph, seq_length: int) -> Any:
+        raise NotImplementedError
+
+    def signatures(self) -> dict[str, Any]:
+        """Return the functions for `tf.saved_model.save(root, path, signatures=root.signatures())`."""
+        return {SERVING_SIGNATURE: graph_function(self._serve, TEXTS)}
+
+    def _serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        raise NotImplementedError
+
+
+class Tokenizer(_TextModel):
+    """Root of a tokenizer archive: strings to string tokens, the original BERT tokenizer's on every text.
+
+        tokenizer = Tokenizer(Vocabulary.read(path), lower_case=True)
+        tokenizer(["你好"])  # [["你", "好"]], (B, T) strings, '' is padding
+        tokenizer([["你好", "再见"]], special_tokens=True)  # [["[CLS]", "你", "好", "[SEP]", "再", "见", "[SEP]"]]
+
+    Tokens are the vocabulary's entries, '##' pieces included; an unknown word is '[UNK]'. Texts are UTF-8, bytes that
+    are not are skipped. Rows of several segments need `special_tokens=True`: nothing else would tell them apart.
+    Lists do not trace anew. A single string, or rank 3, is an InvalidArgumentError that says what to give.
+
+    `special_tokens_in_text=True` keeps a literal [PAD], [UNK], [CLS], [SEP] or [MASK] in a text whole (see WordPiece).
+    """
+
+    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool = False) -> None:
+        super().__init__(vocabulary, lower_case, special_tokens_in_text, SEQ_LENGTH)
+
+    def _call(self, graph: Graph, seq_length: int) -> Any:
+        def call(text: tf.Tensor, special_tokens: tf.Tensor | bool = False) -> tf.Tensor:
+            pieces, lengths = graph.segments(text)
+            segments = tf.shape(lengths)[0]
+
+            def wrapped() -> tf.Tensor:
+                columns = 1 + segments + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=0), [[0, 1]]))
+                packed = graph.lay_out(pieces, lengths, kept=lengths, columns=columns)
+                return tf.where(packed[INPUT_MASK] == 1, graph.wordpiece.entries(packed[INPUT_WORD_IDS]), "")
+
+            def plain() -> tf.Tensor:
+                rule = "Rows of several segments need special_tokens=True. Received segments:"
+                flat = checked(lengths, segments == 1, rule, segments)[0]
+                return tf.RaggedTensor.from_row_lengths(graph.wordpiece.entries(pieces), flat).to_tensor("")
+
+            return tf.cond(special_tokens, wrapped, plain)
+
+        return graph_function(call, TEXTS_OR_ROWS, FLAG)
+
+    def _serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"tokens": self.__call__(text, False)}
+
+
+class Preprocessor(_TextModel):
+    """Root of a preprocess archive: strings to the inputs of an encoder, a drop-in for TF-Hub's bert_zh_preprocess.
+
+    preprocessor = Preprocessor(Vocabulary.read(path), lower_case=True)
+    preprocessor(["你好"])  # {"input_word_ids": …, "input_mask": …, "input_type_ids": …}, (B, 128) int32 each
+
+    Rows of segments (B, S) are packed together. Everything else is as in a tokenizer archive.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        lower_case: bool,
+        special_tokens_in_text: bool = False,
+        seq_length: int = SEQ_LENGTH,
+    ) -> None:
+        super().__init__(vocabulary, lower_case, special_tokens_in_text, seq_length)
+
+    def _call(self, graph: Graph, seq_length: int) -> Any:
+        def call(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            packed = self.preprocess(text, seq_length)
+            return {key: tf.ensure_shape(value, [None, seq_length]) for key, value in packed.items()}
+
+        return graph_function(call, TEXTS_OR_ROWS)
+
+    def _serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(self.__call__(text))
+
+
+# -- functions of several forms -----------------------------------------------------------------------------------
+
+
+def _with_offsets(wordpiece: WordPiece) -> Callable[[tf.Tensor], tuple[tf.RaggedTensor, ...]]:
+    def tokenize_with_offsets(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
+        pieces, starts, limits = offsets.trace(wordpiece, text)
+        words = wordpiece.words(pieces)
+        return tuple(by_word(ragged.values, pieces.row_splits, words) for ragged in (pieces, starts, limits))
+
+    return tokenize_with_offsets
+
+
+def _bert_pack_inputs(graph: Graph, seq_length: int) -> Any:
+    def bert_pack_inputs(inputs: Any, seq_length: tf.Tensor | int = seq_length) -> dict[str, tf.Tensor]:
+        segments = [by_text(segment) for segment in (inputs if isinstance(inputs, list | tuple) else [inputs])]
+        lengths = tf.stack([tf.cast(segment.row_lengths(), tf.int32) for segment in segments])
+        return graph.pack(tf.concat([segment.values for segment in segments], axis=0), lengths, seq_length)
+
+    function = tf.function(bert_pack_inputs, autograph=False)
+    for spec in (PIECES, WORDS_OF_PIECES):
+        function.get_concrete_function(spec, LENGTH)
+        for count in range(1, MOST_SEGMENTS + 1):
+            function.get_concrete_function([spec] * count, LENGTH)
+            function.get_concrete_function((spec,) * count, LENGTH)
+    return function
+
+
+def _detokenize(graph: Graph) -> Any:
+    def detokenize(ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+        ragged = ids if isinstance(ids, tf.RaggedTensor) else tf.RaggedTensor.from_tensor(tf.cast(ids, tf.int32))
+        return graph.join(by_text(ragged))
+
+    function = tf.function(detokenize, autograph=False)
+    for dtype in (tf.int32, tf.int64):
+        function.get_concrete_function(tf.TensorSpec([None, None], dtype))
+    for spec in (PIECES, WORDS_OF_PIECES):
+        function.get_concrete_function(spec)
+    return function

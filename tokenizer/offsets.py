@@ -1,0 +1,113 @@
+"""Pieces back to the bytes they came from. The same steps as the tokenizer's, one character at a time.
+
+Shapes: B texts, C characters of all texts together (after whichever step), P pieces of all texts together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tokenizer import normalisation
+from tokenizer.ragged import owners
+from tokenizer.wordpiece import WordPiece
+
+
+class Characters(NamedTuple):
+    """Characters of all texts, each knowing its text and the bytes of the original that it came from; all (C,)."""
+
+    text: tf.Tensor  # which text, int64
+    start: tf.Tensor
+    limit: tf.Tensor
+    char: tf.Tensor  # a string of one character; after a step that multiplies or drops, of several or none
+
+    def select(self, chosen: tf.Tensor) -> Characters:
+        """Return the characters a boolean mask or a list of places chooses."""
+        choose = tf.boolean_mask if chosen.dtype == tf.bool else tf.gather
+        return Characters(*(choose(column, chosen) for column in self))
+
+    def apart(self) -> Characters:
+        """Return one row for each character where `char` holds several or none."""
+        split = tf.strings.unicode_split(self.char, "UTF-8")
+        return self.select(owners(split.row_splits))._replace(char=split.values)
+
+    def joined(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return the texts, (B,)."""
+        ragged = tf.RaggedTensor.from_value_rowids(self.char, self.text, rows, validate=False)
+        return tf.strings.reduce_join(ragged, axis=-1)
+
+    def code_points(self) -> tf.Tensor:
+        """Return (C,) int32, one for each single character."""
+        return tf.strings.unicode_decode(self.char, "UTF-8").values
+
+    def with_texts(self, texts: tf.Tensor) -> Characters:
+        """Return the characters of `texts` (B,), which hold the same ones in another order.
+
+        The k-th occurrence of a character in a text is its k-th occurrence in the other order: canonical ordering
+        never swaps equal characters. So sorting both sides by (text, character) pairs them.
+        """
+        split = tf.strings.unicode_split(texts, "UTF-8")
+        reordered = self._replace(text=owners(split.row_splits), char=split.values)
+        source = tf.argsort(self._sort_key(), stable=True)
+        target = tf.argsort(reordered._sort_key(), stable=True)
+        places = tf.scatter_nd(target[:, tf.newaxis], source, tf.shape(source))
+        return self.select(places)._replace(char=reordered.char)
+
+    def _sort_key(self) -> tf.Tensor:
+        return self.text * (1 << 21) + tf.cast(self.code_points(), tf.int64)
+
+
+def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each.
+
+    A piece reaches from the first byte of the first character that left something in it to the last byte of the last
+    such character: an accent is inside where it was one character with its letter, outside where it stood alone.
+    """
+    rows = tf.size(text, tf.int64)
+    characters = _read(wordpiece, text)
+    characters = characters._replace(char=normalisation.clean(characters.char, wordpiece.kept_whole)).apart()
+    if wordpiece.lower_case:
+        characters = _fold(characters, rows)
+    prepared = normalisation.space(characters.joined(rows), wordpiece.kept_whole)
+    pieces, starts, limits = wordpiece.pieces_with_offsets(prepared)
+    characters = characters.select(characters.char != " ")
+
+    # Pieces leave nothing out but spaces, so their characters, one after another, are ours.
+    text_start = tf.cumsum(tf.cast(tf.strings.length(prepared), tf.int64), exclusive=True)
+    begin = tf.gather(text_start, owners(pieces.row_splits))  # (P,)
+    ordinal = _ordinal_of_bytes(prepared)
+    first = tf.gather(ordinal, begin + starts.values)
+    piece = owners(tf.concat([first, [tf.size(characters.char, tf.int64)]], axis=0))  # (C,)
+    return (
+        pieces,
+        starts.with_values(tf.math.segment_min(characters.start, piece)),
+        limits.with_values(tf.math.segment_max(characters.limit, piece)),
+    )
+
+
+def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
+    """Return, for every byte of all texts together, how many characters other than spaces stand before its own."""
+    chars = tf.strings.unicode_split(texts, "UTF-8").values
+    before = tf.cumsum(tf.cast(chars != " ", tf.int64), exclusive=True)
+    return tf.repeat(before, tf.strings.length(chars))
+
+
+def _read(wordpiece: WordPiece, text: tf.Tensor) -> Characters:
+    """Return the valid characters of the texts, marks in place of special tokens that are kept whole."""
+    codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
+    chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
+    limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
+    marked = normalisation.mark(tf.strings.reduce_join(codes.with_values(chars), axis=-1), wordpiece.kept_whole)
+    chars = tf.strings.unicode_split(marked, "UTF-8").values  # as many
+    return Characters(owners(codes.row_splits), starts.values, limits, chars)
+
+
+def _fold(characters: Characters, rows: tf.Tensor) -> Characters:
+    """Lower case, decomposition, accents dropped; what depends on neighbours is taken from the whole texts."""
+    lowered = normalisation.lower(characters.joined(rows))  # knows which sigma is final
+    characters = characters._replace(char=normalisation.lower(characters.char)).apart()
+    characters = characters._replace(char=tf.strings.unicode_split(lowered, "UTF-8").values)
+    characters = characters._replace(char=normalisation.decompose(characters.char)).apart()
+    characters = characters.with_texts(normalisation.decompose(lowered))  # knows the order of marks
+    return characters._replace(char=normalisation.strip_accents(characters.char)).apart()

@@ -1,0 +1,111 @@
+"""The vocabulary: entries of a vocab.txt in the order of their ids. Nothing here knows about TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from zoo.errors import BadVocabulary
+
+PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CONTINUATION = "##"
+
+PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The entries; an entry's place is its id.
+
+    vocabulary = Vocabulary.read(Path("vocab.txt"))
+    vocabulary.entries[101]  # '[CLS]'
+    vocabulary.special_tokens["[CLS]"]  # 101
+    """
+
+    entries: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @classmethod
+    def read(cls, path: Path) -> Vocabulary:
+        """Return the vocabulary of a vocab.txt: one entry a line, UTF-8, the last newline optional.
+
+        Lines end at '\\n' and nowhere else, and nothing is stripped: Chinese BERT's entries 343 and 13502 hold U+2028,
+        where str.splitlines() would break the line and shift every id behind it. '\\r\\n' counts as a line's end when
+        the whole file uses it.
+
+        Raises BadVocabulary with the line numbers of every problem found.
+        """
+        try:
+            lines = _lines(path.read_bytes())
+        except OSError as error:
+            raise BadVocabulary(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from None
+        entries, problems = _entries(lines)
+        problems += _repeated(entries) + _absent(entries)
+        if problems:
+            shown = "; ".join(problems[:PROBLEMS_SHOWN])
+            more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
+            raise BadVocabulary(f"{path} is not a WordPiece vocabulary: {shown}{more}.")
+        return cls(tuple(entries))
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the entries, each followed by '\\n': the same with or without the file's last newline."""
+        return hashlib.sha256("".join(f"{entry}\n" for entry in self.entries).encode()).hexdigest()
+
+    @cached_property
+    def special_tokens(self) -> dict[str, int]:
+        """The ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+        ids = {entry: number for number, entry in enumerate(self.entries)}
+        missing = [token for token in SPECIAL_TOKENS if token not in ids]
+        if missing:
+            raise BadVocabulary(f"The vocabulary of {len(self):,} entries has no {', '.join(missing)}.")
+        return {token: ids[token] for token in SPECIAL_TOKENS}
+
+
+def _lines(data: bytes) -> list[bytes]:
+    lines = data.split(b"\n")
+    last = lines.pop()
+    if lines and all(line.endswith(b"\r") for line in lines):
+        lines = [line[:-1] for line in lines]
+    return [*lines, last] if last else lines
+
+
+def _entries(lines: list[bytes]) -> tuple[list[str], list[str]]:
+    entries, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            problems.append(f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x} at position {error.start})")
+            entry = ""
+        else:
+            if not entry:
+                problems.append(f"line {number} is empty")
+            elif number == 1 and entry.startswith("\ufeff"):
+                problems.append("line 1 starts with a byte order mark (U+FEFF)")
+        entries.append(entry)
+    return entries, problems
+
+
+def _repeated(entries: list[str]) -> list[str]:
+    first: dict[str, int] = {}
+    problems = []
+    for number, entry in enumerate(entries, start=1):
+        if entry and entry in first:
+            problems.append(f"line {number} repeats line {first[entry]} ({entry!r})")
+        first.setdefault(entry, number)
+    return problems
+
+
+def _absent(entries: list[str]) -> list[str]:
+    known = set(entries)
+    missing = [token for token in SPECIAL_TOKENS if token not in known]
+    if not missing:
+        return []
+    mixed = next((number for number, entry in enumerate(entries, start=1) if entry.endswith("\r")), None)
+    hint = f" (line {mixed} ends in '\\r': the file mixes two kinds of line ends)" if mixed else ""
+    return [f"no line is {', '.join(missing)}, among {len(entries):,} lines{hint}"]

@@ -1,0 +1,68 @@
+"""The WordPiece model of one vocabulary: texts to pieces and back. One op, its model a constant of the graph.
+
+FastWordpieceTokenizer holds the vocabulary as a constant, so an archive needs no table and no asset: nothing to
+initialise, nothing lost when the unpacked directory is gone, no path and no random table name in saved_model.pb.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from tokenizer import normalisation
+from tokenizer.vocabulary import CONTINUATION, SPECIAL_TOKENS, UNK, Vocabulary
+
+
+class WordPiece:
+    """Maps texts to the original BERT tokenizer's pieces. Plain Python around ops; to be called inside a graph.
+
+    A special token in a text is split like any other word, unless `special_tokens_in_text`: then [PAD], [UNK], [CLS],
+    [SEP] and [MASK], wherever they stand in the text in exactly this spelling, are one word each, before any other
+    rule is applied; what is on either side is tokenised as if they were spaces. (Hugging Face does the same.)
+    """
+
+    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
+        stand_ins = normalisation.marks(SPECIAL_TOKENS)
+        self.lower_case = lower_case
+        self.kept_whole = stand_ins if special_tokens_in_text else {}
+        # The model would match entries across words: the ones that no single word can be get names that no text holds.
+        # So do the special tokens, which only a mark may reach.
+        is_word = tf.strings.regex_full_match(vocabulary.entries, normalisation.SINGLE_WORD).numpy()
+        reachable = [
+            stand_ins.get(entry, entry if reached else f"{normalisation.MARK}{number}")
+            for number, (entry, reached) in enumerate(zip(vocabulary.entries, is_word, strict=True))
+        ]
+        self._model = tf_text.FastWordpieceTokenizer(
+            reachable,
+            suffix_indicator=CONTINUATION,
+            max_bytes_per_word=4 * normalisation.WORD_LIMIT,
+            token_out_type=tf.int32,
+            unknown_token=stand_ins[UNK],
+        )
+        self._entries = tf.constant(vocabulary.entries)
+        self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
+
+    def prepare(self, text: tf.Tensor) -> tf.Tensor:
+        """Return the texts as words and spaces, the way the model reads them: (B,) strings in and out."""
+        text = normalisation.mark(normalisation.valid(text), self.kept_whole)
+        text = normalisation.clean(text, self.kept_whole)
+        if self.lower_case:
+            text = normalisation.strip_accents(normalisation.decompose(normalisation.lower(text)))
+        return normalisation.space(text, self.kept_whole)
+
+    def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Return the ids of each text: (B, (pieces)) int32."""
+        return self._model.tokenize(self.prepare(text))
+
+    def pieces_with_offsets(self, prepared: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Return ids, starts and limits, (B, (pieces)) each; offsets in bytes of the prepared text."""
+        return self._model.tokenize_with_offsets(prepared)
+
+    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
+        """Return where words begin: (words + 1,) int64 row splits over the flat pieces."""
+        begins = tf.where(tf.gather(self._starts_word, pieces.values))[:, 0]
+        return tf.concat([begins, pieces.row_splits[-1:]], axis=0)
+
+    def entries(self, ids: tf.Tensor) -> tf.Tensor:
+        """Return the vocabulary's entries, same shape as the ids."""
+        return tf.gather(self._entries, ids)

@@ -1,0 +1,146 @@
+"""Directories to tar.gz and back: the same bytes for the same files, nothing unpacked that is damaged or unsafe."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from zoo.card import EncoderCard, FileDigest, TokenizerCard
+from zoo.contract import CARD_FILE
+from zoo.errors import BadArchive, CannotWrite
+from zoo.files import written_directory, written_file
+from zoo.progress import progress
+from zoo.tarstream import read_members
+
+_CHUNK = 1 << 20
+_LEVEL = 6  # 9 takes half as long again and saves nothing on float32 weights
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def pack(directory: Path, archive: Path) -> FileDigest:
+    """Return the digest of `archive`, a tar.gz of everything in `directory`.
+
+        digest = pack(Path("build/albert_tiny"), Path("dist/albert_tiny.tar.gz"))
+
+    Members are sorted, directories have members of their own (hub's extractor makes no parents), and no times, owners
+    or modes of this machine are kept, so that equal directories give equal archives. (gzip's bytes may still differ
+    between builds of zlib.)
+
+    Raises BadArchive when the directory is empty or holds a link or device, CannotWrite when there is no permission
+    or no space; nothing is left then.
+    """
+    members = _members(directory)
+    total = sum(path.stat().st_size for path in members if path.is_file())
+    with written_file(archive) as temporary, progress(f"packing {archive.name}", total) as advance:
+        with (
+            temporary.open("xb") as raw,
+            gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=raw, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
+        ):
+            for path in members:
+                _add(tar, path, path.relative_to(directory).as_posix())
+                advance(path.stat().st_size if path.is_file() else 0)
+        return sha256_and_size(temporary)
+
+
+def _members(directory: Path) -> list[Path]:
+    members = sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix())
+    odd = [str(path) for path in members if path.is_symlink() or not (path.is_file() or path.is_dir())]
+    if odd:
+        raise BadArchive(f"{directory} cannot be packed, these are neither files nor directories: {', '.join(odd)}.")
+    if not any(path.is_file() for path in members):
+        raise BadArchive(f"{directory} cannot be packed: there are no files in it.")
+    return members
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    info = tarfile.TarInfo(name)  # mtime, uid and gid are 0, user and group empty
+    try:
+        if path.is_dir():
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(info)
+            return
+        info.mode, info.size = 0o644, path.stat().st_size
+        with path.open("rb") as file:
+            tar.addfile(info, file)
+    except ValueError as error:  # a name or a size that the format has no room for
+        raise BadArchive(f"{path} does not fit into a tar: {error}.") from error
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def unpack(archive: Path, directory: Path, limit: int | None = None) -> None:
+    """Unpack `archive` into `directory`, which must not exist or be empty, and which appears whole or not at all.
+
+    Raises BadArchive when anything is damaged, unsafe or, together, larger than `limit` bytes; CannotWrite when the
+    disk has no room.
+    """
+    with written_directory(directory) as temporary, progress(f"unpacking {archive.name}", None) as advance:
+        room, total = shutil.disk_usage(temporary).free, 0
+        for member, chunks in read_members(archive):
+            target = temporary / member.name
+            total += member.size
+            if limit is not None and total > limit:
+                raise BadArchive(f"{archive} holds more than the {limit} bytes allowed: refused at {member.name}.")
+            if total > room:
+                raise CannotWrite(f"{archive} needs {total} bytes up to {member.name}, {directory.parent} has {room}.")
+            if member.is_directory:
+                target.mkdir()
+            else:
+                _write(chunks, target)
+            advance(member.size)
+
+
+def _write(chunks: Iterable[bytes], target: Path) -> None:
+    with target.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+
+
+# -- digests ------------------------------------------------------------------------------------------------------
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file, read in constant memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_and_size(path: Path) -> FileDigest:
+    """Return the digest record of one file."""
+    return FileDigest(sha256=sha256_of(path), size=path.stat().st_size)
+
+
+def file_digests(directory: Path) -> dict[str, FileDigest]:
+    """Return relative posix name -> digest of every file below `directory`, sorted."""
+    names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    return {name: sha256_and_size(directory / name) for name in names}
+
+
+def check_files(directory: Path, card: EncoderCard | TokenizerCard) -> None:
+    """Compare every file of an unpacked archive with its card, the card itself excepted.
+
+    Raises BadArchive, which lists all files that are missing, too many or different.
+    """
+    found = file_digests(directory)
+    found.pop(CARD_FILE, None)
+    problems = [f"{name} is missing" for name in sorted(card.files.keys() - found.keys())]
+    problems += [f"{name} is not on the card" for name in sorted(found.keys() - card.files.keys())]
+    for name in sorted(card.files.keys() & found.keys()):
+        is_, should = found[name], card.files[name]
+        if is_.size != should.size:
+            problems.append(f"{name} has {is_.size} bytes, the card says {should.size}")
+        elif is_.sha256 != should.sha256:
+            problems.append(f"{name} is sha256 {is_.sha256[:12]}…, the card says {should.sha256[:12]}…")
+    if problems:
+        raise BadArchive(f"{card.name} in {directory} is damaged: {'; '.join(problems)}. Fetch or build it again.")

@@ -1,0 +1,206 @@
+"""registry.json: which models there are, what they are and where their archives lie."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urljoin, urlsplit
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+
+from zoo.card import FileDigest, to_json
+from zoo.download import local_path, read_bytes
+from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
+from zoo.files import cannot_write, written_file
+
+PACKAGED = Path(__file__).with_name("registry.json")
+SCHEMA_FILE = "registry.schema.json"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArchiveRecord(FileDigest):
+    """A published archive: its digest, its size and where it lies. The URLs are mirrors, tried in order."""
+
+    urls: list[str] = Field(min_length=1, description="absolute, or relative to the registry itself")
+
+
+class Entry(_Record):
+    """One model: what it is, and its archive once it has been built."""
+
+    kind: Literal["encoder", "tokenizer", "preprocess"]
+    family: str | None = None
+    description: str = ""
+    layers: int | None = None
+    hidden_size: int | None = None
+    heads: int | None = None
+    parameters: int | None = None
+    vocab_size: int | None = None
+    vocabulary_sha256: Sha256 | None = None
+    tokenizer: Name | None = Field(default=None, description="name of the tokenizer that an encoder was trained with")
+    licence: str = "not stated"
+    aliases: list[Name] = []
+    archive: ArchiveRecord | None = None
+
+
+class Registry(_Record):
+    """The models of a zoo by name."""
+
+    model_config = ConfigDict(title="Registry of a zoo of BERT models")
+
+    schema_file: str = Field(default=SCHEMA_FILE, alias="$schema")
+    models: dict[Name, Entry] = {}
+
+    _place: str = PrivateAttr(default=str(PACKAGED))
+
+    @model_validator(mode="after")
+    def _each_name_means_one_model(self) -> Registry:
+        owners = {name: name for name in self.models}
+        for name, entry in self.models.items():
+            for alias in entry.aliases:
+                if owners.setdefault(alias, name) != name or alias == name:
+                    raise ValueError(f"alias {alias!r} of {name!r} already means {owners[alias]!r}")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where this registry was read from; relative URLs start there."""
+        return self._place
+
+    def names(self) -> list[str]:
+        """Return the names of all models, sorted, aliases left out."""
+        return sorted(self.models)
+
+    def canonical(self, name: str) -> str:
+        """Return the name that `name`, or the alias `name`, stands for. Raises UnknownModel with the closest ones."""
+        if name in self.models:
+            return name
+        aliases = {alias: owner for owner, entry in self.models.items() for alias in entry.aliases}
+        if name in aliases:
+            return aliases[name]
+        if not self.models:
+            raise UnknownModel(f"no model {name!r}: {self.place} holds no models yet.")
+        closest = difflib.get_close_matches(name, [*self.models, *aliases], n=3)
+        hint = f" Did you mean {' or '.join(map(repr, closest))}?" if closest else ""
+        raise UnknownModel(f"no model {name!r}.{hint} `zoo list` shows all {len(self.models)}.")
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of a name or alias. Raises UnknownModel with the closest ones."""
+        return self.models[self.canonical(name)]
+
+    def archive(self, name: str) -> ArchiveRecord:
+        """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
+        entry = self.entry(name)
+        if entry.archive is None:
+            raise NotBuilt(f"{name} is in {self.place}, but no archive of it has been built: see `zoo export --help`.")
+        return entry.archive.model_copy(update={"urls": self.urls(entry)})
+
+    def urls(self, entry: Entry) -> list[str]:
+        """Return the absolute URLs of an entry's archive, mirrors in order; file URLs where the registry is local."""
+        return [_resolve(url, self.place) for url in entry.archive.urls] if entry.archive else []
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_registry(place: str | Path | None = None) -> Registry:
+    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged one.
+
+        read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
+
+    Raises BadRegistry, which lists everything that is wrong with it.
+    """
+    source = str(place or os.environ.get("ZOO_REGISTRY") or PACKAGED)
+    path = local_path(source)
+    try:
+        registry = _parse(path.read_bytes() if path else read_bytes(source), source)
+    except (OSError, DownloadFailed) as error:
+        reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
+        raise BadRegistry(f"no registry to read. {reason} Check --registry and ZOO_REGISTRY.") from error
+    registry._place = str(path.absolute()) if path else source
+    return registry
+
+
+def _parse(text: bytes, source: str) -> Registry:
+    try:
+        return Registry.model_validate_json(text)
+    except ValidationError as error:
+        raise BadRegistry(f"{source} is not a registry: {_problems(error)}.") from None
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()
+    )
+
+
+def _resolve(url: str, place: str) -> str:
+    if urlsplit(url).scheme in ("http", "https", "file"):
+        return url
+    if local_path(place) is None:
+        return urljoin(place, url)
+    return (Path(place).parent / unquote(url)).absolute().as_uri()
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def update_registry(path: Path, entries: Mapping[str, Entry]) -> Registry:
+    """Add or replace entries in the registry at `path` and return the new one; all other entries stay.
+
+        update_registry(Path("dist/registry.json"), {"albert_tiny": entry})
+
+    A missing file is created, with its JSON Schema beside it. Safe with several processes at once.
+
+    Raises BadRegistry, and leaves the file alone, when what is there is not a registry or the result would not be one;
+    CannotWrite when there is no permission or no space.
+    """
+    return _change(path, lambda models: {**models, **entries})
+
+
+def remove_entries(path: Path, names: Iterable[str]) -> Registry:
+    """Remove entries from the registry at `path` and return the new one. Raises as `update_registry` does."""
+    unwanted = set(names)
+    return _change(path, lambda models: {name: entry for name, entry in models.items() if name not in unwanted})
+
+
+def json_schema() -> str:
+    """Return the text of registry.schema.json."""
+    return to_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Registry.model_json_schema()})
+
+
+def to_record(model: BaseModel) -> dict[str, Any]:
+    """Return what of a registry or entry is written to JSON: everything that is not at its default."""
+    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _change(path: Path, change: Callable[[Mapping[str, Entry]], Mapping[str, Entry]]) -> Registry:
+    path = path.resolve()  # a link stays a link
+    with cannot_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(".registry.lock")):
+            before = read_registry(path) if path.exists() else Registry()
+            record = {"$schema": before.schema_file, "models": _records(change(before.models))}
+            after = _parse(to_json(record).encode(), str(path))
+            _write(to_json(record), path)
+            _write(json_schema(), path.with_name(SCHEMA_FILE))
+    after._place = str(path)
+    return after
+
+
+def _records(models: Mapping[str, Entry]) -> dict[str, Any]:
+    return {name: to_record(entry) for name, entry in models.items()}
+
+
+def _write(text: str, path: Path) -> None:
+    with written_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,202 @@
+"""Repeats on this machine what an archive's card promises: every file, and the outputs for its golden inputs."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.archive import check_files
+from zoo.card import EncoderCard, TokenizerCard, read_card
+from zoo.contract import (
+    ENCODER_OUTPUTS,
+    GOLDEN_FILE,
+    INPUT_KEYS,
+    INPUT_MASK,
+    INPUT_WORD_IDS,
+    POOLED_OUTPUT,
+    SEQUENCE_OUTPUT,
+)
+from zoo.display import table
+from zoo.errors import BadArchive, VerificationFailed
+
+FIRST_TOKEN_OUTPUTS = "first_token_outputs"
+_GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
+_PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verification that succeeded: the largest absolute difference of each output, none above `tolerance`."""
+
+    name: str
+    kind: str
+    files: int
+    compared: int
+    tolerance: float
+    differences: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `zoo verify --json` prints."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        what = "rows" if self.kind == "encoder" else "texts"
+        rows = [(output, f"{difference:.2g}") for output, difference in self.differences.items()]
+        return (
+            f"{self.name} ({self.kind}): {self.files} files and {self.compared} golden {what} agree, "
+            f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}"
+        )
+
+
+def verify(directory: Path) -> Report:
+    """Return how closely an unpacked archive repeats its certificate. Loads TensorFlow.
+
+        print(verify(fetch("albert_tiny", read_registry())))
+
+    Raises BadArchive when files are missing or differ from the card, VerificationFailed when the model does not load
+    or computes something else; its message names every output that differs and the first wrong layer.
+    """
+    card = read_card(directory)
+    check_files(directory, card)
+    if isinstance(card, EncoderCard):
+        tolerance = card.certificate.tolerance
+        golden = _read_golden(directory / GOLDEN_FILE)
+        differences = compare_encoder(directory, golden, tolerance, card)
+        rows = sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden))
+        return Report(card.name, card.kind, len(card.files), rows, tolerance, differences)
+    return _verify_tokenizer(_load(directory, card.name, card.needs), card)
+
+
+def _load(directory: Path, name: str, needs: Sequence[str]) -> Any:
+    unknown = sorted(set(needs) - set(_PACKAGES))
+    if unknown:
+        raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
+    try:
+        for module in needs:
+            importlib.import_module(module)
+        import tensorflow_hub as hub
+    except ImportError as error:
+        wanted = " ".join(["tensorflow", "tensorflow-hub", *(_PACKAGES[need] for need in needs)])
+        raise VerificationFailed(f"{name} needs `pip install {wanted}`: {error}.") from error
+    try:
+        return hub.load(str(directory))
+    except Exception as error:  # whatever TensorFlow raises about a SavedModel
+        raise VerificationFailed(f"{name} does not load from {directory}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+# -- encoders -----------------------------------------------------------------------------------------------------
+
+
+def compare_encoder(
+    directory: Path, golden: Mapping[str, Array], tolerance: float, card: EncoderCard | None = None
+) -> dict[str, float]:
+    """Return output -> largest absolute difference between a saved encoder and its golden arrays, over all cases.
+
+    `golden` holds, for each case `n`, `n/input_word_ids`, `n/input_mask`, `n/input_type_ids` (B, T) and what has to
+    come out: `n/sequence_output` (B, T, H), `n/pooled_output` (B, H) and `n/first_token_outputs` (L, B, H), the first
+    position of every layer's output. A single case may go without `n/`.
+
+    Raises VerificationFailed when the encoder does not load or any output differs by more than `tolerance`.
+    """
+    name, needs = (card.name, card.needs) if card else (directory.name, [])
+    encoder = _load(directory, name, needs)
+    differences: dict[str, float] = {}
+    for case in _cases(golden):
+        for output, pair in _pairs(encoder, case, name).items():
+            differences[output] = max(differences.get(output, 0.0), _difference(*pair))
+    wrong = {output: value for output, value in differences.items() if not value <= tolerance}
+    if wrong:
+        layers = [output for output in wrong if output.startswith(ENCODER_OUTPUTS)]
+        first = f"the first wrong layer is {layers[0]}" if layers else "the first token of every layer is right"
+        amounts = ", ".join(f"{output} by {value:.3g}" for output, value in wrong.items())
+        raise VerificationFailed(
+            f"{name} differs from its golden outputs by more than {tolerance:g}; {first}. Different: {amounts}."
+        )
+    return differences
+
+
+def _read_golden(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            golden = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadArchive(f"{path} cannot be read: {error}.") from error
+    missing = [key for case in _cases(golden) for key in _GOLDEN_KEYS if key not in case]
+    if missing or not golden:
+        raise BadArchive(f"{path} lacks {', '.join(missing) or 'everything'}.")
+    return golden
+
+
+def _cases(golden: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Return the cases one by one: what `n/` stands before belongs together."""
+    cases: dict[str, dict[str, Array]] = {}
+    for path, array in golden.items():
+        number, _, key = path.rpartition("/")
+        cases.setdefault(number, {})[key] = array
+    return list(cases.values())
+
+
+def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Array]]:
+    """Return output -> (computed, golden), layers first to last, then what is made of them."""
+    import tensorflow as tf
+
+    try:
+        outputs = encoder({key: tf.constant(golden[key], tf.int32) for key in INPUT_KEYS})
+        layers = [np.asarray(layer)[:, 0] for layer in outputs[ENCODER_OUTPUTS]]  # L of (B, H)
+        last = {output: np.asarray(outputs[output]) for output in (SEQUENCE_OUTPUT, POOLED_OUTPUT)}
+    except Exception as error:  # whatever TensorFlow raises about a call
+        raise VerificationFailed(f"{name} cannot be called with its golden inputs: {_first_line(error)}") from error
+    expected = golden[FIRST_TOKEN_OUTPUTS]  # (L, B, H)
+    if len(layers) != len(expected):
+        raise VerificationFailed(f"{name} has {len(layers)} layers, its golden outputs {len(expected)}.")
+    pairs = {f"{ENCODER_OUTPUTS}[{i}]": (layer, expected[i]) for i, layer in enumerate(layers)}
+    return pairs | {output: (computed, golden[output]) for output, computed in last.items()}
+
+
+def _difference(computed: Array, expected: Array) -> float:
+    """Return the largest absolute difference; inf for another shape or anything that is not a number."""
+    if computed.shape != expected.shape:
+        return math.inf
+    difference = float(np.max(np.abs(computed.astype(np.float64) - expected.astype(np.float64)), initial=0.0))
+    return difference if math.isfinite(difference) else math.inf
+
+
+# -- tokenizers ---------------------------------------------------------------------------------------------------
+
+
+def _verify_tokenizer(loaded: Any, card: TokenizerCard) -> Report:
+    wrong = []
+    for golden in card.certificate:
+        ids = _ids(loaded, golden.text, len(golden.ids) + 1, card)  # one more, or a token too many would be cut away
+        if ids != golden.ids:
+            wrong.append(f"{golden.text} gives {ids}, should be {golden.ids}")
+    if wrong:
+        count = f"{len(wrong)} of {len(card.certificate)} golden texts"
+        raise VerificationFailed(f"{card.name} gives other ids for {count}: {'; '.join(wrong)}.")
+    return Report(card.name, card.kind, len(card.files), len(card.certificate), 0.0, {INPUT_WORD_IDS: 0.0})
+
+
+def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list[int]:
+    """Return the ids, padding left out, of one text or one pair."""
+    import tensorflow as tf
+
+    try:
+        packed = loaded.preprocess(tf.constant([text] if len(text) > 1 else text), seq_length=length)
+        ids, mask = packed[INPUT_WORD_IDS].numpy()[0], packed[INPUT_MASK].numpy()[0]  # (T,), (T,)
+    except Exception as error:  # whatever TensorFlow raises about a call
+        raise VerificationFailed(f"{card.name} cannot preprocess {text}: {_first_line(error)}") from error
+    return [int(i) for i in ids[mask != 0]]
