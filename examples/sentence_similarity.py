@@ -1,6 +1,6 @@
 """Sentence embeddings with two archives and nothing but TensorFlow: mean pooling over the mask, cosine similarity.
 
-    python examples/sentence_similarity.py ENCODER_URL PREPROCESS_URL
+python examples/sentence_similarity.py ENCODER_URL PREPROCESS_URL
 """
 
 import sys

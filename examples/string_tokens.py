@@ -1,6 +1,6 @@
 """Text to vectors in three lines: the tokenizer gives string tokens, the encoder takes them.
 
-    python examples/string_tokens.py ENCODER_URL TOKENIZER_URL
+python examples/string_tokens.py ENCODER_URL TOKENIZER_URL
 """
 
 import sys

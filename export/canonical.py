@@ -94,7 +94,9 @@ def _ranked(names: set[str]) -> dict[str, str]:
     for name in names:
         if match := _NUMBERED.fullmatch(name):
             stems[match[1]].append(int(match[2]))
-    return {f"{stem}{number}": f"{stem}{rank}" for stem, found in stems.items() for rank, number in enumerate(sorted(found))}
+    return {
+        f"{stem}{number}": f"{stem}{rank}" for stem, found in stems.items() for rank, number in enumerate(sorted(found))
+    }
 
 
 def _rename(message: Message, names: Names, tables: Names) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 from zoo.card import to_json
+from zoo.quiet import import_tensorflow_quietly
 from zoo.registry import Entry
 
 Run = Callable[[argparse.Namespace], int]
@@ -32,7 +34,9 @@ def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
     case = parser.add_mutually_exclusive_group()
     case.add_argument("--cased", dest="cased", action="store_true", default=None, help="keep capitals and accents")
     case.add_argument("--uncased", dest="cased", action="store_false", help="lower-case and strip accents")
-    parser.add_argument("--special-tokens-in-text", action="store_true", help="keep a literal [MASK] or [SEP] in text whole")
+    parser.add_argument(
+        "--special-tokens-in-text", action="store_true", help="keep a literal [MASK] or [SEP] in text whole"
+    )
     return _run_tokenizer
 
 
@@ -44,8 +48,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_encoder(options: argparse.Namespace) -> int:
-    from export import pipeline
-
+    pipeline = _import_builder()
     request = pipeline.EncoderRequest(
         checkpoint=options.checkpoint,
         name=options.name,
@@ -67,8 +70,7 @@ def _run_encoder(options: argparse.Namespace) -> int:
 
 
 def _run_tokenizer(options: argparse.Namespace) -> int:
-    from export import pipeline
-
+    pipeline = _import_builder()
     request = pipeline.TokenizerRequest(
         source=options.vocabulary,
         name=options.name,
@@ -81,9 +83,18 @@ def _run_tokenizer(options: argparse.Namespace) -> int:
     return 0
 
 
+def _import_builder() -> ModuleType:
+    import_tensorflow_quietly()
+    from export import pipeline
+
+    return pipeline
+
+
 def _report(entries: Mapping[str, Entry], options: argparse.Namespace) -> None:
     if options.json:
-        print(to_json({name: entry.model_dump(mode="json", exclude_none=True) for name, entry in entries.items()}), end="")
+        print(
+            to_json({name: entry.model_dump(mode="json", exclude_none=True) for name, entry in entries.items()}), end=""
+        )
         return
     for name, entry in entries.items():
         assert entry.archive is not None  # it was just built

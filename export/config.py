@@ -105,7 +105,7 @@ def read_config(
     if activation is None and word not in meanings:
         problems.append(f"'hidden_act' is {word!r}; known here: {', '.join(meanings)} (or give --activation)")
     hidden, heads = raw.get("hidden_size"), raw.get("num_attention_heads")
-    if _is_count(hidden) and _is_count(heads) and hidden % heads:
+    if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
         problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {heads}")
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if not (isinstance(raw.get(key, 0.0), int | float) and 0 <= raw.get(key, 0.0) < 1):
@@ -142,7 +142,9 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any]) -> None:
     if positions != "absolute":
         raise Unsupported(f"'position_embedding_type' is {positions!r}; only absolute positions are converted.")
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
-        raise Unsupported("the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted.")
+        raise Unsupported(
+            "the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted."
+        )
 
 
 def _is_count(value: object) -> bool:

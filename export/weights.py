@@ -1,7 +1,7 @@
-"""The weight plan: which checkpoint variable becomes which variable of the archive, decided from names and shapes alone.
+"""The weight plan: which checkpoint variable becomes which variable of the archive, from names and shapes alone.
 
-Our names are `embeddings/…`, `block_3/attention/…`, `pooler`; a family's table says where a module lies in a checkpoint,
-and the leaves (kernel, bias, gamma, beta, table) follow by the rule of the format.
+Our names are `embeddings/…`, `block_3/attention/…`, `pooler`; a family's table says where a module lies in a
+checkpoint, and the leaves (kernel, bias, gamma, beta, table) follow by the rule of the format.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class WeightPlan:
         """Return the plan for programs: the archive's variables with their sources, what is left out, the problems."""
         return {
             "variables": {
-                v.name: {"shape": v.full_shape, "sources": v.sources, "transposed": v.transposed} for v in self.variables
+                v.name: {"shape": v.full_shape, "sources": v.sources, "transposed": v.transposed}
+                for v in self.variables
             },
             "parameters": self.parameters,
             "left_out": dict(self.left_out),
@@ -113,7 +114,7 @@ class WeightPlan:
     def __str__(self) -> str:
         width = max((len(variable.name) for variable in self.variables), default=0)
         rows = [
-            f"{v.name:<{width}}  {_shape(v.full_shape):>14}  <- {', '.join(v.sources)}{' (transposed)' if v.transposed else ''}"
+            f"{v.name:<{width}}  {_shape(v.full_shape):>14}  <- {', '.join(v.sources)}" + " (transposed)" * v.transposed
             for v in self.variables
         ]
         rows.append(f"{len(self.variables)} variables, {self.parameters:,} parameters")
@@ -126,7 +127,7 @@ class WeightPlan:
 def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family, layout: Layout) -> WeightPlan:
     """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
 
-        make_plan(checkpoint.shapes, config, family, layout).checked("bert")
+    make_plan(checkpoint.shapes, config, family, layout).checked("bert")
     """
     names = _Names(shapes, layout)
     canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
@@ -149,7 +150,7 @@ def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family
         name = _archive_name(module, leaf, canonical)
         variables.append(PlannedVariable(ours, name, tuple(sources), shape, transposed))
 
-    rules = dict(_TRAINING_STATE[layout.format]) | layout.left_out | names.rules_for_dropped(config)
+    rules = {**_TRAINING_STATE[layout.format], **layout.left_out, **names.rules_for_dropped(config)}
     left_out: dict[str, list[str]] = {}
     unused = []
     for name in sorted(shapes.keys() - used):

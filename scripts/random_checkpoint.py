@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo.quiet import import_tensorflow_quietly
+
 Shapes = dict[str, tuple[int, ...]]
 
 # name -> (layers, hidden size, heads, intermediate size, vocabulary)
@@ -44,7 +46,9 @@ def write(size: str, directory: Path, seed: int = 1, slots: bool = False) -> Non
     write_vocabulary(directory / "vocab.txt", chinese_vocabulary(vocab))
 
 
-def bert_config(layers: int, hidden: int, heads: int, intermediate: int, vocab: int, positions: int = 512) -> dict[str, Any]:
+def bert_config(
+    layers: int, hidden: int, heads: int, intermediate: int, vocab: int, positions: int = 512
+) -> dict[str, Any]:
     """Return a bert_config.json as google-research/bert writes it."""
     return {
         "attention_probs_dropout_prob": 0.1,
@@ -91,7 +95,9 @@ def bert_shapes(config: Mapping[str, Any]) -> Shapes:
     return shapes
 
 
-def transformers_arrays(arrays: Mapping[str, np.ndarray], bare: bool = False, old_norms: bool = False) -> dict[str, np.ndarray]:
+def transformers_arrays(
+    arrays: Mapping[str, np.ndarray], bare: bool = False, old_norms: bool = False
+) -> dict[str, np.ndarray]:
     """Return the same BERT weights under transformers' names: kernels transposed, `bare` without the `bert.` prefix."""
     converted = {}
     for name, array in arrays.items():
@@ -129,6 +135,7 @@ def write_tf1(
     prefix: str = "bert_model.ckpt",
 ) -> dict[str, np.ndarray]:
     """Write a TF1 name-based checkpoint and its config, and return the values (without the slots)."""
+    import_tensorflow_quietly()
     import tensorflow as tf
 
     directory.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ Shapes: B texts, S segments of a row, T tokens, L = seq_length.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -35,7 +35,14 @@ SEQ_LENGTH = 128
 MOST_SEGMENTS = 4
 
 
-class _Tokenize(tf.train.Checkpoint):
+class _Root(tf.train.Checkpoint):
+    """Callable by the function in its attribute `__call__`, before it is saved as it is after."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return vars(self)["__call__"](*args, **kwargs)
+
+
+class _Tokenize(_Root):
     """`.tokenize` as TF-Hub's preprocessors have it: callable, and knowing the special tokens."""
 
     def __init__(self, graph: Graph) -> None:
@@ -55,11 +62,11 @@ class _Tokenize(tf.train.Checkpoint):
             }
             return {name: tf.constant(number) for name, number in ids.items()}
 
-        self.__call__ = graph_function(tokenize, TEXTS)
+        self.__call__ = graph_function(tokenize, TEXTS)  # type: ignore[method-assign]
         self.get_special_tokens_dict = graph_function(get_special_tokens_dict)
 
 
-class _TextModel(tf.train.Checkpoint):
+class _TextModel(_Root):
     """What both archives offer besides their root.
 
     | attribute | gives |
@@ -87,7 +94,7 @@ class _TextModel(tf.train.Checkpoint):
         self.variables: list[tf.Variable] = []
         self.trainable_variables: list[tf.Variable] = []
         self.regularization_losses: list[tf.Tensor] = []
-        self.__call__ = self._call(graph, seq_length)
+        self.__call__ = self._call(graph, seq_length)  # type: ignore[method-assign]
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         raise NotImplementedError
@@ -182,14 +189,15 @@ def _with_offsets(wordpiece: WordPiece) -> Callable[[tf.Tensor], tuple[tf.Ragged
 
 
 def _bert_pack_inputs(graph: Graph, seq_length: int) -> Any:
-    def bert_pack_inputs(inputs: Any, seq_length: tf.Tensor | int = seq_length) -> dict[str, tf.Tensor]:
-        segments = [by_text(segment) for segment in (inputs if isinstance(inputs, list | tuple) else [inputs])]
+    def bert_pack_inputs(
+        inputs: Sequence[tf.RaggedTensor], seq_length: tf.Tensor | int = seq_length
+    ) -> dict[str, tf.Tensor]:
+        segments = [by_text(segment) for segment in inputs]
         lengths = tf.stack([tf.cast(segment.row_lengths(), tf.int32) for segment in segments])
         return graph.pack(tf.concat([segment.values for segment in segments], axis=0), lengths, seq_length)
 
     function = tf.function(bert_pack_inputs, autograph=False)
-    for spec in (PIECES, WORDS_OF_PIECES):
-        function.get_concrete_function(spec, LENGTH)
+    for spec in (PIECES, WORDS_OF_PIECES):  # never one alone: a loaded function fails to compare it to a tuple
         for count in range(1, MOST_SEGMENTS + 1):
             function.get_concrete_function([spec] * count, LENGTH)
             function.get_concrete_function((spec,) * count, LENGTH)

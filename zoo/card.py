@@ -57,8 +57,8 @@ class EncoderSizes(_Record):
 class EncoderCertificate(_Record):
     """Largest absolute difference of each output against an independent forward pass of the source checkpoint.
 
-    `shapes` are the (batch, length) pairs that were compared; the first one's inputs and reference outputs lie in
-    assets.extra/golden.npz, so that the comparison can be repeated anywhere.
+    `shapes` are the (batch, length) pairs that were compared; their inputs and reference outputs lie in
+    assets.extra/golden.npz, so that the comparison can be repeated anywhere. Differences are rounded up to one digit.
     """
 
     shapes: list[tuple[int, int]]

@@ -23,7 +23,8 @@ from zoo.contract import CARD_FILE
 from zoo.display import sheet, size, table
 from zoo.download import local_path
 from zoo.errors import ZooError
-from zoo.registry import Entry, Registry, read_registry, to_record
+from zoo.quiet import import_tensorflow_quietly
+from zoo.registry import Registry, read_registry, to_record
 
 if TYPE_CHECKING:
     from zoo.verify import Report
@@ -96,7 +97,7 @@ def _list(parser: argparse.ArgumentParser) -> Run:
             _print_json({name: _described(name, registry) for name in registry.names()})
         elif registry.models:
             header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive")
-            print(table(header, [_row(name, registry.models[name]) for name in registry.names()]))
+            print(table(header, [_row(name, registry) for name in registry.names()]))
         else:
             print(f"{registry.place} holds no models yet.", file=sys.stderr)
         return 0
@@ -167,7 +168,7 @@ def _verify(parser: argparse.ArgumentParser) -> Run:
     _add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr
+        import_tensorflow_quietly()
         report = _verified(arguments.model, arguments.registry)
         if arguments.json:
             _print_json(report.to_dict())
@@ -200,12 +201,14 @@ def _print_json(value: object) -> None:
 
 def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
-    return {"name": name, **to_record(entry), "urls": registry.urls(entry)}
+    matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
+    return {"name": name, **to_record(entry), **matching, "urls": registry.urls(entry)}
 
 
-def _row(name: str, entry: Entry) -> tuple[str, ...]:
+def _row(name: str, registry: Registry) -> tuple[str, ...]:
+    entry = registry.models[name]
     archive = size(entry.archive.size) if entry.archive else "not built"
-    texts = (entry.family, entry.layers, entry.hidden_size, entry.tokenizer)
+    texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
     return (name, entry.kind, *("" if text is None else str(text) for text in texts), archive)
 
 
@@ -218,6 +221,7 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
     return {
         "name": name,
         **{field.replace("_", " "): text for field, text in texts.items()},
+        "tokenizer": registry.tokenizer(name) or "",
         "aliases": ", ".join(entry.aliases),
         "archive": f"{size(archive.size)}, sha256 {archive.sha256}" if archive else "not built",
         "urls": "\n".join(registry.urls(entry)),

@@ -97,6 +97,14 @@ class Registry(_Record):
         """Return the entry of a name or alias. Raises UnknownModel with the closest ones."""
         return self.models[self.canonical(name)]
 
+    def tokenizer(self, name: str) -> str | None:
+        """Return the tokenizer of an encoder: the one its entry names, else the first of the same vocabulary."""
+        entry = self.entry(name)
+        if entry.kind != "encoder" or entry.tokenizer or entry.vocabulary_sha256 is None:
+            return entry.tokenizer
+        same = (other for other in self.names() if self.models[other].vocabulary_sha256 == entry.vocabulary_sha256)
+        return next((other for other in same if self.models[other].kind == "tokenizer"), None)
+
     def archive(self, name: str) -> ArchiveRecord:
         """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
         entry = self.entry(name)

@@ -38,12 +38,14 @@ def detect(checkpoint: Checkpoint) -> tuple[Family, Layout]:
                 if not _has(checkpoint, layout, "embeddings/position"):
                     raise Unsupported(
                         f"{checkpoint.path} has word embeddings but no position table "
-                        f"('{layout.scopes['embeddings/position']}'): it looks like RoFormer or NEZHA, whose positions are "
-                        f"rotary or relative; this is not converted. {_converted()}"
+                        f"('{layout.scopes['embeddings/position']}'): it looks like RoFormer or NEZHA, whose "
+                        f"positions are rotary or relative; this is not converted. {_converted()}"
                     )
                 return family, layout
     some = ", ".join(sorted(checkpoint.shapes)[:3]) or "nothing"
-    raise BadCheckpoint(f"{checkpoint.path} holds no word embeddings of a known family (found {some}, …). {_converted()}")
+    raise BadCheckpoint(
+        f"{checkpoint.path} holds no word embeddings of a known family (found {some}, …). {_converted()}"
+    )
 
 
 def _has(checkpoint: Checkpoint, layout: Layout, module: str) -> bool:

@@ -26,7 +26,7 @@ class Case(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Reference outputs of one case: layers [L] of [B, T, H], pooled [B, H], float64. Padded positions hold numbers too."""
+    """Reference outputs of one case: layers [L] of [B, T, H], pooled [B, H], float64, padded positions too."""
 
     layers: list[np.ndarray]
     pooled: np.ndarray
@@ -65,12 +65,12 @@ def bert_forward(
         query, key, value = (weights.dense(f"layer {i} {part}") for part in ("query", "key", "value"))
         attended, inner, outer = (weights.dense(f"layer {i} {part}") for part in ("attended", "inner", "outer"))
         norm_1, norm_2 = weights.norm(f"layer {i} attended"), weights.norm(f"layer {i} outer")
-        for case, x in enumerate(states):
-            mixed = _attention(x, cases[case].mask, query, key, value, heads)
+        for number, x in enumerate(states):
+            mixed = _attention(x, cases[number].mask, query, key, value, heads)
             x = _layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
             x = _layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
-            states[case] = x
-            history[case].append(x)
+            states[number] = x
+            history[number].append(x)
     first = [x[:, 0] for x in states]
     if pool:
         kernel, bias = weights.dense("pooler")
@@ -79,8 +79,7 @@ def bert_forward(
 
 
 def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any, heads: int) -> np.ndarray:
-    b, t, h = x.shape
-    size = h // heads
+    size = x.shape[-1] // heads
     context = np.zeros_like(x)
     hidden = np.where(mask[:, None, :] != 0, 0.0, -10000.0)  # (B, 1, T)
     for head in range(heads):
@@ -131,14 +130,17 @@ class _TensorFlowNames:
             scope = "bert/pooler/dense"
         else:
             _, i, part = where.split()
-            scope = f"bert/encoder/layer_{i}/" + {
-                "query": "attention/self/query",
-                "key": "attention/self/key",
-                "value": "attention/self/value",
-                "attended": "attention/output/dense",
-                "inner": "intermediate/dense",
-                "outer": "output/dense",
-            }[part]
+            scope = (
+                f"bert/encoder/layer_{i}/"
+                + {
+                    "query": "attention/self/query",
+                    "key": "attention/self/key",
+                    "value": "attention/self/value",
+                    "attended": "attention/output/dense",
+                    "inner": "intermediate/dense",
+                    "outer": "output/dense",
+                }[part]
+            )
         return self._double(f"{scope}/kernel"), self._double(f"{scope}/bias")
 
     def _double(self, name: str) -> np.ndarray:
@@ -168,14 +170,17 @@ class _TransformersNames:
             module = "bert.pooler.dense"
         else:
             _, i, part = where.split()
-            module = f"bert.encoder.layer.{i}." + {
-                "query": "attention.self.query",
-                "key": "attention.self.key",
-                "value": "attention.self.value",
-                "attended": "attention.output.dense",
-                "inner": "intermediate.dense",
-                "outer": "output.dense",
-            }[part]
+            module = (
+                f"bert.encoder.layer.{i}."
+                + {
+                    "query": "attention.self.query",
+                    "key": "attention.self.key",
+                    "value": "attention.self.value",
+                    "attended": "attention.output.dense",
+                    "inner": "intermediate.dense",
+                    "outer": "output.dense",
+                }[part]
+            )
         return self._get(f"{module}.weight").T, self._get(f"{module}.bias")
 
     def _get(self, *spellings: str) -> np.ndarray:

@@ -34,13 +34,17 @@ def open_checkpoint(path: Path, config: Path | None = None) -> Checkpoint:
         folder = path.parent
         main = path.name if path.is_file() else f"{path.name}.index"
         if not (folder / main).is_file():
-            raise BadCheckpoint(f"no checkpoint at {path}: neither a directory, nor a file, nor the prefix of an .index file.")
+            raise BadCheckpoint(
+                f"no checkpoint at {path}: neither a directory, nor a file, nor the prefix of an .index file."
+            )
         patterns = {pattern: main for pattern in _READERS if Path(main).match(pattern)}
         if not patterns:
             raise BadCheckpoint(f"{path} is not the main file of a checkpoint; expected {' or '.join(_READERS)}.")
     found = [(pattern, file) for pattern, name in patterns.items() for file in sorted(folder.glob(name))]
     if not found:
-        raise BadCheckpoint(f"no checkpoint in {folder}: looked for {' and '.join(_READERS)}, found {_listing(folder)}.")
+        raise BadCheckpoint(
+            f"no checkpoint in {folder}: looked for {' and '.join(_READERS)}, found {_listing(folder)}."
+        )
     if len(found) > 1:
         raise BadCheckpoint(
             f"several checkpoints in {folder}: {', '.join(file.name for _, file in found)}. Name the one that is meant."
@@ -75,10 +79,12 @@ def _find_config(folder: Path) -> Path:
         return found[0]
     if not found:
         raise BadConfig(
-            f"no config in {folder}: no .json file there has 'hidden_size' or 'num_hidden_layers' (found {_listing(folder)}). "
-            "Name it with --config."
+            f"no config in {folder}: no .json file there has 'hidden_size' or 'num_hidden_layers' "
+            f"(found {_listing(folder)}). Name it with --config."
         )
-    raise BadConfig(f"several configs in {folder}: {', '.join(f.name for f in found)}. Name the one that is meant with --config.")
+    raise BadConfig(
+        f"several configs in {folder}: {', '.join(f.name for f in found)}. Name the one that is meant with --config."
+    )
 
 
 def _read_json(file: Path) -> Mapping[str, Any]:

@@ -35,7 +35,9 @@ class TF1Checkpoint:
             name: tuple(shape) for name, shape in sorted(self._reader.get_variable_to_shape_map().items())
         }
         if _OBJECT_GRAPH in self.shapes:
-            raise Unsupported(f"{index} is a TF2 object-based checkpoint; TF1 name-based ones and model.safetensors are read.")
+            raise Unsupported(
+                f"{index} is a TF2 object-based checkpoint; TF1 name-based ones and model.safetensors are read."
+            )
         self._check_size(data)
 
     def read(self, name: str) -> np.ndarray:
@@ -52,8 +54,8 @@ class TF1Checkpoint:
         present = sum(file.stat().st_size for file in data)
         if present < promised:
             raise BadCheckpoint(
-                f"{data[0].name} in {self.path} is cut short: its index promises {promised:,} bytes, there are {present:,}. "
-                "Fetch it again."
+                f"{data[0].name} in {self.path} is cut short: its index promises {promised:,} bytes, "
+                f"there are {present:,}. Fetch it again."
             )
 
 

@@ -53,7 +53,9 @@ def test_agrees_with_transformers_layouts(how: dict[str, bool], odd: Path, encod
 def test_any_mask_agrees_and_padding_changes_nothing(data: st.DataObject, encoder: Any, odd: Path) -> None:
     batch, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 13))
     inputs = case(batch, length, seed=length)
-    mask = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=batch, max_size=batch)))
+    mask = np.array(
+        data.draw(st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=batch, max_size=batch))
+    )
     mask[~mask.any(axis=1), 0] = True  # rows without any token have a test of their own
     inputs = inputs._replace(mask=mask.astype(np.int32))
     assert differences(encoder, inputs, *reference(odd, inputs)) < TOLERANCE
@@ -135,4 +137,3 @@ def test_no_dropout_where_the_config_has_none(tmp_path: Path) -> None:
     encoder = export_and_load(tmp_path / "odd", tmp_path / "out")
     inputs = as_inputs(case(2, 6))
     np.testing.assert_array_equal(encoder(inputs, training=True)["pooled_output"], encoder(inputs)["pooled_output"])
-

@@ -28,7 +28,9 @@ from .conftest import VOCABULARY, write_odd
 
 def left(directory: Path) -> list[str]:
     """What a person sees in a directory after a failure; the lock of the registry is allowed to stay."""
-    return sorted(path.name for path in directory.iterdir() if path.name != ".registry.lock") if directory.exists() else []
+    return (
+        sorted(path.name for path in directory.iterdir() if path.name != ".registry.lock") if directory.exists() else []
+    )
 
 
 # -- what is left after success ---------------------------------------------------------------------------------------
@@ -65,7 +67,9 @@ def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
     assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["export", str(odd), "--name", "odd", "--out", str(tmp_path / "new"), "--dry-run"]
     assert main(command) == 0
     assert "bert/encoder/layer_2/output/LayerNorm/beta" in capsys.readouterr().out
@@ -116,7 +120,9 @@ def test_tokens_and_ids_mean_the_same_to_the_encoder(tokenizers: Path, encoder: 
     by_tokens = encoder(tokenizer(pairs, special_tokens=True))
     by_ids = encoder(preprocess.preprocess(pairs, seq_length=16))
     np.testing.assert_allclose(by_tokens["pooled_output"], by_ids["pooled_output"], atol=2e-6)
-    np.testing.assert_allclose(encoder(tokenizer(["你好"]))["pooled_output"], encoder([[5, 6]])["pooled_output"], atol=1e-6)
+    np.testing.assert_allclose(
+        encoder(tokenizer(["你好"]))["pooled_output"], encoder([[5, 6]])["pooled_output"], atol=1e-6
+    )
 
 
 def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: Path) -> None:
@@ -171,7 +177,10 @@ def _break(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     tf1 = bert.layouts[0]
     scopes = dict(tf1.scopes)
     if how == "norms swapped":
-        scopes["block/attention/norm"], scopes["block/ffn/norm"] = scopes["block/ffn/norm"], scopes["block/attention/norm"]
+        scopes["block/attention/norm"], scopes["block/ffn/norm"] = (
+            scopes["block/ffn/norm"],
+            scopes["block/attention/norm"],
+        )
     if how == "query and key swapped with value":
         scopes["block/attention/query"], scopes["block/attention/value"] = (
             scopes["block/attention/value"],
@@ -197,7 +206,13 @@ def _break(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["norms swapped", "query and key swapped with value", "tanh gelu", "another head count", "square kernels transposed"],
+    [
+        "norms swapped",
+        "query and key swapped with value",
+        "tanh gelu",
+        "another head count",
+        "square kernels transposed",
+    ],
 )
 def test_a_silent_mistake_fails_verification_and_loses_nothing(
     how: str, odd: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,9 +227,7 @@ def test_a_silent_mistake_fails_verification_and_loses_nothing(
     assert left(tmp_path) == sorted(before)
 
 
-def test_a_new_directory_goes_when_the_export_fails(
-    odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_directory_goes_when_the_export_fails(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _break(monkeypatch, "tanh gelu")
     with pytest.raises(VerificationFailed):
         export_encoder(EncoderRequest(odd, "odd", tmp_path / "new"))

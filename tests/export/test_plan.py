@@ -85,7 +85,9 @@ def test_query_key_value_become_one_variable() -> None:
     by_name = {variable.name: variable for variable in plan_of(odd_listing()).variables}
     joined = by_name["bert/encoder/layer_2/attention/self/query_key_value/kernel"]
     assert joined.full_shape == (32, 96)
-    assert joined.sources == tuple(f"bert/encoder/layer_2/attention/self/{part}/kernel" for part in ("query", "key", "value"))
+    assert joined.sources == tuple(
+        f"bert/encoder/layer_2/attention/self/{part}/kernel" for part in ("query", "key", "value")
+    )
 
 
 def test_slots_and_counters_are_left_out_by_name() -> None:
@@ -236,7 +238,8 @@ def config_of(shapes: Shapes) -> dict[str, Any]:
     return {
         "vocab_size": vocab,
         "hidden_size": hidden,
-        "num_hidden_layers": 1 + max(int(number) for name in dotted for number in re.findall(r"\.layer\.(\d+)\.", f".{name}")),
+        "num_hidden_layers": 1
+        + max(int(number) for name in dotted for number in re.findall(r"\.layer\.(\d+)\.", f".{name}")),
         "num_attention_heads": 1,
         "intermediate_size": shape(r"layer\.0\.intermediate\.dense\.bias$")[0],
         "hidden_act": "gelu",

@@ -61,7 +61,9 @@ def test_the_checkpoint_file_is_not_trusted(copy: Path) -> None:
 
 
 def test_empty_directory(tmp_path: Path) -> None:
-    with pytest.raises(BadCheckpoint, match=r"no checkpoint in .*looked for \*.index and model.safetensors, found an empty"):
+    with pytest.raises(
+        BadCheckpoint, match=r"no checkpoint in .*looked for \*.index and model.safetensors, found an empty"
+    ):
         open_checkpoint(tmp_path)
 
 
@@ -72,7 +74,9 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 
 def test_several_checkpoints(copy: Path) -> None:
     shutil.copy(copy / "bert_model.ckpt.index", copy / "other.ckpt.index")
-    with pytest.raises(BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Name the one"):
+    with pytest.raises(
+        BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Name the one"
+    ):
         open_checkpoint(copy)
 
 

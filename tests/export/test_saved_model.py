@@ -76,7 +76,9 @@ def test_signatures(encoder: Any) -> None:
     inputs = {name: tf.constant(array) for name, array in as_inputs(case(2, 5)).items()}
     np.testing.assert_allclose(serving(**inputs)["sequence_output"], call(encoder, inputs), atol=2e-6)
     tokens = encoder.signatures["tokens"](args_0=tf.constant([["你", "好"]]))
-    np.testing.assert_allclose(tokens["pooled_output"], encoder(tf.constant([["你", "好"]]))["pooled_output"], atol=2e-6)
+    np.testing.assert_allclose(
+        tokens["pooled_output"], encoder(tf.constant([["你", "好"]]))["pooled_output"], atol=2e-6
+    )
 
 
 @pytest.mark.parametrize("length", [41, 600])
@@ -103,7 +105,9 @@ def test_variables_are_real_lists_with_the_checkpoint_s_names(encoder: Any, out:
 
 
 def test_needs_no_tensorflow_text(out: Path) -> None:
-    code = "import sys, tensorflow_hub as hub; hub.load(sys.argv[1])([[2, 5]]); sys.exit('tensorflow_text' in sys.modules)"
+    code = (
+        "import sys, tensorflow_hub as hub; hub.load(sys.argv[1])([[2, 5]]); sys.exit('tensorflow_text' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code, str(out / "odd")], check=True, capture_output=True)
 
 
@@ -190,16 +194,21 @@ def test_dropout_repeats_under_op_determinism(out: Path) -> None:
         "import sys, tensorflow as tf, tensorflow_hub as hub;"
         "tf.random.set_seed(1);"
         "tf.config.experimental.enable_op_determinism();"
-        "print(hub.load(sys.argv[1])(tf.constant([[2, 5, 6, 3]]), training=True)['pooled_output'].numpy().tobytes().hex())"
+        "outputs = hub.load(sys.argv[1])(tf.constant([[2, 5, 6, 3]]), training=True);"
+        "print(outputs['pooled_output'].numpy().tobytes().hex())"
     )
     runs = [
-        subprocess.run([sys.executable, "-c", code, str(out / "odd")], check=True, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code, str(out / "odd")], check=True, capture_output=True, text=True
+        ).stdout
         for _ in range(2)
     ]
     assert runs[0] == runs[1] and len(runs[0]) > 100
 
 
-def test_another_process_directory_hash_seed_and_time_zone_give_the_same_archive(out: Path, odd: Path, tmp_path: Path) -> None:
+def test_another_process_directory_hash_seed_and_time_zone_give_the_same_archive(
+    out: Path, odd: Path, tmp_path: Path
+) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "77", "TZ": "Asia/Kathmandu"}
     command = [sys.executable, "-m", "zoo", "export", str(odd), "--name", "odd", "--out", str(tmp_path / "elsewhere")]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT)

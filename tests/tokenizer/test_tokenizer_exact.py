@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
-from tests.tokenizer.conftest import NAMES, Compared, Load, Reference
+from tests.tokenizer.conftest import NAMES, RECATEGORISED, Compared, Load, Reference
 from tests.tokenizer.texts import assigned, long_words, mixtures
 
 CASES = pytest.mark.parametrize("lower_case", [True, False], ids=["uncased", "cased"])
 VOCABULARIES = pytest.mark.parametrize("name", NAMES)
+MODELS = pytest.mark.parametrize(
+    ("name", "lower_case"),
+    [("traps", True), ("traps", False), pytest.param("chinese", True, marks=NAMES[1].marks)],
+    ids=["traps uncased", "traps cased", "chinese"],
+)
 
 
 def ids(tokenizer: Any, texts: Sequence[str | bytes]) -> list[list[int]]:
@@ -45,7 +51,6 @@ def different(tokenizer: Any, oracle: ReferenceTokenizer, texts: Sequence[str]) 
     ("name", "lower_case", "context"),
     [
         ("traps", True, "甲{0}a"),
-        ("traps", True, "a{0}b{0} \u0301"),
         ("traps", True, "aΣ{0}b aΣ{0}"),
         ("traps", False, "甲{0}a{0}"),
         pytest.param("chinese", True, "a{0}天", marks=NAMES[1].marks),
@@ -60,20 +65,23 @@ def test_every_assigned_character(
     lower_case: bool,
     context: str,
 ) -> None:
-    skipped = {char for char in newer if lower_case and (char != char.lower() or "Σ" in context)}
-    texts = [context.format(char) for char in assigned() if char not in skipped]
+    in_doubt = newer if lower_case else frozenset[str]()
+    skipped = {char for char in in_doubt if char != char.lower() or "Σ" in context or char in RECATEGORISED}
+    chars = [char for char in assigned() if char not in skipped]
+    if context != "甲{0}a":  # once is enough for half of all characters
+        chars = [char for char in chars if unicodedata.category(char) != "Co"]
+    texts = [context.format(char) for char in chars]
     assert different(load(name, lower_case=lower_case), reference(name, lower_case), texts) == []
     what = f"assigned characters as {context!r}, {name}, {'un' * lower_case}cased"
-    compared(what + f"; {len(skipped)} newer than TensorFlow's tables left out" * bool(skipped), len(texts))
+    compared(what + f"; left out: {len(skipped)} that TensorFlow knows otherwise" * bool(skipped), len(texts))
 
 
-@VOCABULARIES
-@CASES
+@MODELS
 def test_mixtures(
     load: Load, reference: Reference, newer: frozenset[str], compared: Compared, name: str, lower_case: bool
 ) -> None:
     chars = sorted(set(assigned()) - newer)
-    texts = list(mixtures(12_000, seed=7, chars=chars))
+    texts = list(mixtures(10_000, seed=7, chars=chars))
     assert different(load(name, lower_case=lower_case), reference(name, lower_case), texts) == []
     compared(f"random mixtures, {name}, {'un' * lower_case}cased", len(texts))
 
@@ -86,8 +94,7 @@ def test_chinese_full_of_punctuation(load: Load, reference: Reference, compared:
     compared(f"sentences of full-width punctuation, {name}", len(texts))
 
 
-@VOCABULARIES
-@CASES
+@MODELS
 def test_words_around_the_limit(
     load: Load, reference: Reference, compared: Compared, name: str, lower_case: bool
 ) -> None:
@@ -124,8 +131,7 @@ def test_bytes_that_are_not_utf8_are_skipped(load: Load, reference: Reference, c
 # -- offsets ------------------------------------------------------------------------------------------------------
 
 
-@VOCABULARIES
-@CASES
+@MODELS
 def test_offsets(
     load: Load, reference: Reference, newer: frozenset[str], compared: Compared, name: str, lower_case: bool
 ) -> None:
@@ -189,8 +195,9 @@ def test_special_tokens_kept_whole(load: Load, reference: Reference, compared: C
     ]
     texts += mixtures(3000, seed=5, chars=names)
     raw = [text.encode() for text in texts]
-    found, starts, limits = (part.merge_dims(1, 2).to_list() for part in tokenizer.tokenize_with_offsets(raw))
-    assert ids(tokenizer, texts) == found
-    for text, *parts in zip(texts, found, starts, limits, strict=True):
-        assert list(zip(*parts, strict=True)) == [(oracle.number[name], a, b) for name, a, b in tokens(text)], text
+    parts = tokenizer.tokenize_with_offsets(raw)
+    assert ids(tokenizer, texts) == parts[0].merge_dims(1, 2).to_list()
+    for text, words, starts, limits in zip(texts, *map(nested, parts), strict=True):
+        found = list(zip(*map(itertools.chain.from_iterable, (words, starts, limits)), strict=True))
+        assert found == [(oracle.number[name], a, b) for name, a, b in tokens(text)], text
     compared(f"texts with special tokens kept whole, traps, {'un' * lower_case}cased", len(texts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
+@functools.cache
 def assigned() -> list[str]:
     """Return every character that this Python's Unicode tables know, surrogates left out."""
     return [char for char in map(chr, range(0x110000)) if unicodedata.category(char) not in ("Cn", "Cs")]
@@ -20,7 +22,7 @@ def trap_vocabulary() -> list[str]:
     Only ideographs, Hangul syllables and private use are a sample. Longer pieces make greedy matching matter.
     """
     kept = random.Random(1)
-    many = {"Co": 0.002, "Lo": 0.3}
+    many = {"Co": 0.002, "Lo": 0.1}
     chars: dict[str, None] = dict.fromkeys("\u2028\u2029，Ａａ你好天气很空北京")
     for char in assigned():
         category = unicodedata.category(char)
@@ -32,7 +34,23 @@ def trap_vocabulary() -> list[str]:
     for _ in range(3000):
         word = "".join(kept.choices(letters, k=kept.randint(2, 4)))
         entries += [word, f"##{word}"]
-    entries += ["un", "##aff", "##able", "a b", "[mask]", "，。", "##，", "\x01", "a\x01", "\x01444\x01"]
+    entries += [
+        "un",
+        "##aff",
+        "##able",
+        "a b",
+        "你好",
+        "好天",
+        "##好天",
+        "a你",
+        "##[SEP]",
+        "[mask]",
+        "，。",
+        "##，",
+        "\x01",
+        "a\x01",
+        "\x01444\x01",
+    ]
     return list(dict.fromkeys(entries))
 
 
