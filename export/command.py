@@ -22,7 +22,8 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--config", type=Path, help="config file, where the directory has none or several")
     parser.add_argument("--vocab", type=Path, help="vocabulary file, where the directory has none or several")
     parser.add_argument("--activation", choices=["gelu", "gelu_tanh", "relu"], help="override what the release means")
-    parser.add_argument("--pooler", choices=["dense", "first_token"], help="what pooled_output is")
+    parser.add_argument("--pooler", choices=["dense", "first_token", "discriminator"], help="what pooled_output is")
+    parser.add_argument("--family", help="which one, where a checkpoint holds several (electra_generator, …)")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
     return _run_encoder
 
@@ -58,6 +59,7 @@ def _run_encoder(options: argparse.Namespace) -> int:
         layers=options.layers,
         activation=options.activation,
         pooler=options.pooler,
+        family=options.family,
         licence=options.licence,
     )
     if options.dry_run:

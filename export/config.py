@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from export.families.table import Family
-from export.readers.protocol import Format
+from export.families.table import Family, Pooler, Projection
+from export.readers.protocol import Format, Shape
 from zoo.card import Activation, EncoderSizes
 from zoo.errors import BadConfig, Unsupported
-
-Pooler = Literal["dense", "first_token"]
 
 # Keys of a config file that decide the arithmetic; all published configs of these families use the same words.
 _REQUIRED = (
@@ -42,10 +40,12 @@ class EncoderConfig:
     activation: Activation
     activation_reason: str
     pooler: Pooler
+    projection: Projection = "none"
     layer_norm_epsilon: float = 1e-12
     hidden_dropout: float = 0.0
     attention_dropout: float = 0.0
     truncated_from: int | None = None
+    notes: tuple[str, ...] = ()  # what was filled in, for the card
 
     @property
     def layers(self) -> int:
@@ -57,8 +57,13 @@ class EncoderConfig:
 
     @property
     def projects(self) -> bool:
-        """Whether embeddings are narrower (or wider) than the hidden layers and must be projected."""
-        return self.embedding_size != self.hidden_size
+        """Whether normed embeddings are projected to the hidden size; by the config, not by what a file holds."""
+        return self.projection == "after_norm" and self.embedding_size != self.hidden_size
+
+    @property
+    def normed_size(self) -> int:
+        """Width at which positions and types are added and the embeddings normed."""
+        return self.hidden_size if self.projection == "word" else self.embedding_size
 
     def truncated(self, layers: int) -> EncoderConfig:
         """Return the config of the first `layers` layers, remembering how many there were.
@@ -85,25 +90,31 @@ def read_config(
     source_format: Format,
     activation: Activation | None = None,
     pooler: Pooler | None = None,
+    tables: Mapping[str, Shape] | None = None,
 ) -> EncoderConfig:
     """Return the config that a config file's words mean for one family in one checkpoint format.
 
         read_config({"hidden_size": 768, …}, BERT, "tf1").layers  # 12
 
-    `activation` and `pooler` override what the release says; the reason is recorded. Raises BadConfig with every
-    problem found, and Unsupported for choices that are not converted.
+    `activation` and `pooler` override what the release says; the reason is recorded. Sizes that the file leaves out and
+    the embedding `tables` of the checkpoint show are filled in, and noted. Raises BadConfig with every problem found,
+    and Unsupported for choices that are not converted.
     """
-    _refuse_what_we_do_not_compute(raw)
-    problems = [f"no '{key}'" for key in _REQUIRED if key not in raw]
+    _refuse_what_we_do_not_compute(raw, family)
+    raw, notes = _filled_in(raw, tables or {})
+    required = (*_REQUIRED, *(("embedding_size",) if family.projection != "none" else ()))
+    problems = [f"no '{key}'" for key in required if key not in raw]
     problems += [
         f"'{key}' is {raw[key]!r}, not a positive whole number"
-        for key in _REQUIRED
+        for key in required
         if key in raw and key != "hidden_act" and not _is_count(raw[key])
     ]
     word = raw.get("hidden_act", "gelu")
     meanings = family.activations[source_format]
     if activation is None and word not in meanings:
         problems.append(f"'hidden_act' is {word!r}; known here: {', '.join(meanings)} (or give --activation)")
+    if pooler is not None and pooler not in family.poolers:
+        problems.append(f"{family.name} has no pooler of kind {pooler!r}; choose from {', '.join(family.poolers)}")
     hidden, heads = raw.get("hidden_size"), raw.get("num_attention_heads")
     if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
         problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {heads}")
@@ -117,12 +128,12 @@ def read_config(
         activation, reason = meanings[word]
     else:
         reason = f"chosen by the exporter; the config says {word!r}"
-    layers = raw["num_hidden_layers"]
+    layers, blocks = raw["num_hidden_layers"], family.blocks(raw)
     return EncoderConfig(
         family=family.name,
-        block_of_layer=tuple(i * family.blocks(raw) // layers for i in range(layers)),
+        block_of_layer=tuple(i * blocks // layers for i in range(layers)),
         hidden_size=raw["hidden_size"],
-        embedding_size=family.embedding_size(raw),
+        embedding_size=raw["hidden_size"] if family.projection == "none" else raw["embedding_size"],
         heads=raw["num_attention_heads"],
         intermediate_size=raw["intermediate_size"],
         vocab_size=raw["vocab_size"],
@@ -130,14 +141,27 @@ def read_config(
         type_vocab_size=raw["type_vocab_size"],
         activation=activation,
         activation_reason=reason,
-        pooler=pooler or family.pooler,
+        pooler=pooler or family.poolers[0],
+        projection=family.projection,
         layer_norm_epsilon=float(raw.get("layer_norm_eps", 1e-12)),
         hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
         attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+        notes=notes,
     )
 
 
-def _refuse_what_we_do_not_compute(raw: Mapping[str, Any]) -> None:
+def _filled_in(raw: Mapping[str, Any], tables: Mapping[str, Shape]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    rows = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
+    found = {key: tables[table][0] for key, table in rows.items() if key not in raw and table in tables}
+    notes = tuple(f"{key} {value} is not in the config; it was read from the shapes" for key, value in found.items())
+    return {**raw, **found}, notes
+
+
+def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> None:
+    for key, converted in (family.refused or {}).items():
+        if raw.get(key, converted[0]) not in converted:
+            which = " or ".join(repr(value) for value in converted)
+            raise Unsupported(f"{key!r} is {raw[key]!r}; of family {family.name} only {which} is converted.")
     positions = raw.get("position_embedding_type", "absolute")
     if positions != "absolute":
         raise Unsupported(f"'position_embedding_type' is {positions!r}; only absolute positions are converted.")

@@ -66,11 +66,13 @@ class Encoder(tf.Module):
     def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, training: bool) -> tf.Tensor:
         positions = packing.kept % packing.length  # [n]
         flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
-        x = tf.gather(self.weights["embeddings/word/table"], tf.gather(tf.reshape(ids, [-1]), flat))
+        x = tf.gather(self.weights["embeddings/word/table"], tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
+        if self.config.projection == "word":
+            x = tf.matmul(x, self.weights["embeddings/word_projection/table"])  # [n, H]
         x += tf.gather(self.weights["embeddings/type/table"], tf.gather(tf.reshape(types, [-1]), flat))
         x += tf.gather(self.weights["embeddings/position/table"], positions)
-        x = self._dropout(self._norm(x, "embeddings/norm"), training)  # [n, E]
-        return self._dense(x, "embeddings/projection") if self.config.projects else x
+        x = self._dropout(self._norm(x, "embeddings/norm"), training)
+        return self._dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
     def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tf.Tensor:
         h, a = self.config.hidden_size, self.config.heads

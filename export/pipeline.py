@@ -16,16 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from export.canonical import used_ops
-from export.config import EncoderConfig, Pooler, read_config
+from export.config import EncoderConfig, read_config
 from export.encoder import Encoder
 from export.families import detect
-from export.families.table import Family
+from export.families.table import Family, Pooler
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.readers import find_vocabulary, open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.saved_model import EncoderRoot, write_saved_model
 from export.verify import certify, golden_arrays, write_golden
-from export.weights import WeightPlan, make_plan
+from export.weights import WeightPlan, make_plan, table_shapes
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import Vocabulary
@@ -54,6 +54,7 @@ class EncoderRequest:
     layers: int | None = None
     activation: Activation | None = None
     pooler: Pooler | None = None
+    family: str | None = None
     licence: str = "not stated"
 
 
@@ -92,8 +93,9 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
     """
     _check_name(request.name)
     checkpoint = open_checkpoint(request.checkpoint, request.config)
-    family, layout = detect(checkpoint)
-    config = read_config(checkpoint.config, family, checkpoint.format, request.activation, request.pooler)
+    family, layout = detect(checkpoint, request.family)
+    tables = table_shapes(checkpoint.shapes, layout)
+    config = read_config(checkpoint.config, family, layout.format, request.activation, request.pooler, tables)
     if request.layers is not None:
         config = config.truncated(request.layers)
     plan = make_plan(checkpoint.shapes, config, family, layout)
@@ -174,6 +176,7 @@ def _encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str,
         activation_reason=config.activation_reason,
         truncated_from=config.truncated_from,
         pooler=_pooler_in_words(config),
+        notes=list(config.notes),
         heads={head: _head_state(planned, reason) for head, reason in planned.family.heads.items()},
         parameters=plan.parameters,
         variables={variable.name: list(variable.sources) for variable in plan.variables},
@@ -264,6 +267,8 @@ def _entry(card: Card, digest: FileDigest) -> Entry:
 def _pooler_in_words(config: EncoderConfig) -> str:
     if config.pooler == "first_token":
         return "none: pooled_output is the first token's vector"
+    if config.pooler == "discriminator":
+        return "the discriminator head's dense layer with tanh, over the first token; it was not trained as a pooler"
     if config.truncated_from is not None:
         return f"dense and tanh, trained on layer {config.truncated_from} of the whole model"
     return "dense and tanh over the first token, of the checkpoint"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.config import EncoderConfig
-from export.oracle.bert import Answer, Case, bert_forward
+from export.oracle.forward import Answer, Case, forward
 from export.readers.protocol import Checkpoint
 from zoo.card import EncoderCertificate
 from zoo.contract import GOLDEN_FILE
@@ -34,14 +34,15 @@ def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, np
     The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32.
     """
     cases = golden_cases(config)
-    answers = bert_forward(
+    answers = forward(
         checkpoint.read,
         checkpoint.shapes,
         checkpoint.config,
         cases,
         layers=config.layers,
         activation=config.activation if config.activation_reason.startswith("chosen") else None,
-        pool=config.pooler == "dense",
+        pooler=config.pooler != "first_token",
+        generator=config.family == "electra_generator",
     )
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):

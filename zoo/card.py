@@ -77,6 +77,7 @@ class EncoderCard(_Record):
     activation_reason: str
     truncated_from: int | None = None
     pooler: str
+    notes: list[str] = []
     heads: dict[str, HeadState]
     parameters: int
     left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from export.families.albert import ALBERT
+from export.families.albert_brightmart import ALBERT_BRIGHTMART
 from export.families.bert import BERT
+from export.families.electra import ELECTRA, ELECTRA_GENERATOR
 from export.families.table import Family, Layout
 from export.readers.protocol import Checkpoint
 from zoo.errors import BadCheckpoint, Unsupported
 
-FAMILIES: tuple[Family, ...] = (BERT,)
+FAMILIES: tuple[Family, ...] = (BERT, ALBERT, ALBERT_BRIGHTMART, ELECTRA, ELECTRA_GENERATOR)
 
 # Neighbours with the same scopes and another arithmetic: converting them would give wrong numbers and no error.
 _OTHERS = {
@@ -22,35 +25,54 @@ _OTHERS = {
 }
 
 
-def detect(checkpoint: Checkpoint) -> tuple[Family, Layout]:
-    """Return the family and layout whose names a checkpoint uses.
+def detect(checkpoint: Checkpoint, name: str | None = None) -> tuple[Family, Layout]:
+    """Return the family and layout whose names a checkpoint uses; `name` chooses a family among those that fit.
 
         family, layout = detect(open_checkpoint(path))
 
-    Raises Unsupported for architectures we know and do not convert, BadCheckpoint when no family's word table is there.
+    Raises Unsupported for architectures we know and do not convert, BadCheckpoint when no family or several fit.
     """
     model_type = str(checkpoint.config.get("model_type", "")).lower()
     if model_type in _OTHERS:
         raise Unsupported(f"{checkpoint.path} is {_OTHERS[model_type]}; this is not converted. {_converted()}")
-    for family in FAMILIES:
-        for layout in family.layouts:
-            if layout.format == checkpoint.format and _has(checkpoint, layout, "embeddings/word"):
-                if not _has(checkpoint, layout, "embeddings/position"):
-                    raise Unsupported(
-                        f"{checkpoint.path} has word embeddings but no position table "
-                        f"('{layout.scopes['embeddings/position']}'): it looks like RoFormer or NEZHA, whose "
-                        f"positions are rotary or relative; this is not converted. {_converted()}"
-                    )
-                return family, layout
-    some = ", ".join(sorted(checkpoint.shapes)[:3]) or "nothing"
-    raise BadCheckpoint(
-        f"{checkpoint.path} holds no word embeddings of a known family (found {some}, …). {_converted()}"
-    )
+    fits = [
+        (family, layout)
+        for family in FAMILIES
+        for layout in family.layouts
+        if layout.format == checkpoint.format and _fits(checkpoint, layout)
+    ]
+    if name is not None:
+        fits = [(family, layout) for family, layout in fits if family.name == name]
+    elif len(fits) > 1:
+        # Files of the bare BERT and of the bare ELECTRA share all names; the config tells them apart.
+        typed = [(family, layout) for family, layout in fits if model_type in family.model_types]
+        fits = [(family, layout) for family, layout in typed or fits if not family.on_request]
+    if len(fits) > 1:
+        names = " and ".join(family.name for family, _ in fits)
+        raise BadCheckpoint(f"{checkpoint.path} has the names of {names}; say which is meant with --family.")
+    if not fits:
+        some = ", ".join(sorted(checkpoint.shapes)[:3]) or "nothing"
+        wanted = f"family {name}" if name else "a known family"
+        raise BadCheckpoint(f"{checkpoint.path} does not have the names of {wanted} (found {some}, …). {_converted()}")
+    family, layout = fits[0]
+    if not _has(checkpoint, layout, "embeddings/position"):
+        raise Unsupported(
+            f"{checkpoint.path} has the names of {family.name} but no position table "
+            f"('{layout.scopes['embeddings/position']}'): it looks like RoFormer or NEZHA, whose positions are "
+            f"rotary or relative; this is not converted. {_converted()}"
+        )
+    return family, layout
+
+
+def _fits(checkpoint: Checkpoint, layout: Layout) -> bool:
+    return _has(checkpoint, layout, "embeddings/word") and _has(checkpoint, layout, "block/attention/query")
 
 
 def _has(checkpoint: Checkpoint, layout: Layout, module: str) -> bool:
-    scope = layout.scopes[module]
-    return any(name.startswith((scope, scope.removeprefix(layout.prefix))) for name in checkpoint.shapes)
+    scope = layout.scopes[module].format(i=0)
+    scopes = tuple(f"{name}{end}" for name in (scope, scope.removeprefix(layout.prefix)) for end in ("/", "."))
+    names = (scope, scope.removeprefix(layout.prefix))
+    return any(name in names or name.startswith(scopes) for name in checkpoint.shapes)
 
 
 def _converted() -> str:

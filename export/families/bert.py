@@ -1,6 +1,6 @@
 """BERT: google-research/bert and everything trained with its code (wwm, RoBERTa-wwm, RBT, MiniLM, …)."""
 
-from export.families.table import Family, Layout
+from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
 
 SCOPES = {
     "embeddings/word": "bert/embeddings/word_embeddings",
@@ -29,11 +29,10 @@ TF1 = Layout(
     },
 )
 
-# transformers writes the same scopes with dots.
 HUGGING_FACE = Layout(
     format="huggingface",
     prefix="bert.",
-    scopes={module: scope.replace("layer_{i}", "layer.{i}").replace("/", ".") for module, scope in SCOPES.items()},
+    scopes=dotted(SCOPES),
     left_out={
         r"cls\.predictions\..*": "masked-language-model head",
         r"cls\.seq_relationship\..*": "next-sentence head",
@@ -45,6 +44,7 @@ HUGGING_FACE = Layout(
 BERT = Family(
     name="bert",
     layouts=(TF1, HUGGING_FACE),
+    model_types=("bert",),
     activations={
         # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
         # of the teams that trained with that code, are meant.
@@ -52,13 +52,7 @@ BERT = Family(
             "gelu": ("gelu", "TF1 BERT releases compute 'gelu' with erf"),
             "relu": ("relu", "the config says so"),
         },
-        "huggingface": {
-            "gelu": ("gelu", "transformers computes 'gelu' with erf"),
-            "gelu_new": ("gelu_tanh", "transformers computes 'gelu_new' with tanh"),
-            "gelu_pytorch_tanh": ("gelu_tanh", "the config says so"),
-            "relu": ("relu", "the config says so"),
-        },
+        "huggingface": ERF_IN_TRANSFORMERS,
     },
-    pooler="dense",
     heads={"mlm": "masked-language-model head", "nsp": "next-sentence head"},
 )

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from export.readers.protocol import Format
 from zoo.card import Activation
 
+Pooler = Literal["dense", "first_token", "discriminator"]
+Projection = Literal["none", "after_norm", "word"]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -26,12 +29,31 @@ class Layout:
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: its names per format and the facts that no name or shape tells."""
+    """One architecture: its names per format and the facts that no name or shape tells.
+
+    The first layout names the variables of archives, whatever they were read from.
+    """
 
     name: str
     layouts: tuple[Layout, ...]
+    model_types: tuple[str, ...]  # what transformers' configs call it
     activations: Mapping[Format, Mapping[str, tuple[Activation, str]]]  # the config's word -> what it means, why
-    pooler: Literal["dense", "first_token"]
-    heads: Mapping[str, str]  # head -> pattern of the reasons in `left_out` that speak of it
+    heads: Mapping[str, str]  # head -> the reason in `left_out` that speaks of it
+    poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
+    projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])
-    embedding_size: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["hidden_size"])
+    refused: Mapping[str, tuple[Any, ...]] | None = None  # config key -> the values that are converted
+    on_request: bool = False  # never detected, only named
+
+
+ERF_IN_TRANSFORMERS: Mapping[str, tuple[Activation, str]] = {
+    "gelu": ("gelu", "transformers computes 'gelu' with erf"),
+    "gelu_new": ("gelu_tanh", "transformers computes 'gelu_new' with tanh"),
+    "gelu_pytorch_tanh": ("gelu_tanh", "the config says so"),
+    "relu": ("relu", "the config says so"),
+}
+
+
+def dotted(scopes: Mapping[str, str]) -> dict[str, str]:
+    """Return TF1 scopes as transformers writes those of BERT and ELECTRA."""
+    return {module: scope.replace("layer_{i}", "layer.{i}").replace("/", ".") for module, scope in scopes.items()}

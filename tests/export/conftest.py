@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_hub as hub
+from safetensors.numpy import save_file
 
-from export.oracle.bert import Answer, Case, bert_forward
+from export.oracle.forward import Answer, Case, forward
 from export.pipeline import EncoderRequest, export_encoder
-from scripts.random_checkpoint import bert_config, bert_shapes, transformers_arrays, write_tf1, write_vocabulary
+from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
+from scripts.random_checkpoint import write_tf1, write_vocabulary
 from zoo.archive import unpack
 
 # Large enough weights that erf and tanh gelu, or two swapped norms, differ by far more than any tolerance.
@@ -19,29 +23,51 @@ SCALE = 0.25
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "##好", *(f"w{i}" for i in range(91))]
 
 
+_GENERATOR = {"generator_hidden_size": 24, "generator_intermediate_size": 28}
+
+# what is tested -> layout in scripts/layouts.py, and what its config has beyond the odd one
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("bert", {}),
+    "albert": ("albert", {"embedding_size": 20, "num_hidden_groups": 1}),
+    "albert of two groups": ("albert", {"embedding_size": 20, "num_hidden_groups": 2, "num_hidden_layers": 5}),
+    "albert with relu": ("albert", {"embedding_size": 20, "num_hidden_groups": 1, "hidden_act": "relu"}),
+    "albert without projection": ("albert", {"embedding_size": 32, "num_hidden_groups": 1}),
+    "albert_brightmart": ("albert_brightmart", {"embedding_size": 20, "ln_type": "postln"}),
+    "electra": ("electra", {"embedding_size": 20, **_GENERATOR}),
+    "electra without projection": ("electra", {"embedding_size": 32, **_GENERATOR}),
+}
+
+
 def odd_config(**changes: Any) -> dict[str, Any]:
     """Layers 3, hidden size 32, heads 4, intermediate size 56, vocabulary 99, positions 40."""
     return bert_config(3, 32, 4, 56, 99, positions=40) | changes
 
 
-def write_odd(directory: Path, slots: bool = False, seed: int = 1, **changes: Any) -> dict[str, np.ndarray]:
-    """Write the odd checkpoint in the TF1 layout, with its vocabulary; return its arrays."""
-    config = odd_config(**changes)
+def write_odd(
+    directory: Path, slots: bool = False, seed: int = 1, family: str = "bert", **changes: Any
+) -> dict[str, np.ndarray]:
+    """Write an odd checkpoint in the TF1 layout, with its vocabulary; return its arrays."""
+    layout, extra = FAMILIES[family]
+    config = odd_config(**extra, **changes)
     write_vocabulary(directory / "vocab.txt", VOCABULARY)
-    return write_tf1(directory, config, bert_shapes(config), seed=seed, scale=SCALE, slots=slots)
+    return write_tf1(directory, config, LAYOUTS[layout](config), seed=seed, scale=SCALE, slots=slots)
 
 
-def write_transformers(directory: Path, arrays: dict[str, np.ndarray], **how: bool) -> None:
-    """Write the same weights as a Hugging Face directory."""
-    import json
-
-    from safetensors.numpy import save_file
-
+def write_transformers(
+    directory: Path, arrays: dict[str, np.ndarray], family: str = "bert", **how: bool
+) -> dict[str, np.ndarray]:
+    """Write the same weights as a Hugging Face directory; return them under their names there."""
+    layout, extra = FAMILIES[family]
+    convert = albert_transformers_arrays if layout == "albert" else transformers_arrays
+    # The same arithmetic in transformers' words: its 'gelu' is erf, ALBERT's of TF1 is tanh.
+    act = "gelu_new" if layout == "albert" else "gelu"
+    config = odd_config(**{"hidden_act": act} | extra, model_type=layout, layer_norm_eps=1e-12)
     directory.mkdir(parents=True, exist_ok=True)
-    save_file(transformers_arrays(arrays, **how), directory / "model.safetensors")
-    config = odd_config(model_type="bert", layer_norm_eps=1e-12)
+    converted = convert(arrays, **how)
+    save_file(converted, directory / "model.safetensors")
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_vocabulary(directory / "vocab.txt", VOCABULARY)
+    return converted
 
 
 def export_and_load(checkpoint: Path, out: Path, **how: Any) -> Any:
@@ -85,8 +111,22 @@ def reference(directory: Path, *cases: Case, **how: Any) -> list[Answer]:
     from export.readers import open_checkpoint
 
     checkpoint = open_checkpoint(directory)
-    return bert_forward(checkpoint.read, checkpoint.shapes, checkpoint.config, cases, **how)
+    return forward(checkpoint.read, checkpoint.shapes, checkpoint.config, cases, **how)
 
 
 def as_inputs(case: Case) -> dict[str, np.ndarray]:
     return dict(zip(("input_word_ids", "input_mask", "input_type_ids"), case, strict=True))
+
+
+def differences(encoder: Any, inputs: Case, answer: Answer) -> float:
+    """The largest difference over all layers' real positions and the pooled output; padded positions must be zero."""
+    outputs = encoder({name: tf.constant(array) for name, array in as_inputs(inputs).items()})
+    real = (inputs.mask != 0)[..., None]
+    found = [np.max(np.abs(outputs["pooled_output"] - answer.pooled))]
+    assert len(outputs["encoder_outputs"]) == len(answer.layers)
+    for ours, theirs in zip(outputs["encoder_outputs"], answer.layers, strict=True):
+        assert not np.any(np.where(real, 0, ours)), "padded positions are not zero"
+        found.append(np.max(np.abs(ours - theirs) * real))
+    np.testing.assert_array_equal(outputs["sequence_output"], outputs["encoder_outputs"][-1])
+    np.testing.assert_array_equal(outputs["default"], outputs["pooled_output"])
+    return float(max(found))

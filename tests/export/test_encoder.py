@@ -11,41 +11,16 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from export.oracle.bert import Case
+from export.oracle.forward import Case
 
-from .conftest import as_inputs, case, export_and_load, reference, write_odd, write_transformers
+from .conftest import as_inputs, case, differences, export_and_load, reference, write_odd
 
 TOLERANCE = 2e-5
-
-
-def differences(encoder: Any, inputs: Case, answer: Any) -> float:
-    """The largest difference over all layers' real positions and the pooled output; padded positions must be zero."""
-    outputs = encoder({name: tf.constant(array) for name, array in as_inputs(inputs).items()})
-    real = (inputs.mask != 0)[..., None]
-    found = [np.max(np.abs(outputs["pooled_output"] - answer.pooled))]
-    assert len(outputs["encoder_outputs"]) == len(answer.layers)
-    for ours, theirs in zip(outputs["encoder_outputs"], answer.layers, strict=True):
-        assert not np.any(np.where(real, 0, ours)), "padded positions are not zero"
-        found.append(np.max(np.abs(ours - theirs) * real))
-    np.testing.assert_array_equal(outputs["sequence_output"], outputs["encoder_outputs"][-1])
-    np.testing.assert_array_equal(outputs["default"], outputs["pooled_output"])
-    return float(max(found))
 
 
 def test_agrees_with_the_checkpoint(encoder: Any, odd: Path) -> None:
     inputs = case(3, 7)
     assert differences(encoder, inputs, *reference(odd, inputs)) < TOLERANCE
-
-
-@pytest.mark.parametrize("how", [{}, {"bare": True}, {"old_norms": True}], ids=["prefixed", "bare", "gamma-beta"])
-def test_agrees_with_transformers_layouts(how: dict[str, bool], odd: Path, encoder: Any, tmp_path: Path) -> None:
-    arrays = write_odd(tmp_path / "tf1")
-    write_transformers(tmp_path / "hf", arrays, **how)
-    converted = export_and_load(tmp_path / "hf", tmp_path / "out")
-    inputs = case(3, 7)
-    assert differences(converted, inputs, *reference(tmp_path / "hf", inputs)) < TOLERANCE
-    same = encoder(as_inputs(inputs))  # the session's checkpoint has the same seed
-    np.testing.assert_allclose(converted(as_inputs(inputs))["pooled_output"], same["pooled_output"], atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,7 +86,7 @@ def test_activation_can_be_chosen(activation: str, encoder: Any, odd: Path, tmp_
 def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> None:
     encoder = export_and_load(odd, tmp_path, pooler="first_token")
     inputs = case(2, 6)
-    assert differences(encoder, inputs, *reference(odd, inputs, pool=False)) < TOLERANCE
+    assert differences(encoder, inputs, *reference(odd, inputs, pooler=False)) < TOLERANCE
     outputs = encoder(as_inputs(inputs))
     np.testing.assert_allclose(outputs["pooled_output"], outputs["sequence_output"][:, 0])
 

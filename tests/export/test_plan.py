@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +10,14 @@ import pytest
 
 from export.config import read_config
 from export.families import BERT, detect
-from export.families.table import Layout
 from export.weights import WeightPlan, make_plan
-from scripts.random_checkpoint import Shapes, bert_config, bert_shapes, random_arrays, transformers_arrays
+from scripts.layouts import Shapes, bert, bert_config, transformers_arrays
+from scripts.random_checkpoint import random_arrays
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported, WeightMismatch
 
 from .conftest import odd_config
 
 TF1, HUGGING_FACE = BERT.layouts
-
-# Listings of ../shared/layouts that are BERT in a format this project reads, and what they leave out.
-GENUINE = {
-    "genuine/bert_google_zh_L12": {"masked-language-model head", "next-sentence head"},
-    "genuine/bert_google_en_uncased_L24": {"masked-language-model head", "next-sentence head"},
-    "genuine/bert_google_en_cased_L24": set(),
-    "genuine/bert_google_en_uncased_L2_H128_2020": set(),
-    "genuine/bert_en_pretraining_adam": {"optimiser slot", "training counter"},
-    "genuine/bert_zh_finetuned_classifier_adam": {"head of a fine-tuned task", "optimiser slot", "training counter"},
-    "genuine/bert_multi_squad_finetuned": {"head of a fine-tuned task"},
-    "genuine/tiny_bert_real_data_keras_bert_test": {"optimiser slot", "training counter"},
-    "derived/bert_wwm_tf1__chinese_wwm_ext_L-12_H-768_A-12": set(),
-    "derived/finbert_tf1": set(),
-    "derived/rbt3_tf1": set(),
-    "derived/rbt4_tf1": set(),
-    "derived/rbt6_tf1": set(),
-    "derived/rbtl3_tf1": set(),
-    "derived/roberta_wwm_tf1__chinese_roberta_wwm_ext_L-12_H-768_A-12": set(),
-    "derived/roberta_wwm_large_tf1__chinese_roberta_wwm_large_ext_L-24_H-1024_A-16": set(),
-    "derived/hf_bert_base_zh": {"masked-language-model head", "next-sentence head"},
-    "derived/hf_bert_base_zh_bare": set(),
-    "derived/hf_bert_base_chinese_old_gamma_beta": set(),
-    "derived/hf_rbt3": set(),
-    "derived/hf_roberta_wwm_large": set(),
-}
 
 
 class Listing:
@@ -64,7 +38,7 @@ def plan_of(listing: Listing, **how: Any) -> WeightPlan:
 
 
 def odd_listing(**changes: Any) -> Listing:
-    return Listing(bert_shapes(odd_config()), odd_config(**changes))
+    return Listing(bert(odd_config()), odd_config(**changes))
 
 
 def without_heads(shapes: Shapes) -> Shapes:
@@ -73,10 +47,10 @@ def without_heads(shapes: Shapes) -> Shapes:
 
 def test_every_variable_of_a_release_is_used_or_left_out_by_name() -> None:
     config = bert_config(12, 768, 12, 3072, 21128)
-    plan = plan_of(Listing(bert_shapes(config), config)).checked("bert")
+    plan = plan_of(Listing(bert(config), config)).checked("bert")
     used = [source for variable in plan.variables for source in variable.sources]
     left = [name for names in plan.left_out.values() for name in names]
-    assert sorted(used + left) == sorted(bert_shapes(config))
+    assert sorted(used + left) == sorted(bert(config))
     assert (len(used), len(left)) == (199, 7)
     assert plan.parameters == 102_267_648  # encoder and pooler of the published model
 
@@ -132,7 +106,7 @@ def test_truncation_is_left_out_by_name_and_nothing_else_is() -> None:
 
 def test_ten_layers_and_more_are_told_apart() -> None:
     config = odd_config(num_hidden_layers=12)
-    plan = plan_of(Listing(bert_shapes(config), config), layers=1).checked("odd")
+    plan = plan_of(Listing(bert(config), config), layers=1).checked("odd")
     assert len(plan.left_out["truncated from 12 layers"]) == 11 * 16
 
 
@@ -157,11 +131,11 @@ def test_an_unused_pooler_is_left_out_by_name() -> None:
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_transformers_names(bare: bool) -> None:
-    arrays = transformers_arrays(random_arrays(bert_shapes(odd_config())), bare=bare)
+    arrays = transformers_arrays(random_arrays(bert(odd_config())), bare=bare)
     prefix = "" if bare else "bert."
     shapes: Shapes = {name: array.shape for name, array in arrays.items()}
     shapes[f"{prefix}embeddings.position_ids"] = (1, 40)
-    listing = Listing(shapes, odd_config(), "huggingface")
+    listing = Listing(shapes, odd_config(model_type="bert"), "huggingface")
     plan = plan_of(listing, layers=2).checked("odd")
     assert plan.left_out["buffer that only counts positions"] == (f"{prefix}embeddings.position_ids",)
     by_name = {variable.name: variable for variable in plan.variables}
@@ -214,40 +188,12 @@ def test_gelu_means_what_the_release_means() -> None:
     assert chosen.activation == "relu" and "chosen by the exporter" in chosen.activation_reason
 
 
-# -- listings of genuine files ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", GENUINE)
-def test_genuine_listings(name: str, shared: Path) -> None:
-    listing = json.loads((shared / "layouts" / f"{name}.json").read_text(encoding="utf-8"))
-    shapes = {variable: tuple(facts["shape"]) for variable, facts in listing["variables"].items()}
-    format = "huggingface" if "hf_" in name else "tf1"
-    plan = plan_of(Listing(shapes, config_of(shapes), format)).checked(name)
-    assert GENUINE[name] <= plan.left_out.keys()
-    assert len(plan.left_out) < 6 and all(len(reason) > 5 for reason in plan.left_out)
-
-
-def config_of(shapes: Shapes) -> dict[str, Any]:
-    """A config from the shapes of BERT, for listings that have no config beside them; heads do not matter to a plan."""
-    dotted = {re.sub(r"layer_(\d+)", r"layer.\1", name).replace("/", "."): shape for name, shape in shapes.items()}
-
-    def shape(pattern: str) -> tuple[int, ...]:
-        return next(shape for name, shape in dotted.items() if re.search(pattern, name))
-
-    vocab, hidden = shape(r"word_embeddings(\.weight)?$")
-    return {
-        "vocab_size": vocab,
-        "hidden_size": hidden,
-        "num_hidden_layers": 1
-        + max(int(number) for name in dotted for number in re.findall(r"\.layer\.(\d+)\.", f".{name}")),
-        "num_attention_heads": 1,
-        "intermediate_size": shape(r"layer\.0\.intermediate\.dense\.bias$")[0],
-        "hidden_act": "gelu",
-        "max_position_embeddings": shape(r"position_embeddings(\.weight)?$")[0],
-        "type_vocab_size": shape(r"token_type_embeddings(\.weight)?$")[0],
-    }
-
-
 def test_layouts_name_the_same_modules() -> None:
-    tf1: Layout = TF1
-    assert tf1.scopes.keys() == HUGGING_FACE.scopes.keys()
+    assert TF1.scopes.keys() == HUGGING_FACE.scopes.keys()
+
+
+def test_the_bare_bert_and_the_bare_electra_share_their_names() -> None:
+    arrays = transformers_arrays(random_arrays(bert(odd_config())), bare=True)
+    shapes: Shapes = {name: array.shape for name, array in arrays.items()}
+    with pytest.raises(BadCheckpoint, match="the names of bert and electra; say which is meant with --family"):
+        plan_of(Listing(shapes, odd_config(), "huggingface"))

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from export.readers import find_vocabulary, open_checkpoint
-from scripts.random_checkpoint import transformers_arrays
+from scripts.layouts import transformers_arrays
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported
 
 from .conftest import odd_config, write_odd, write_transformers

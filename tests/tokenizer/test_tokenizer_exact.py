@@ -144,7 +144,7 @@ def test_offsets(
         *long_words()[-30:],
     ]
     texts += [text for golden in GOLDEN_TEXTS for text in golden]
-    texts += mixtures(3000, seed=11, chars=sorted(set(assigned()) - newer))
+    texts += mixtures(2000, seed=11, chars=sorted(set(assigned()) - newer))
     raw = [text.encode() for text in texts]
     raw += [text[index % 3 : len(text) - index % 2] for index, text in enumerate(raw[-500:])]
 
@@ -193,7 +193,7 @@ def test_special_tokens_kept_whole(load: Load, reference: Reference, compared: C
         "[[CLS]]",
         "x" * 201 + "[PAD]",
     ]
-    texts += mixtures(3000, seed=5, chars=names)
+    texts += mixtures(1500, seed=5, chars=names)
     raw = [text.encode() for text in texts]
     parts = tokenizer.tokenize_with_offsets(raw)
     assert ids(tokenizer, texts) == parts[0].merge_dims(1, 2).to_list()

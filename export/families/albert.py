@@ -1,0 +1,70 @@
+"""ALBERT as Google writes it: embeddings normed at their own width, then projected; groups of shared blocks."""
+
+from collections.abc import Mapping
+
+from export.families.bert import TF1 as BERT_TF1
+from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout
+from zoo.card import Activation
+
+_BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
+_HF_BLOCK = "albert.encoder.albert_layer_groups.{i}.albert_layers.0"
+
+TF1 = Layout(
+    format="tf1",
+    prefix="bert/",
+    scopes={
+        **{module: scope for module, scope in BERT_TF1.scopes.items() if not module.startswith("block/")},
+        "embeddings/projection": "bert/encoder/embedding_hidden_mapping_in",
+        "block/attention/query": f"{_BLOCK}/attention_1/self/query",
+        "block/attention/key": f"{_BLOCK}/attention_1/self/key",
+        "block/attention/value": f"{_BLOCK}/attention_1/self/value",
+        "block/attention/output": f"{_BLOCK}/attention_1/output/dense",
+        "block/attention/norm": f"{_BLOCK}/LayerNorm",  # swapping it with LayerNorm_1 raises no error and is wrong
+        "block/ffn/expand": f"{_BLOCK}/ffn_1/intermediate/dense",
+        "block/ffn/contract": f"{_BLOCK}/ffn_1/intermediate/output/dense",
+        "block/ffn/norm": f"{_BLOCK}/LayerNorm_1",
+    },
+    left_out=BERT_TF1.left_out,
+)
+
+HUGGING_FACE = Layout(
+    format="huggingface",
+    prefix="albert.",
+    scopes={
+        "embeddings/word": "albert.embeddings.word_embeddings",
+        "embeddings/position": "albert.embeddings.position_embeddings",
+        "embeddings/type": "albert.embeddings.token_type_embeddings",
+        "embeddings/norm": "albert.embeddings.LayerNorm",
+        "embeddings/projection": "albert.encoder.embedding_hidden_mapping_in",
+        "block/attention/query": f"{_HF_BLOCK}.attention.query",
+        "block/attention/key": f"{_HF_BLOCK}.attention.key",
+        "block/attention/value": f"{_HF_BLOCK}.attention.value",
+        "block/attention/output": f"{_HF_BLOCK}.attention.dense",
+        "block/attention/norm": f"{_HF_BLOCK}.attention.LayerNorm",
+        "block/ffn/expand": f"{_HF_BLOCK}.ffn",
+        "block/ffn/contract": f"{_HF_BLOCK}.ffn_output",
+        "block/ffn/norm": f"{_HF_BLOCK}.full_layer_layer_norm",
+        "pooler": "albert.pooler",
+    },
+    left_out={
+        r"predictions\..*": "masked-language-model head",
+        r"sop_classifier\..*": "next-sentence head",
+        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+    },
+)
+
+TANH_IN_TF1: Mapping[str, tuple[Activation, str]] = {
+    "gelu": ("gelu_tanh", "TF1 ALBERT releases compute 'gelu' with tanh"),
+    "relu": ("relu", "the config says so"),  # Google's Chinese ALBERTs, and they mean it
+}
+
+ALBERT = Family(
+    name="albert",
+    layouts=(TF1, HUGGING_FACE),
+    model_types=("albert",),
+    activations={"tf1": TANH_IN_TF1, "huggingface": ERF_IN_TRANSFORMERS},
+    projection="after_norm",
+    blocks=lambda raw: int(raw.get("num_hidden_groups", 1)),
+    refused={"inner_group_num": (1,)},
+    heads={"mlm": "masked-language-model head", "nsp": "next-sentence head"},
+)

@@ -1,0 +1,82 @@
+"""ELECTRA: the discriminator, and on request the generator that shares its embeddings. Neither has a pooler."""
+
+from dataclasses import replace
+
+from export.families.bert import SCOPES as BERT_SCOPES
+from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
+
+DISCRIMINATOR_HEAD, GENERATOR_HEAD = "discriminator head", "masked-language-model head"
+
+SCOPES = {module: scope.replace("bert/", "electra/") for module, scope in BERT_SCOPES.items()} | {
+    "embeddings/projection": "electra/embeddings_project",
+    # Not a pooler, but what the predecessor of this project made one of; see --pooler discriminator.
+    "pooler": "discriminator_predictions/dense",
+}
+
+TF1 = Layout(
+    format="tf1",
+    prefix="electra/",
+    scopes=SCOPES,
+    left_out={
+        r"discriminator_predictions/.*": DISCRIMINATOR_HEAD,
+        r"generator_predictions/.*": "generator (its masked-language-model head)",
+        r"generator/.*": "generator",
+    },
+)
+
+HUGGING_FACE = Layout(
+    format="huggingface",
+    prefix="electra.",
+    scopes=dotted(SCOPES),
+    left_out={
+        r"discriminator_predictions\..*": DISCRIMINATOR_HEAD,
+        r"(generator_predictions|generator_lm_head)\..*": GENERATOR_HEAD,
+        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+    },
+)
+
+ELECTRA = Family(
+    name="electra",
+    layouts=(TF1, HUGGING_FACE),
+    model_types=("electra",),
+    activations={
+        "tf1": {
+            "gelu": ("gelu", "google-research/electra computes 'gelu' with erf"),
+            "relu": ("relu", "the config says so"),
+        },
+        "huggingface": ERF_IN_TRANSFORMERS,
+    },
+    poolers=("first_token", "discriminator"),
+    projection="after_norm",
+    heads={"discriminator": DISCRIMINATOR_HEAD, "mlm": GENERATOR_HEAD},
+)
+
+_GENERATOR_SCOPES = {
+    module: scope.replace("electra/encoder/", "generator/encoder/").replace(
+        "electra/embeddings_", "generator/embeddings_"
+    )
+    for module, scope in SCOPES.items()
+    if module != "pooler"
+}
+
+# Of a TF1 file only, which holds both; transformers publishes the generator as a model of its own. Its config, with
+# the generator's sizes, has to be named.
+ELECTRA_GENERATOR = replace(
+    ELECTRA,
+    name="electra_generator",
+    layouts=(
+        Layout(
+            format="tf1",
+            prefix="electra/",
+            scopes=_GENERATOR_SCOPES,
+            left_out={
+                r"generator_predictions/.*": GENERATOR_HEAD,
+                r"discriminator_predictions/.*": "discriminator (its head)",
+                r"electra/(encoder|embeddings_project)/.*": "discriminator",
+            },
+        ),
+    ),
+    poolers=("first_token",),
+    heads={"mlm": GENERATOR_HEAD},
+    on_request=True,
+)

@@ -1,0 +1,122 @@
+"""The forward pass of every family in plain numpy, float64, written from the papers and the published names alone.
+
+It shares no table, no config reading and no arithmetic with the exporter, and keeps every token, padded or not, as the
+original does: what it must agree with is only the numbers. Weights are read one layer at a time.
+
+Source: Devlin et al. 2018 (BERT), Lan et al. 2019 (ALBERT), Clark et al. 2020 (ELECTRA); brightmart/albert_zh for the
+embeddings of `layer_shared` models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from export.oracle.names import Read, Weights
+
+
+class Case(NamedTuple):
+    """Inputs of one comparison, int32 [B, T] each."""
+
+    ids: np.ndarray
+    mask: np.ndarray
+    types: np.ndarray
+
+
+class Answer(NamedTuple):
+    """Reference outputs of one case: layers [L] of [B, T, H], pooled [B, H], float64, padded positions too."""
+
+    layers: list[np.ndarray]
+    pooled: np.ndarray
+
+
+def forward(
+    read: Read,
+    names: Collection[str],
+    config: Mapping[str, Any],
+    cases: Sequence[Case],
+    layers: int | None = None,
+    activation: str | None = None,
+    pooler: bool = True,
+    generator: bool = False,
+) -> list[Answer]:
+    """Return the outputs of a checkpoint for several inputs.
+
+        forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [Case(ids, mask, types)])
+
+    The family is told from `names`. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh',
+    'relu') replaces what the config's word means for that family; without `pooler` the pooled output is the first
+    token's vector; `generator` takes ELECTRA's other half.
+    """
+    weights = Weights(read, names, str(config.get("model_type", "")), generator)
+    act = _ACTIVATIONS[activation or _meaning(config["hidden_act"], weights)]
+    eps, heads = config.get("layer_norm_eps", 1e-12), config["num_attention_heads"]
+    full = config["num_hidden_layers"]
+    groups = config.get("num_hidden_groups", 1)
+    states = [_embed(weights, case, config, eps) for case in cases]
+    history: list[list[np.ndarray]] = [[] for _ in cases]
+    for layer in range(full if layers is None else layers):
+        i = int(layer / full * groups) if weights.is_albert else layer
+        query, key, value, attended, inner, outer = (
+            weights.dense(role, i) for role in ("query", "key", "value", "attended", "inner", "outer")
+        )
+        norm_1, norm_2 = weights.norm("attended norm", i), weights.norm("outer norm", i)
+        for number, x in enumerate(states):
+            mixed = _attention(x, cases[number].mask, query, key, value, heads)
+            x = _layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
+            x = _layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
+            states[number] = x
+            history[number].append(x)
+    first = [x[:, 0] for x in states]
+    if pooler:
+        kernel, bias = weights.dense("pooler")
+        first = [np.tanh(x @ kernel + bias) for x in first]
+    return [Answer(outputs, pooled) for outputs, pooled in zip(history, first, strict=True)]
+
+
+def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) -> np.ndarray:
+    x = weights.table("word")[case.ids].astype(np.float64)
+    if weights.has("word 2"):  # brightmart: the word part alone is factorised
+        x = x @ weights.table("word 2").astype(np.float64)
+    x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
+    x = _layer_norm(x, *weights.norm("embedding norm"), eps)
+    if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
+        kernel, bias = weights.dense("project")
+        x = x @ kernel + bias
+    return x
+
+
+def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any, heads: int) -> np.ndarray:
+    size = x.shape[-1] // heads
+    context = np.zeros_like(x)
+    hidden = np.where(mask[:, None, :] != 0, 0.0, -10000.0)  # (B, 1, T)
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        q, k, v = (x @ kernel[:, part] + bias[part] for kernel, bias in (query, key, value))
+        scores = q @ k.transpose(0, 2, 1) / math.sqrt(size) + hidden  # (B, T, T)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        context[..., part] = weights / weights.sum(-1, keepdims=True) @ v
+    return context
+
+
+def _layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * gamma + beta
+
+
+def _meaning(word: str, weights: Weights) -> str:
+    """ALBERT's TF1 code writes gelu with tanh; BERT's of 2018, ELECTRA's, and transformers' with erf."""
+    if word == "gelu" and weights.is_tensorflow and weights.is_albert:
+        return "gelu_tanh"
+    return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+_ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "gelu": lambda x: x / 2 * (1 + _erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: np.maximum(x, 0),
+}

@@ -1,0 +1,148 @@
+"""Published variable names of every family, typed by hand from papers' code and genuine files, for the oracle alone.
+
+Nothing here may be generated from, or compared with, the exporter's tables: a mistake there has to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+Read = Callable[[str], np.ndarray]
+Dense = tuple[np.ndarray, np.ndarray]
+
+# role -> scope; {i} is the number of a layer's own weights
+_TF_BERT = {
+    "word": "bert/embeddings/word_embeddings",
+    "position": "bert/embeddings/position_embeddings",
+    "segment": "bert/embeddings/token_type_embeddings",
+    "embedding norm": "bert/embeddings/LayerNorm",
+    "query": "bert/encoder/layer_{i}/attention/self/query",
+    "key": "bert/encoder/layer_{i}/attention/self/key",
+    "value": "bert/encoder/layer_{i}/attention/self/value",
+    "attended": "bert/encoder/layer_{i}/attention/output/dense",
+    "attended norm": "bert/encoder/layer_{i}/attention/output/LayerNorm",
+    "inner": "bert/encoder/layer_{i}/intermediate/dense",
+    "outer": "bert/encoder/layer_{i}/output/dense",
+    "outer norm": "bert/encoder/layer_{i}/output/LayerNorm",
+    "pooler": "bert/pooler/dense",
+}
+_TF_ALBERT_GOOGLE = {
+    "word": "bert/embeddings/word_embeddings",
+    "position": "bert/embeddings/position_embeddings",
+    "segment": "bert/embeddings/token_type_embeddings",
+    "embedding norm": "bert/embeddings/LayerNorm",
+    "project": "bert/encoder/embedding_hidden_mapping_in",
+    "query": "bert/encoder/transformer/group_{i}/inner_group_0/attention_1/self/query",
+    "key": "bert/encoder/transformer/group_{i}/inner_group_0/attention_1/self/key",
+    "value": "bert/encoder/transformer/group_{i}/inner_group_0/attention_1/self/value",
+    "attended": "bert/encoder/transformer/group_{i}/inner_group_0/attention_1/output/dense",
+    "attended norm": "bert/encoder/transformer/group_{i}/inner_group_0/LayerNorm",
+    "inner": "bert/encoder/transformer/group_{i}/inner_group_0/ffn_1/intermediate/dense",
+    "outer": "bert/encoder/transformer/group_{i}/inner_group_0/ffn_1/intermediate/output/dense",
+    "outer norm": "bert/encoder/transformer/group_{i}/inner_group_0/LayerNorm_1",
+    "pooler": "bert/pooler/dense",
+}
+_TF_ALBERT_BRIGHTMART = {role: scope.replace("layer_{i}", "layer_shared") for role, scope in _TF_BERT.items()} | {
+    "word 2": "bert/embeddings/word_embeddings_2"
+}
+_TF_ELECTRA = {role: scope.replace("bert/", "electra/") for role, scope in _TF_BERT.items() if role != "pooler"} | {
+    "project": "electra/embeddings_project",
+    "pooler": "discriminator_predictions/dense",
+}
+_TF_GENERATOR = {
+    role: scope.replace("electra/encoder", "generator/encoder")
+    for role, scope in _TF_ELECTRA.items()
+    if role != "pooler"
+} | {"project": "generator/embeddings_project"}
+
+_HF_BERT = {
+    "word": "bert.embeddings.word_embeddings",
+    "position": "bert.embeddings.position_embeddings",
+    "segment": "bert.embeddings.token_type_embeddings",
+    "embedding norm": "bert.embeddings.LayerNorm",
+    "query": "bert.encoder.layer.{i}.attention.self.query",
+    "key": "bert.encoder.layer.{i}.attention.self.key",
+    "value": "bert.encoder.layer.{i}.attention.self.value",
+    "attended": "bert.encoder.layer.{i}.attention.output.dense",
+    "attended norm": "bert.encoder.layer.{i}.attention.output.LayerNorm",
+    "inner": "bert.encoder.layer.{i}.intermediate.dense",
+    "outer": "bert.encoder.layer.{i}.output.dense",
+    "outer norm": "bert.encoder.layer.{i}.output.LayerNorm",
+    "pooler": "bert.pooler.dense",
+}
+_HF_ALBERT = {
+    "word": "albert.embeddings.word_embeddings",
+    "position": "albert.embeddings.position_embeddings",
+    "segment": "albert.embeddings.token_type_embeddings",
+    "embedding norm": "albert.embeddings.LayerNorm",
+    "project": "albert.encoder.embedding_hidden_mapping_in",
+    "query": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.attention.query",
+    "key": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.attention.key",
+    "value": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.attention.value",
+    "attended": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.attention.dense",
+    "attended norm": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.attention.LayerNorm",
+    "inner": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.ffn",
+    "outer": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.ffn_output",
+    "outer norm": "albert.encoder.albert_layer_groups.{i}.albert_layers.0.full_layer_layer_norm",
+    "pooler": "albert.pooler",
+}
+_HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_BERT.items() if role != "pooler"} | {
+    "project": "electra.embeddings_project",
+    "pooler": "discriminator_predictions.dense",
+}
+
+
+class Weights:
+    """A checkpoint's numbers by role, float64 except the word table, kernels as [in, out]."""
+
+    def __init__(self, read: Read, names: Collection[str], model_type: str = "", generator: bool = False) -> None:
+        self._read, self._names = read, set(names)
+        self.is_tensorflow = any("/" in name for name in names)
+        self.scopes = self._recognise(model_type, generator)
+
+    def _recognise(self, model_type: str, generator: bool) -> dict[str, str]:
+        if not self.is_tensorflow:
+            if any("albert_layer_groups" in name for name in self._names):
+                return _HF_ALBERT
+            electra = model_type == "electra" or any(name.startswith("electra.") for name in self._names)
+            return _HF_ELECTRA if electra else _HF_BERT
+        if any(name.startswith("electra/") for name in self._names):
+            return _TF_GENERATOR if generator else _TF_ELECTRA
+        if any("/layer_shared/" in name for name in self._names):
+            return _TF_ALBERT_BRIGHTMART
+        return _TF_ALBERT_GOOGLE if any("/inner_group_0/" in name for name in self._names) else _TF_BERT
+
+    @property
+    def is_albert(self) -> bool:
+        return self.scopes in (_TF_ALBERT_GOOGLE, _TF_ALBERT_BRIGHTMART, _HF_ALBERT)
+
+    def has(self, role: str) -> bool:
+        return role in self.scopes and any(self._find(role, 0, leaf) for leaf in ("kernel", "table"))
+
+    def table(self, role: str) -> np.ndarray:
+        return self._get(role, 0, "table")
+
+    def dense(self, role: str, i: int = 0) -> Dense:
+        kernel, bias = self._get(role, i, "kernel"), self._get(role, i, "bias").astype(np.float64)
+        return (kernel if self.is_tensorflow else kernel.T).astype(np.float64), bias
+
+    def norm(self, role: str, i: int = 0) -> Dense:
+        return self._get(role, i, "gamma").astype(np.float64), self._get(role, i, "beta").astype(np.float64)
+
+    def _get(self, role: str, i: int, leaf: str) -> np.ndarray:
+        name = self._find(role, i, leaf)
+        if name is None:
+            raise KeyError(f"{self.scopes[role]} {leaf}")
+        return self._read(name)
+
+    def _find(self, role: str, i: int, leaf: str) -> str | None:
+        scope = self.scopes[role].format(i=i)
+        if self.is_tensorflow:
+            spellings = [scope if leaf == "table" else f"{scope}/{leaf}"]
+        else:
+            ending = {"table": "weight", "kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}[leaf]
+            spellings = [f"{scope}.{ending}", f"{scope}.{leaf}"]
+            spellings += [name.partition(".")[2] for name in spellings]  # files of the bare model
+        return next((name for name in spellings if name in self._names), None)

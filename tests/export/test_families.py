@@ -1,0 +1,185 @@
+"""One suite for every family: plan, numbers, masks, truncation, training, and the same weights from another format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+
+from export.pipeline import EncoderRequest, plan_encoder
+from zoo.card import EncoderCard, read_card
+from zoo.errors import BadCheckpoint, BadConfig, Unsupported
+
+from .conftest import FAMILIES, as_inputs, case, differences, export_and_load, reference, write_odd, write_transformers
+
+TOLERANCE = 2e-5
+
+
+def poolers(family: str) -> dict[str, Any]:
+    """How the reference is told what pooled_output is: ELECTRA has no pooler."""
+    return {"pooler": "electra" not in family}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("checkpoint")
+    write_odd(directory, family=family, slots=True)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def out(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("out")
+    export_and_load(checkpoint, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def encoder(out: Path) -> Any:
+    return hub.load(str(out / "odd"))
+
+
+def test_every_variable_is_used_or_left_out_by_name(checkpoint: Path) -> None:
+    planned = plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint))
+    plan = planned.plan.checked("odd")
+    used = [source for variable in plan.variables for source in variable.sources]
+    left = [name for names in plan.left_out.values() for name in names]
+    assert sorted(used + left) == sorted(planned.checkpoint.shapes) and len(used + left) == len(set(used + left))
+
+
+def test_agrees_with_the_checkpoint_whatever_is_masked(family: str, checkpoint: Path, encoder: Any) -> None:
+    inputs = case(4, 9)
+    mask = np.ones_like(inputs.mask)
+    mask[1, 5:] = 0
+    mask[2, [1, 3, 4]] = 0
+    mask[3, 0] = 0
+    for each in (inputs, inputs._replace(mask=mask)):
+        assert differences(encoder, each, *reference(checkpoint, each, **poolers(family))) < TOLERANCE
+
+
+def test_the_card_says_what_it_is(family: str, out: Path) -> None:
+    card = read_card(out / "odd")
+    assert isinstance(card, EncoderCard)
+    assert card.family == FAMILIES[family][0]
+    shares = {"albert": 1, "albert of two groups": 2}.get(family, 1 if "albert" in family else card.sizes.layers)
+    assert card.sizes.blocks == shares
+    tanh = "albert" in family and "relu" not in family
+    assert card.sizes.activation == ("gelu_tanh" if tanh else "relu" if "relu" in family else "gelu")
+    assert ("no pooler" in card.pooler or "none" in card.pooler) == ("electra" in family)
+
+
+def test_truncated(family: str, checkpoint: Path, tmp_path: Path) -> None:
+    encoder = export_and_load(checkpoint, tmp_path, layers=2)
+    inputs = case(2, 6)
+    assert differences(encoder, inputs, *reference(checkpoint, inputs, layers=2, **poolers(family))) < TOLERANCE
+
+
+def test_one_step_of_fine_tuning(out: Path) -> None:
+    encoder = hub.load(str(out / "odd"))
+    inputs = {name: tf.constant(array) for name, array in as_inputs(case(3, 7)).items()}
+    with tf.GradientTape() as tape:
+        outputs = encoder(inputs, training=True)
+        loss = tf.reduce_mean(tf.square(outputs["pooled_output"] - 1.0))
+    gradients = tape.gradient(loss, encoder.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+    for variable, gradient in zip(encoder.trainable_variables, gradients, strict=True):
+        variable.assign_sub(0.01 * tf.convert_to_tensor(gradient))
+    after = tf.reduce_mean(tf.square(encoder(inputs)["pooled_output"] - 1.0))
+    assert float(after) < float(tf.reduce_mean(tf.square(hub.load(str(out / "odd"))(inputs)["pooled_output"] - 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("which", "how"),
+    [
+        ("bert", {}),
+        ("bert", {"bare": True}),
+        ("bert", {"old_norms": True}),
+        ("albert of two groups", {}),
+        ("albert with relu", {"bare": True}),
+        ("electra", {}),
+        ("electra", {"bare": True}),
+        ("electra without projection", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value) or "usual",
+)
+def test_the_same_weights_from_transformers(which: str, how: dict[str, bool], tmp_path: Path) -> None:
+    arrays = write_odd(tmp_path / "tf1", family=which)
+    converted = write_transformers(tmp_path / "hf", arrays, family=which, **how)
+    if which == "electra without projection":  # google/electra-base has one all the same (transformers#7530)
+        from safetensors.numpy import save_file
+
+        stale = {"electra.embeddings_project.weight": np.ones((32, 32), np.float32)}
+        save_file(converted | stale, tmp_path / "hf/model.safetensors")
+    inputs = case(3, 8)
+    ours = export_and_load(tmp_path / "tf1", tmp_path / "out_1")(as_inputs(inputs))
+    encoder = export_and_load(tmp_path / "hf", tmp_path / "out_2")
+    assert differences(encoder, inputs, *reference(tmp_path / "hf", inputs, **poolers(which))) < TOLERANCE
+    for name in ("sequence_output", "pooled_output"):
+        np.testing.assert_allclose(encoder(as_inputs(inputs))[name], ours[name], atol=1e-6)
+
+
+def test_electra_with_the_predecessors_pooler(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd", family="electra")
+    encoder = export_and_load(tmp_path / "odd", tmp_path / "out", pooler="discriminator")
+    inputs = case(2, 6)
+    assert differences(encoder, inputs, *reference(tmp_path / "odd", inputs, pooler=True)) < TOLERANCE
+
+
+def test_electra_generator_on_request(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd", family="electra")
+    config = json.loads((tmp_path / "odd/bert_config.json").read_text())
+    generator = config | {"hidden_size": 24, "intermediate_size": 28, "num_attention_heads": 3}
+    (tmp_path / "odd/bert_config.json").write_text(json.dumps(generator))
+    encoder = export_and_load(tmp_path / "odd", tmp_path / "out", family="electra_generator")
+    inputs = case(2, 6)
+    answers = reference(tmp_path / "odd", inputs, pooler=False, generator=True)
+    assert differences(encoder, inputs, *answers) < TOLERANCE
+
+
+def test_missing_sizes_are_filled_in_from_the_shapes_and_noted(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd", family="electra")
+    config = json.loads((tmp_path / "odd/bert_config.json").read_text())
+    del config["type_vocab_size"], config["vocab_size"]
+    (tmp_path / "odd/bert_config.json").write_text(json.dumps(config))
+    planned = plan_encoder(EncoderRequest(tmp_path / "odd", "odd", tmp_path))
+    assert (planned.config.vocab_size, planned.config.type_vocab_size) == (99, 2)
+    assert any("type_vocab_size 2 is not in the config" in note for note in planned.config.notes)
+
+
+@pytest.mark.parametrize(
+    ("which", "changes", "error", "words"),
+    [
+        ("albert_brightmart", {"ln_type": "preln"}, Unsupported, "'ln_type' is 'preln'.*only 'postln'"),
+        ("albert", {"inner_group_num": 2}, Unsupported, "'inner_group_num' is 2.*only 1"),
+        ("albert", {"num_attention_heads": 26}, BadConfig, "32 is not a multiple of 'num_attention_heads' 26"),
+        ("electra", {"embedding_size": None}, BadConfig, "'embedding_size' is None"),
+    ],
+)
+def test_refusals(which: str, changes: dict[str, Any], error: type[Exception], words: str, tmp_path: Path) -> None:
+    write_odd(tmp_path, family=which)
+    config = json.loads((tmp_path / "bert_config.json").read_text())
+    (tmp_path / "bert_config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(error, match=words):
+        plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path))
+
+
+def test_a_checkpoint_of_two_families(tmp_path: Path) -> None:
+    from scripts.layouts import LAYOUTS
+    from scripts.random_checkpoint import write_tf1
+
+    write_odd(tmp_path, family="electra")
+    config = json.loads((tmp_path / "bert_config.json").read_text())
+    write_tf1(tmp_path, config, LAYOUTS["bert"](config) | LAYOUTS["electra"](config))
+    with pytest.raises(BadCheckpoint, match="the names of bert and electra; say which is meant with --family"):
+        plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path))
+    assert plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path, family="electra")).family.name == "electra"
