@@ -1,4 +1,4 @@
-"""The builder's commands, `zoo export` and `zoo export-tokenizer`; TensorFlow is imported when they run, not before."""
+"""The builder's commands `export`, `export-tokenizer` and `inspect`; TensorFlow is imported when they run."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--activation", choices=["gelu", "gelu_tanh", "relu"], help="override what the release means")
     parser.add_argument("--pooler", choices=["dense", "first_token", "discriminator"], help="what pooled_output is")
     parser.add_argument("--family", help="which one, where a checkpoint holds several (electra_generator, …)")
+    parser.add_argument("--heads", help="mlm,nsp,discriminator or none; without it, those whose weights look trained")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
     return _run_encoder
 
@@ -39,6 +40,15 @@ def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
         "--special-tokens-in-text", action="store_true", help="keep a literal [MASK] or [SEP] in text whole"
     )
     return _run_tokenizer
+
+
+def inspect(parser: argparse.ArgumentParser) -> Run:
+    """Say what a checkpoint is and what an export would make of it, from names, shapes and a look at its heads."""
+    parser.add_argument("checkpoint", metavar="PATH", type=Path, help="whatever `zoo export` takes")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="where the directory has none or several")
+    parser.add_argument("--family", metavar="NAME", help="which one, where a checkpoint holds several")
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    return _run_inspect
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +70,7 @@ def _run_encoder(options: argparse.Namespace) -> int:
         activation=options.activation,
         pooler=options.pooler,
         family=options.family,
+        heads=_heads(options.heads),
         licence=options.licence,
     )
     if options.dry_run:
@@ -83,6 +94,22 @@ def _run_tokenizer(options: argparse.Namespace) -> int:
     )
     _report(pipeline.export_tokenizer(request), options)
     return 0
+
+
+def _heads(given: str | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return () if given == "none" else tuple(given.split(","))
+
+
+def _run_inspect(options: argparse.Namespace) -> int:
+    """Exit code 2 says that an export as it stands would be refused; the sheet says why."""
+    import_tensorflow_quietly()
+    from export.inspect import inspect_checkpoint
+
+    inspection = inspect_checkpoint(options.checkpoint, options.config, options.family)
+    print(to_json(inspection.to_dict()), end="") if options.json else print(inspection)
+    return 0 if inspection.complete else 2
 
 
 def _import_builder() -> ModuleType:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from export.config import EncoderConfig
+from zoo.card import Activation
 from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 _MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
@@ -47,19 +48,36 @@ class Encoder(tf.Module):
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
         """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced."""
         config = self.config
+        packing, layers, _ = self._run(ids, mask, types, training)
+        first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
+        first = tf.gather(layers[-1], first)  # [B, H]
+        pooled = first if config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
+        outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
+        return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
+
+    def attention(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> list[tf.Tensor]:
+        """Return for each layer what each position attends to, [B, A, T, T]; zero from and to padded positions."""
+        packing, _, scores = self._run(ids, mask, types, training=False)
+        s, more = packing.length, packing.given_length - packing.length
+        real = tf.cast(tf.not_equal(mask[:, :s], 0), tf.float32)
+        real = tf.expand_dims(tf.expand_dims(real, 1), 3)  # [B, 1, S, 1]
+        return [tf.pad(layer * real, [[0, 0], [0, 0], [0, more], [0, more]]) for layer in scores]
+
+    def _run(
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool
+    ) -> tuple[Packing, list[tf.Tensor], list[tf.Tensor]]:
+        """Return every layer's output [n, H] and attention [B, A, S, S]."""
         self._dropouts = 0
         with tf.control_dependencies([self._limit_positions(ids)]):
             packing = pack(ids, mask)
         x = self._embed(ids, types, packing, training)  # [n, H]
-        layers = []
-        for block in config.block_of_layer:
-            x = self._attend(x, f"block_{block}/attention", packing, training)  # [n, H]
+        layers, scores = [], []
+        for block in self.config.block_of_layer:
+            x, attended = self._attend(x, f"block_{block}/attention", packing, training)  # [n, H]
             x = self._feed_forward(x, f"block_{block}/ffn", training)  # [n, H]
             layers.append(x)
-        first = tf.gather(x, tf.gather(packing.row_of, tf.range(packing.batch) * packing.length))  # [B, H]
-        pooled = first if config.pooler == "first_token" else tf.tanh(self._dense(first, "pooler"))
-        outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
-        return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
+            scores.append(attended)
+        return packing, layers, scores
 
     # -- the three parts ----------------------------------------------------------------------------------------------
 
@@ -71,31 +89,33 @@ class Encoder(tf.Module):
             x = tf.matmul(x, self.weights["embeddings/word_projection/table"])  # [n, H]
         x += tf.gather(self.weights["embeddings/type/table"], tf.gather(tf.reshape(types, [-1]), flat))
         x += tf.gather(self.weights["embeddings/position/table"], positions)
-        x = self._dropout(self._norm(x, "embeddings/norm"), training)
-        return self._dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
+        x = self._dropout(self.norm(x, "embeddings/norm"), training)
+        return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tf.Tensor:
+    def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         h, a = self.config.hidden_size, self.config.heads
         b, s, d = packing.batch, packing.length, h // a
-        joined = tf.gather(self._dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
+        joined = tf.gather(self.dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
         joined = tf.transpose(tf.reshape(joined, [b, s, 3, a, d]), [2, 0, 3, 1, 4])
         query, key, value = tf.unstack(joined)  # each [B, A, S, D]
-        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d)) + packing.scores_mask  # [B, A, S, S]
-        weights = self._dropout(tf.nn.softmax(scores), training, self.config.attention_dropout)
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [B, S, A, D]
-        context = tf.gather(tf.reshape(context, [b * s, h]), packing.kept)  # [n, H]
-        return self._norm(x + self._dropout(self._dense(context, f"{scope}/output"), training), f"{scope}/norm")
+        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d)) + packing.scores_mask
+        scores = tf.nn.softmax(scores)  # [B, A, S, S]
+        context = tf.matmul(self._dropout(scores, training, self.config.attention_dropout), value)
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [b * s, h])
+        context = tf.gather(context, packing.kept)  # [n, H]
+        x = self.norm(x + self._dropout(self.dense(context, f"{scope}/output"), training), f"{scope}/norm")
+        return x, scores
 
     def _feed_forward(self, x: tf.Tensor, scope: str, training: bool) -> tf.Tensor:
-        inner = _ACTIVATIONS[self.config.activation](self._dense(x, f"{scope}/expand"))  # [n, F]
-        return self._norm(x + self._dropout(self._dense(inner, f"{scope}/contract"), training), f"{scope}/norm")
+        inner = activate(self.config.activation, self.dense(x, f"{scope}/expand"))  # [n, F]
+        return self.norm(x + self._dropout(self.dense(inner, f"{scope}/contract"), training), f"{scope}/norm")
 
     # -- what they are made of ----------------------------------------------------------------------------------------
 
-    def _dense(self, x: tf.Tensor, module: str) -> tf.Tensor:
+    def dense(self, x: tf.Tensor, module: str) -> tf.Tensor:
         return tf.nn.bias_add(tf.matmul(x, self.weights[f"{module}/kernel"]), self.weights[f"{module}/bias"])
 
-    def _norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
+    def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
         centred = x - tf.reduce_mean(x, -1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
         scale = tf.math.rsqrt(variance + self.config.layer_norm_epsilon) * self.weights[f"{module}/gamma"]
@@ -154,4 +174,5 @@ def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     return (tf.tanh(0.7978845608028654 * (x + 0.044715 * x * tf.square(x))) + 1.0) * 0.5 * x
 
 
-_ACTIVATIONS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}
+def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:
+    return {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}[activation](x)

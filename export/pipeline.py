@@ -20,6 +20,7 @@ from export.config import EncoderConfig, read_config
 from export.encoder import Encoder
 from export.families import detect
 from export.families.table import Family, Pooler
+from export.heads import chosen_heads, head_shapes, head_states
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.readers import find_vocabulary, open_checkpoint
 from export.readers.protocol import Checkpoint
@@ -55,6 +56,7 @@ class EncoderRequest:
     activation: Activation | None = None
     pooler: Pooler | None = None
     family: str | None = None
+    heads: tuple[str, ...] | None = None  # None: those that look trained
     licence: str = "not stated"
 
 
@@ -67,6 +69,8 @@ class PlannedEncoder:
     family: Family
     config: EncoderConfig
     plan: WeightPlan
+    head_states: Mapping[str, HeadState]
+    heads: tuple[str, ...]
     vocabulary: Vocabulary
     vocabulary_file: Path
 
@@ -98,7 +102,10 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
     config = read_config(checkpoint.config, family, layout.format, request.activation, request.pooler, tables)
     if request.layers is not None:
         config = config.truncated(request.layers)
-    plan = make_plan(checkpoint.shapes, config, family, layout)
+    states = head_states(checkpoint, layout)
+    heads = chosen_heads(states, request.heads, config)
+    extra = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
+    plan = make_plan(checkpoint.shapes, config, family, layout, extra)
     file = request.vocabulary or find_vocabulary(checkpoint.path)
     vocabulary = Vocabulary.read(file)
     if len(vocabulary.entries) != config.vocab_size:
@@ -106,7 +113,7 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
             f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
             f"{config.vocab_size:,}. Give the vocabulary the model was trained with by --vocab."
         )
-    return PlannedEncoder(request, checkpoint, family, config, plan, vocabulary, file)
+    return PlannedEncoder(request, checkpoint, family, config, plan, states, heads, vocabulary, file)
 
 
 def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
@@ -124,7 +131,7 @@ def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
     with workspace(request.out) as work:
         directory = work / "model"
         _save_encoder(planned, directory)
-        golden = golden_arrays(planned.checkpoint, planned.config)
+        golden = golden_arrays(planned.checkpoint, planned.config, planned.heads)
         write_golden(golden, directory)
         card = _encoder_card(planned, directory, golden)
         return _release(card, directory, work, request.out)
@@ -162,7 +169,9 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         )
         for planned_variable in planned.plan.variables
     }
-    write_saved_model(partial(EncoderRoot, Encoder(planned.config, variables), planned.vocabulary.entries), directory)
+    write_saved_model(
+        partial(EncoderRoot, Encoder(planned.config, variables), planned.vocabulary.entries, planned.heads), directory
+    )
     del variables
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
 
@@ -177,7 +186,8 @@ def _encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str,
         truncated_from=config.truncated_from,
         pooler=_pooler_in_words(config),
         notes=list(config.notes),
-        heads={head: _head_state(planned, reason) for head, reason in planned.family.heads.items()},
+        heads=dict(planned.head_states),
+        exported_heads=list(planned.heads),
         parameters=plan.parameters,
         variables={variable.name: list(variable.sources) for variable in plan.variables},
         left_out={reason: list(names) for reason, names in plan.left_out.items()},
@@ -272,10 +282,6 @@ def _pooler_in_words(config: EncoderConfig) -> str:
     if config.truncated_from is not None:
         return f"dense and tanh, trained on layer {config.truncated_from} of the whole model"
     return "dense and tanh over the first token, of the checkpoint"
-
-
-def _head_state(planned: PlannedEncoder, reason: str) -> HeadState:
-    return "unknown" if reason in planned.plan.left_out else "absent"
 
 
 def _source(kind: str, files: tuple[Path, ...]) -> Source:

@@ -13,9 +13,12 @@ from tensorflow.python.saved_model import save_context
 
 from export.canonical import canonicalize
 from export.encoder import Encoder
+from export.heads import HEADS, discriminator_logits, mlm_logits, nsp_logits
 from zoo.contract import (
+    ATTENTION_SCORES,
     INPUT_KEYS,
     INPUT_WORD_IDS,
+    MASKED_POSITIONS,
     POOLED_OUTPUT,
     SEQUENCE_OUTPUT,
     SERVING_SIGNATURE,
@@ -28,13 +31,14 @@ _IDS = tf.TensorSpec([None, None], tf.int32)
 class EncoderRoot(tf.train.Checkpoint):
     """What `hub.load` gives: a callable with every input form of the contract, and the lists hub.KerasLayer reads.
 
-    Not a tf.Module, whose `variables` is a property and would not be saved.
+    Not a tf.Module, whose `variables` is a property and would not be saved. `heads` become attributes (`.mlm`, …).
     """
 
-    def __init__(self, encoder: Encoder, vocabulary: Sequence[str]) -> None:
+    def __init__(self, encoder: Encoder, vocabulary: Sequence[str], heads: Sequence[str] = ()) -> None:
         super().__init__()
-        self.variables = list(encoder.weights.values())  # in the order they are used
-        self.trainable_variables = list(encoder.weights.values())
+        own = [name for name in encoder.weights if name.partition("/")[0] not in HEADS]
+        self.variables = [encoder.weights[name] for name in own]  # in the order they are used
+        self.trainable_variables = list(self.variables)
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
         self._token_ids = _token_table(vocabulary)
         self._type_vocab_size = encoder.config.type_vocab_size
@@ -44,9 +48,23 @@ class EncoderRoot(tf.train.Checkpoint):
         for form in _input_forms():
             for training in (False, True):
                 self.__call__.get_concrete_function(form, training=training)
+        self.attention = self._attention(encoder)
+        for head in heads:
+            setattr(self, head, _Head(head, encoder, self))
+
+    def _attention(self, encoder: Encoder) -> Any:
+        inner = tf.function(encoder.attention, input_signature=[_IDS, _IDS, _IDS], autograph=False)
+
+        def attention(inputs: Any) -> dict[str, object]:
+            return {ATTENTION_SCORES: inner(*self.read_inputs(inputs))}
+
+        traced = tf.function(attention, autograph=False)
+        for form in _main_forms():
+            traced.get_concrete_function(form)
+        return traced
 
     def _call(self, inputs: Any, training: bool = False) -> dict[str, object]:
-        ids, mask, types = self._read_inputs(inputs)
+        ids, mask, types = self.read_inputs(inputs)
         outputs: dict[str, object] = self._encode[bool(training)](ids, mask, types)
         return outputs
 
@@ -69,7 +87,7 @@ class EncoderRoot(tf.train.Checkpoint):
             TOKENS_SIGNATURE: tf.function(tokens, autograph=False).get_concrete_function(strings),
         }
 
-    def _read_inputs(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def read_inputs(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return int32 ids, mask and types [B, T] from any input form."""
         if isinstance(inputs, Mapping):
             given = [inputs.get(key) for key in INPUT_KEYS]
@@ -90,6 +108,38 @@ class EncoderRoot(tf.train.Checkpoint):
         separators = tf.cast(tf.equal(tokens, "[SEP]"), tf.int32)
         types = tf.cumsum(separators, axis=1, exclusive=True) % self._type_vocab_size
         return self._token_ids.lookup(tokens), tf.cast(tf.not_equal(tokens, ""), tf.int32), types
+
+
+class _Head(tf.train.Checkpoint):
+    """A pre-training head with its encoder: callable, and with the lists hub.KerasLayer(encoder.mlm) reads."""
+
+    def __init__(self, head: str, encoder: Encoder, root: EncoderRoot) -> None:
+        super().__init__()
+        own = [variable for name, variable in encoder.weights.items() if name.startswith(f"{head}/")]
+        unused = (
+            [] if head == "nsp" else [encoder.weights[name] for name in encoder.weights if name.startswith("pooler/")]
+        )
+        self.variables = [
+            variable for variable in root.variables if all(variable is not other for other in unused)
+        ] + own
+        self.trainable_variables = list(self.variables)
+        self.regularization_losses: list[Callable[[], tf.Tensor]] = []
+
+        def call(inputs: Any, training: bool = False) -> dict[str, object]:
+            ids, mask, types = root.read_inputs(inputs)
+            outputs = root._encode[bool(training)](ids, mask, types)
+            if head == "mlm":
+                logits = mlm_logits(encoder, outputs, tf.cast(inputs[MASKED_POSITIONS], tf.int32))
+            elif head == "nsp":
+                logits = nsp_logits(encoder, outputs)
+            else:
+                logits = discriminator_logits(encoder, outputs, mask)
+            return {HEADS[head]: logits, **outputs}
+
+        self.__call__ = tf.function(call, autograph=False)
+        for form in _masked_forms() if head == "mlm" else _main_forms():
+            for training in (False, True):
+                self.__call__.get_concrete_function(form, training=training)
 
 
 def write_saved_model(make_root: Callable[[], Any], directory: Path) -> None:
@@ -134,6 +184,20 @@ def _input_forms() -> Iterator[Any]:
             yield form
             yield tuple(form)
     yield tf.TensorSpec([None, None], tf.string, "inputs")
+
+
+def _main_forms() -> Iterator[Any]:
+    """The forms of attributes beside the root: the whole dict, plain ids, string tokens."""
+    for dtype in (tf.int32, tf.int64):
+        yield tf.TensorSpec([None, None], dtype, "inputs")
+        yield {key: tf.TensorSpec([None, None], dtype, key) for key in INPUT_KEYS}
+    yield tf.TensorSpec([None, None], tf.string, "inputs")
+
+
+def _masked_forms() -> Iterator[Any]:
+    """The whole dict with the positions to predict, as TF-Hub's `.mlm` takes it."""
+    for dtype in (tf.int32, tf.int64):
+        yield {key: tf.TensorSpec([None, None], dtype, key) for key in (*INPUT_KEYS, MASKED_POSITIONS)}
 
 
 def _token_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from export.config import EncoderConfig
 from export.oracle.forward import Answer, Case, forward
+from export.oracle.heads import HeadOracle
 from export.readers.protocol import Checkpoint
 from zoo.card import EncoderCertificate
-from zoo.contract import GOLDEN_FILE
+from zoo.contract import DISCRIMINATOR_LOGITS, GOLDEN_FILE, MASKED_POSITIONS, MLM_LOGITS, NSP_LOGITS
 from zoo.verify import compare_encoder
 
 TOLERANCE = 2e-5  # fp32, largest absolute difference over all real positions
@@ -28,25 +30,26 @@ def golden_cases(config: EncoderConfig) -> list[Case]:
     return [_case(b, min(t, config.position_limit), config) for b, t in _SHAPES]
 
 
-def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, np.ndarray]:
+def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Return inputs and reference outputs of every golden case, as `GOLDEN_FILE` holds them.
 
     The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32.
+    Heads are asked about the first case only: one row of logits is as long as the vocabulary.
     """
     cases = golden_cases(config)
-    answers = forward(
-        checkpoint.read,
-        checkpoint.shapes,
-        checkpoint.config,
-        cases,
-        layers=config.layers,
-        activation=config.activation if config.activation_reason.startswith("chosen") else None,
-        pooler=config.pooler != "first_token",
-        generator=config.family == "electra_generator",
-    )
+    source = (checkpoint.read, checkpoint.shapes, checkpoint.config)
+    how: dict[str, Any] = {
+        "activation": config.activation if config.activation_reason.startswith("chosen") else None,
+        "generator": config.family == "electra_generator",
+        "source": checkpoint.format,
+    }
+    answers = forward(*source, cases, layers=config.layers, pooler=config.pooler != "first_token", **how)
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
         arrays |= {f"{number}/{name}": array for name, array in _arrays(case, answer).items()}
+    if heads:
+        oracle = HeadOracle(*source, **how)
+        arrays |= {f"0/{name}": array for name, array in _head_arrays(oracle, heads, cases[0], answers[0]).items()}
     return arrays
 
 
@@ -89,6 +92,18 @@ def _arrays(case: Case, answer: Answer) -> dict[str, np.ndarray]:
         "pooled_output": answer.pooled.astype(np.float32),
         "first_token_outputs": np.stack([layer[:, 0] for layer in answer.layers]).astype(np.float32),
     }
+
+
+def _head_arrays(oracle: HeadOracle, heads: Sequence[str], case: Case, answer: Answer) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    if "mlm" in heads:
+        positions = np.full((len(case.ids), 1), min(1, case.ids.shape[1] - 1), np.int32)
+        arrays |= {MASKED_POSITIONS: positions, MLM_LOGITS: oracle.mlm(answer, positions)}
+    if "nsp" in heads:
+        arrays[NSP_LOGITS] = oracle.nsp(answer)
+    if "discriminator" in heads:
+        arrays[DISCRIMINATOR_LOGITS] = oracle.discriminator(answer) * (case.mask != 0)
+    return {name: array if array.dtype == np.int32 else array.astype(np.float32) for name, array in arrays.items()}
 
 
 def _rounded_up(value: float) -> float:

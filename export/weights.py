@@ -15,24 +15,33 @@ import numpy as np
 from export.config import EncoderConfig
 from export.families.table import Family, Layout
 from export.readers.protocol import Checkpoint, Format, Shape
-from zoo.errors import WeightMismatch
+from zoo.errors import BadCheckpoint, WeightMismatch
 
+_Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
+_TENSORFLOW: _Leaves = {
+    "table": (("",), False),
+    "kernel": (("/kernel",), False),
+    "bias": (("/bias",), False),
+    "gamma": (("/gamma",), False),
+    "beta": (("/beta",), False),
+    "rows": (("/output_weights",), False),  # [out, in] everywhere
+    "output_bias": (("/output_bias",), False),
+}
+_PYTORCH: _Leaves = {
+    "table": ((".weight",), False),
+    "kernel": ((".weight",), True),
+    "bias": ((".bias",), False),
+    "gamma": ((".weight", ".gamma"), False),  # files converted before 2019-11 say gamma and beta
+    "beta": ((".bias", ".beta"), False),
+    "rows": ((".weight",), False),
+    "output_bias": ((".bias",), False),
+}
 # format -> our leaf -> the endings it may have there, and whether it is stored transposed
-_LEAVES: Mapping[Format, Mapping[str, tuple[tuple[str, ...], bool]]] = {
-    "tf1": {
-        "table": (("",), False),
-        "kernel": (("/kernel",), False),
-        "bias": (("/bias",), False),
-        "gamma": (("/gamma",), False),
-        "beta": (("/beta",), False),
-    },
-    "huggingface": {
-        "table": ((".weight",), False),
-        "kernel": ((".weight",), True),
-        "bias": ((".bias",), False),
-        "gamma": ((".weight", ".gamma"), False),  # files converted before 2019-11 say gamma and beta
-        "beta": ((".bias", ".beta"), False),
-    },
+_LEAVES: Mapping[Format, _Leaves] = {
+    "tf1": _TENSORFLOW,
+    "tf2": _TENSORFLOW,
+    "huggingface": _PYTORCH,
+    "uer": _PYTORCH,
 }
 
 # What training leaves beside the weights, whatever the family.
@@ -41,7 +50,13 @@ _TRAINING_STATE: Mapping[Format, Mapping[str, str]] = {
         r".*/(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|LAMBOptimizer(_\d+)?|Adam(_\d+)?)": "optimiser slot",
         r"global_step|good_steps|bad_steps|loss_scale.*|beta[12]_power": "training counter",
     },
+    "tf2": {
+        r".*/\.OPTIMIZER_SLOT/.*": "optimiser slot",
+        r"(save_counter|global_step|(.*/)?optimizer)/.*": "training counter",
+        "_CHECKPOINTABLE_OBJECT_GRAPH": "description of the objects that were saved",
+    },
     "huggingface": {r".*position_ids": "buffer that only counts positions"},
+    "uer": {},
 }
 
 FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
@@ -91,11 +106,26 @@ class WeightPlan:
         raise WeightMismatch(f"{what}: {'; '.join(problems)}.{hint}")
 
     def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
-        """Return one variable's numbers, fp32, in our orientation and joined."""
+        """Return one variable's numbers, fp32, in our orientation and joined.
+
+        Raises BadCheckpoint when any is NaN or infinite, and names every variable of the plan where that is so.
+        """
+        values = self._convert(variable, checkpoint)
+        if not np.isfinite(values).all():
+            bad = [each for each in self.variables if not np.isfinite(self._convert(each, checkpoint)).all()]
+            names = ", ".join(" + ".join(each.sources) for each in bad)
+            raise BadCheckpoint(
+                f"{checkpoint.path} holds NaN or infinite numbers in {len(bad)} variables: {names}. "
+                "Such a model computes nothing; take an earlier checkpoint of its training."
+            )
+        return values
+
+    def _convert(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
         parts = (checkpoint.read(name) for name in variable.sources)
         oriented = [part.T if variable.transposed else part for part in parts]
         joined = oriented[0] if len(oriented) == 1 else np.concatenate(oriented, axis=-1)
-        return np.ascontiguousarray(joined, dtype=np.float32)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which `read` reports
+            return np.ascontiguousarray(joined, dtype=np.float32)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan for programs: the archive's variables with their sources, what is left out, the problems."""
@@ -124,15 +154,23 @@ class WeightPlan:
         return "\n".join(rows)
 
 
-def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family, layout: Layout) -> WeightPlan:
+def make_plan(
+    shapes: Mapping[str, Shape],
+    config: EncoderConfig,
+    family: Family,
+    layout: Layout,
+    heads: Mapping[str, Shape] | None = None,
+) -> WeightPlan:
     """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
 
-    make_plan(checkpoint.shapes, config, family, layout).checked("bert")
+        make_plan(checkpoint.shapes, config, family, layout).checked("bert")
+
+    `heads` are the variables of the pre-training heads to export, of `export.heads.head_shapes`.
     """
     names = _Names(shapes, layout)
     canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
     variables, missing, misshapen, used = [], [], [], set()
-    for ours, shape in variable_shapes(config).items():
+    for ours, shape in {**variable_shapes(config), **(heads or {})}.items():
         module, leaf = ours.rsplit("/", 1)
         transposed = _LEAVES[layout.format][leaf][1]
         sources = []
@@ -166,6 +204,19 @@ def make_plan(shapes: Mapping[str, Shape], config: EncoderConfig, family: Family
         tuple(misshapen),
         tuple(unused),
     )
+
+
+def head_names(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, list[str]]:
+    """Return the checkpoint's variables of every head the layout knows, none where the head is absent."""
+    names = _Names(shapes, layout)
+    found: dict[str, list[str]] = {}
+    for module in layout.heads:
+        variables = found.setdefault(module.partition("/")[0], [])
+        for leaf in _LEAVES[layout.format]:
+            name, _ = names.find(module, leaf)
+            if name is not None and name not in variables:
+                variables.append(name)
+    return found
 
 
 def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape]:
@@ -219,11 +270,13 @@ def _scope(layout: Layout, module: str) -> str:
     """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
     block = re.match(r"block_(\d+)/", module)
     if block is None:
-        return layout.scopes[module]
+        return layout.heads[module] if module in layout.heads else layout.scopes[module]
     return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
 
 
 def _archive_name(module: str, leaf: str, canonical: Layout) -> str:
+    if module not in canonical.heads and module.partition("/")[0] in ("mlm", "nsp", "discriminator"):
+        return f"{module}/{leaf}"  # a head that the canonical format keeps elsewhere
     scope = _scope(canonical, next(_parts(module)))
     if module.endswith("/query_key_value"):
         scope = scope.removesuffix("query") + "query_key_value"

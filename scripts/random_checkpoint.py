@@ -91,24 +91,31 @@ def write_tf1(
     prefix: str = "bert_model.ckpt",
 ) -> dict[str, np.ndarray]:
     """Write a TF1 name-based checkpoint and its config, and return the values (without the slots)."""
-    import_tensorflow_quietly()
-    import tensorflow as tf
-
-    directory.mkdir(parents=True, exist_ok=True)
     arrays = random_arrays(shapes, seed, scale)
     saved: dict[str, np.ndarray] = dict(arrays)
     if slots:
         weights = {name: array for name, array in arrays.items() if name != "global_step"}
         saved |= {f"{name}/adam_{slot}": np.zeros_like(array) for name, array in weights.items() for slot in "mv"}
         saved["global_step"] = np.array(1000, np.int64)
+    write_arrays(directory, config, saved, prefix)
+    return arrays
+
+
+def write_arrays(
+    directory: Path, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "bert_model.ckpt"
+) -> None:
+    """Write given values as a TF1 name-based checkpoint, with its config."""
+    import_tensorflow_quietly()
+    import tensorflow as tf
+
+    directory.mkdir(parents=True, exist_ok=True)
     tf.raw_ops.SaveV2(
         prefix=str(directory / prefix),
-        tensor_names=list(saved),
-        shape_and_slices=[""] * len(saved),
-        tensors=[tf.constant(array) for array in saved.values()],
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=[tf.constant(array) for array in arrays.values()],
     )
     (directory / "bert_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    return arrays
 
 
 def chinese_vocabulary(size: int) -> list[str]:

@@ -78,7 +78,8 @@ class EncoderCard(_Record):
     truncated_from: int | None = None
     pooler: str
     notes: list[str] = []
-    heads: dict[str, HeadState]
+    heads: dict[str, HeadState] = Field(description="what the checkpoint has, whether exported or not")
+    exported_heads: list[str] = []
     parameters: int
     left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
     variables: dict[str, list[str]] = Field(

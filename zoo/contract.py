@@ -10,6 +10,13 @@ POOLED_OUTPUT = "pooled_output"
 ENCODER_OUTPUTS = "encoder_outputs"
 DEFAULT = "default"
 
+# What the pre-training heads add, each under an attribute of its own: .mlm, .nsp, .discriminator; .attention likewise.
+MASKED_POSITIONS = "masked_lm_positions"
+MLM_LOGITS = "mlm_logits"
+NSP_LOGITS = "nsp_logits"
+DISCRIMINATOR_LOGITS = "discriminator_logits"
+ATTENTION_SCORES = "attention_scores"
+
 TOKENS_SIGNATURE = "tokens"
 SERVING_SIGNATURE = "serving_default"
 

@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 from zoo.archive import check_files
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.contract import (
+    DISCRIMINATOR_LOGITS,
     ENCODER_OUTPUTS,
     GOLDEN_FILE,
     INPUT_KEYS,
     INPUT_MASK,
     INPUT_WORD_IDS,
+    MASKED_POSITIONS,
+    MLM_LOGITS,
+    NSP_LOGITS,
     POOLED_OUTPUT,
     SEQUENCE_OUTPUT,
 )
 from zoo.display import table
 from zoo.errors import BadArchive, VerificationFailed
 
+HEADS = (("mlm", MLM_LOGITS), ("nsp", NSP_LOGITS), ("discriminator", DISCRIMINATOR_LOGITS))  # attribute, output
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
 _PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
@@ -158,6 +163,7 @@ def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tu
         outputs = encoder({key: tf.constant(golden[key], tf.int32) for key in INPUT_KEYS})
         layers = [np.asarray(layer)[:, 0] for layer in outputs[ENCODER_OUTPUTS]]  # L of (B, H)
         last = {output: np.asarray(outputs[output]) for output in (SEQUENCE_OUTPUT, POOLED_OUTPUT)}
+        last |= {output: np.asarray(_head_logits(encoder, head, golden)) for head, output in HEADS if output in golden}
     except Exception as error:  # whatever TensorFlow raises about a call
         raise VerificationFailed(f"{name} cannot be called with its golden inputs: {_first_line(error)}") from error
     expected = golden[FIRST_TOKEN_OUTPUTS]  # (L, B, H)
@@ -165,6 +171,13 @@ def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tu
         raise VerificationFailed(f"{name} has {len(layers)} layers, its golden outputs {len(expected)}.")
     pairs = {f"{ENCODER_OUTPUTS}[{i}]": (layer, expected[i]) for i, layer in enumerate(layers)}
     return pairs | {output: (computed, golden[output]) for output, computed in last.items()}
+
+
+def _head_logits(encoder: Any, head: str, golden: Mapping[str, Array]) -> Any:
+    import tensorflow as tf
+
+    keys = (*INPUT_KEYS, MASKED_POSITIONS) if head == "mlm" else INPUT_KEYS
+    return getattr(encoder, head)({key: tf.constant(golden[key], tf.int32) for key in keys})[dict(HEADS)[head]]
 
 
 def _difference(computed: Array, expected: Array) -> float:

@@ -25,6 +25,7 @@ TF1 = Layout(
         "block/ffn/norm": f"{_BLOCK}/LayerNorm_1",
     },
     left_out=BERT_TF1.left_out,
+    heads=BERT_TF1.heads,
 )
 
 HUGGING_FACE = Layout(
@@ -51,6 +52,12 @@ HUGGING_FACE = Layout(
         r"sop_classifier\..*": "next-sentence head",
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
     },
+    heads={
+        "mlm/dense": "predictions.dense",
+        "mlm/norm": "predictions.LayerNorm",
+        "mlm/output": "predictions",
+        "nsp": "sop_classifier.classifier",
+    },
 )
 
 TANH_IN_TF1: Mapping[str, tuple[Activation, str]] = {
@@ -66,5 +73,4 @@ ALBERT = Family(
     projection="after_norm",
     blocks=lambda raw: int(raw.get("num_hidden_groups", 1)),
     refused={"inner_group_num": (1,)},
-    heads={"mlm": "masked-language-model head", "nsp": "next-sentence head"},
 )

@@ -1,5 +1,7 @@
 """BERT: google-research/bert and everything trained with its code (wwm, RoBERTa-wwm, RBT, MiniLM, …)."""
 
+from dataclasses import replace
+
 from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
 
 SCOPES = {
@@ -27,6 +29,12 @@ TF1 = Layout(
         r"cls/seq_relationship/.*": "next-sentence head",
         r"cls/squad/.*|output_weights|output_bias": "head of a fine-tuned task",
     },
+    heads={
+        "mlm/dense": "cls/predictions/transform/dense",
+        "mlm/norm": "cls/predictions/transform/LayerNorm",
+        "mlm/output": "cls/predictions",
+        "nsp": "cls/seq_relationship",
+    },
 )
 
 HUGGING_FACE = Layout(
@@ -39,11 +47,25 @@ HUGGING_FACE = Layout(
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
         r"fit_dense\..*": "distillation projection (TinyBERT)",
     },
+    heads=dotted(TF1.heads),
 )
+
+# Readers show TF2 Model Garden's variables under TF1's names, UER's under transformers'.
+TF2 = replace(
+    TF1,
+    format="tf2",
+    left_out={
+        r"masked_lm/.*": "masked-language-model head",
+        r"next_sentence/.*": "next-sentence head",
+        r"classification_heads/.*": "head of a fine-tuned task",
+    },
+    heads={},
+)
+UER = replace(HUGGING_FACE, format="uer", heads={})
 
 BERT = Family(
     name="bert",
-    layouts=(TF1, HUGGING_FACE),
+    layouts=(TF1, HUGGING_FACE, TF2, UER),
     model_types=("bert",),
     activations={
         # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
@@ -52,7 +74,15 @@ BERT = Family(
             "gelu": ("gelu", "TF1 BERT releases compute 'gelu' with erf"),
             "relu": ("relu", "the config says so"),
         },
+        "tf2": {
+            "gelu": ("gelu_tanh", "TF2 Model Garden computes 'gelu' with tanh"),
+            "relu": ("relu", "the config says so"),
+        },
         "huggingface": ERF_IN_TRANSFORMERS,
+        "uer": {
+            "gelu": ("gelu", "UER computes 'gelu' with erf"),
+            "gelu_fast": ("gelu_tanh", "UER computes 'gelu_fast' with tanh"),
+            "relu": ("relu", "the config says so"),
+        },
     },
-    heads={"mlm": "masked-language-model head", "nsp": "next-sentence head"},
 )

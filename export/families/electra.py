@@ -22,7 +22,17 @@ TF1 = Layout(
         r"generator_predictions/.*": "generator (its masked-language-model head)",
         r"generator/.*": "generator",
     },
+    heads={
+        "discriminator/dense": "discriminator_predictions/dense",
+        "discriminator/output": "discriminator_predictions/dense_1",
+    },
 )
+
+_GENERATOR_HEAD = {
+    "mlm/dense": "generator_predictions/dense",
+    "mlm/norm": "generator_predictions/LayerNorm",
+    "mlm/output": "generator_predictions",
+}
 
 HUGGING_FACE = Layout(
     format="huggingface",
@@ -32,6 +42,12 @@ HUGGING_FACE = Layout(
         r"discriminator_predictions\..*": DISCRIMINATOR_HEAD,
         r"(generator_predictions|generator_lm_head)\..*": GENERATOR_HEAD,
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+    },
+    heads={
+        "discriminator/dense": "discriminator_predictions.dense",
+        "discriminator/output": "discriminator_predictions.dense_prediction",
+        **dotted(_GENERATOR_HEAD),
+        "mlm/output": "generator_lm_head",
     },
 )
 
@@ -48,7 +64,6 @@ ELECTRA = Family(
     },
     poolers=("first_token", "discriminator"),
     projection="after_norm",
-    heads={"discriminator": DISCRIMINATOR_HEAD, "mlm": GENERATOR_HEAD},
 )
 
 _GENERATOR_SCOPES = {
@@ -74,9 +89,9 @@ ELECTRA_GENERATOR = replace(
                 r"discriminator_predictions/.*": "discriminator (its head)",
                 r"electra/(encoder|embeddings_project)/.*": "discriminator",
             },
+            heads=_GENERATOR_HEAD,
         ),
     ),
     poolers=("first_token",),
-    heads={"mlm": GENERATOR_HEAD},
     on_request=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from export.readers.protocol import Format
@@ -18,13 +18,15 @@ class Layout:
     """The family's names in one checkpoint format.
 
     `scopes` maps our module to its scope there, `{i}` being the number of a block; a file of the bare model may lack
-    `prefix`. `left_out` maps a pattern for whole names to the reason why such a variable is not exported.
+    `prefix`. `heads` does the same for the pre-training heads. `left_out` maps a pattern for whole names to the reason
+    why such a variable is not exported; a head's is not when the head is exported.
     """
 
     format: Format
     prefix: str
     scopes: Mapping[str, str]
     left_out: Mapping[str, str]
+    heads: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ class Family:
     layouts: tuple[Layout, ...]
     model_types: tuple[str, ...]  # what transformers' configs call it
     activations: Mapping[Format, Mapping[str, tuple[Activation, str]]]  # the config's word -> what it means, why
-    heads: Mapping[str, str]  # head -> the reason in `left_out` that speaks of it
     poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
     projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])

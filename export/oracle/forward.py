@@ -42,6 +42,7 @@ def forward(
     activation: str | None = None,
     pooler: bool = True,
     generator: bool = False,
+    source: str = "",
 ) -> list[Answer]:
     """Return the outputs of a checkpoint for several inputs.
 
@@ -49,10 +50,10 @@ def forward(
 
     The family is told from `names`. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh',
     'relu') replaces what the config's word means for that family; without `pooler` the pooled output is the first
-    token's vector; `generator` takes ELECTRA's other half.
+    token's vector; `generator` takes ELECTRA's other half; `source` "tf2" says that Model Garden wrote the names.
     """
     weights = Weights(read, names, str(config.get("model_type", "")), generator)
-    act = _ACTIVATIONS[activation or _meaning(config["hidden_act"], weights)]
+    act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
     eps, heads = config.get("layer_norm_eps", 1e-12), config["num_attention_heads"]
     full = config["num_hidden_layers"]
     groups = config.get("num_hidden_groups", 1)
@@ -66,8 +67,8 @@ def forward(
         norm_1, norm_2 = weights.norm("attended norm", i), weights.norm("outer norm", i)
         for number, x in enumerate(states):
             mixed = _attention(x, cases[number].mask, query, key, value, heads)
-            x = _layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
-            x = _layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
+            x = layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
+            x = layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
             states[number] = x
             history[number].append(x)
     first = [x[:, 0] for x in states]
@@ -82,7 +83,7 @@ def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) 
     if weights.has("word 2"):  # brightmart: the word part alone is factorised
         x = x @ weights.table("word 2").astype(np.float64)
     x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
-    x = _layer_norm(x, *weights.norm("embedding norm"), eps)
+    x = layer_norm(x, *weights.norm("embedding norm"), eps)
     if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
         kernel, bias = weights.dense("project")
         x = x @ kernel + bias
@@ -102,20 +103,20 @@ def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any
     return context
 
 
-def _layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * gamma + beta
 
 
-def _meaning(word: str, weights: Weights) -> str:
-    """ALBERT's TF1 code writes gelu with tanh; BERT's of 2018, ELECTRA's, and transformers' with erf."""
-    if word == "gelu" and weights.is_tensorflow and weights.is_albert:
+def meaning(word: str, weights: Weights, source: str) -> str:
+    """ALBERT's TF1 code and Model Garden write gelu with tanh; BERT's of 2018, ELECTRA's and transformers' with erf."""
+    if word == "gelu" and (source == "tf2" or (weights.is_tensorflow and weights.is_albert)):
         return "gelu_tanh"
     return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
-_ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "gelu": lambda x: x / 2 * (1 + _erf(x / math.sqrt(2))),
     "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "relu": lambda x: np.maximum(x, 0),

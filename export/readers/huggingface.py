@@ -1,37 +1,37 @@
-"""Hugging Face directories: config.json and model.safetensors."""
+"""tf_model.h5 under the names that transformers gives to the same variables in PyTorch.
+
+Source: convert_tf_weight_name_to_pt_weight_name in transformers/modeling_tf_pytorch_utils.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
+from export.readers.protocol import Container
+from export.readers.views import View, Viewed, as_stored, transposed
 
-from export.readers.protocol import Format, Shape
-from zoo.errors import BadCheckpoint, ZooError
+# The last part of a name in Keras -> in PyTorch, and how the numbers are turned.
+_LEAVES = {
+    "kernel": ("weight", transposed),
+    "embeddings": ("weight", as_stored),
+    "gamma": ("weight", as_stored),
+    "beta": ("bias", as_stored),
+}
 
 
-class SafetensorsCheckpoint:
-    """One model.safetensors; names are transformers', kernels are stored [out, in]."""
+def with_pytorch_names(h5: Container) -> Container:
+    """Return the variables of a tf_model.h5 as model.safetensors would hold them.
 
-    format: Format = "huggingface"
+    bert/tf_bert_model/bert/encoder/layer_._0/output/dense/kernel:0  ->  bert.encoder.layer.0.output.dense.weight
+    """
+    return Viewed(h5, _views(h5))
 
-    def __init__(self, weights: Path, config: Mapping[str, Any], config_file: Path) -> None:
-        try:
-            import safetensors
-        except ImportError:
-            raise ZooError("reading model.safetensors needs the extra 'hf': pip install 'bert-zoo[hf]'.") from None
-        self.path, self.config = weights.parent, config
-        self.files = (config_file, weights)
-        try:
-            self._file = safetensors.safe_open(weights, framework="numpy")
-        except (safetensors.SafetensorError, OSError) as error:
-            raise BadCheckpoint(f"{weights} cannot be read: {error}. Fetch it again.") from None
-        self.shapes: Mapping[str, Shape] = {
-            name: tuple(self._file.get_slice(name).get_shape()) for name in sorted(self._file.keys())
-        }
 
-    def read(self, name: str) -> np.ndarray:
-        value: np.ndarray = self._file.get_tensor(name)
-        return value
+def _views(h5: Container) -> Iterator[View]:
+    for stored, shape in h5.shapes.items():
+        _, *parts = stored.removesuffix(":0").split("/")  # the first is the group Keras makes for a top-level layer
+        if len(parts) > 1 and parts[0].startswith("tf_"):
+            parts = parts[1:]
+        *scopes, leaf = [part.rpartition("___")[2] for part in parts] or [stored]
+        leaf, turned = _LEAVES.get(leaf, (leaf, as_stored))
+        yield turned(".".join((*scopes, leaf)).replace("_._", "."), stored, shape)

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-Format = Literal["tf1", "huggingface"]
+# Whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of "uer" under
+# the names of "huggingface"; what "gelu" means there differs.
+Format = Literal["tf1", "tf2", "huggingface", "uer"]
 Shape = tuple[int, ...]
+
+
+class Container(Protocol):
+    """The variables of one file, or of several that belong together."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read, for digests; the main one first."""
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Every name and its shape, sorted by name."""
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one variable as stored. Raises BadCheckpoint when its bytes are damaged."""
 
 
 class Checkpoint(Protocol):
@@ -20,18 +38,46 @@ class Checkpoint(Protocol):
 
     @property
     def path(self) -> Path:
-        """The directory it lies in."""
+        """The directory it lies in, or the temporary one that its archive was unpacked to."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The config file, word for word."""
+        """The config file, in the words that google-research/bert uses."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read, for digests."""
+        """Every file that is read, for digests; first the archive, if it came in one."""
 
     @property
     def shapes(self) -> Mapping[str, Shape]: ...
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What the reader chose or changed, in sentences for the card."""
+
+    @property
+    def heads(self) -> int | None:
+        """The number of attention heads, where shapes tell it."""
+
     def read(self, name: str) -> np.ndarray:
         """Return one variable as stored. Raises BadCheckpoint when its bytes are damaged."""
+
+
+@dataclass(frozen=True)
+class OpenedCheckpoint:
+    """A container together with its config and what was understood of it."""
+
+    format: Format
+    path: Path
+    config: Mapping[str, Any]
+    files: tuple[Path, ...]
+    container: Container
+    facts: tuple[str, ...] = ()
+    heads: int | None = None
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return self.container.shapes
+
+    def read(self, name: str) -> np.ndarray:
+        return self.container.read(name)

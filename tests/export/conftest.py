@@ -54,14 +54,15 @@ def write_odd(
 
 
 def write_transformers(
-    directory: Path, arrays: dict[str, np.ndarray], family: str = "bert", **how: bool
+    directory: Path, arrays: dict[str, np.ndarray], family: str = "bert", num_hidden_layers: int = 3, **how: bool
 ) -> dict[str, np.ndarray]:
     """Write the same weights as a Hugging Face directory; return them under their names there."""
     layout, extra = FAMILIES[family]
     convert = albert_transformers_arrays if layout == "albert" else transformers_arrays
     # The same arithmetic in transformers' words: its 'gelu' is erf, ALBERT's of TF1 is tanh.
     act = "gelu_new" if layout == "albert" else "gelu"
-    config = odd_config(**{"hidden_act": act} | extra, model_type=layout, layer_norm_eps=1e-12)
+    extra = {"hidden_act": act, "num_hidden_layers": num_hidden_layers, **extra}
+    config = odd_config(**extra, model_type=layout, layer_norm_eps=1e-12)
     directory.mkdir(parents=True, exist_ok=True)
     converted = convert(arrays, **how)
     save_file(converted, directory / "model.safetensors")

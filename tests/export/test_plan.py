@@ -17,7 +17,7 @@ from zoo.errors import BadCheckpoint, BadConfig, Unsupported, WeightMismatch
 
 from .conftest import odd_config
 
-TF1, HUGGING_FACE = BERT.layouts
+TF1, HUGGING_FACE, *_ = BERT.layouts
 
 
 class Listing:

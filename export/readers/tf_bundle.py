@@ -1,30 +1,24 @@
-"""TF1 name-based checkpoints: PREFIX.index and PREFIX.data-*."""
+"""TensorFlow's own checkpoints, PREFIX.index and PREFIX.data-*: name-based of TF1 and object-based of TF2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from export.readers.protocol import Format, Shape
-from zoo.errors import BadCheckpoint, Unsupported
-
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+from export.readers.protocol import Shape
+from zoo.errors import BadCheckpoint
 
 
-class TF1Checkpoint:
-    """What google-research/bert and its descendants publish."""
+class TensorBundle:
+    """What tf.train.Saver and tf.train.Checkpoint write; TensorFlow compares a checksum of every variable it reads."""
 
-    format: Format = "tf1"
-
-    def __init__(self, index: Path, config: Mapping[str, Any], config_file: Path) -> None:
-        self.path, self.config = index.parent, config
+    def __init__(self, index: Path) -> None:
         prefix = index.name.removesuffix(".index")
         data = sorted(index.parent.glob(f"{prefix}.data-*-of-*"))
-        self.files = (config_file, index, *data)
+        self.files = (index, *data)
         if not data:
             raise BadCheckpoint(f"{index} has no data file beside it ({prefix}.data-00000-of-00001).")
         try:
@@ -34,18 +28,13 @@ class TF1Checkpoint:
         self.shapes: Mapping[str, Shape] = {
             name: tuple(shape) for name, shape in sorted(self._reader.get_variable_to_shape_map().items())
         }
-        if _OBJECT_GRAPH in self.shapes:
-            raise Unsupported(
-                f"{index} is a TF2 object-based checkpoint; TF1 name-based ones and model.safetensors are read."
-            )
         self._check_size(data)
 
     def read(self, name: str) -> np.ndarray:
         try:
-            value: np.ndarray = self._reader.get_tensor(name)
+            return np.asarray(self._reader.get_tensor(name))
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(f"'{name}' of {self.files[1]} cannot be read: {_first_line(error)}") from None
-        return value
+            raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {_first_line(error)}") from None
 
     def _check_size(self, data: list[Path]) -> None:
         """A download cut short is found before anything is read."""
@@ -54,7 +43,7 @@ class TF1Checkpoint:
         present = sum(file.stat().st_size for file in data)
         if present < promised:
             raise BadCheckpoint(
-                f"{data[0].name} in {self.path} is cut short: its index promises {promised:,} bytes, "
+                f"{data[0].name} in {data[0].parent} is cut short: its index promises {promised:,} bytes, "
                 f"there are {present:,}. Fetch it again."
             )
 

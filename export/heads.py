@@ -1,0 +1,111 @@
+"""Pre-training heads: which a checkpoint has, and what each computes from an encoder's outputs.
+
+B batch, T tokens, M masked positions, H hidden, E embedding, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from export.config import EncoderConfig
+from export.encoder import Encoder, activate
+from export.families.table import Layout
+from export.readers.protocol import Checkpoint, Shape
+from export.statistics import head_state
+from export.weights import head_names
+from zoo.card import HeadState
+from zoo.contract import DISCRIMINATOR_LOGITS, MLM_LOGITS, NSP_LOGITS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.errors import BadConfig
+
+HEADS = {"mlm": MLM_LOGITS, "nsp": NSP_LOGITS, "discriminator": DISCRIMINATOR_LOGITS}
+
+
+def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
+    """Return for every head of a family whether the checkpoint has it and whether its weights look trained.
+
+    head_states(checkpoint, layout)  # {"mlm": "trained", "nsp": "absent"}
+    """
+    states: dict[str, HeadState] = {}
+    for head, names in head_names(checkpoint.shapes, layout).items():
+        states[head] = head_state({name: checkpoint.read(name) for name in names}) if names else "absent"
+    return states
+
+
+def chosen_heads(
+    states: Mapping[str, HeadState], asked: Sequence[str] | None, config: EncoderConfig
+) -> tuple[str, ...]:
+    """Return the heads to export: those asked for, else every one that is trained and still fits the encoder.
+
+    Heads read the last layer of the whole model, so a truncated one gets none unless they are asked for. Raises
+    BadConfig when a head is asked for that the checkpoint does not have or the encoder cannot feed.
+    """
+    without_pooler = config.pooler == "first_token" and "nsp" in states
+    if asked is None:
+        if config.truncated_from is not None:
+            return ()
+        return tuple(
+            head for head, state in states.items() if state == "trained" and not (head == "nsp" and without_pooler)
+        )
+    for head in asked:
+        if states.get(head, "absent") == "absent":
+            present = ", ".join(head for head, state in states.items() if state != "absent") or "none"
+            raise BadConfig(f"this checkpoint has no head {head!r}; it has: {present}.")
+        if head == "nsp" and without_pooler:
+            raise BadConfig("head 'nsp' reads the pooler's output; it cannot go with --pooler first_token.")
+    return tuple(asked)
+
+
+def head_shapes(head: str, config: EncoderConfig) -> dict[str, Shape]:
+    """Return the variables of a head and their shapes, in our orientation."""
+    h, v = config.hidden_size, config.vocab_size
+    width = config.embedding_size if config.projection == "after_norm" else h
+    return {
+        "mlm": {
+            "mlm/dense/kernel": (h, width),
+            "mlm/dense/bias": (width,),
+            "mlm/norm/gamma": (width,),
+            "mlm/norm/beta": (width,),
+            "mlm/output/output_bias": (v,),
+        },
+        "nsp": {"nsp/rows": (2, h), "nsp/output_bias": (2,)},
+        "discriminator": {
+            "discriminator/dense/kernel": (h, h),
+            "discriminator/dense/bias": (h,),
+            "discriminator/output/kernel": (h, 1),
+            "discriminator/output/bias": (1,),
+        },
+    }[head]
+
+
+def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
+    """Return [B, M, V]: what stands at the masked positions, by the tied word embedding (Devlin et al. 2018, 3.1)."""
+    config, weights = encoder.config, encoder.weights
+    x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
+    b, t, m = tf.shape(x)[0], tf.shape(x)[1], tf.shape(positions)[1]
+    flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
+    x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
+    x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")
+    if config.projection == "word":
+        x = tf.matmul(x, weights["embeddings/word_projection/table"], transpose_b=True)  # (B * M, E)
+    x = tf.matmul(x, weights["embeddings/word/table"], transpose_b=True)
+    x = tf.nn.bias_add(x, weights["mlm/output/output_bias"])
+    return tf.reshape(x, [b, m, config.vocab_size])
+
+
+def nsp_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Return [B, 2]: whether the second segment follows the first (BERT) or both are in order (ALBERT)."""
+    weights = encoder.weights
+    x = tf.matmul(outputs[POOLED_OUTPUT], weights["nsp/rows"], transpose_b=True)
+    return tf.nn.bias_add(x, weights["nsp/output_bias"])
+
+
+def discriminator_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], mask: tf.Tensor) -> tf.Tensor:
+    """Return [B, T]: above zero where the token looks replaced (Clark et al. 2020); zero where the mask is 0."""
+    x = outputs[SEQUENCE_OUTPUT]
+    b, t = tf.shape(x)[0], tf.shape(x)[1]
+    x = tf.reshape(x, [-1, encoder.config.hidden_size])
+    x = activate(encoder.config.activation, encoder.dense(x, "discriminator/dense"))
+    x = tf.reshape(encoder.dense(x, "discriminator/output"), [b, t])
+    return x * tf.cast(tf.not_equal(mask, 0), x.dtype)

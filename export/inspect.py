@@ -1,0 +1,291 @@
+"""What a checkpoint is and what an export would make of it: a sheet for people, a dict for programs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from export.config import EncoderConfig, read_config
+from export.families import FAMILIES, detect
+from export.families.table import Family, Layout, Pooler
+from export.heads import chosen_heads, head_shapes
+from export.readers import find_vocabulary, open_checkpoint
+from export.readers.protocol import Checkpoint, Format
+from export.statistics import read_head_state
+from export.weights import WeightPlan, head_names, make_plan, table_shapes
+from tokenizer.vocabulary import Vocabulary
+from zoo.card import Activation, HeadState
+from zoo.display import sheet, size
+from zoo.errors import BadCheckpoint, BadVocabulary, Unsupported
+
+_SHOWN = 8  # names of each kind of problem in the sheet; `--json` has them all
+
+_NAMING: Mapping[Format, str] = {
+    "tf1": "TensorFlow 1, variables by name",
+    "tf2": "TF2 Model Garden, variables by object",
+    "huggingface": "transformers' names",
+    "uer": "UER-py's names",
+}
+_ACTIVATIONS: Mapping[Activation, str] = {"gelu": "gelu with erf", "gelu_tanh": "gelu with tanh", "relu": "relu"}
+_POOLERS: Mapping[Pooler, str] = {
+    "dense": "dense and tanh over the first token",
+    "first_token": "none: pooled_output is the first token's vector",
+    "discriminator": "the discriminator head's dense layer",
+}
+
+
+@dataclass(frozen=True)
+class FoundVocabulary:
+    """The vocabulary beside a checkpoint, or why there is none to use."""
+
+    needed: int  # entries
+    file: str | None = None
+    entries: int | None = None
+    sha256: str | None = None
+    problem: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.entries == self.needed
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"one of {self.needed:,} entries is needed: {self.problem}"
+        if self.fits:
+            return f"{self.file}, {self.entries:,} entries, fits, sha256 {self.sha256}"
+        return f"{self.file} has {self.entries:,} entries and does not fit: one of {self.needed:,} is needed"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that names, shapes, the config and a look at the heads tell; `print(inspection)` is the sheet."""
+
+    path: Path  # as it was asked for
+    files: tuple[str, ...]
+    format: Format
+    family: str
+    also: tuple[str, ...]  # families that can be asked for by name
+    prefix: str  # of the names; empty where the bare model was saved
+    config: EncoderConfig
+    activation_word: str  # the config's
+    heads_in_shapes: int | None
+    head_states: Mapping[str, HeadState]
+    exported_heads: tuple[str, ...]
+    plan: WeightPlan
+    notes: tuple[str, ...]
+    vocabulary: FoundVocabulary
+    export_options: tuple[str, ...] | None  # None: no options make the plan complete
+
+    @property
+    def problems(self) -> Mapping[str, tuple[str, ...]]:
+        """Kind -> every problem of that kind that stops an export."""
+        return _problems(self.plan)
+
+    @property
+    def complete(self) -> bool:
+        return not self.problems
+
+    @property
+    def bytes_in_fp32(self) -> int:
+        return 4 * self.plan.parameters
+
+    @property
+    def export_command(self) -> str | None:
+        """The command that would export it, NAME and DIR (and FILE) being left to the reader."""
+        if self.export_options is None:
+            return None
+        return " ".join(
+            ["zoo export", shlex.quote(str(self.path)), "--name NAME --out DIR", *map(shlex.quote, self.export_options)]
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the inspection for programs, in the words of an archive's card where the card has one."""
+        config = self.config
+        return {
+            "path": str(self.path),
+            "files": list(self.files),
+            "format": self.format,
+            "family": self.family,
+            "also": list(self.also),
+            "prefix": self.prefix,
+            "sizes": config.sizes().model_dump(),
+            "activation_word": self.activation_word,
+            "activation_reason": config.activation_reason,
+            "heads_in_shapes": self.heads_in_shapes,
+            "pooler": config.pooler,
+            "heads": dict(self.head_states),
+            "exported_heads": list(self.exported_heads),
+            "left_out": {reason: list(names) for reason, names in self.plan.left_out.items()},
+            "notes": list(self.notes),
+            "complete": self.complete,
+            "problems": {kind: list(problems) for kind, problems in self.problems.items()},
+            "parameters": self.plan.parameters,
+            "bytes_in_fp32": self.bytes_in_fp32,
+            "vocabulary": {
+                "needed": self.vocabulary.needed,
+                "file": self.vocabulary.file,
+                "entries": self.vocabulary.entries,
+                "sha256": self.vocabulary.sha256,
+                "fits": self.vocabulary.fits,
+                "problem": self.vocabulary.problem,
+            },
+            "export": self.export_command,
+        }
+
+    def __str__(self) -> str:
+        config, plan = self.config, self.plan
+        return sheet(
+            {
+                "path": str(self.path),
+                "files": ", ".join(self.files),
+                "format": f"{self.format}: {_NAMING[self.format]}, {self._prefix_in_words()}",
+                "family": self.family,
+                "holds also": ", ".join(f"{name} (--family {name})" for name in self.also),
+                "layers": f"{config.layers}, {_blocks_in_words(config)}",
+                "hidden size": f"{config.hidden_size:,}",
+                "embedding size": f"{config.embedding_size:,}",
+                "attention heads": f"{config.heads}, {self._heads_source()}",
+                "intermediate size": f"{config.intermediate_size:,}",
+                "vocab size": f"{config.vocab_size:,}",
+                "positions": f"{config.position_limit:,}",
+                "types": f"{config.type_vocab_size:,}",
+                "layer norm": f"epsilon {config.layer_norm_epsilon:g}",
+                "activation": f"{self.activation_word!r} means {_ACTIVATIONS[config.activation]}: "
+                f"{config.activation_reason}",
+                "dropout": f"{config.hidden_dropout:g} hidden, {config.attention_dropout:g} attention",
+                "pooler": f"{config.pooler}, by default; {_POOLERS[config.pooler]}",
+                **{f"{head} head": self._head_in_words(head) for head in self.head_states},
+                "left out": "\n".join(f"{reason}: {_count(names)}" for reason, names in plan.left_out.items()),
+                "notes": "\n".join(self.notes),
+                "vocabulary": str(self.vocabulary),
+                "parameters": f"{plan.parameters:,} in {len(plan.variables)} variables, "
+                f"{size(self.bytes_in_fp32)} in fp32",
+                "problems": "\n".join(
+                    f"{len(all_of_a_kind)} {kind}: {_some(all_of_a_kind)}"
+                    for kind, all_of_a_kind in self.problems.items()
+                ),
+                "export": self.export_command or "not possible as it is, see the problems",
+            }
+        )
+
+    def _prefix_in_words(self) -> str:
+        return f"under {self.prefix!r}" if self.prefix else "without a prefix"
+
+    def _heads_source(self) -> str:
+        # readers refuse a config that contradicts shapes
+        return "as config and shapes say" if self.heads_in_shapes else "as the config says; shapes cannot tell"
+
+    def _head_in_words(self, head: str) -> str:
+        state = self.head_states[head]
+        if state == "absent":
+            return state
+        return f"{state}, {'exported' if head in self.exported_heads else f'exported only with --heads {head}'}"
+
+
+def inspect_checkpoint(path: Path, config: Path | None = None, family: str | None = None) -> Inspection:
+    """Return what is known of a checkpoint without exporting it.
+
+        print(inspect_checkpoint(Path("chinese_L-12_H-768_A-12")))
+
+    Names, shapes and the config are read, the vocabulary, and of the heads what tells whether they are trained.
+    A plan with problems is returned, not raised. Raises BadCheckpoint, BadConfig or Unsupported for what cannot be
+    planned at all.
+    """
+    checkpoint = open_checkpoint(path, config)
+    asked = (("--config", str(config)) if config else ()) + (("--family", family) if family else ())
+    return inspected(checkpoint, path, family, asked)
+
+
+def inspected(
+    checkpoint: Checkpoint, path: Path, family_name: str | None = None, asked: tuple[str, ...] = ()
+) -> Inspection:
+    """Return what is known of an opened checkpoint; `asked` are the options that it took to open it."""
+    family, layout = detect(checkpoint, family_name)
+    tables = table_shapes(checkpoint.shapes, layout)
+    config = read_config(checkpoint.config, family, layout.format, tables=tables)
+    states = {head: read_head_state(names, checkpoint) for head, names in head_names(checkpoint.shapes, layout).items()}
+    plan = _plan(checkpoint, family, layout, config, states)
+    vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
+    pooler = _pooler_option(plan, _plan(checkpoint, family, layout, replace(config, pooler="first_token"), states))
+    return Inspection(
+        path=path,
+        files=tuple(file.name for file in checkpoint.files),
+        format=checkpoint.format,
+        family=family.name,
+        also=_also(checkpoint, family),
+        prefix=layout.prefix if any(name.startswith(layout.prefix) for name in checkpoint.shapes) else "",
+        config=config,
+        activation_word=str(checkpoint.config["hidden_act"]),
+        heads_in_shapes=checkpoint.heads,
+        head_states=states,
+        exported_heads=chosen_heads(states, None, config),
+        plan=plan,
+        notes=(*checkpoint.facts, *config.notes),
+        vocabulary=vocabulary,
+        export_options=None if pooler is None else (*asked, *pooler, *(() if vocabulary.fits else ("--vocab", "FILE"))),
+    )
+
+
+# -- what it is made of -----------------------------------------------------------------------------------------------
+
+
+def _plan(
+    checkpoint: Checkpoint, family: Family, layout: Layout, config: EncoderConfig, states: Mapping[str, HeadState]
+) -> WeightPlan:
+    """The plan that `zoo export` makes when nothing is asked for: with the heads that look trained."""
+    heads = chosen_heads(states, None, config)
+    shapes = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
+    return make_plan(checkpoint.shapes, config, family, layout, shapes)
+
+
+def _also(checkpoint: Checkpoint, chosen: Family) -> tuple[str, ...]:
+    found = []
+    for family in FAMILIES:
+        if family.on_request and family is not chosen:
+            try:
+                detect(checkpoint, family.name)
+            except (BadCheckpoint, Unsupported):
+                continue
+            found.append(family.name)
+    return tuple(found)
+
+
+def _vocabulary(folder: Path, needed: int) -> FoundVocabulary:
+    try:
+        file = find_vocabulary(folder)
+        vocabulary = Vocabulary.read(file)
+    except (BadCheckpoint, BadVocabulary) as error:
+        return FoundVocabulary(needed, problem=str(error))
+    return FoundVocabulary(needed, file.name, len(vocabulary), vocabulary.sha256)
+
+
+def _pooler_option(plan: WeightPlan, without_pooler: WeightPlan) -> tuple[str, ...] | None:
+    """The option with which an export has a complete plan: none is needed, or a pooler without weights, or no hope."""
+    if not _problems(plan):
+        return ()
+    return None if _problems(without_pooler) else ("--pooler", "first_token")
+
+
+def _problems(plan: WeightPlan) -> dict[str, tuple[str, ...]]:
+    found = {"missing": plan.missing, "shape": plan.misshapen, "unused": plan.unused}
+    return {kind: problems for kind, problems in found.items() if problems}
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _blocks_in_words(config: EncoderConfig) -> str:
+    if config.blocks == config.layers:
+        return "each with weights of its own"
+    return f"sharing {config.blocks} block{'s' * (config.blocks > 1)} of weights"
+
+
+def _count(names: tuple[str, ...]) -> str:
+    return f"{len(names)} variable{'s' * (len(names) != 1)}"
+
+
+def _some(problems: tuple[str, ...]) -> str:
+    more = len(problems) - _SHOWN
+    return ", ".join(problems[:_SHOWN]) + (f" and {more} more (--json lists them)" if more > 0 else "")

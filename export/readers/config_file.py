@@ -1,0 +1,54 @@
+"""The config file beside a checkpoint: which one it is, and what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import BadConfig, ZooError
+
+_MARKS = {"hidden_size", "num_hidden_layers"}  # any other .json file is something else
+
+
+def find_config(folder: Path) -> Path:
+    """Return the one config of a checkpoint's directory, whatever its name. Raises BadConfig for none or several."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            if _MARKS & read_json(file).keys():
+                found.append(file)
+        except ZooError:
+            if file.name == "config.json" or file.stem.endswith("bert_config"):
+                raise
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise BadConfig(
+            f"no config in {folder}: no .json file there has 'hidden_size' or 'num_hidden_layers' "
+            f"(found {listing(folder)}). Name it with --config."
+        )
+    raise BadConfig(
+        f"several configs in {folder}: {', '.join(f.name for f in found)}. Name the one that is meant with --config."
+    )
+
+
+def read_json(file: Path) -> Mapping[str, Any]:
+    """Return what a config file says, word for word. Raises BadConfig when it is not a JSON object."""
+    try:
+        value = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise BadConfig(f"no config at {file}.") from None
+    except ValueError as error:
+        raise BadConfig(f"{file} is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise BadConfig(f"{file} holds a {type(value).__name__}, not an object of settings.")
+    return value
+
+
+def listing(folder: Path) -> str:
+    """Return the first names of a directory, for messages."""
+    names = sorted(file.name for file in folder.iterdir())
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return shown or "an empty directory"

@@ -1,0 +1,130 @@
+"""TF2 Model Garden's object-based checkpoints under google-research/bert's names and shapes.
+
+Layers are numbered in the order they were made: three tables, their norm, the blocks, the pooler. Attention kernels are
+kept per head there, [hidden, heads, size] and [heads, size, hidden]; here they are the matrices that TF1 keeps.
+
+Source: official/nlp/modeling of tensorflow/models; a printed listing of its Chinese BERT, and transformers'
+convert_bert_original_tf2_checkpoint_to_pytorch.py for the older spelling of the attention's output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import prod
+
+from export.readers.protocol import OpenedCheckpoint, Shape
+from export.readers.views import View, Viewed, as_stored, reshaped
+from zoo.errors import BadConfig, Unsupported
+
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_WORD = re.compile(r"(.*?)layer_with_weights-0/embeddings" + re.escape(_VALUE))
+
+_TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+_QUERY = "_attention_layer/_query_dense"
+_BLOCK = {
+    _QUERY: "attention/self/query",
+    "_attention_layer/_key_dense": "attention/self/key",
+    "_attention_layer/_value_dense": "attention/self/value",
+    "_attention_layer/_output_dense": "attention/output/dense",
+    "_attention_output_dense": "attention/output/dense",
+    "_attention_layer_norm": "attention/output/LayerNorm",
+    "_intermediate_dense": "intermediate/dense",
+    "_output_dense": "output/dense",
+    "_output_layer_norm": "output/LayerNorm",
+}
+
+Parts = Mapping[str, str]  # path below a numbered layer -> stored name
+
+
+def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint:
+    """Return the checkpoint with TF1 names, shapes and the number of heads, or as it is when it is name-based.
+
+    Raises Unsupported for other object-based checkpoints, BadConfig when the config contradicts the number of heads.
+    """
+    if _OBJECT_GRAPH not in checkpoint.shapes:
+        return checkpoint
+    if any("/encoders_layer/encoder_layers/" in name for name in checkpoint.shapes):
+        raise Unsupported(
+            f"{checkpoint.path} is a Keras model around bert-for-tf2's layer: it has no token type table, and what its "
+            "own layers are no name says; not converted. Use the checkpoint it was trained from."
+        )
+    roots = {match[1] for name in checkpoint.shapes if (match := _WORD.fullmatch(name))}
+    if len(roots) != 1:
+        some = ", ".join(name for name in list(checkpoint.shapes)[:4] if name != _OBJECT_GRAPH)
+        raise Unsupported(
+            f"{checkpoint.path} is a TF2 object-based checkpoint, and not of TF2 Model Garden's BERT: "
+            f"{len(roots)} variables are called layer_with_weights-0/embeddings (found {some}, …). Not converted."
+        )
+    views = {view.stored: view for view in _views(checkpoint, roots.pop())}
+    rest = [as_stored(name, name, shape) for name, shape in checkpoint.shapes.items() if name not in views]
+    heads = _heads(checkpoint, views)
+    facts = (
+        "TF2 Model Garden's variables are shown under google-research/bert's names",
+        f"{heads} attention heads, from the shapes",
+    )
+    container = Viewed(checkpoint.container, (*views.values(), *rest))
+    return replace(checkpoint, format="tf2", container=container, heads=heads, facts=(*checkpoint.facts, *facts))
+
+
+def _views(checkpoint: OpenedCheckpoint, root: str) -> Iterator[View]:
+    tables, blocks, has_pooler = iter(_TABLES), 0, False
+    for number, parts in _layers(checkpoint, root):
+        if parts.keys() == {"embeddings"}:
+            scope = {"embeddings": f"bert/embeddings/{next(tables, f'table_{number}')}"}
+        elif parts.keys() == {"gamma", "beta"} and not blocks:
+            scope = {leaf: f"bert/embeddings/LayerNorm/{leaf}" for leaf in parts}
+        elif any(path.startswith("_attention_layer/") for path in parts):
+            scope = {path: f"bert/encoder/layer_{blocks}/{_in_block(path)}" for path in parts}
+            blocks += 1
+        elif parts.keys() == {"kernel", "bias"} and blocks and not has_pooler:
+            scope = {leaf: f"bert/pooler/dense/{leaf}" for leaf in parts}
+            has_pooler = True
+        else:
+            raise Unsupported(
+                f"{checkpoint.path} is not laid out as TF2 Model Garden's BERT: {root}layer_with_weights-{number} "
+                f"holds {', '.join(sorted(parts))}. Not converted."
+            )
+        for path, name in scope.items():
+            yield _view(name, parts[path], checkpoint.shapes[parts[path]])
+
+
+def _layers(checkpoint: OpenedCheckpoint, root: str) -> list[tuple[int, Parts]]:
+    """The numbered layers in the order of their numbers; as text, -10 would come before -2."""
+    layers: dict[int, dict[str, str]] = {}
+    pattern = re.compile(re.escape(root) + r"layer_with_weights-(\d+)/(.+)" + re.escape(_VALUE))
+    for name in checkpoint.shapes:
+        if (match := pattern.fullmatch(name)) and ".OPTIMIZER_SLOT" not in name:
+            layers.setdefault(int(match[1]), {})[match[2]] = name
+    return sorted(layers.items())
+
+
+def _in_block(path: str) -> str:
+    module, _, leaf = path.rpartition("/")
+    return f"{_BLOCK.get(module, module)}/{leaf}"
+
+
+def _view(name: str, stored: str, shape: Shape) -> View:
+    if len(shape) == 3:
+        joined = (shape[0], prod(shape[1:])) if "/attention/self/" in name else (prod(shape[:2]), shape[2])
+        return reshaped(name, stored, joined)
+    if len(shape) == 2 and name.endswith("/bias"):
+        return reshaped(name, stored, (prod(shape),))
+    return as_stored(name, stored, shape)
+
+
+def _heads(checkpoint: OpenedCheckpoint, views: Mapping[str, View]) -> int:
+    shapes = {checkpoint.shapes[stored] for stored in views if stored.endswith(f"{_QUERY}/kernel{_VALUE}")}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3:
+        raise Unsupported(
+            f"{checkpoint.path} keeps its query kernels not as [hidden, heads, size], as Model Garden does."
+        )
+    said = checkpoint.config.get("num_attention_heads", shape[1])
+    if said != shape[1]:
+        raise BadConfig(
+            f"the config of {checkpoint.path} says 'num_attention_heads' {said!r}, its kernels are made for "
+            f"{shape[1]} heads of {shape[2]}."
+        )
+    return shape[1]

@@ -1,0 +1,51 @@
+"""Weights in several files with an index: model.safetensors.index.json, pytorch_model.bin.index.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from export.readers.protocol import Container, Shape
+from zoo.errors import BadCheckpoint
+
+
+class Sharded:
+    """All variables of all shards that an index names."""
+
+    def __init__(self, index: Path, open_shard: Callable[[Path], Container]) -> None:
+        weight_map = _weight_map(index)
+        names = sorted(set(weight_map.values()))
+        if outside := [name for name in names if Path(name).name != name or "\\" in name]:
+            raise BadCheckpoint(f"{index} names shards outside of its directory: {', '.join(outside)}.")
+        if missing := [name for name in names if not (index.parent / name).is_file()]:
+            raise BadCheckpoint(
+                f"{index} names {len(names)} shards, {len(missing)} are not there: {', '.join(missing)}. Fetch them."
+            )
+        self._home: dict[str, Container] = {}
+        shards = {name: open_shard(index.parent / name) for name in names}
+        for shard in shards.values():
+            if twice := sorted(self._home.keys() & shard.shapes.keys()):
+                raise BadCheckpoint(f"{len(twice)} variables lie in several shards of {index}: {', '.join(twice)}.")
+            self._home |= dict.fromkeys(shard.shapes, shard)
+        if absent := [name for name, file in weight_map.items() if name not in shards[file].shapes]:
+            raise BadCheckpoint(
+                f"{index} names {len(absent)} variables that its shards do not hold: {', '.join(absent)}."
+            )
+        self.files = (index, *(index.parent / name for name in names))
+        self.shapes: Mapping[str, Shape] = {name: self._home[name].shapes[name] for name in sorted(self._home)}
+
+    def read(self, name: str) -> np.ndarray:
+        return self._home[name].read(name)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        weight_map = json.loads(index.read_bytes())["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{index} is not an index of shards: {error!r}.") from None
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise BadCheckpoint(f"{index} is not an index of shards: its 'weight_map' does not give a file for each name.")
+    return weight_map

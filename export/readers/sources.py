@@ -1,0 +1,115 @@
+"""Which files are a checkpoint, which of several is meant, and what opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from export.readers.config_file import listing
+from export.readers.h5_file import H5File
+from export.readers.huggingface import with_pytorch_names
+from export.readers.protocol import Container, Format
+from export.readers.safetensors_file import SafetensorsFile
+from export.readers.sharded import Sharded
+from export.readers.tf_bundle import TensorBundle
+from export.readers.torch_file import TorchFile
+from zoo.errors import BadCheckpoint
+
+Open = Callable[[Path], Container]
+
+
+def _open_h5(file: Path) -> Container:
+    return with_pytorch_names(H5File(file))
+
+
+# How a main file ends -> whose names it has, and what opens it. The first ending that fits counts.
+_ENDINGS: Mapping[str, tuple[Format, Open]] = {
+    ".safetensors.index.json": ("huggingface", partial(Sharded, open_shard=SafetensorsFile)),
+    ".bin.index.json": ("huggingface", partial(Sharded, open_shard=TorchFile)),
+    ".safetensors": ("huggingface", SafetensorsFile),
+    ".bin": ("huggingface", TorchFile),
+    ".h5": ("huggingface", _open_h5),
+    ".index": ("tf1", TensorBundle),
+}
+# The same weights several times is usual on the hub: the first of these is read.
+_PREFERRED = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "tf_model.h5",
+)
+_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}  # what a trainer leaves beside them
+_LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other *.bin"
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class MainFile:
+    """The file that stands for a checkpoint."""
+
+    file: Path
+    format: Format
+    opener: Open
+    facts: tuple[str, ...] = ()
+
+    def open(self) -> Container:
+        """Return its variables. Raises BadCheckpoint."""
+        with self.file.open("rb") as file:
+            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise BadCheckpoint(f"{self.file} is a git-lfs pointer, not the weights. Run `git lfs pull` there.")
+        return self.opener(self.file)
+
+
+def find_main_file(path: Path) -> MainFile:
+    """Return the main file of a directory, or the one named by itself or by its TF prefix.
+
+    Raises BadCheckpoint when there is none, or several that are not the same weights in other formats.
+    """
+    if path.is_dir():
+        return _choose(path)
+    file = path if path.is_file() else path.with_name(f"{path.name}.index")
+    if not file.is_file():
+        raise BadCheckpoint(
+            f"no checkpoint at {path}: neither a directory, nor a file, nor the prefix of an .index file."
+        )
+    main = _main(file)
+    if main is None:
+        raise BadCheckpoint(f"{path} is not the main file of a checkpoint; one ends in {', '.join(_ENDINGS)}.")
+    return main
+
+
+def folders_with_a_checkpoint(folder: Path) -> list[Path]:
+    """Return the directories in and below `folder` that hold a main file."""
+    folders = sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())})
+    return [each for each in folders if _candidates(each)]
+
+
+def _choose(folder: Path) -> MainFile:
+    found = _candidates(folder)
+    if not found:
+        raise BadCheckpoint(f"no checkpoint in {folder}: looked for {_LOOKED_FOR}, found {listing(folder)}.")
+    chosen, *others = found
+    if others and not all(file.name in _PREFERRED for file in found):
+        raise BadCheckpoint(
+            f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Name the one that is meant."
+        )
+    beside = " and ".join(file.name for file in others)
+    main = _main(chosen, (f"{chosen.name} was read, not {beside} beside it",) if beside else ())
+    assert main is not None  # every candidate ends in one of _ENDINGS
+    return main
+
+
+def _candidates(folder: Path) -> list[Path]:
+    preferred = [folder / name for name in _PREFERRED if (folder / name).is_file()]
+    other = [] if preferred else [file for file in sorted(folder.glob("*.bin")) if file.name not in _NO_WEIGHTS]
+    return [*sorted(folder.glob("*.index")), *preferred, *other]
+
+
+def _main(file: Path, facts: tuple[str, ...] = ()) -> MainFile | None:
+    for ending, (format, opener) in _ENDINGS.items():
+        if file.name.endswith(ending):
+            return MainFile(file, format, opener, facts)
+    return None

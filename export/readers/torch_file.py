@@ -1,0 +1,157 @@
+"""One file of torch.save, the zip of today or the stream of pickles from before 1.6, read without torch.
+
+Both hold a pickle that describes tensors as views into numbered storages; they differ in where the storages lie.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.readers.protocol import Shape
+from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load
+from zoo.errors import BadCheckpoint
+
+_PICKLE_LIMIT = 1 << 24  # a large BERT's takes 100 kB
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+_ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, length of the name, length of the extra field
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the bytes of a storage lie in the file."""
+
+    start: int
+    size: int
+    crc: int | None = None
+
+
+class TorchFile:
+    """A state_dict: tensors by name. One is read at a time, strides and shared storages included."""
+
+    def __init__(self, file: Path) -> None:
+        self.files = (file,)
+        self._file = file
+        try:
+            read_index = _read_zip if zipfile.is_zipfile(file) else _read_legacy
+            described, self._places = read_index(file)
+            self._tensors = _tensors(described)
+            _check_places(self._tensors, self._places)
+        except (BadPickle, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError) as error:
+            raise BadCheckpoint(f"{file} cannot be read: {error}.") from None
+        self.shapes: Mapping[str, Shape] = {name: self._tensors[name].shape for name in sorted(self._tensors)}
+
+    def read(self, name: str) -> np.ndarray:
+        tensor = self._tensors[name]
+        place, dtype = self._places[tensor.storage.key], tensor.storage.dtype
+        count = tensor.span * dtype.itemsize
+        raw = np.fromfile(self._file, np.uint8, count, offset=place.start + tensor.offset * dtype.itemsize)
+        if raw.size < count or (count == place.size and place.crc not in (None, zlib.crc32(raw.data))):
+            raise BadCheckpoint(f"'{name}' of {self._file} is damaged: its checksum is wrong. Fetch it again.")
+        strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
+        return np.lib.stride_tricks.as_strided(raw.view(dtype), tensor.shape, strides, writeable=False)
+
+
+def _tensors(described: object) -> dict[str, StoredTensor]:
+    if not isinstance(described, dict) or not described:
+        raise BadPickle("it holds no tensors by name, only " + type(described).__name__)
+    others = [str(name) for name, value in described.items() if not isinstance(value, StoredTensor)]
+    if others:
+        raise BadPickle(
+            f"not a state_dict: {len(others)} of {len(described)} entries are no tensors ({', '.join(others[:5])}). "
+            "Save the state_dict alone"
+        )
+    return {str(name): tensor for name, tensor in described.items() if isinstance(tensor, StoredTensor)}
+
+
+def _check_places(tensors: Mapping[str, StoredTensor], places: Mapping[str, _Place]) -> None:
+    for name, tensor in tensors.items():
+        storage = tensor.storage
+        place, size = places.get(storage.key), storage.elements * storage.dtype.itemsize
+        if place is None or place.size != size:
+            found = "it is not there" if place is None else f"there are {place.size:,}"
+            raise BadPickle(f"the storage of '{name}' claims {size:,} bytes, {found}; cut short? Fetch it again")
+
+
+# -- the zip of today -------------------------------------------------------------------------------------------------
+
+
+def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
+    with zipfile.ZipFile(file) as archive, file.open("rb") as raw:
+        records = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in records if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise BadPickle("it is a zip, and not one of torch.save: there is no data.pkl in its folder")
+        root = pickles[0].removesuffix("data.pkl")
+        described = load(io.BytesIO(_small(archive, records[pickles[0]])))
+        if order := records.get(f"{root}byteorder"):
+            _check_byteorder(_small(archive, order) == b"little")
+        end = file.stat().st_size
+        places = {
+            name.removeprefix(f"{root}data/"): _zip_place(raw, info, end)
+            for name, info in records.items()
+            if name.startswith(f"{root}data/")
+        }
+    return described, places
+
+
+def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > _PICKLE_LIMIT:
+        raise BadPickle(f"its {info.filename} claims {info.file_size:,} bytes, far more than a description needs")
+    return archive.read(info)
+
+
+def _zip_place(raw: io.BufferedReader, info: zipfile.ZipInfo, end: int) -> _Place:
+    """Torch stores records as they are, so that a tensor can be read from the middle of the file."""
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        raise BadPickle(f"its record {info.filename} is compressed or encrypted, torch.save does neither")
+    raw.seek(info.header_offset)
+    signature, name, extra = _ZIP_LOCAL_HEADER.unpack(raw.read(_ZIP_LOCAL_HEADER.size))
+    start = info.header_offset + _ZIP_LOCAL_HEADER.size + name + extra
+    if signature != b"PK\x03\x04" or start + info.file_size > end:
+        raise BadPickle(f"its record {info.filename} claims {info.file_size:,} bytes that the file does not hold")
+    return _Place(start, info.file_size, info.CRC)
+
+
+# -- before 1.6: magic number, protocol, system, description, keys, then each storage behind its length ----------------
+
+
+def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
+    with file.open("rb") as raw:
+        head = io.BytesIO(raw.read(_PICKLE_LIMIT))
+        if head.getbuffer()[:1] != b"\x80" or load(head) != _LEGACY_MAGIC or load(head) != _LEGACY_PROTOCOL:
+            raise BadPickle("it is not a file of torch.save, or a zip that was cut short. Fetch it again")
+        system = load(head)
+        _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
+        described, keys = load(head), load(head)
+        storages = {tensor.storage.key: tensor.storage for tensor in _tensors(described).values()}
+        if not isinstance(keys, list) or {*map(str, keys)} != storages.keys():
+            raise BadPickle("its list of storages is not that of its tensors")
+        places, start, end = {}, head.tell(), file.stat().st_size
+        for key in map(str, keys):
+            places[key] = place = _legacy_place(raw, storages[key], start, end)
+            start = place.start + place.size
+    return described, places
+
+
+def _legacy_place(raw: io.BufferedReader, storage: Storage, start: int, end: int) -> _Place:
+    raw.seek(start)
+    length, size = raw.read(8), storage.elements * storage.dtype.itemsize
+    if len(length) < 8 or start + 8 + size > end:
+        raise BadPickle(f"it is cut short: storage {storage.key} needs {size:,} bytes. Fetch it again")
+    if int.from_bytes(length, "little", signed=True) != storage.elements:
+        raise BadPickle(f"storage {storage.key} does not have the length that its tensors say")
+    return _Place(start + 8, size)
+
+
+def _check_byteorder(is_little: bool) -> None:
+    if not is_little:
+        raise BadPickle("its numbers are big-endian; save it again on an ordinary machine")

@@ -1,0 +1,235 @@
+"""The pickles inside torch's files, read by a machine that can describe tensors and do nothing else.
+
+Python's own unpickler calls whatever a pickle names. Here opcodes are decoded with `pickletools`, a handful of names is
+known, each standing for a function of this file, and every other name ends the reading: no import, no foreign call.
+
+Source: torch/serialization.py and torch/_utils.py for what torch writes, pickletools for what the opcodes mean.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from export.readers.protocol import Shape
+
+
+class BadPickle(Exception):
+    """What was found; the caller says in which file."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of numbers, stored under a key."""
+
+    key: str
+    dtype: np.dtype
+    elements: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A view into a storage; offset and strides count elements."""
+
+    storage: Storage
+    offset: int
+    shape: Shape
+    strides: Shape
+
+    @property
+    def span(self) -> int:
+        """How many elements lie between the first and the last one, both included."""
+        if 0 in self.shape:
+            return 0
+        return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+
+
+def load(stream: BinaryIO) -> object:
+    """Return what one pickle describes and leave the stream behind it. Raises BadPickle."""
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(stream):
+            machine.step(opcode.name, argument)
+        return machine.pop()
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise BadPickle(f"its pickle is damaged or was not written by torch.save ({error})") from None
+
+
+# -- the names that are known -----------------------------------------------------------------------------------------
+
+
+def _ordered_dict(pairs: object = ()) -> dict[object, object]:
+    return {_key(key): value for key, value in (_list(pairs) if pairs else ())}
+
+
+def _rebuild_tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> StoredTensor:
+    if not isinstance(storage, Storage):
+        raise ValueError("a tensor without a storage")
+    tensor = StoredTensor(storage, _count(offset), _counts(shape), _counts(strides))
+    if len(tensor.shape) != len(tensor.strides):
+        raise ValueError("a tensor with more or fewer strides than dimensions")
+    elements = 1
+    for size in tensor.shape:
+        elements *= size
+    if elements > tensor.span or tensor.offset + tensor.span > storage.elements:
+        raise ValueError(
+            f"a tensor of shape {tensor.shape} claims {elements:,} elements, its storage has {storage.elements:,}"
+        )
+    return tensor
+
+
+def _rebuild_parameter(tensor: object, *_: object) -> object:
+    return tensor
+
+
+def _size(sizes: object = ()) -> Shape:
+    return _counts(sizes)
+
+
+_KINDS: Mapping[str, np.dtype] = {
+    "Float": np.dtype("<f4"),
+    "Double": np.dtype("<f8"),
+    "Half": np.dtype("<f2"),
+    "BFloat16": np.dtype(ml_dtypes.bfloat16),
+    "Long": np.dtype("<i8"),
+    "Int": np.dtype("<i4"),
+    "Short": np.dtype("<i2"),
+    "Char": np.dtype("i1"),
+    "Byte": np.dtype("u1"),
+    "Bool": np.dtype("?"),
+}
+_KNOWN: Mapping[str, Callable[..., object] | np.dtype] = {
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor": _rebuild_tensor,
+    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils _rebuild_parameter": _rebuild_parameter,
+    "torch Size": _size,
+    **{f"{module} {kind}Storage": dtype for module in ("torch", "torch.cuda") for kind, dtype in _KINDS.items()},
+}
+
+
+def _known(name: object) -> Callable[..., object] | np.dtype:
+    if not isinstance(name, str):
+        raise ValueError("a name that is no text")
+    if name not in _KNOWN:
+        raise BadPickle(
+            f"its pickle asks for '{name.replace(' ', '.')}', which holds no weights; nothing of it was run. "
+            "Save the state_dict alone, or as safetensors"
+        )
+    return _KNOWN[name]
+
+
+# -- the machine ------------------------------------------------------------------------------------------------------
+
+
+class _Machine:
+    def __init__(self) -> None:
+        self._stack: list[object] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, object] = {}
+
+    def pop(self) -> object:
+        return self._stack.pop()
+
+    def step(self, opcode: str, argument: object) -> None:
+        """Do what one opcode says, or raise."""
+        push, pop = self._stack.append, self._stack.pop
+        match opcode:
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "MARK":
+                self._marks.append(len(self._stack))
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                push({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
+                push(argument)
+            case "BINSTRING" | "SHORT_BINSTRING":  # files of Python 2
+                push(argument)
+            case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
+                push({"EMPTY_TUPLE": (), "EMPTY_LIST": [], "EMPTY_DICT": {}}[opcode])
+            case "TUPLE":
+                push(tuple(self._marked()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                push(tuple([pop() for _ in range(int(opcode[-1]))][::-1]))
+            case "APPEND" | "APPENDS":
+                values = self._marked() if opcode == "APPENDS" else [pop()]
+                _list(self._stack[-1]).extend(values)
+            case "SETITEM" | "SETITEMS":
+                values = self._marked() if opcode == "SETITEMS" else [pop(), pop()][::-1]
+                _dict(self._stack[-1]).update(zip(map(_key, values[::2]), values[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self._memo[len(self._memo) if opcode == "MEMOIZE" else _count(argument)] = self._stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                push(self._memo[_count(argument)])
+            case "GLOBAL":
+                push(_known(argument))
+            case "STACK_GLOBAL":
+                name, module = pop(), pop()
+                push(_known(f"{module} {name}" if isinstance(name, str) and isinstance(module, str) else None))
+            case "REDUCE":
+                arguments, function = pop(), pop()
+                if not callable(function) or not isinstance(arguments, tuple):  # only functions of _KNOWN get here
+                    raise ValueError("a call of something that is no function")
+                push(function(*arguments))
+            case "BUILD":
+                pop()  # attributes of a state_dict, its `_metadata`: versions of modules, no weights
+            case "BINPERSID":
+                push(_storage(pop()))
+            case _:
+                raise ValueError(f"opcode {opcode}, which torch does not write")
+
+    def _marked(self) -> list[object]:
+        mark = self._marks.pop()
+        values = self._stack[mark:]
+        del self._stack[mark:]
+        return values
+
+
+def _storage(reference: object) -> Storage:
+    """('storage', kind, key, device, elements), and in old files a sixth: which part of another storage it is."""
+    if not isinstance(reference, tuple) or len(reference) not in (5, 6) or reference[0] != "storage":
+        raise ValueError("a reference to something that is no storage")
+    _, dtype, key, _, elements, *view = reference
+    if not isinstance(dtype, np.dtype) or not isinstance(key, str):
+        raise ValueError("a storage without kind or key")
+    if view and view[0] is not None:
+        raise ValueError("a storage that is part of another one, as torch before 0.4 wrote; save it again")
+    return Storage(key, dtype, _count(elements))
+
+
+# Checks are by type: comparing or hashing what a stranger nested could take for ever.
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a size that is no number")
+    return value
+
+
+def _counts(values: object) -> Shape:
+    if not isinstance(values, list | tuple):
+        raise ValueError("sizes that are no list")
+    return tuple(_count(value) for value in values)
+
+
+def _key(value: object) -> str | int:
+    if not isinstance(value, str | int):
+        raise ValueError("a key that is neither text nor number")
+    return value
+
+
+def _list(value: object) -> list:
+    if not isinstance(value, list):
+        raise ValueError("items for something that is no list")
+    return value
+
+
+def _dict(value: object) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError("keys for something that is no dict")
+    return value
