@@ -1,9 +1,10 @@
 """Time, peak memory and archive size of exports at true size, from checkpoints of seeded random weights.
 
-    python -m benchmarks.export bert bert --slots --json
+    python -m benchmarks.export --out docs/exports.md          # all models; --json for programs
+    python -m benchmarks.export bert --slots
 
-Peak memory is the child process's maximum resident set, verification included. The bound that the project keeps is
-twice the weights' size plus 1.2 GiB.
+Peak memory is the child process's maximum resident set, verification included; the bound that the project keeps is
+twice the weights' size plus 1.2 GiB. Archives are made without heads, as the predecessor's were.
 """
 
 from __future__ import annotations
@@ -15,61 +16,100 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.random_checkpoint import SIZES, write
-
 MIB = 2**20
+
+# model -> checkpoint in scripts/random_checkpoint.py, options, and the predecessor's archive in MiB where there was one
+MODELS: dict[str, tuple[str, list[str], int | None]] = {
+    "albert_tiny": ("albert_tiny", [], 16),
+    "albert_small": ("albert_small", [], 18),
+    "albert_base": ("albert_base", [], 39),
+    "albert_large": ("albert_large", [], 61),
+    "albert_xlarge": ("albert_xlarge", [], 207),
+    "bert": ("bert", [], 364),
+    "electra_small": ("electra_small", [], 46),
+    "electra_smallex": ("electra_smallex", [], 91),
+    "electra_base": ("electra_base", [], 365),
+    "roberta_wwm_1": ("bert", ["--layers", "1"], 87),
+    "roberta_wwm_3": ("bert", ["--layers", "3"], 138),
+    "roberta_wwm_large": ("roberta_wwm_large", [], None),
+    "roberta_wwm_large_1": ("roberta_wwm_large", ["--layers", "1"], 128),
+    "roberta_wwm_large_3": ("roberta_wwm_large", ["--layers", "3"], 217),
+    "bert in bfloat16": ("bert", ["--dtype", "bfloat16"], None),
+}
+COLUMNS = ("model", "weights MiB", "archive MiB", "predecessor MiB", "export s", "peak memory MiB", "bound MiB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", nargs="+", choices=SIZES)
+    parser.add_argument("model", nargs="*", choices=[[], *MODELS], help="all of them if none is named")
     parser.add_argument("--slots", action="store_true", help="checkpoints with Adam slots")
+    parser.add_argument("--out", type=Path, help="write the Markdown table there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = [measure(size, options.slots) for size in options.size]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print("| model | weights MiB | archive MiB | export s | peak memory MiB | bound MiB |\n|-|-|-|-|-|-|")
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
-
-
-def measure(size: str, slots: bool) -> dict[str, object]:
-    """Return one row: the export of one checkpoint in a process of its own."""
+    rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as directory:
-        checkpoint, out = Path(directory) / "checkpoint", Path(directory) / "out"
+        for model in options.model or MODELS:
+            rows.append(measure(model, Path(directory), options.slots))
+            print("| " + " | ".join(map(str, rows[-1])) + " |", file=sys.stderr)
+    if options.json:
+        print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=2))
+    elif options.out:
+        options.out.write_text(page(rows), encoding="utf-8")
+    else:
+        print(table(rows))
+
+
+def measure(model: str, directory: Path, slots: bool) -> list[object]:
+    """Return one row: the export of one checkpoint in a process of its own."""
+    size, arguments, predecessor = MODELS[model]
+    checkpoint = directory / size
+    if not checkpoint.exists():
         # In a process of its own, so that the child measured below does not inherit its memory.
-        subprocess.run([sys.executable, "-c", _WRITE, size, str(checkpoint), str(int(slots))], check=True)
-        started = time.perf_counter()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "zoo", "export", str(checkpoint), "--name", size, "--out", str(out), "--json"],
-            stdout=subprocess.PIPE,
-        )
-        assert child.stdout is not None
-        entry = json.loads(child.stdout.read())[size]
-        _, status, usage = os.wait4(child.pid, 0)
-        if status:
-            raise SystemExit(f"zoo export of {size} failed")
-        weights = entry["parameters"] * 4
-        return {
-            "model": size + (" with Adam slots" if slots else ""),
-            "weights": round(weights / MIB, 1),
-            "archive": round(entry["archive"]["size"] / MIB, 1),
-            "seconds": round(time.perf_counter() - started, 1),
-            "peak": round(usage.ru_maxrss / 1024),
-            "bound": round(2 * weights / MIB + 1.2 * 1024),
-        }
+        command = [sys.executable, "-m", "scripts.random_checkpoint", size, str(checkpoint), *["--slots"] * slots]
+        subprocess.run(command, check=True)
+    out = directory / "out"
+    command = [sys.executable, "-m", "zoo", "export", str(checkpoint), "--name", "model", "--out", str(out), "--json"]
+    started = time.perf_counter()
+    child = subprocess.Popen([*command, "--heads", "none", *arguments], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    printed = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"zoo export of {model} failed")
+    entry = json.loads(printed)["model"]
+    weights = entry["parameters"] * (2 if "--dtype" in arguments else 4) / MIB
+    archive = entry["archive"]["size"] / MIB
+    (out / "model.tar.gz").unlink()
+    return [
+        model + " with Adam slots" * slots,
+        f"{weights:.1f}",
+        f"{archive:.1f}",
+        predecessor or "–",
+        f"{seconds:.1f}",
+        f"{usage.ru_maxrss / 1024:.0f}",
+        f"{2 * weights + 1.2 * 1024:.0f}",
+    ]
 
 
-_WRITE = f"""
-import sys
-from pathlib import Path
-from {write.__module__} import write
-write(sys.argv[1], Path(sys.argv[2]), slots=sys.argv[3] == "1")
+def table(rows: Sequence[Sequence[object]]) -> str:
+    lines = [COLUMNS, ["-"] * len(COLUMNS), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def page(rows: Sequence[Sequence[object]]) -> str:
+    return f"""# Exports at true size
+
+Written by `python -m benchmarks.export --out docs/exports.md` on {os.cpu_count()} cores. The checkpoints hold seeded random weights in the
+genuine layouts; archives are without heads, as the predecessor's (qhduan/bert-model) were. Times include reading, saving, the independent
+forward pass, packing, unpacking and verification. Memory is the peak of the whole process; the bound is twice the weights plus 1.2 GiB.
+
+{table(rows)}
 """
+
 
 if __name__ == "__main__":
     main()

@@ -25,6 +25,13 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--pooler", choices=["dense", "first_token", "discriminator"], help="what pooled_output is")
     parser.add_argument("--family", help="which one, where a checkpoint holds several (electra_generator, …)")
     parser.add_argument("--heads", help="mlm,nsp,discriminator or none; without it, those whose weights look trained")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="store matrices in half precision",
+    )
+    parser.add_argument("--keep-tokens", type=Path, metavar="FILE", help="keep these tokens alone, one a line")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
     return _run_encoder
 
@@ -71,6 +78,8 @@ def _run_encoder(options: argparse.Namespace) -> int:
         pooler=options.pooler,
         family=options.family,
         heads=_heads(options.heads),
+        dtype=options.dtype,
+        keep_tokens=options.keep_tokens,
         licence=options.licence,
     )
     if options.dry_run:

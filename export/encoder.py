@@ -84,11 +84,11 @@ class Encoder(tf.Module):
     def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, training: bool) -> tf.Tensor:
         positions = packing.kept % packing.length  # [n]
         flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
-        x = tf.gather(self.weights["embeddings/word/table"], tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
+        x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
         if self.config.projection == "word":
-            x = tf.matmul(x, self.weights["embeddings/word_projection/table"])  # [n, H]
-        x += tf.gather(self.weights["embeddings/type/table"], tf.gather(tf.reshape(types, [-1]), flat))
-        x += tf.gather(self.weights["embeddings/position/table"], positions)
+            x = tf.matmul(x, self.weight("embeddings/word_projection/table"))  # [n, H]
+        x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), flat))
+        x += self._rows("embeddings/position/table", positions)
         x = self._dropout(self.norm(x, "embeddings/norm"), training)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
@@ -113,7 +113,16 @@ class Encoder(tf.Module):
     # -- what they are made of ----------------------------------------------------------------------------------------
 
     def dense(self, x: tf.Tensor, module: str) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, self.weights[f"{module}/kernel"]), self.weights[f"{module}/bias"])
+        return tf.nn.bias_add(tf.matmul(x, self.weight(f"{module}/kernel")), self.weights[f"{module}/bias"])
+
+    def weight(self, name: str) -> tf.Tensor | tf.Variable:
+        """Return a matrix to compute with: float32, whatever precision it is stored in."""
+        variable = self.weights[name]
+        return variable if variable.dtype == tf.float32 else tf.cast(variable, tf.float32)
+
+    def _rows(self, table: str, ids: tf.Tensor) -> tf.Tensor:
+        rows = tf.gather(self.weights[table], ids)
+        return rows if rows.dtype == tf.float32 else tf.cast(rows, tf.float32)
 
     def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
         centred = x - tf.reduce_mean(x, -1, keepdims=True)

@@ -81,24 +81,23 @@ def head_shapes(head: str, config: EncoderConfig) -> dict[str, Shape]:
 
 def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
     """Return [B, M, V]: what stands at the masked positions, by the tied word embedding (Devlin et al. 2018, 3.1)."""
-    config, weights = encoder.config, encoder.weights
+    config = encoder.config
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
     b, t, m = tf.shape(x)[0], tf.shape(x)[1], tf.shape(positions)[1]
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
     x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")
     if config.projection == "word":
-        x = tf.matmul(x, weights["embeddings/word_projection/table"], transpose_b=True)  # (B * M, E)
-    x = tf.matmul(x, weights["embeddings/word/table"], transpose_b=True)
-    x = tf.nn.bias_add(x, weights["mlm/output/output_bias"])
+        x = tf.matmul(x, encoder.weight("embeddings/word_projection/table"), transpose_b=True)  # (B * M, E)
+    x = tf.matmul(x, encoder.weight("embeddings/word/table"), transpose_b=True)
+    x = tf.nn.bias_add(x, encoder.weights["mlm/output/output_bias"])
     return tf.reshape(x, [b, m, config.vocab_size])
 
 
 def nsp_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Return [B, 2]: whether the second segment follows the first (BERT) or both are in order (ALBERT)."""
-    weights = encoder.weights
-    x = tf.matmul(outputs[POOLED_OUTPUT], weights["nsp/rows"], transpose_b=True)
-    return tf.nn.bias_add(x, weights["nsp/output_bias"])
+    x = tf.matmul(outputs[POOLED_OUTPUT], encoder.weight("nsp/rows"), transpose_b=True)
+    return tf.nn.bias_add(x, encoder.weights["nsp/output_bias"])
 
 
 def discriminator_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], mask: tf.Tensor) -> tf.Tensor:

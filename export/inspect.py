@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from export.config import EncoderConfig, read_config
@@ -123,14 +123,7 @@ class Inspection:
             "problems": {kind: list(problems) for kind, problems in self.problems.items()},
             "parameters": self.plan.parameters,
             "bytes_in_fp32": self.bytes_in_fp32,
-            "vocabulary": {
-                "needed": self.vocabulary.needed,
-                "file": self.vocabulary.file,
-                "entries": self.vocabulary.entries,
-                "sha256": self.vocabulary.sha256,
-                "fits": self.vocabulary.fits,
-                "problem": self.vocabulary.problem,
-            },
+            "vocabulary": {**asdict(self.vocabulary), "fits": self.vocabulary.fits},
             "export": self.export_command,
         }
 
@@ -160,7 +153,7 @@ class Inspection:
                 "left out": "\n".join(f"{reason}: {_count(names)}" for reason, names in plan.left_out.items()),
                 "notes": "\n".join(self.notes),
                 "vocabulary": str(self.vocabulary),
-                "parameters": f"{plan.parameters:,} in {len(plan.variables)} variables, "
+                "parameters": f"{plan.parameters:,}{' with these heads' * bool(self.exported_heads)}, "
                 f"{size(self.bytes_in_fp32)} in fp32",
                 "problems": "\n".join(
                     f"{len(all_of_a_kind)} {kind}: {_some(all_of_a_kind)}"

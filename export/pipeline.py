@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,22 +17,34 @@ import tensorflow as tf
 
 from export.canonical import used_ops
 from export.config import EncoderConfig, read_config
+from export.derived import NUMPY, DerivedCheckpoint, Dtype, kept_ids, pruned
 from export.encoder import Encoder
 from export.families import detect
-from export.families.table import Family, Pooler
+from export.families.table import Family, Layout, Pooler
 from export.heads import chosen_heads, head_shapes, head_states
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.readers import find_vocabulary, open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.saved_model import EncoderRoot, write_saved_model
-from export.verify import certify, golden_arrays, write_golden
+from export.verify import certify, drift, golden_arrays, write_golden
 from export.weights import WeightPlan, make_plan, table_shapes
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive import file_digests, pack, sha256_and_size, unpack
-from zoo.card import Activation, Card, EncoderCard, FileDigest, GoldenText, HeadState, Source, TokenizerCard, write_card
-from zoo.errors import BadConfig, BadVocabulary
+from zoo.card import (
+    Activation,
+    Card,
+    Derivation,
+    EncoderCard,
+    FileDigest,
+    GoldenText,
+    HeadState,
+    Source,
+    TokenizerCard,
+    write_card,
+)
+from zoo.errors import BadConfig, BadVocabulary, VerificationFailed
 from zoo.files import cannot_write, unique_beside
 from zoo.registry import ArchiveRecord, Entry, read_registry, remove_entries, update_registry
 from zoo.verify import verify
@@ -57,6 +69,8 @@ class EncoderRequest:
     pooler: Pooler | None = None
     family: str | None = None
     heads: tuple[str, ...] | None = None  # None: those that look trained
+    dtype: Dtype = "float32"  # what matrices are stored in; they are computed with in float32
+    keep_tokens: Path | None = None  # a file of tokens: embedding rows and tokenizer of these alone
     licence: str = "not stated"
 
 
@@ -96,16 +110,35 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
     BadVocabulary or Unsupported for what cannot be planned at all.
     """
     _check_name(request.name)
-    checkpoint = open_checkpoint(request.checkpoint, request.config)
-    family, layout = detect(checkpoint, request.family)
-    tables = table_shapes(checkpoint.shapes, layout)
-    config = read_config(checkpoint.config, family, layout.format, request.activation, request.pooler, tables)
-    if request.layers is not None:
-        config = config.truncated(request.layers)
-    states = head_states(checkpoint, layout)
+    parent = open_checkpoint(request.checkpoint, request.config)
+    family, layout = detect(parent, request.family)
+    config = _read_config(request, parent, family, layout)
+    vocabulary, file = _read_vocabulary(request, parent, config)
+    kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
+    checkpoint: Checkpoint = parent
+    if kept is not None or request.dtype != "float32":
+        checkpoint = DerivedCheckpoint(parent, request.dtype, kept)
+    if kept is not None:
+        vocabulary = pruned(vocabulary, kept)
+        config = replace(config, vocab_size=len(kept))
+    states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     extra = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
     plan = make_plan(checkpoint.shapes, config, family, layout, extra)
+    return PlannedEncoder(request, checkpoint, family, config, plan, states, heads, vocabulary, file)
+
+
+def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:
+    tables = table_shapes(checkpoint.shapes, layout)
+    config = read_config(checkpoint.config, family, layout.format, request.activation, request.pooler, tables)
+    if checkpoint.heads not in (None, config.heads):
+        raise BadConfig(
+            f"'num_attention_heads' is {config.heads}, the shapes in {checkpoint.path} have {checkpoint.heads} heads."
+        )
+    return config if request.layers is None else config.truncated(request.layers)
+
+
+def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:
     file = request.vocabulary or find_vocabulary(checkpoint.path)
     vocabulary = Vocabulary.read(file)
     if len(vocabulary.entries) != config.vocab_size:
@@ -113,7 +146,7 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
             f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
             f"{config.vocab_size:,}. Give the vocabulary the model was trained with by --vocab."
         )
-    return PlannedEncoder(request, checkpoint, family, config, plan, states, heads, vocabulary, file)
+    return vocabulary, file
 
 
 def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
@@ -134,7 +167,10 @@ def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
         golden = golden_arrays(planned.checkpoint, planned.config, planned.heads)
         write_golden(golden, directory)
         card = _encoder_card(planned, directory, golden)
-        return _release(card, directory, work, request.out)
+        entries = _release(card, directory, work, request.out)
+    if request.keep_tokens:  # the tokenizer of the same tokens, linked by the vocabulary's digest
+        entries |= _release_tokenizers(*_tokenizer_of(planned))
+    return entries
 
 
 def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
@@ -146,7 +182,13 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     VerificationFailed, CannotWrite.
     """
     _check_name(request.name)
-    source = read_tokenizer_source(request.source, request.cased)
+    return _release_tokenizers(request, read_tokenizer_source(request.source, request.cased))
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def _release_tokenizers(request: TokenizerRequest, source: TokenizerConfig) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for kind, suffix, root in (("tokenizer", "", Tokenizer), ("preprocess", PREPROCESS, Preprocessor)):
         with workspace(request.out) as work:
@@ -158,17 +200,22 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     return entries
 
 
-# -- the steps --------------------------------------------------------------------------------------------------------
+def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerConfig]:
+    """Return how the tokenizer of an encoder with fewer tokens is made: the parent's rules, the vocabulary left."""
+    request = planned.request
+    whole = read_tokenizer_source(request.vocabulary or planned.checkpoint.path)
+    source = replace(whole, vocabulary=planned.vocabulary)
+    name = f"{request.name}_tokenizer"
+    return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
 
 
 def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     """Read every planned variable, one at a time, and write the SavedModel."""
-    variables = {
-        planned_variable.ours: tf.Variable(
-            planned.plan.read(planned_variable, planned.checkpoint), name=planned_variable.name
-        )
-        for planned_variable in planned.plan.variables
-    }
+    variables = {}
+    for variable in planned.plan.variables:
+        value = planned.plan.read(variable, planned.checkpoint)
+        stored = NUMPY[planned.request.dtype] if value.ndim == 2 else np.float32
+        variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
     write_saved_model(
         partial(EncoderRoot, Encoder(planned.config, variables), planned.vocabulary.entries, planned.heads), directory
     )
@@ -178,26 +225,51 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
 
 def _encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
     request, config, plan = planned.request, planned.config, planned.plan
+    source = _source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file))
     return EncoderCard(
         name=request.name,
         family=planned.family.name,
         sizes=config.sizes(),
         activation_reason=config.activation_reason,
         truncated_from=config.truncated_from,
+        derivation=_derivation(planned, source),
         pooler=_pooler_in_words(config),
-        notes=list(config.notes),
+        notes=[*planned.checkpoint.facts, *config.notes],
         heads=dict(planned.head_states),
         exported_heads=list(planned.heads),
         parameters=plan.parameters,
         variables={variable.name: list(variable.sources) for variable in plan.variables},
         left_out={reason: list(names) for reason, names in plan.left_out.items()},
         vocabulary_sha256=planned.vocabulary.sha256,
-        source=_source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file)),
+        source=source,
         licence=request.licence,
         ops=used_ops(directory),
         versions=_versions(),
         certificate=certify(directory, golden),
         files=file_digests(directory),
+    )
+
+
+def _derivation(planned: PlannedEncoder, source: Source) -> Derivation | None:
+    """Return what sets the model apart from its checkpoint's; None for the checkpoint's own."""
+    config, checkpoint = planned.config, planned.checkpoint
+    cut = config.truncated_from - config.layers if config.truncated_from else 0
+    if not cut and not isinstance(checkpoint, DerivedCheckpoint):
+        return None
+    measured, kept = {}, None
+    if isinstance(checkpoint, DerivedCheckpoint):
+        measured = drift(checkpoint.parent, checkpoint, config)
+        kept = None if checkpoint.kept is None else len(checkpoint.kept)
+        if checkpoint.dtype == "float32" and any(measured.values()):
+            raise VerificationFailed(
+                f"{planned.request.name}: with fewer tokens it computes something else: {measured}."
+            )
+    return Derivation(
+        parent_sha256=source.sha256,
+        stored_in=planned.request.dtype,
+        kept_tokens=kept,
+        layers_cut=cut,
+        drift=measured,
     )
 
 

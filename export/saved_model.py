@@ -115,13 +115,9 @@ class _Head(tf.train.Checkpoint):
 
     def __init__(self, head: str, encoder: Encoder, root: EncoderRoot) -> None:
         super().__init__()
-        own = [variable for name, variable in encoder.weights.items() if name.startswith(f"{head}/")]
-        unused = (
-            [] if head == "nsp" else [encoder.weights[name] for name in encoder.weights if name.startswith("pooler/")]
-        )
-        self.variables = [
-            variable for variable in root.variables if all(variable is not other for other in unused)
-        ] + own
+        others = {*HEADS, "pooler"} - {head, "pooler" if head == "nsp" else head}
+        own = [name for name in encoder.weights if name.partition("/")[0] not in others]
+        self.variables = [encoder.weights[name] for name in own]
         self.trainable_variables = list(self.variables)
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
 

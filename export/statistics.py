@@ -50,7 +50,7 @@ _NORMAL = _Distribution(1.0, math.inf, 3.0)  # torch's normal_, as transformers 
 _UNIFORM = _Distribution(1 / math.sqrt(3), 1.0, 1.8)
 
 _FEWEST = 32  # values of a kernel, below which its distribution says nothing
-_ERRORS = 5  # standard errors that a sample may lie off: one fresh kernel in a million does by chance
+_ERRORS = 5  # standard errors that a sample may lie off; none of 3,600 simulated fresh kernels did
 _ROUNDING = 2**-8  # of bfloat16, relative
 
 
@@ -60,9 +60,9 @@ def head_state(arrays: Mapping[str, np.ndarray], initializer_range: float = INIT
         head_state({"cls/seq_relationship/output_weights": …, "cls/seq_relationship/output_bias": …})  # 'trained'
 
     A fresh head has biases of exactly zero, norms of exactly one and zero, and kernels that follow the initialiser of
-    its code base: 'random'. Training moves them all: 'trained'. Where the variables disagree, or where only kernels are
-    there and follow no initialiser that we know, it is 'unknown'; without variables the head is 'absent'. Names that
-    `is_telling` refuses count for nothing: tied word tables, optimiser slots. Whole numbers and NaN do not either.
+    its code base: 'random'. Training moves them all: 'trained'. It is 'unknown' where the variables disagree, where
+    only kernels are there and follow no initialiser that we know, and where numbers are whole or not finite. Without
+    variables the head is 'absent'. Names that `is_telling` refuses count for nothing: tied word tables, Adam slots.
 
     Sources of the initialisers: create_initializer in google-research/bert's modeling.py, tf.layers.dense (Glorot's
     uniform) for the last layer of google-research/electra's discriminator, `_init_weights` of transformers' models.
@@ -73,8 +73,10 @@ def head_state(arrays: Mapping[str, np.ndarray], initializer_range: float = INIT
         return "absent"
     for name, array in arrays.items():
         role = _role(name)
-        if role is None or not _is_readable(array):
+        if role is None:
             continue
+        if not _is_readable(array):
+            return "unknown"
         values = np.asarray(array, np.float64)
         if role != "kernel":
             others.add("fresh" if np.all(values == (1 if role == "gamma" else 0)) else "moved")

@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 
 from export.config import EncoderConfig
+from export.derived import DerivedCheckpoint
 from export.oracle.forward import Answer, Case, forward
 from export.oracle.heads import HeadOracle
 from export.readers.protocol import Checkpoint
 from zoo.card import EncoderCertificate
-from zoo.contract import DISCRIMINATOR_LOGITS, GOLDEN_FILE, MASKED_POSITIONS, MLM_LOGITS, NSP_LOGITS
+from zoo.contract import (
+    DISCRIMINATOR_LOGITS,
+    GOLDEN_FILE,
+    MASKED_POSITIONS,
+    MLM_LOGITS,
+    NSP_LOGITS,
+    POOLED_OUTPUT,
+    SEQUENCE_OUTPUT,
+)
 from zoo.verify import compare_encoder
 
 TOLERANCE = 2e-5  # fp32, largest absolute difference over all real positions
@@ -38,19 +47,43 @@ def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence
     """
     cases = golden_cases(config)
     source = (checkpoint.read, checkpoint.shapes, checkpoint.config)
-    how: dict[str, Any] = {
-        "activation": config.activation if config.activation_reason.startswith("chosen") else None,
-        "generator": config.family == "electra_generator",
-        "source": checkpoint.format,
-    }
-    answers = forward(*source, cases, layers=config.layers, pooler=config.pooler != "first_token", **how)
+    how = _how(checkpoint, config)
+    answers = forward(*source, cases, **how)
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
         arrays |= {f"{number}/{name}": array for name, array in _arrays(case, answer).items()}
     if heads:
-        oracle = HeadOracle(*source, **how)
+        oracle = HeadOracle(*source, how["activation"], how["generator"], how["source"])
         arrays |= {f"0/{name}": array for name, array in _head_arrays(oracle, heads, cases[0], answers[0]).items()}
     return arrays
+
+
+def drift(parent: Checkpoint, derived: DerivedCheckpoint, config: EncoderConfig) -> dict[str, float]:
+    """Return how far a derived checkpoint's outputs are from its parent's, both by the independent forward pass."""
+    cases = golden_cases(config)
+    same = cases
+    if derived.kept is not None:
+        same = [case._replace(ids=derived.kept[case.ids]) for case in cases]
+    how: dict[str, Any] = _how(parent, config)
+    ours = forward(derived.read, derived.shapes, derived.config, cases, **how)
+    theirs = forward(parent.read, parent.shapes, parent.config, same, **how)
+    found = {SEQUENCE_OUTPUT: 0.0, POOLED_OUTPUT: 0.0}
+    for case, our, their in zip(cases, ours, theirs, strict=True):
+        sequence = np.abs(our.layers[-1] - their.layers[-1]) * (case.mask[..., None] != 0)
+        found[SEQUENCE_OUTPUT] = max(found[SEQUENCE_OUTPUT], float(sequence.max()))
+        found[POOLED_OUTPUT] = max(found[POOLED_OUTPUT], float(np.abs(our.pooled - their.pooled).max()))
+    return {output: _rounded_up(value) for output, value in found.items()}
+
+
+def _how(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
+    """How the forward pass is told what a person chose."""
+    return {
+        "layers": config.layers,
+        "pooler": config.pooler != "first_token",
+        "activation": config.activation if config.activation_reason.startswith("chosen") else None,
+        "generator": config.family == "electra_generator",
+        "source": checkpoint.format,
+    }
 
 
 def write_golden(arrays: Mapping[str, np.ndarray], directory: Path) -> None:

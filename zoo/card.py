@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,11 @@ class Source(_Record):
     format: str
     files: dict[str, FileDigest]
 
+    @property
+    def sha256(self) -> str:
+        """Digest of the names and digests of all files: the identity of what was read."""
+        return hashlib.sha256(to_json({name: file.sha256 for name, file in self.files.items()}).encode()).hexdigest()
+
 
 class EncoderSizes(_Record):
     """Everything that decides the arithmetic of an encoder.
@@ -52,6 +58,20 @@ class EncoderSizes(_Record):
     layer_norm_epsilon: float
     hidden_dropout: float
     attention_dropout: float
+
+
+class Derivation(_Record):
+    """How a model differs from the one its checkpoint holds, and by how much its outputs do.
+
+    `parent_sha256` is the digest of the checkpoint's files taken together, `Source.sha256` of the whole model's card.
+    """
+
+    parent_sha256: str
+    stored_in: Literal["float32", "bfloat16", "float16"] = "float32"
+    computed_in: Literal["float32"] = "float32"
+    kept_tokens: int | None = None
+    layers_cut: int = 0
+    drift: dict[str, float] = Field(description="output -> largest absolute difference from the parent's")
 
 
 class EncoderCertificate(_Record):
@@ -76,6 +96,7 @@ class EncoderCard(_Record):
     sizes: EncoderSizes
     activation_reason: str
     truncated_from: int | None = None
+    derivation: Derivation | None = None
     pooler: str
     notes: list[str] = []
     heads: dict[str, HeadState] = Field(description="what the checkpoint has, whether exported or not")

@@ -81,7 +81,7 @@ BERT = Family(
         "huggingface": ERF_IN_TRANSFORMERS,
         "uer": {
             "gelu": ("gelu", "UER computes 'gelu' with erf"),
-            "gelu_fast": ("gelu_tanh", "UER computes 'gelu_fast' with tanh"),
+            "gelu_new": ("gelu_tanh", "UER computes 'gelu_fast' with tanh"),
             "relu": ("relu", "the config says so"),
         },
     },

@@ -53,9 +53,9 @@ class HeadOracle:
         x = np.take_along_axis(answer.layers[-1], positions[..., None], axis=1)  # (B, M, H)
         x = self._act(self._dense(x, dense))
         eps = self._config.get("layer_norm_eps", 1e-12)
-        x = layer_norm(
-            x, self._either(f"{norm}/gamma", f"{norm}.weight"), self._either(f"{norm}/beta", f"{norm}.bias"), eps
-        )
+        gamma = self._either(f"{norm}/gamma", f"{norm}.weight", f"{norm}.gamma")
+        beta = self._either(f"{norm}/beta", f"{norm}.bias", f"{norm}.beta")
+        x = layer_norm(x, gamma, beta, eps)
         if self._weights.has("word 2"):
             x = x @ self._weights.table("word 2").T.astype(np.float64)
         stored = next((name for name in _DECODERS if name in self._names), None)

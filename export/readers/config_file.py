@@ -40,7 +40,7 @@ def read_json(file: Path) -> Mapping[str, Any]:
         value = json.loads(file.read_bytes())
     except FileNotFoundError:
         raise BadConfig(f"no config at {file}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadConfig(f"{file} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BadConfig(f"{file} holds a {type(value).__name__}, not an object of settings.")

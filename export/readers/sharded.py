@@ -44,7 +44,7 @@ class Sharded:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         weight_map = json.loads(index.read_bytes())["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadCheckpoint(f"{index} is not an index of shards: {error!r}.") from None
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise BadCheckpoint(f"{index} is not an index of shards: its 'weight_map' does not give a file for each name.")

@@ -104,8 +104,8 @@ def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
 
 
 def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > _PICKLE_LIMIT:
-        raise BadPickle(f"its {info.filename} claims {info.file_size:,} bytes, far more than a description needs")
+    if (claimed := max(info.file_size, info.compress_size)) > _PICKLE_LIMIT:
+        raise BadPickle(f"its {info.filename} claims {claimed:,} bytes, far more than a description needs")
     return archive.read(info)
 
 

@@ -45,6 +45,7 @@ _CONFIG_WORDS: Mapping[str, tuple[str, ...]] = {
     "max_seq_length": ("max_position_embeddings",),
     "dropout": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
 }
+_ACTIVATION_WORDS = {"gelu_fast": "gelu_new"}  # both are gelu written with tanh
 # What BERT is among UER's many encoders; an absent key means this.
 _BERT = {"encoder": "transformer", "mask": "fully_visible", "layernorm_positioning": "post", "feed_forward": "dense"}
 _NORM = (
@@ -86,4 +87,5 @@ def _views(container: Container) -> Iterator[View]:
 def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Other keys stay; a config that already has google's words is returned as it is."""
     translated = {ours: raw[key] for key, words in _CONFIG_WORDS.items() if key in raw for ours in words}
-    return {**translated, **raw}
+    word = raw.get("hidden_act")
+    return {**translated, **raw, **({"hidden_act": _ACTIVATION_WORDS[word]} if word in _ACTIVATION_WORDS else {})}

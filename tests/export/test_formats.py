@@ -42,7 +42,7 @@ def arrays() -> Arrays:
 
 
 def write_config(directory: Path, **changes: Any) -> None:
-    (directory / "config.json").write_text(json.dumps(odd_config(**changes)), encoding="utf-8")
+    (directory / "config.json").write_text(json.dumps(odd_config(model_type="bert", **changes)), encoding="utf-8")
 
 
 def plan_of(checkpoint: Checkpoint, **how: Any) -> WeightPlan:
@@ -113,7 +113,7 @@ def model_garden(root: str, older: bool) -> Write:
     def write(directory: Path, arrays: Arrays) -> None:
         named = writers.model_garden_arrays(arrays, 3, 4, root, older)
         writers.write_object_based(directory, named, odd_config())
-        (directory / "config.json").unlink()
+        (directory / "config.json").unlink(missing_ok=True)
 
     return write
 
@@ -240,6 +240,18 @@ def test_uer_in_its_own_words(arrays: Arrays, tmp_path: Path) -> None:
     assert any("3 rows; the first, UER's padding, was dropped" in fact for fact in checkpoint.facts)
     wanted = {"num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 56, "max_position_embeddings": 40}
     assert wanted.items() <= checkpoint.config.items()
+
+
+@pytest.mark.parametrize(("word", "activation"), [("gelu", "gelu"), ("gelu_fast", "gelu_tanh"), ("relu", "relu")])
+def test_uer_writes_gelu_with_erf_and_gelu_fast_with_tanh(
+    word: str, activation: str, arrays: Arrays, tmp_path: Path
+) -> None:
+    FORMATS["UER"][1](tmp_path, arrays)
+    (tmp_path / "base_config.json").write_text(json.dumps(writers.UER_CONFIG | {"hidden_act": word}))
+    checkpoint = open_checkpoint(tmp_path)
+    family, layout = detect(checkpoint)
+    tables = {"word": (99, 32), "type": (2, 32)}  # UER's config does not say them
+    assert read_config(checkpoint.config, family, layout.format, tables=tables).activation == activation
 
 
 def test_uer_of_two_segments_keeps_both(arrays: Arrays, tmp_path: Path) -> None:

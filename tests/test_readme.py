@@ -1,0 +1,70 @@
+"""The READMEs: their Python runs, their commands exist, and the two languages show the same."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from scripts.random_checkpoint import write
+from tests.conftest import ROOT
+from tests.localserver import running_server
+from zoo.command import main
+
+READMES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def without_comments(block: str) -> list[str]:
+    return [line.split(" #")[0].rstrip() for line in block.splitlines()]
+
+
+def test_python_runs_as_it_stands(tmp_path: Path) -> None:
+    write("albert_tiny", tmp_path / "checkpoint")
+    export_encoder(EncoderRequest(tmp_path / "checkpoint", "albert_tiny", tmp_path / "dist"))
+    export_tokenizer(TokenizerRequest(tmp_path / "checkpoint", "bert_tokenizer_chinese", tmp_path / "dist"))
+    with running_server() as server:
+        base = server.serve_directory(tmp_path / "dist")
+        names = {
+            "encoder_url": f"{base}albert_tiny.tar.gz",
+            "tokenizer_url": f"{base}bert_tokenizer_chinese.tar.gz",
+        }
+        for block in blocks("README.md", "python"):
+            exec(compile(block, "README.md", "exec"), names)  # type: ignore[arg-type]
+    assert len(names["layer"].trainable_variables) > 20  # type: ignore[attr-defined]
+
+
+def test_both_languages_show_the_same() -> None:
+    for language in ("python", "sh"):
+        ours, theirs = ([without_comments(block) for block in blocks(readme, language)] for readme in READMES)
+        assert ours == theirs and ours
+    headings, tables = (
+        [
+            [line for line in (ROOT / readme).read_text(encoding="utf-8").splitlines() if re.match(mark, line)]
+            for readme in READMES
+        ]
+        for mark in ("#+ ", r"\|-")
+    )
+    assert len(headings[0]) == len(headings[1]) and tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    sorted(
+        {line for block in blocks("README.md", "sh") for line in without_comments(block) if line.startswith("zoo ")}
+    ),
+)
+def test_every_command_exists(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = shlex.split(line)[1:]
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert not [word for word in arguments if word.startswith("--") and word not in shown]
