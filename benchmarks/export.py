@@ -103,9 +103,10 @@ def table(rows: Sequence[Sequence[object]]) -> str:
 def page(rows: Sequence[Sequence[object]]) -> str:
     return f"""# Exports at true size
 
-Written by `python -m benchmarks.export --out docs/exports.md` on {os.cpu_count()} cores. The checkpoints hold seeded random weights in the
-genuine layouts; archives are without heads, as the predecessor's (qhduan/bert-model) were. Times include reading, saving, the independent
-forward pass, packing, unpacking and verification. Memory is the peak of the whole process; the bound is twice the weights plus 1.2 GiB.
+Written by `python -m benchmarks.export --out docs/exports.md` on {os.cpu_count()} cores. The checkpoints hold seeded
+random weights in the genuine layouts; archives are without heads, as the predecessor's (qhduan/bert-model) were. Times
+include reading, saving, the independent forward pass, packing, unpacking and verification. Memory is the peak of the
+whole process; the bound is twice the weights plus 1.2 GiB.
 
 {table(rows)}
 """

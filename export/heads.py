@@ -13,7 +13,7 @@ from export.config import EncoderConfig
 from export.encoder import Encoder, activate
 from export.families.table import Layout
 from export.readers.protocol import Checkpoint, Shape
-from export.statistics import head_state
+from export.statistics import read_head_state
 from export.weights import head_names
 from zoo.card import HeadState
 from zoo.contract import DISCRIMINATOR_LOGITS, MLM_LOGITS, NSP_LOGITS, POOLED_OUTPUT, SEQUENCE_OUTPUT
@@ -27,10 +27,8 @@ def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
 
     head_states(checkpoint, layout)  # {"mlm": "trained", "nsp": "absent"}
     """
-    states: dict[str, HeadState] = {}
-    for head, names in head_names(checkpoint.shapes, layout).items():
-        states[head] = head_state({name: checkpoint.read(name) for name in names}) if names else "absent"
-    return states
+    names = head_names(checkpoint.shapes, layout)
+    return {head: read_head_state(found, checkpoint) for head, found in names.items()}
 
 
 def chosen_heads(

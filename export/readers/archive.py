@@ -89,7 +89,7 @@ def _copy(member: _Member, target: Path) -> None:
 
 def _checked(archive: Path, member: _Member) -> PurePosixPath:
     name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name or PureWindowsPath(member.name).anchor:
+    if ".." in name.parts or "\\" in member.name or PureWindowsPath(member.name).anchor:  # "/" is an anchor too
         raise BadCheckpoint(f"{archive} holds '{member.name}', which leads outside of its directory; refused.")
     if member.kind not in ("file", "directory"):
         raise BadCheckpoint(f"{archive} holds '{member.name}', which is {member.kind}, not a file; refused.")
