@@ -16,7 +16,11 @@ Run = Callable[[argparse.Namespace], int]
 
 def export_encoder(parser: argparse.ArgumentParser) -> Run:
     """Turn a checkpoint into a verified archive."""
-    parser.add_argument("checkpoint", type=Path, help="directory, .index file, TF prefix or model.safetensors")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        help="directory, .zip, .tar.gz, or a checkpoint's main file (.index, .safetensors, .bin, .h5)",
+    )
     _add_common(parser)
     parser.add_argument("--layers", type=int, metavar="K", help="keep the first K layers")
     parser.add_argument("--config", type=Path, help="config file, where the directory has none or several")
@@ -32,6 +36,7 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
         help="store matrices in half precision",
     )
     parser.add_argument("--keep-tokens", type=Path, metavar="FILE", help="keep these tokens alone, one a line")
+    _add_case(parser, "of the tokenizer that goes with --keep-tokens")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
     return _run_encoder
 
@@ -40,9 +45,7 @@ def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
     """Turn a vocabulary into verified tokenizer and preprocess archives."""
     parser.add_argument("vocabulary", type=Path, help="vocab.txt or a Hugging Face directory")
     _add_common(parser)
-    case = parser.add_mutually_exclusive_group()
-    case.add_argument("--cased", dest="cased", action="store_true", default=None, help="keep capitals and accents")
-    case.add_argument("--uncased", dest="cased", action="store_false", help="lower-case and strip accents")
+    _add_case(parser, "keep capitals and accents, or lower-case and strip")
     parser.add_argument(
         "--special-tokens-in-text", action="store_true", help="keep a literal [MASK] or [SEP] in text whole"
     )
@@ -58,10 +61,16 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
     return _run_inspect
 
 
+def _add_case(parser: argparse.ArgumentParser, what: str) -> None:
+    case = parser.add_mutually_exclusive_group()
+    case.add_argument("--cased", dest="cased", action="store_true", default=None, help=what)
+    case.add_argument("--uncased", dest="cased", action="store_false", help=what)
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="name of the archive and of its registry entry")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets NAME.tar.gz and registry.json")
-    parser.add_argument("--licence", default="not stated", help="licence of the weights, for the card")
+    parser.add_argument("--licence", default="not stated", help="licence of the weights, for card and registry")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -80,11 +89,12 @@ def _run_encoder(options: argparse.Namespace) -> int:
         heads=_heads(options.heads),
         dtype=options.dtype,
         keep_tokens=options.keep_tokens,
+        cased=options.cased,
         licence=options.licence,
     )
     if options.dry_run:
         planned = pipeline.plan_encoder(request)
-        print(to_json(planned.plan.to_dict()) if options.json else planned.plan)
+        print(to_json(planned.plan.to_dict()).rstrip() if options.json else planned.plan)
         planned.plan.checked(f"{request.name} (family {planned.family.name})")
         return 0
     _report(pipeline.export_encoder(request), options)

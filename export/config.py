@@ -39,6 +39,7 @@ class EncoderConfig:
     type_vocab_size: int
     activation: Activation
     activation_reason: str
+    activation_chosen: bool  # by a person, not by what the release means
     pooler: Pooler
     projection: Projection = "none"
     layer_norm_epsilon: float = 1e-12
@@ -91,17 +92,19 @@ def read_config(
     activation: Activation | None = None,
     pooler: Pooler | None = None,
     tables: Mapping[str, Shape] | None = None,
+    heads: int | None = None,
 ) -> EncoderConfig:
     """Return the config that a config file's words mean for one family in one checkpoint format.
 
         read_config({"hidden_size": 768, …}, BERT, "tf1").layers  # 12
 
     `activation` and `pooler` override what the release says; the reason is recorded. Sizes that the file leaves out and
-    the embedding `tables` of the checkpoint show are filled in, and noted. Raises BadConfig with every problem found,
+    the embedding `tables` of the checkpoint show, or a count of `heads` that its shapes tell, are filled in and noted.
+    Raises BadConfig with every problem found,
     and Unsupported for choices that are not converted.
     """
     _refuse_what_we_do_not_compute(raw, family)
-    raw, notes = _filled_in(raw, tables or {})
+    raw, notes = _filled_in(raw, tables or {}, heads)
     required = (*_REQUIRED, *(("embedding_size",) if family.projection != "none" else ()))
     problems = [f"no '{key}'" for key in required if key not in raw]
     problems += [
@@ -111,19 +114,28 @@ def read_config(
     ]
     word = raw.get("hidden_act", "gelu")
     meanings = family.activations[source_format]
-    if activation is None and word not in meanings:
+    if activation is None and (not isinstance(word, str) or word not in meanings):
         problems.append(f"'hidden_act' is {word!r}; known here: {', '.join(meanings)} (or give --activation)")
     if pooler is not None and pooler not in family.poolers:
         problems.append(f"{family.name} has no pooler of kind {pooler!r}; choose from {', '.join(family.poolers)}")
-    hidden, heads = raw.get("hidden_size"), raw.get("num_attention_heads")
-    if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
-        problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {heads}")
+    hidden, said = raw.get("hidden_size"), raw.get("num_attention_heads")
+    if isinstance(hidden, int) and isinstance(said, int) and said > 0 and hidden % said:
+        problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {said}")
+    if heads is not None and said != heads:
+        problems.append(f"'num_attention_heads' is {said!r}, the shapes have {heads} heads")
+    groups, layers = raw.get("num_hidden_groups", 1), raw.get("num_hidden_layers")
+    if not _is_count(groups) or (_is_count(layers) and groups > layers):
+        problems.append(f"'num_hidden_groups' is {groups!r}, not a number from 1 to the number of layers")
+    epsilon = raw.get("layer_norm_eps", 1e-12)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        problems.append(f"'layer_norm_eps' is {epsilon!r}, not a small positive number")
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if not (isinstance(raw.get(key, 0.0), int | float) and 0 <= raw.get(key, 0.0) < 1):
             problems.append(f"'{key}' is {raw[key]!r}, not a rate from 0 to 1")
     if problems:
         raise BadConfig(f"the config cannot be used for family {family.name}: {'; '.join(problems)}.")
 
+    chosen = activation is not None
     if activation is None:
         activation, reason = meanings[word]
     else:
@@ -141,6 +153,7 @@ def read_config(
         type_vocab_size=raw["type_vocab_size"],
         activation=activation,
         activation_reason=reason,
+        activation_chosen=chosen,
         pooler=pooler or family.poolers[0],
         projection=family.projection,
         layer_norm_epsilon=float(raw.get("layer_norm_eps", 1e-12)),
@@ -150,9 +163,13 @@ def read_config(
     )
 
 
-def _filled_in(raw: Mapping[str, Any], tables: Mapping[str, Shape]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def _filled_in(
+    raw: Mapping[str, Any], tables: Mapping[str, Shape], heads: int | None
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     rows = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
     found = {key: tables[table][0] for key, table in rows.items() if key not in raw and table in tables}
+    if heads is not None and "num_attention_heads" not in raw:
+        found["num_attention_heads"] = heads
     notes = tuple(f"{key} {value} is not in the config; it was read from the shapes" for key, value in found.items())
     return {**raw, **found}, notes
 

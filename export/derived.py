@@ -16,7 +16,7 @@ import numpy as np
 
 from export.readers.protocol import Checkpoint, Format, Shape
 from tokenizer.vocabulary import Vocabulary
-from zoo.errors import BadVocabulary
+from zoo.errors import BadConfig, BadVocabulary
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 NUMPY: Mapping[Dtype, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
@@ -55,7 +55,13 @@ class DerivedCheckpoint:
         if name in self._pruned:
             value = value[self.kept]
         if self.dtype != "float32" and value.ndim == 2:
-            value = value.astype(NUMPY[self.dtype]).astype(np.float32)
+            with np.errstate(over="ignore"):
+                rounded = value.astype(NUMPY[self.dtype]).astype(np.float32)
+            if np.isfinite(value).all() and not np.isfinite(rounded).all():
+                raise BadConfig(
+                    f"'{name}' has numbers beyond {self.dtype}, up to {np.abs(value).max():g}; use bfloat16."
+                )
+            value = rounded
         return value
 
 

@@ -11,15 +11,15 @@ import tensorflow as tf
 
 from export.config import EncoderConfig
 from export.encoder import Encoder, activate
-from export.families.table import Layout
+from export.families.table import Family, Layout
 from export.readers.protocol import Checkpoint, Shape
 from export.statistics import read_head_state
-from export.weights import head_names
+from export.weights import WeightPlan, head_names, make_plan
 from zoo.card import HeadState
-from zoo.contract import DISCRIMINATOR_LOGITS, MLM_LOGITS, NSP_LOGITS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.contract import POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadConfig
 
-HEADS = {"mlm": MLM_LOGITS, "nsp": NSP_LOGITS, "discriminator": DISCRIMINATOR_LOGITS}
+_VARIABLES = {"mlm": 5, "nsp": 2, "discriminator": 4}  # that a whole head has
 
 
 def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
@@ -27,8 +27,11 @@ def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
 
     head_states(checkpoint, layout)  # {"mlm": "trained", "nsp": "absent"}
     """
-    names = head_names(checkpoint.shapes, layout)
-    return {head: read_head_state(found, checkpoint) for head, found in names.items()}
+    states: dict[str, HeadState] = {}
+    for head, names in head_names(checkpoint.shapes, layout).items():
+        state = read_head_state(names, checkpoint)
+        states[head] = "unknown" if names and len(names) < _VARIABLES[head] else state  # a part of a head says nothing
+    return states
 
 
 def chosen_heads(
@@ -52,7 +55,15 @@ def chosen_heads(
             raise BadConfig(f"this checkpoint has no head {head!r}; it has: {present}.")
         if head == "nsp" and without_pooler:
             raise BadConfig("head 'nsp' reads the pooler's output; it cannot go with --pooler first_token.")
-    return tuple(asked)
+    return tuple(dict.fromkeys(asked))
+
+
+def plan_with_heads(
+    checkpoint: Checkpoint, config: EncoderConfig, family: Family, layout: Layout, heads: Sequence[str]
+) -> WeightPlan:
+    """Return the weight plan of an encoder and these heads."""
+    shapes = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
+    return make_plan(checkpoint.shapes, config, family, layout, shapes)
 
 
 def head_shapes(head: str, config: EncoderConfig) -> dict[str, Shape]:
@@ -82,6 +93,10 @@ def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf
     config = encoder.config
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
     b, t, m = tf.shape(x)[0], tf.shape(x)[1], tf.shape(positions)[1]
+    inside = tf.reduce_all(tf.logical_and(positions >= 0, positions < t))
+    message = "masked_lm_positions must lie within the row. Tokens a row in this input:"
+    with tf.control_dependencies([tf.debugging.Assert(inside, [message, t])]):
+        positions = tf.identity(positions)
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
     x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from export.config import EncoderConfig, read_config
 from export.families import FAMILIES, detect
-from export.families.table import Family, Layout, Pooler
-from export.heads import chosen_heads, head_shapes
-from export.readers import find_vocabulary, open_checkpoint
+from export.families.table import Family, Pooler
+from export.heads import chosen_heads, head_states, plan_with_heads
+from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
-from export.statistics import read_head_state
-from export.weights import WeightPlan, head_names, make_plan, table_shapes
+from export.weights import WeightPlan, table_shapes
+from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
 from zoo.card import Activation, HeadState
 from zoo.display import sheet, size
@@ -81,7 +81,7 @@ class Inspection:
     @property
     def problems(self) -> Mapping[str, tuple[str, ...]]:
         """Kind -> every problem of that kind that stops an export."""
-        return _problems(self.plan)
+        return self.plan.problems
 
     @property
     def complete(self) -> bool:
@@ -197,11 +197,13 @@ def inspected(
     """Return what is known of an opened checkpoint; `asked` are the options that it took to open it."""
     family, layout = detect(checkpoint, family_name)
     tables = table_shapes(checkpoint.shapes, layout)
-    config = read_config(checkpoint.config, family, layout.format, tables=tables)
-    states = {head: read_head_state(names, checkpoint) for head, names in head_names(checkpoint.shapes, layout).items()}
-    plan = _plan(checkpoint, family, layout, config, states)
+    config = read_config(checkpoint.config, family, layout.format, tables=tables, heads=checkpoint.heads)
+    states = head_states(checkpoint, layout)
+    heads = chosen_heads(states, None, config)
+    plan = plan_with_heads(checkpoint, config, family, layout, heads)
     vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
-    pooler = _pooler_option(plan, _plan(checkpoint, family, layout, replace(config, pooler="first_token"), states))
+    poolerless = plan_with_heads(checkpoint, replace(config, pooler="first_token"), family, layout, heads)
+    pooler = _pooler_option(plan, poolerless)
     return Inspection(
         path=path,
         files=tuple(file.name for file in checkpoint.files),
@@ -213,7 +215,7 @@ def inspected(
         activation_word=str(checkpoint.config["hidden_act"]),
         heads_in_shapes=checkpoint.heads,
         head_states=states,
-        exported_heads=chosen_heads(states, None, config),
+        exported_heads=heads,
         plan=plan,
         notes=(*checkpoint.facts, *config.notes),
         vocabulary=vocabulary,
@@ -222,15 +224,6 @@ def inspected(
 
 
 # -- what it is made of -----------------------------------------------------------------------------------------------
-
-
-def _plan(
-    checkpoint: Checkpoint, family: Family, layout: Layout, config: EncoderConfig, states: Mapping[str, HeadState]
-) -> WeightPlan:
-    """The plan that `zoo export` makes when nothing is asked for: with the heads that look trained."""
-    heads = chosen_heads(states, None, config)
-    shapes = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
-    return make_plan(checkpoint.shapes, config, family, layout, shapes)
 
 
 def _also(checkpoint: Checkpoint, chosen: Family) -> tuple[str, ...]:
@@ -247,7 +240,7 @@ def _also(checkpoint: Checkpoint, chosen: Family) -> tuple[str, ...]:
 
 def _vocabulary(folder: Path, needed: int) -> FoundVocabulary:
     try:
-        file = find_vocabulary(folder)
+        file = vocabulary_file(folder)
         vocabulary = Vocabulary.read(file)
     except (BadCheckpoint, BadVocabulary) as error:
         return FoundVocabulary(needed, problem=str(error))
@@ -256,14 +249,9 @@ def _vocabulary(folder: Path, needed: int) -> FoundVocabulary:
 
 def _pooler_option(plan: WeightPlan, without_pooler: WeightPlan) -> tuple[str, ...] | None:
     """The option with which an export has a complete plan: none is needed, or a pooler without weights, or no hope."""
-    if not _problems(plan):
+    if not plan.problems:
         return ()
-    return None if _problems(without_pooler) else ("--pooler", "first_token")
-
-
-def _problems(plan: WeightPlan) -> dict[str, tuple[str, ...]]:
-    found = {"missing": plan.missing, "shape": plan.misshapen, "unused": plan.unused}
-    return {kind: problems for kind, problems in found.items() if problems}
+    return None if without_pooler.problems else ("--pooler", "first_token")
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,20 +21,19 @@ from export.derived import NUMPY, DerivedCheckpoint, Dtype, kept_ids, pruned
 from export.encoder import Encoder
 from export.families import detect
 from export.families.table import Family, Layout, Pooler
-from export.heads import chosen_heads, head_shapes, head_states
+from export.heads import chosen_heads, head_states, plan_with_heads
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
-from export.readers import find_vocabulary, open_checkpoint
+from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.saved_model import EncoderRoot, write_saved_model
 from export.verify import certify, drift, golden_arrays, write_golden
-from export.weights import WeightPlan, make_plan, table_shapes
+from export.weights import WeightPlan, table_shapes
 from tokenizer.module import Preprocessor, Tokenizer
-from tokenizer.source import TokenizerConfig, read_tokenizer_source
+from tokenizer.source import TokenizerConfig, read_tokenizer_source, vocabulary_file
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive import file_digests, pack, sha256_and_size, unpack
 from zoo.card import (
     Activation,
-    Card,
     Derivation,
     EncoderCard,
     FileDigest,
@@ -46,12 +45,14 @@ from zoo.card import (
 )
 from zoo.errors import BadConfig, BadVocabulary, VerificationFailed
 from zoo.files import cannot_write, unique_beside
-from zoo.registry import ArchiveRecord, Entry, read_registry, remove_entries, update_registry
+from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
 from zoo.verify import verify
 
 REGISTRY = "registry.json"
 PREPROCESS = "_preprocess"  # what the name of a tokenizer gains for the archive with the dict at its root
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ROOTS = (Tokenizer, Preprocessor)
+_WRITTEN_BY_PEOPLE = ("description", "aliases", "tokenizer")  # fields of an entry that no export fills
 _LIBRARIES = ("tensorflow", "tensorflow-text")
 
 
@@ -70,13 +71,14 @@ class EncoderRequest:
     family: str | None = None
     heads: tuple[str, ...] | None = None  # None: those that look trained
     dtype: Dtype = "float32"  # what matrices are stored in; they are computed with in float32
+    cased: bool | None = None  # of the tokenizer that goes with keep_tokens; None lets the source decide
     keep_tokens: Path | None = None  # a file of tokens: embedding rows and tokenizer of these alone
     licence: str = "not stated"
 
 
 @dataclass(frozen=True)
 class PlannedEncoder:
-    """Everything decided before a tensor is touched."""
+    """Everything that is decided before the work begins."""
 
     request: EncoderRequest
     checkpoint: Checkpoint
@@ -87,6 +89,15 @@ class PlannedEncoder:
     heads: tuple[str, ...]
     vocabulary: Vocabulary
     vocabulary_file: Path
+
+
+@dataclass(frozen=True)
+class Built:
+    """An archive that is packed and verified, not yet in its place."""
+
+    card: EncoderCard | TokenizerCard
+    packed: Path
+    digest: FileDigest
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,7 @@ class TokenizerRequest:
 
 
 def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
-    """Return what an export would do, from names, shapes and the config alone.
+    """Return what an export would do, from names, shapes, config, vocabulary and a look at the heads' numbers.
 
         print(plan_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist"))).plan)
 
@@ -123,24 +134,26 @@ def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
-    extra = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
-    plan = make_plan(checkpoint.shapes, config, family, layout, extra)
+    plan = plan_with_heads(checkpoint, config, family, layout, heads)
     return PlannedEncoder(request, checkpoint, family, config, plan, states, heads, vocabulary, file)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:
     tables = table_shapes(checkpoint.shapes, layout)
-    config = read_config(checkpoint.config, family, layout.format, request.activation, request.pooler, tables)
-    if checkpoint.heads not in (None, config.heads):
-        raise BadConfig(
-            f"'num_attention_heads' is {config.heads}, the shapes in {checkpoint.path} have {checkpoint.heads} heads."
-        )
+    config = read_config(
+        checkpoint.config, family, layout.format, request.activation, request.pooler, tables, checkpoint.heads
+    )
     return config if request.layers is None else config.truncated(request.layers)
 
 
 def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:
-    file = request.vocabulary or find_vocabulary(checkpoint.path)
+    try:
+        file = vocabulary_file(request.vocabulary or checkpoint.path)
+    except BadVocabulary as error:
+        raise BadVocabulary(f"{error} `zoo export` takes it by --vocab.") from None
     vocabulary = Vocabulary.read(file)
+    if vocabulary.special_tokens["[PAD]"] != 0:
+        raise BadVocabulary(f"{file} has [PAD] at {vocabulary.special_tokens['[PAD]']}; models take id 0 as padding.")
     if len(vocabulary.entries) != config.vocab_size:
         raise BadVocabulary(
             f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
@@ -156,21 +169,19 @@ def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
         entries["bert"].archive.sha256
 
     The packed bytes are unpacked again, loaded as a user would, and compared with an independent forward pass of the
-    checkpoint. Only then does the archive move to its place, and the registry is written last: a failure leaves
-    nothing new behind. Raises ZooErrors: WeightMismatch, VerificationFailed, CannotWrite and those of `plan_encoder`.
+    checkpoint. Only then does the archive move to its place, and the registry is written last: a failure leaves nothing
+    new behind. With `keep_tokens` the tokenizer's two archives come too. Raises ZooErrors: WeightMismatch,
+    VerificationFailed, CannotWrite and those of `plan_encoder`.
     """
     planned = plan_encoder(request)
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
-    with workspace(request.out) as work:
-        directory = work / "model"
-        _save_encoder(planned, directory)
-        golden = golden_arrays(planned.checkpoint, planned.config, planned.heads)
-        write_golden(golden, directory)
-        card = _encoder_card(planned, directory, golden)
-        entries = _release(card, directory, work, request.out)
-    if request.keep_tokens:  # the tokenizer of the same tokens, linked by the vocabulary's digest
-        entries |= _release_tokenizers(*_tokenizer_of(planned))
-    return entries
+    # With fewer tokens goes their tokenizer; what could be wrong with it is found before anything is built.
+    tokenizer = _tokenizer_of(planned) if request.keep_tokens else None
+    with workspace(request.out, [request.name, *_tokenizer_names(tokenizer)]) as work:
+        built = [_build_encoder(planned, work)]
+        if tokenizer is not None:
+            built += _build_tokenizers(*tokenizer, work)
+        return _release(built, request.out, tokenizer[0].name if tokenizer else None)
 
 
 def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
@@ -182,28 +193,47 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     VerificationFailed, CannotWrite.
     """
     _check_name(request.name)
-    return _release_tokenizers(request, read_tokenizer_source(request.source, request.cased))
+    source = read_tokenizer_source(request.source, request.cased)
+    with workspace(request.out, _tokenizer_names((request, source))) as work:
+        return _release(_build_tokenizers(request, source, work), request.out)
 
 
 # -- the steps --------------------------------------------------------------------------------------------------------
 
 
-def _release_tokenizers(request: TokenizerRequest, source: TokenizerConfig) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    for kind, suffix, root in (("tokenizer", "", Tokenizer), ("preprocess", PREPROCESS, Preprocessor)):
-        with workspace(request.out) as work:
-            directory = work / "model"
-            arguments = (source.vocabulary, source.lower_case, request.special_tokens_in_text)
-            write_saved_model(partial(root, *arguments), directory)
-            card = _tokenizer_card(request, source, kind, request.name + suffix, directory)
-            entries |= _release(card, directory, work, request.out)
-    return entries
+def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
+    directory = work / "model"
+    _save_encoder(planned, directory)
+    golden = golden_arrays(planned.checkpoint, planned.config, planned.heads)
+    write_golden(golden, directory)
+    return _pack_and_verify(_encoder_card(planned, directory, golden), directory, work)
+
+
+def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: Path) -> list[Built]:
+    built = []
+    for kind, name, root in zip(("tokenizer", "preprocess"), _tokenizer_names((request, source)), _ROOTS, strict=True):
+        directory = work / "model"
+        arguments = (source.vocabulary, source.lower_case, request.special_tokens_in_text)
+        write_saved_model(partial(root, *arguments), directory)
+        built.append(_pack_and_verify(_tokenizer_card(request, source, kind, name, directory), directory, work))
+    return built
+
+
+def _tokenizer_names(tokenizer: tuple[TokenizerRequest, TokenizerConfig] | None) -> list[str]:
+    return [] if tokenizer is None else [tokenizer[0].name, tokenizer[0].name + PREPROCESS]
 
 
 def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerConfig]:
     """Return how the tokenizer of an encoder with fewer tokens is made: the parent's rules, the vocabulary left."""
     request = planned.request
-    whole = read_tokenizer_source(request.vocabulary or planned.checkpoint.path)
+    whole = read_tokenizer_source(request.vocabulary or planned.checkpoint.path, request.cased)
+    specials = set(planned.vocabulary.special_tokens)
+    capitals = [entry for entry in planned.vocabulary.entries if entry != entry.lower() and entry not in specials]
+    if request.cased is None and whole.lower_case and capitals:
+        raise BadVocabulary(
+            f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), which a "
+            "lower-casing tokenizer never gives. Say --cased or --uncased."
+        )
     source = replace(whole, vocabulary=planned.vocabulary)
     name = f"{request.name}_tokenizer"
     return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
@@ -211,15 +241,20 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
 
 def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     """Read every planned variable, one at a time, and write the SavedModel."""
-    variables = {}
+    variables: dict[str, tf.Variable] = {}
+    named: dict[str, tf.Variable] = {}  # ELECTRA's dense layer may be both pooler and part of a head, stored once
     for variable in planned.plan.variables:
+        if variable.name in named:
+            variables[variable.ours] = named[variable.name]
+            continue
         value = planned.plan.read(variable, planned.checkpoint)
         stored = NUMPY[planned.request.dtype] if value.ndim == 2 else np.float32
         variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
+        named[variable.name] = variables[variable.ours]
     write_saved_model(
         partial(EncoderRoot, Encoder(planned.config, variables), planned.vocabulary.entries, planned.heads), directory
     )
-    del variables
+    del variables, named
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
 
 
@@ -245,7 +280,7 @@ def _encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str,
         licence=request.licence,
         ops=used_ops(directory),
         versions=_versions(),
-        certificate=certify(directory, golden),
+        certificate=certify(directory, golden, request.name),
         files=file_digests(directory),
     )
 
@@ -297,8 +332,8 @@ def _tokenizer_card(
     )
 
 
-def _release(card: Card, directory: Path, work: Path, out: Path) -> dict[str, Entry]:
-    """Pack, verify from the packed bytes, move into place; the registry is written last."""
+def _pack_and_verify(card: EncoderCard | TokenizerCard, directory: Path, work: Path) -> Built:
+    """Pack, then check what a user would get: the packed bytes, unpacked and loaded again."""
     write_card(card, directory)
     packed = work / f"{card.name}.tar.gz"
     digest = pack(directory, packed)
@@ -306,20 +341,25 @@ def _release(card: Card, directory: Path, work: Path, out: Path) -> dict[str, En
     unpacked = work / "unpacked"
     unpack(packed, unpacked)
     verify(unpacked)
+    shutil.rmtree(unpacked)
     gc.collect()
+    return Built(card, packed, digest)
 
-    entries = {card.name: _entry(card, digest)}
-    registry = out / REGISTRY
-    if registry.exists() and card.name in (known := read_registry(registry)).models:
-        record = known.models[card.name].archive
-        if record is None or record.sha256 != digest.sha256:
-            remove_entries(registry, [card.name])  # while the archive changes, no entry names the old digest
-    packed.replace(out / packed.name)
-    update_registry(registry, entries)
+
+def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) -> dict[str, Entry]:
+    """Move archives into place and write their entries; what people wrote into an entry before stays."""
+    path = out / REGISTRY
+    known = read_registry(path).models if path.exists() else {}
+    entries = {each.card.name: _entry(each.card, each.digest, tokenizer) for each in built}
+    for name, entry in entries.items():
+        if name in known:
+            kept = {field: getattr(known[name], field) for field in _WRITTEN_BY_PEOPLE if not getattr(entry, field)}
+            entries[name] = entry.model_copy(update=kept)
+    update_registry(path, entries, {each.packed: out / each.packed.name for each in built})
     return entries
 
 
-def _entry(card: Card, digest: FileDigest) -> Entry:
+def _entry(card: EncoderCard | TokenizerCard, digest: FileDigest, tokenizer: str | None) -> Entry:
     archive = ArchiveRecord(urls=[f"{card.name}.tar.gz"], sha256=digest.sha256, size=digest.size)
     if isinstance(card, TokenizerCard):
         return Entry(
@@ -335,6 +375,7 @@ def _entry(card: Card, digest: FileDigest) -> Entry:
         layers=card.sizes.layers,
         hidden_size=card.sizes.hidden_size,
         heads=card.sizes.heads,
+        tokenizer=tokenizer,
         parameters=card.parameters,
         vocab_size=card.sizes.vocab_size,
         vocabulary_sha256=card.vocabulary_sha256,
@@ -373,12 +414,14 @@ def _check_name(name: str) -> None:
 
 
 @contextmanager
-def workspace(out: Path) -> Iterator[Path]:
+def workspace(out: Path, names: Sequence[str]) -> Iterator[Path]:
     """Give a temporary directory inside `out`, so that results move by rename; nothing of it stays.
 
-    Raises CannotWrite when `out` cannot be made or written, or is full.
+    Raises BadRegistry when the registry in `out` cannot take `names`, CannotWrite when `out` cannot be made or written,
+    or is full.
     """
-    existed = out.exists()
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    update_registry(out / REGISTRY, dict.fromkeys(names, Entry(kind="encoder")), try_only=True)
     with cannot_write(out):
         out.mkdir(parents=True, exist_ok=True)
         work = unique_beside(out / "work")
@@ -387,5 +430,6 @@ def workspace(out: Path) -> Iterator[Path]:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
-            if not existed and not any(out.iterdir()):
-                out.rmdir()
+            for folder in made:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()

@@ -13,9 +13,10 @@ from tensorflow.python.saved_model import save_context
 
 from export.canonical import canonicalize
 from export.encoder import Encoder
-from export.heads import HEADS, discriminator_logits, mlm_logits, nsp_logits
+from export.heads import discriminator_logits, mlm_logits, nsp_logits
 from zoo.contract import (
     ATTENTION_SCORES,
+    HEADS,
     INPUT_KEYS,
     INPUT_WORD_IDS,
     MASKED_POSITIONS,
@@ -133,7 +134,7 @@ class _Head(tf.train.Checkpoint):
             return {HEADS[head]: logits, **outputs}
 
         self.__call__ = tf.function(call, autograph=False)
-        for form in _masked_forms() if head == "mlm" else _main_forms():
+        for form in _dict_forms(*INPUT_KEYS, *[MASKED_POSITIONS] * (head == "mlm")):
             for training in (False, True):
                 self.__call__.get_concrete_function(form, training=training)
 
@@ -183,17 +184,15 @@ def _input_forms() -> Iterator[Any]:
 
 
 def _main_forms() -> Iterator[Any]:
-    """The forms of attributes beside the root: the whole dict, plain ids, string tokens."""
-    for dtype in (tf.int32, tf.int64):
+    """The forms of `.attention`: the whole dict, plain ids, string tokens. Heads take the dict alone."""
+    yield from _dict_forms(*INPUT_KEYS)
+    for dtype in (tf.int32, tf.int64, tf.string):
         yield tf.TensorSpec([None, None], dtype, "inputs")
-        yield {key: tf.TensorSpec([None, None], dtype, key) for key in INPUT_KEYS}
-    yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
-def _masked_forms() -> Iterator[Any]:
-    """The whole dict with the positions to predict, as TF-Hub's `.mlm` takes it."""
+def _dict_forms(*keys: str) -> Iterator[Any]:
     for dtype in (tf.int32, tf.int64):
-        yield {key: tf.TensorSpec([None, None], dtype, key) for key in (*INPUT_KEYS, MASKED_POSITIONS)}
+        yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
 
 
 def _token_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:

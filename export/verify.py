@@ -53,7 +53,7 @@ def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
         arrays |= {f"{number}/{name}": array for name, array in _arrays(case, answer).items()}
     if heads:
-        oracle = HeadOracle(*source, how["activation"], how["generator"], how["source"])
+        oracle = HeadOracle(*source, how["activation"], how["family"], how["source"])
         arrays |= {f"0/{name}": array for name, array in _head_arrays(oracle, heads, cases[0], answers[0]).items()}
     return arrays
 
@@ -80,8 +80,8 @@ def _how(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
     return {
         "layers": config.layers,
         "pooler": config.pooler != "first_token",
-        "activation": config.activation if config.activation_reason.startswith("chosen") else None,
-        "generator": config.family == "electra_generator",
+        "activation": config.activation if config.activation_chosen else None,
+        "family": config.family,
         "source": checkpoint.format,
     }
 
@@ -93,9 +93,9 @@ def write_golden(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def certify(directory: Path, arrays: Mapping[str, np.ndarray]) -> EncoderCertificate:
+def certify(directory: Path, arrays: Mapping[str, np.ndarray], name: str) -> EncoderCertificate:
     """Return how far a SavedModel is from its references. Raises VerificationFailed beyond the tolerance."""
-    differences = compare_encoder(directory, arrays, TOLERANCE)
+    differences = compare_encoder(directory, arrays, TOLERANCE, name)
     gc.collect()  # a loaded model hangs in reference cycles; its weights must go before the next one is loaded
     shapes = [array.shape for name, array in arrays.items() if name.endswith("/input_word_ids")]
     return EncoderCertificate(

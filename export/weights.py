@@ -88,16 +88,19 @@ class WeightPlan:
     unused: tuple[str, ...] = ()
 
     @property
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """What keeps the plan from being complete, by kind; empty when nothing does."""
+        found = {"missing": self.missing, "shape": self.misshapen, "unused": self.unused}
+        return {kind: names for kind, names in found.items() if names}
+
+    @property
     def parameters(self) -> int:
-        return sum(int(np.prod(variable.full_shape)) for variable in self.variables)
+        shapes = {variable.name: variable.full_shape for variable in self.variables}
+        return sum(int(np.prod(shape)) for shape in shapes.values())
 
     def checked(self, what: str) -> WeightPlan:
         """Return the plan itself when it is complete. Raises WeightMismatch with every problem otherwise."""
-        problems = [
-            f"{len(names)} {kind}: {', '.join(names)}"
-            for kind, names in (("missing", self.missing), ("shape", self.misshapen), ("unused", self.unused))
-            if names
-        ]
+        problems = [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self.problems.items()]
         if not problems:
             return self
         hint = ""
@@ -149,8 +152,8 @@ class WeightPlan:
         ]
         rows.append(f"{len(self.variables)} variables, {self.parameters:,} parameters")
         rows += [f"left out, {reason}: {len(names)} ({_some(names)})" for reason, names in self.left_out.items()]
-        for kind, names in (("MISSING", self.missing), ("SHAPE", self.misshapen), ("UNUSED", self.unused)):
-            rows += [f"{kind}: {name}" for name in names]
+        for kind, names in self.problems.items():
+            rows += [f"{kind.upper()}: {name}" for name in names]
         return "\n".join(rows)
 
 

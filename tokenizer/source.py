@@ -42,19 +42,20 @@ def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerCon
     `cased` decides when given. Raises BadVocabulary for files that are missing or broken, BadConfig for a
     tokenizer_config.json that is no JSON object, Unsupported for settings under which ids would differ from ours.
     """
-    vocabulary_file = _vocabulary_file(path)
+    file = vocabulary_file(path)
     config_file = path / CONFIG_FILE if path.is_dir() else None
     if config_file is None or not config_file.exists():
-        vocabulary = Vocabulary.read(vocabulary_file)
-        return TokenizerConfig(vocabulary, *_case(vocabulary, cased, {}), files=(vocabulary_file,))
+        vocabulary = Vocabulary.read(file)
+        return TokenizerConfig(vocabulary, *_case(vocabulary, cased, {}), files=(file,))
     settings = _read_settings(config_file)
-    vocabulary = Vocabulary.read(vocabulary_file)
+    vocabulary = Vocabulary.read(file)
     lower_case, reason = _case(vocabulary, cased, settings)
     _refuse_what_differs(settings, lower_case, config_file)
-    return TokenizerConfig(vocabulary, lower_case, reason, files=(vocabulary_file, config_file))
+    return TokenizerConfig(vocabulary, lower_case, reason, files=(file, config_file))
 
 
-def _vocabulary_file(path: Path) -> Path:
+def vocabulary_file(path: Path) -> Path:
+    """Return `path` itself if it is a file, else the vocab.txt, or the only vocab*.txt, of that directory."""
     if path.is_file():
         return path
     if not path.is_dir():

@@ -19,7 +19,6 @@ import zoo
 from zoo.archive import unpack
 from zoo.cache import cache_directory, fetch
 from zoo.card import to_json
-from zoo.contract import CARD_FILE
 from zoo.display import sheet, size, table
 from zoo.download import local_path
 from zoo.errors import ZooError
@@ -233,7 +232,7 @@ def _verified(model: str, place: str | None) -> Report:
     from zoo.verify import verify  # brings numpy and later TensorFlow, which `zoo list` has no use for
 
     path = Path(model)
-    if (path / CARD_FILE).is_file():
+    if path.is_dir():
         return verify(path)
     if path.is_file():
         with tempfile.TemporaryDirectory() as temporary:

@@ -16,6 +16,7 @@ MLM_LOGITS = "mlm_logits"
 NSP_LOGITS = "nsp_logits"
 DISCRIMINATOR_LOGITS = "discriminator_logits"
 ATTENTION_SCORES = "attention_scores"
+HEADS = {"mlm": MLM_LOGITS, "nsp": NSP_LOGITS, "discriminator": DISCRIMINATOR_LOGITS}  # attribute -> its output
 
 TOKENS_SIGNATURE = "tokens"
 SERVING_SIGNATURE = "serving_default"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urljoin, urlsplit
@@ -98,12 +98,13 @@ class Registry(_Record):
         return self.models[self.canonical(name)]
 
     def tokenizer(self, name: str) -> str | None:
-        """Return the tokenizer of an encoder: the one its entry names, else the first of the same vocabulary."""
+        """Return the tokenizer of an encoder: the one its entry names, else the only one of the same vocabulary."""
         entry = self.entry(name)
         if entry.kind != "encoder" or entry.tokenizer or entry.vocabulary_sha256 is None:
             return entry.tokenizer
-        same = (other for other in self.names() if self.models[other].vocabulary_sha256 == entry.vocabulary_sha256)
-        return next((other for other in same if self.models[other].kind == "tokenizer"), None)
+        tokenizers = [other for other in self.names() if self.models[other].kind == "tokenizer"]
+        same = [other for other in tokenizers if self.models[other].vocabulary_sha256 == entry.vocabulary_sha256]
+        return same[0] if len(same) == 1 else None
 
     def archive(self, name: str) -> ArchiveRecord:
         """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
@@ -128,7 +129,12 @@ def read_registry(place: str | Path | None = None) -> Registry:
     Raises BadRegistry, which lists everything that is wrong with it.
     """
     source = str(place or os.environ.get("ZOO_REGISTRY") or PACKAGED)
-    path = local_path(source)
+    try:
+        path = local_path(source)
+    except ValueError as error:
+        raise BadRegistry(
+            f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
+        ) from None
     try:
         registry = _parse(path.read_bytes() if path else read_bytes(source), source)
     except (OSError, DownloadFailed) as error:
@@ -162,23 +168,21 @@ def _resolve(url: str, place: str) -> str:
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
-def update_registry(path: Path, entries: Mapping[str, Entry]) -> Registry:
+def update_registry(
+    path: Path, entries: Mapping[str, Entry], moves: Mapping[Path, Path] | None = None, *, try_only: bool = False
+) -> Registry:
     """Add or replace entries in the registry at `path` and return the new one; all other entries stay.
 
         update_registry(Path("dist/registry.json"), {"albert_tiny": entry})
 
+    `moves` are archives (from, to) that go to their places under the same lock; while they do, the entries that change
+    name no archive, so that the registry never names a missing or different one. With `try_only` nothing is written.
     A missing file is created, with its JSON Schema beside it. Safe with several processes at once.
 
     Raises BadRegistry, and leaves the file alone, when what is there is not a registry or the result would not be one;
     CannotWrite when there is no permission or no space.
     """
-    return _change(path, lambda models: {**models, **entries})
-
-
-def remove_entries(path: Path, names: Iterable[str]) -> Registry:
-    """Remove entries from the registry at `path` and return the new one. Raises as `update_registry` does."""
-    unwanted = set(names)
-    return _change(path, lambda models: {name: entry for name, entry in models.items() if name not in unwanted})
+    return _change(path, lambda models: {**models, **entries}, moves or {}, try_only)
 
 
 def json_schema() -> str:
@@ -191,18 +195,45 @@ def to_record(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def _change(path: Path, change: Callable[[Mapping[str, Entry]], Mapping[str, Entry]]) -> Registry:
+def _change(
+    path: Path,
+    change: Callable[[Mapping[str, Entry]], Mapping[str, Entry]],
+    moves: Mapping[Path, Path] | None = None,
+    try_only: bool = False,
+) -> Registry:
     path = path.resolve()  # a link stays a link
+    if try_only and not path.parent.is_dir():
+        return Registry()
     with cannot_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(".registry.lock")):
             before = read_registry(path) if path.exists() else Registry()
-            record = {"$schema": before.schema_file, "models": _records(change(before.models))}
-            after = _parse(to_json(record).encode(), str(path))
-            _write(to_json(record), path)
+            after = _with_models(before, change(before.models), path)
+            if try_only:
+                return after
+            changed = {name for name, entry in before.models.items() if after.models.get(name) != entry}
+            if moves and changed:
+                unsettled = {
+                    name: entry.model_copy(update={"archive": None}) if name in changed else entry
+                    for name, entry in before.models.items()
+                }
+                _write(_text(_with_models(before, unsettled, path)), path)
+            for source, target in (moves or {}).items():
+                source.replace(target)
+            _write(_text(after), path)
             _write(json_schema(), path.with_name(SCHEMA_FILE))
-    after._place = str(path)
     return after
+
+
+def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
+    record = {"$schema": registry.schema_file, "models": _records(models)}
+    changed = _parse(to_json(record).encode(), str(path))
+    changed._place = str(path)
+    return changed
+
+
+def _text(registry: Registry) -> str:
+    return to_json({"$schema": registry.schema_file, "models": _records(registry.models)})
 
 
 def _records(models: Mapping[str, Entry]) -> dict[str, Any]:

@@ -16,22 +16,19 @@ from numpy.typing import NDArray
 from zoo.archive import check_files
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.contract import (
-    DISCRIMINATOR_LOGITS,
     ENCODER_OUTPUTS,
     GOLDEN_FILE,
+    HEADS,
     INPUT_KEYS,
     INPUT_MASK,
     INPUT_WORD_IDS,
     MASKED_POSITIONS,
-    MLM_LOGITS,
-    NSP_LOGITS,
     POOLED_OUTPUT,
     SEQUENCE_OUTPUT,
 )
 from zoo.display import table
 from zoo.errors import BadArchive, VerificationFailed
 
-HEADS = (("mlm", MLM_LOGITS), ("nsp", NSP_LOGITS), ("discriminator", DISCRIMINATOR_LOGITS))  # attribute, output
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
 _PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
@@ -76,7 +73,10 @@ def verify(directory: Path) -> Report:
     if isinstance(card, EncoderCard):
         tolerance = card.certificate.tolerance
         golden = _read_golden(directory / GOLDEN_FILE)
-        differences = compare_encoder(directory, golden, tolerance, card)
+        silent = [head for head in card.exported_heads if not any(HEADS[head] in case for case in _cases(golden))]
+        if silent:
+            raise BadArchive(f"{card.name} exports {', '.join(silent)}, but has no golden outputs of it.")
+        differences = compare_encoder(directory, golden, tolerance, card.name, card.needs)
         rows = sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden))
         return Report(card.name, card.kind, len(card.files), rows, tolerance, differences)
     return _verify_tokenizer(_load(directory, card.name, card.needs), card)
@@ -107,7 +107,7 @@ def _first_line(error: Exception) -> str:
 
 
 def compare_encoder(
-    directory: Path, golden: Mapping[str, Array], tolerance: float, card: EncoderCard | None = None
+    directory: Path, golden: Mapping[str, Array], tolerance: float, name: str, needs: Sequence[str] = ()
 ) -> dict[str, float]:
     """Return output -> largest absolute difference between a saved encoder and its golden arrays, over all cases.
 
@@ -115,14 +115,16 @@ def compare_encoder(
     come out: `n/sequence_output` (B, T, H), `n/pooled_output` (B, H) and `n/first_token_outputs` (L, B, H), the first
     position of every layer's output. A single case may go without `n/`.
 
+    Logits are not normed: their difference counts in parts of the largest one, where that is above 1.
+
     Raises VerificationFailed when the encoder does not load or any output differs by more than `tolerance`.
     """
-    name, needs = (card.name, card.needs) if card else (directory.name, [])
     encoder = _load(directory, name, needs)
     differences: dict[str, float] = {}
     for case in _cases(golden):
         for output, pair in _pairs(encoder, case, name).items():
-            differences[output] = max(differences.get(output, 0.0), _difference(*pair))
+            scale = max(1.0, float(np.max(np.abs(pair[1])))) if output in HEADS.values() else 1.0
+            differences[output] = max(differences.get(output, 0.0), _difference(*pair) / scale)
     wrong = {output: value for output, value in differences.items() if not value <= tolerance}
     if wrong:
         layers = [output for output in wrong if output.startswith(ENCODER_OUTPUTS)]
@@ -163,7 +165,11 @@ def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tu
         outputs = encoder({key: tf.constant(golden[key], tf.int32) for key in INPUT_KEYS})
         layers = [np.asarray(layer)[:, 0] for layer in outputs[ENCODER_OUTPUTS]]  # L of (B, H)
         last = {output: np.asarray(outputs[output]) for output in (SEQUENCE_OUTPUT, POOLED_OUTPUT)}
-        last |= {output: np.asarray(_head_logits(encoder, head, golden)) for head, output in HEADS if output in golden}
+        last |= {
+            output: np.asarray(_head_logits(encoder, head, golden))
+            for head, output in HEADS.items()
+            if output in golden
+        }
     except Exception as error:  # whatever TensorFlow raises about a call
         raise VerificationFailed(f"{name} cannot be called with its golden inputs: {_first_line(error)}") from error
     expected = golden[FIRST_TOKEN_OUTPUTS]  # (L, B, H)
@@ -177,7 +183,7 @@ def _head_logits(encoder: Any, head: str, golden: Mapping[str, Array]) -> Any:
     import tensorflow as tf
 
     keys = (*INPUT_KEYS, MASKED_POSITIONS) if head == "mlm" else INPUT_KEYS
-    return getattr(encoder, head)({key: tf.constant(golden[key], tf.int32) for key in keys})[dict(HEADS)[head]]
+    return getattr(encoder, head)({key: tf.constant(golden[key], tf.int32) for key in keys})[HEADS[head]]
 
 
 def _difference(computed: Array, expected: Array) -> float:

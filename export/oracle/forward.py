@@ -41,18 +41,19 @@ def forward(
     layers: int | None = None,
     activation: str | None = None,
     pooler: bool = True,
-    generator: bool = False,
+    family: str = "",
     source: str = "",
 ) -> list[Answer]:
     """Return the outputs of a checkpoint for several inputs.
 
         forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [Case(ids, mask, types)])
 
-    The family is told from `names`. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh',
-    'relu') replaces what the config's word means for that family; without `pooler` the pooled output is the first
-    token's vector; `generator` takes ELECTRA's other half; `source` "tf2" says that Model Garden wrote the names.
+    The architecture is told from `names`; `family` says which half of an ELECTRA file is meant, or that bare names are
+    ELECTRA's. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh', 'relu') replaces what the
+    config's word means there; without `pooler` the pooled output is the first token's vector; `source` "tf2" says that
+    Model Garden wrote the names.
     """
-    weights = Weights(read, names, str(config.get("model_type", "")), generator)
+    weights = Weights(read, names, str(config.get("model_type", "")), family)
     act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
     eps, heads = config.get("layer_norm_eps", 1e-12), config["num_attention_heads"]
     full = config["num_hidden_layers"]

@@ -39,11 +39,11 @@ class HeadOracle:
         names: Collection[str],
         config: Mapping[str, Any],
         activation: str | None = None,
-        generator: bool = False,
+        family: str = "",
         source: str = "",
     ) -> None:
         self._read, self._names, self._config = read, set(names), config
-        self._weights = Weights(read, names, str(config.get("model_type", "")), generator)
+        self._weights = Weights(read, names, str(config.get("model_type", "")), family)
         self._act: Callable[[np.ndarray], np.ndarray]
         self._act = ACTIVATIONS[activation or meaning(config["hidden_act"], self._weights, source)]
 

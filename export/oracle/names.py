@@ -97,19 +97,19 @@ _HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_B
 class Weights:
     """A checkpoint's numbers by role, float64 except the word table, kernels as [in, out]."""
 
-    def __init__(self, read: Read, names: Collection[str], model_type: str = "", generator: bool = False) -> None:
+    def __init__(self, read: Read, names: Collection[str], model_type: str = "", family: str = "") -> None:
         self._read, self._names = read, set(names)
         self.is_tensorflow = any("/" in name for name in names)
-        self.scopes = self._recognise(model_type, generator)
+        self.scopes = self._recognise(model_type, family)
 
-    def _recognise(self, model_type: str, generator: bool) -> dict[str, str]:
+    def _recognise(self, model_type: str, family: str) -> dict[str, str]:
         if not self.is_tensorflow:
             if any("albert_layer_groups" in name for name in self._names):
                 return _HF_ALBERT
-            electra = model_type == "electra" or any(name.startswith("electra.") for name in self._names)
+            electra = "electra" in (model_type, family) or any(name.startswith("electra.") for name in self._names)
             return _HF_ELECTRA if electra else _HF_BERT
         if any(name.startswith("electra/") for name in self._names):
-            return _TF_GENERATOR if generator else _TF_ELECTRA
+            return _TF_GENERATOR if family == "electra_generator" else _TF_ELECTRA
         if any("/layer_shared/" in name for name in self._names):
             return _TF_ALBERT_BRIGHTMART
         return _TF_ALBERT_GOOGLE if any("/inner_group_0/" in name for name in self._names) else _TF_BERT
@@ -141,6 +141,7 @@ class Weights:
         scope = self.scopes[role].format(i=i)
         if self.is_tensorflow:
             spellings = [scope if leaf == "table" else f"{scope}/{leaf}"]
+            spellings += [name.partition("/")[2] for name in spellings]  # files of the bare model
         else:
             ending = {"table": "weight", "kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}[leaf]
             spellings = [f"{scope}.{ending}", f"{scope}.{leaf}"]

@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 
 from export.readers.archive import is_archive, unpack
-from export.readers.config_file import find_config, listing, read_json
+from export.readers.config_file import find_config, read_json
 from export.readers.model_garden import understood_as_model_garden
 from export.readers.protocol import Checkpoint, OpenedCheckpoint
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
@@ -28,18 +28,6 @@ def open_checkpoint(path: Path, config: Path | None = None) -> Checkpoint:
     if is_archive(path):
         return _open_archive(path, config)
     return _open(find_main_file(path), config)
-
-
-def find_vocabulary(folder: Path) -> Path:
-    """Return the one vocabulary file (vocab.txt, vocab_chinese.txt, …) of a checkpoint's directory.
-
-    Raises BadCheckpoint when there is none or more than one.
-    """
-    found = sorted(folder.glob("vocab*.txt"))
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(file.name for file in found) or listing(folder)
-    raise BadCheckpoint(f"{'several' if found else 'no'} vocab*.txt in {folder} (found {names}); name it with --vocab.")
 
 
 def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> OpenedCheckpoint:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -75,12 +74,11 @@ def test_truncated_keeps_the_first_layers_and_the_pooler(odd: Path, tmp_path: Pa
     assert differences(encoder, inputs, *reference(odd, inputs, layers=2)) < TOLERANCE
 
 
-@pytest.mark.parametrize("activation", ["gelu_tanh", "relu"])
-def test_activation_can_be_chosen(activation: str, encoder: Any, odd: Path, tmp_path: Path) -> None:
-    changed = export_and_load(odd, tmp_path, activation=activation)
+def test_activation_can_be_chosen(encoder: Any, odd: Path, tmp_path: Path) -> None:
+    changed = export_and_load(odd, tmp_path, activation="gelu_tanh")
     inputs = case(2, 6)
-    assert differences(changed, inputs, *reference(odd, inputs, activation=activation)) < TOLERANCE
-    assert differences(encoder, inputs, *reference(odd, inputs, activation=activation)) > 10 * TOLERANCE
+    assert differences(changed, inputs, *reference(odd, inputs, activation="gelu_tanh")) < TOLERANCE
+    assert differences(encoder, inputs, *reference(odd, inputs, activation="gelu_tanh")) > 10 * TOLERANCE
 
 
 def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> None:

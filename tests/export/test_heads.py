@@ -37,21 +37,19 @@ def padded_case() -> Case:
 
 
 @pytest.mark.parametrize(
-    ("family", "heads"),
+    ("family", "naming", "heads"),
     [
-        ("bert", {"mlm", "nsp"}),
-        ("albert", {"mlm", "nsp"}),
-        ("albert_brightmart", {"mlm", "nsp"}),
-        ("electra", {"discriminator"}),
+        ("bert", "tf1", {"mlm", "nsp"}),
+        ("albert", "huggingface", {"mlm", "nsp"}),
+        ("albert_brightmart", "tf1", {"mlm", "nsp"}),
+        ("electra", "tf1", {"discriminator"}),
+        ("electra", "huggingface", {"discriminator"}),
     ],
 )
-@pytest.mark.parametrize("naming", ["tf1", "huggingface"])
-def test_logits_agree_with_the_checkpoint(family: str, heads: set[str], naming: str, tmp_path: Path) -> None:
+def test_logits_agree_with_the_checkpoint(family: str, naming: str, heads: set[str], tmp_path: Path) -> None:
     directory = tmp_path / naming
     arrays = write_odd(tmp_path / "tf1", family=family, num_hidden_layers=2)
     if naming == "huggingface":
-        if family == "albert_brightmart":
-            pytest.skip("transformers has no such architecture")
         write_transformers(directory, arrays, family=family, num_hidden_layers=2)
     encoder = export_and_load(directory, tmp_path / "out")
     card = read_card(tmp_path / "out/odd")
@@ -83,7 +81,7 @@ def test_the_generator_s_head(tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | sizes))
     encoder = export_and_load(tmp_path / "odd", tmp_path / "out", family="electra_generator")
     inputs = case(2, 6)
-    reference, answer = oracle(tmp_path / "odd", inputs, generator=True)
+    reference, answer = oracle(tmp_path / "odd", inputs, family="electra_generator")
     positions = np.array([[2], [5]], np.int32)
     logits = encoder.mlm({**as_inputs(inputs), "masked_lm_positions": positions})["mlm_logits"]
     np.testing.assert_allclose(logits, reference.mlm(answer, positions), atol=TOLERANCE)
@@ -143,6 +141,12 @@ def test_hub_keras_layer_trains_a_head(out: Path) -> None:
     assert all(gradient is not None for gradient in tape.gradient(loss, layer.trainable_variables))
 
 
+def test_a_position_outside_the_row_is_an_error(encoder: Any) -> None:
+    inputs = {**as_inputs(case(2, 6)), "masked_lm_positions": np.array([[1], [6]], np.int32)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"masked_lm_positions must lie within the row.*\[6\]"):
+        encoder.mlm(inputs)
+
+
 def test_the_root_trains_no_head(out: Path) -> None:
     encoder = hub.load(str(out / "odd"))
     assert not [variable.name for variable in encoder.variables if variable.name.startswith("cls/")]
@@ -188,6 +192,21 @@ def test_none_on_request_and_none_of_a_truncated_model(odd: Path, tmp_path: Path
     assert plan_encoder(EncoderRequest(odd, "odd", tmp_path, heads=())).heads == ()
     truncated = plan_encoder(EncoderRequest(odd, "odd", tmp_path, layers=2))
     assert truncated.heads == () and truncated.head_states["mlm"] == "trained"
+
+
+def test_a_part_of_a_head_is_no_head(odd: Path, tmp_path: Path) -> None:
+    from scripts.layouts import bert
+    from scripts.random_checkpoint import write_arrays, write_vocabulary
+
+    from .conftest import VOCABULARY, odd_config
+
+    arrays = write_odd(tmp_path / "whole")
+    part = {name: arrays[name] for name in bert(odd_config()) if "transform" not in name}
+    write_arrays(tmp_path / "part", odd_config(), part)
+    write_vocabulary(tmp_path / "part/vocab.txt", VOCABULARY)
+    planned = plan_encoder(EncoderRequest(tmp_path / "part", "odd", tmp_path))
+    assert planned.head_states == {"mlm": "unknown", "nsp": "trained"} and planned.heads == ("nsp",)
+    planned.plan.checked("odd")
 
 
 def test_asking_for_what_is_not_there(odd: Path, tmp_path: Path) -> None:

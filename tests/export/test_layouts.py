@@ -72,6 +72,9 @@ VERDICTS = {
     "genuine/tiny_bert_real_data_keras_bert_test": "bert",
 }
 
+# object-based listings, which a reader shows under other names; see tests/export/test_formats.py for their verdicts
+OBJECT_BASED = {"genuine/bert_tf2_bertfortf2_style_objectgraph", "genuine/modelgarden_tf2_bert_base_zh"}
+
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name: str, shared: Path) -> None:
@@ -94,7 +97,7 @@ def test_verdict(name: str, shared: Path) -> None:
 
 def test_every_listing_has_a_verdict(shared: Path) -> None:
     listings = {str(file.relative_to(shared / "layouts").with_suffix("")) for file in shared.glob("layouts/*/*.json")}
-    assert listings == VERDICTS.keys()
+    assert listings == VERDICTS.keys() | OBJECT_BASED
 
 
 def config_of(shapes: Shapes) -> dict[str, Any]:

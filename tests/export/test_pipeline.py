@@ -19,7 +19,7 @@ from scripts.random_checkpoint import write_vocabulary
 from zoo.archive import sha256_of, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.command import main
-from zoo.errors import BadConfig, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
+from zoo.errors import BadConfig, BadRegistry, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
 from zoo.registry import Entry, read_registry, update_registry
 from zoo.verify import verify
 
@@ -62,9 +62,25 @@ def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
     assert read_registry(tmp_path / "registry.json").names() == ["odd", "other"]
     first = sha256_of(tmp_path / "odd.tar.gz")
+    written = read_registry(tmp_path / "registry.json").entry("odd")
+    people = {"description": "of odd sizes", "aliases": ["strange"]}
+    update_registry(tmp_path / "registry.json", {"odd": written.model_copy(update=people)})
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1, licence="MIT"))
     entry = read_registry(tmp_path / "registry.json").entry("odd")
     assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
+    assert entry.description == "of odd sizes" and entry.aliases == ["strange"] and entry.licence == "MIT"
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_built(odd: Path, tmp_path: Path) -> None:
+    update_registry(tmp_path / "registry.json", {"other": Entry(kind="encoder", aliases=["odd"])})
+    before = left(tmp_path)
+    with pytest.raises(BadRegistry, match="alias 'odd' of 'other'"):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path))
+    assert left(tmp_path) == before
+    (tmp_path / "registry.json").write_text("not a registry")
+    with pytest.raises(BadRegistry, match="is not a registry"):
+        export_encoder(EncoderRequest(odd, "odd", tmp_path))
+    assert left(tmp_path) == before
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(
@@ -227,10 +243,10 @@ def test_a_silent_mistake_fails_verification_and_loses_nothing(
     assert left(tmp_path) == sorted(before)
 
 
-def test_a_new_directory_goes_when_the_export_fails(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_directories_go_when_the_export_fails(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _break(monkeypatch, "tanh gelu")
     with pytest.raises(VerificationFailed):
-        export_encoder(EncoderRequest(odd, "odd", tmp_path / "new"))
+        export_encoder(EncoderRequest(odd, "odd", tmp_path / "new/and/deep"))
     assert not (tmp_path / "new").exists()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from export.config import read_config
-from export.families import BERT, detect
+from export.families import ALBERT, BERT, detect
 from export.weights import WeightPlan, make_plan
 from scripts.layouts import Shapes, bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays
@@ -168,7 +168,7 @@ def test_relative_positions_are_refused() -> None:
 
 
 def test_no_known_family() -> None:
-    with pytest.raises(BadCheckpoint, match="no word embeddings of a known family.*encoder/x"):
+    with pytest.raises(BadCheckpoint, match="does not have the names of a known family.*encoder/x"):
         plan_of(Listing({"encoder/x": (1,)}, odd_config()))
 
 
@@ -179,6 +179,26 @@ def test_a_config_s_problems_are_listed_together() -> None:
         read_config(config, BERT, "tf1")
     for words in ("no 'type_vocab_size'", "'swish'; known here: gelu, relu", "32 is not a multiple", "'many'", "is 2"):
         assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layer_norm_eps": None},
+        {"layer_norm_eps": "small"},
+        {"layer_norm_eps": -1},
+        {"hidden_act": ["gelu"]},
+        {"num_hidden_groups": None},
+        {"num_hidden_groups": 0},
+        {"num_hidden_groups": 9},
+        {"embedding_size": 0},
+    ],
+    ids=str,
+)
+def test_odd_values_of_a_config_are_errors_by_name(changes: dict[str, Any]) -> None:
+    config = odd_config(embedding_size=20, num_hidden_groups=1) | changes
+    with pytest.raises(BadConfig, match=f"'{next(iter(changes))}' is "):
+        read_config(config, ALBERT, "tf1")
 
 
 def test_gelu_means_what_the_release_means() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.readers import find_vocabulary, open_checkpoint
+from export.readers import open_checkpoint
 from scripts.layouts import transformers_arrays
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported
 
@@ -146,13 +146,3 @@ def test_object_based_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(odd_config()))
     with pytest.raises(Unsupported, match="TF2 object-based"):
         open_checkpoint(tmp_path)
-
-
-def test_vocabulary_is_the_only_one(tmp_path: Path) -> None:
-    with pytest.raises(BadCheckpoint, match="no vocab.*--vocab"):
-        find_vocabulary(tmp_path)
-    (tmp_path / "vocab_chinese.txt").touch()
-    assert find_vocabulary(tmp_path).name == "vocab_chinese.txt"
-    (tmp_path / "vocab.txt").touch()
-    with pytest.raises(BadCheckpoint, match="several vocab.*vocab.txt, vocab_chinese.txt"):
-        find_vocabulary(tmp_path)

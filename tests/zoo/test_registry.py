@@ -21,7 +21,6 @@ from zoo.registry import (
     Registry,
     json_schema,
     read_registry,
-    remove_entries,
     update_registry,
 )
 
@@ -145,11 +144,31 @@ def test_updates_keep_other_entries_and_are_stable(tmp_path: Path) -> None:
     first = path.read_bytes()
     assert first.endswith(b"}\n") and json.loads(first)["$schema"] == "registry.schema.json"
     assert (path.parent / "registry.schema.json").read_text(encoding="utf-8") == json_schema()
+    update_registry(path, {"a": encoder()})
+    assert path.read_bytes() == first
+    update_registry(path, {"c": encoder()}, try_only=True)
+    assert path.read_bytes() == first
     update_registry(path, {"c": encoder()})
     assert read_registry(path).names() == ["a", "b", "c"]
-    remove_entries(path, ["c", "never there"])
-    assert path.read_bytes() == first
     assert tree(path.parent) == ["registry.json", "registry.schema.json"]
+
+
+def test_an_archive_moves_while_no_entry_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, new = tmp_path / "registry.json", tmp_path / "new.tar.gz"
+    update_registry(path, {"a": encoder("a.tar.gz"), "b": encoder("b.tar.gz")})
+    new.write_bytes(b"new")
+    replace, seen = Path.replace, []
+
+    def watched(source: Path, target: Path) -> Path:
+        if source == new:
+            seen.append({name: entry.archive for name, entry in read_registry(path).models.items()})
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    changed = encoder("a.tar.gz").model_copy(update={"description": "another"})
+    update_registry(path, {"a": changed}, {new: tmp_path / "a.tar.gz"})
+    assert seen == [{"a": None, "b": encoder("b.tar.gz").archive}]
+    assert read_registry(path).entry("a") == changed and (tmp_path / "a.tar.gz").read_bytes() == b"new"
 
 
 def test_an_update_that_would_not_be_a_registry_changes_nothing(tmp_path: Path) -> None:

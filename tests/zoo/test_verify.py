@@ -154,11 +154,11 @@ def test_a_wrong_output_is_named_with_its_amount(
 def test_other_shapes_layers_and_inputs_are_told(encoder: Path) -> None:
     case = golden(2, 7)
     with pytest.raises(VerificationFailed, match="sequence_output by inf"):
-        compare_encoder(encoder, case | {"sequence_output": case["sequence_output"][:, :6]}, 2e-5)
+        compare_encoder(encoder, case | {"sequence_output": case["sequence_output"][:, :6]}, 2e-5, "small")
     with pytest.raises(VerificationFailed, match="has 3 layers, its golden outputs 2"):
-        compare_encoder(encoder, case | {"first_token_outputs": case["first_token_outputs"][:2]}, 2e-5)
+        compare_encoder(encoder, case | {"first_token_outputs": case["first_token_outputs"][:2]}, 2e-5, "small")
     with pytest.raises(VerificationFailed, match="cannot be called with its golden inputs"):
-        compare_encoder(encoder, case | {"input_word_ids": case["input_word_ids"] + VOCABULARY}, 2e-5)
+        compare_encoder(encoder, case | {"input_word_ids": case["input_word_ids"] + VOCABULARY}, 2e-5, "small")
     finish_encoder(encoder, {key: array for key, array in case.items() if key != "pooled_output"})
     with pytest.raises(BadArchive, match=r"golden\.npz lacks pooled_output"):
         verify(encoder)
