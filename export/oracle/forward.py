@@ -60,12 +60,15 @@ def forward(
     groups = config.get("num_hidden_groups", 1)
     states = [_embed(weights, case, config, eps) for case in cases]
     history: list[list[np.ndarray]] = [[] for _ in cases]
+    read_last = -1  # a shared block is read once, not for every layer
     for layer in range(full if layers is None else layers):
         i = int(layer / full * groups) if weights.is_albert else layer
-        query, key, value, attended, inner, outer = (
-            weights.dense(role, i) for role in ("query", "key", "value", "attended", "inner", "outer")
-        )
-        norm_1, norm_2 = weights.norm("attended norm", i), weights.norm("outer norm", i)
+        if i != read_last:
+            query, key, value, attended, inner, outer = (
+                weights.dense(role, i) for role in ("query", "key", "value", "attended", "inner", "outer")
+            )
+            norm_1, norm_2 = weights.norm("attended norm", i), weights.norm("outer norm", i)
+            read_last = i
         for number, x in enumerate(states):
             mixed = _attention(x, cases[number].mask, query, key, value, heads)
             x = layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)

@@ -95,7 +95,7 @@ _HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_B
 
 
 class Weights:
-    """A checkpoint's numbers by role, float64 except the word table, kernels as [in, out]."""
+    """A checkpoint's numbers by role; kernels as [in, out]."""
 
     def __init__(self, read: Read, names: Collection[str], model_type: str = "", family: str = "") -> None:
         self._read, self._names = read, set(names)
@@ -126,7 +126,8 @@ class Weights:
 
     def dense(self, role: str, i: int = 0) -> Dense:
         kernel, bias = self._get(role, i, "kernel"), self._get(role, i, "bias").astype(np.float64)
-        return (kernel if self.is_tensorflow else kernel.T).astype(np.float64), bias
+        # The kernel stays float32 in memory: numpy multiplies it with float64 activations in float64 all the same.
+        return (kernel if self.is_tensorflow else kernel.T), bias
 
     def norm(self, role: str, i: int = 0) -> Dense:
         return self._get(role, i, "gamma").astype(np.float64), self._get(role, i, "beta").astype(np.float64)

@@ -130,7 +130,9 @@ def test_numbers_beyond_float16(tmp_path: Path) -> None:
     arrays = write_odd(tmp_path / "odd")
     arrays["bert/pooler/dense/kernel"][0, 0] = 1e5
     write_arrays(tmp_path / "odd", odd_config(), arrays)
-    with pytest.raises(BadConfig, match=r"'bert/pooler/dense/kernel' has numbers beyond float16, up to 1e\+05"):
+    with pytest.raises(
+        BadConfig, match=r"'bert/pooler/dense/kernel' has numbers beyond float16, up to 100000; use bfloat16"
+    ):
         export_encoder(EncoderRequest(tmp_path / "odd", "odd", tmp_path / "out", dtype="float16"))
 
 
