@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path_factory.mktemp("hub-cache")))
     for name in ("ZOO_REGISTRY", "ZOO_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many texts the tokenizer's tests compared. Here, because with xdist only this conftest sees the reports."""
+    lines: Sequence[tuple[str, int]] = [
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "compared"
+    ]
+    if lines:
+        terminalreporter.section("texts compared with the original tokenizer")
+        for what, count in lines:
+            terminalreporter.write_line(f"{count:>10,}  {what}")
+        terminalreporter.write_line(f"{sum(count for _, count in lines):>10,}  in all")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +100,3 @@ def preprocessor(load: Load) -> Any:
 def compared(record_property: Callable[[str, object], None]) -> Compared:
     """compared("what", n) puts a line under the test run's summary. Properties reach it from other processes too."""
     return lambda what, count: record_property("compared", (what, count))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    lines: Sequence[tuple[str, int]] = [
-        value
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.getreports(outcome)
-        for name, value in report.user_properties
-        if name == "compared"
-    ]
-    if lines:
-        terminalreporter.section("texts compared with the original tokenizer")
-        for what, count in lines:
-            terminalreporter.write_line(f"{count:>10,}  {what}")
-        terminalreporter.write_line(f"{sum(count for _, count in lines):>10,}  in all")
