@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from zoo.card import EncoderCard, FileDigest, TokenizerCard
 from zoo.contract import CARD_FILE
@@ -40,13 +42,29 @@ def pack(directory: Path, archive: Path) -> FileDigest:
     with written_file(archive) as temporary, progress(f"packing {archive.name}", total) as advance:
         with (
             temporary.open("xb") as raw,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=raw, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
+            closing(_Gzip(raw)) as packed,
+            tarfile.open(
+                fileobj=cast(BinaryIO, packed), mode="w|", format=tarfile.USTAR_FORMAT, encoding="utf-8"
+            ) as tar,
         ):
             for path in members:
                 _add(tar, path, path.relative_to(directory).as_posix())
                 advance(path.stat().st_size if path.is_file() else 0)
         return sha256_and_size(temporary)
+
+
+class _Gzip:
+    """Writes gzip without name or time. Unlike gzip.GzipFile it tries nothing again after a write that failed."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._compressor = raw, zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+
+    def write(self, data: bytes) -> int:
+        self._raw.write(self._compressor.compress(data))
+        return len(data)
+
+    def close(self) -> None:
+        self._raw.write(self._compressor.flush())
 
 
 def _members(directory: Path) -> list[Path]:
