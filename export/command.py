@@ -147,4 +147,4 @@ def _report(entries: Mapping[str, Entry], options: argparse.Namespace) -> None:
     for name, entry in entries.items():
         assert entry.archive is not None  # it was just built
         path = options.out / entry.archive.urls[0]
-        print(f"{name}: {path}, {entry.archive.size / 2**20:.1f} MiB, sha256 {entry.archive.sha256}, verified")
+        print(f"{name}: {path}, {(entry.archive.size or 0) / 2**20:.1f} MiB, sha256 {entry.archive.sha256}, verified")

@@ -37,6 +37,7 @@ class DerivedCheckpoint:
         self.path: Path = parent.path
         self.files: tuple[Path, ...] = parent.files
         self.facts, self.heads = parent.facts, parent.heads
+        self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)
         if kept is not None:

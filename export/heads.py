@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from export.config import EncoderConfig
@@ -14,7 +15,7 @@ from export.encoder import Encoder, activate
 from export.families.table import Family, Layout
 from export.readers.protocol import Checkpoint, Shape
 from export.statistics import read_head_state
-from export.weights import WeightPlan, head_names, make_plan
+from export.weights import DECODER, WeightPlan, head_decoder, head_names, make_plan
 from zoo.card import HeadState
 from zoo.contract import POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadConfig
@@ -63,7 +64,22 @@ def plan_with_heads(
 ) -> WeightPlan:
     """Return the weight plan of an encoder and these heads."""
     shapes = {name: shape for head in heads for name, shape in head_shapes(head, config).items()}
+    if "mlm" in heads and has_own_decoder(checkpoint, layout):
+        shapes[f"{DECODER}/rows"] = (config.vocab_size, config.embedding_size)
     return make_plan(checkpoint.shapes, config, family, layout, shapes)
+
+
+def has_own_decoder(checkpoint: Checkpoint, layout: Layout) -> bool:
+    """Return whether the masked-language-model head's decoder is another matrix than the word table.
+
+    Files of transformers hold a copy of the table, which it ties again when it loads them, unless the config says
+    'tie_word_embeddings': false. UER computes with the decoder that it stored.
+    """
+    stored = head_decoder(checkpoint.shapes, layout)
+    if stored is None or (layout.format != "uer" and checkpoint.config.get("tie_word_embeddings", True)):
+        return False
+    decoder, word = stored
+    return not np.array_equal(checkpoint.read(decoder), checkpoint.read(word))
 
 
 def head_shapes(head: str, config: EncoderConfig) -> dict[str, Shape]:
@@ -89,7 +105,7 @@ def head_shapes(head: str, config: EncoderConfig) -> dict[str, Shape]:
 
 
 def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
-    """Return [B, M, V]: what stands at the masked positions, by the tied word embedding (Devlin et al. 2018, 3.1)."""
+    """Return [B, M, V]: what stands at the masked positions, by the word table, tied (Devlin et al. 2018, 3.1)."""
     config = encoder.config
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
     b, t, m = tf.shape(x)[0], tf.shape(x)[1], tf.shape(positions)[1]
@@ -102,7 +118,9 @@ def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf
     x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")
     if config.projection == "word":
         x = tf.matmul(x, encoder.weight("embeddings/word_projection/table"), transpose_b=True)  # (B * M, E)
-    x = tf.matmul(x, encoder.weight("embeddings/word/table"), transpose_b=True)
+    decoder = f"{DECODER}/rows"
+    table = decoder if decoder in encoder.weights else "embeddings/word/table"
+    x = tf.matmul(x, encoder.weight(table), transpose_b=True)
     x = tf.nn.bias_add(x, encoder.weights["mlm/output/output_bias"])
     return tf.reshape(x, [b, m, config.vocab_size])
 

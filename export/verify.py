@@ -14,6 +14,7 @@ from export.config import EncoderConfig
 from export.derived import DerivedCheckpoint
 from export.oracle.forward import Answer, Case, forward
 from export.oracle.heads import HeadOracle
+from export.oracle.spelling import as_published
 from export.readers.protocol import Checkpoint
 from zoo.card import EncoderCertificate
 from zoo.contract import (
@@ -42,11 +43,12 @@ def golden_cases(config: EncoderConfig) -> list[Case]:
 def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Return inputs and reference outputs of every golden case, as `GOLDEN_FILE` holds them.
 
-    The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32.
+    The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32. It
+    finds the variables by the names they are stored with, so that a reader's renaming is certified too.
     Heads are asked about the first case only: one row of logits is as long as the vocabulary.
     """
     cases = golden_cases(config)
-    source = (checkpoint.read, checkpoint.shapes, checkpoint.config)
+    source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
     how = _how(checkpoint, config)
     answers = forward(*source, cases, **how)
     arrays: dict[str, np.ndarray] = {}

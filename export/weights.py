@@ -59,6 +59,7 @@ _TRAINING_STATE: Mapping[Format, Mapping[str, str]] = {
     "uer": {},
 }
 
+DECODER = "mlm/decoder"  # of its own, where it is not the word table
 FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
 
 
@@ -222,6 +223,14 @@ def head_names(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, list[st
     return found
 
 
+def head_decoder(shapes: Mapping[str, Shape], layout: Layout) -> tuple[str, str] | None:
+    """Return the names of a stored decoder and of the word table, None where no decoder is stored."""
+    names = _Names(shapes, layout)
+    decoder = names.find(DECODER, "rows")[0] if layout.decoder else None
+    word = names.find("embeddings/word", "table")[0]
+    return (decoder, word) if decoder and word else None
+
+
 def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape]:
     """Return the shapes of the embedding tables (word, position, type) that a checkpoint holds."""
     names = _Names(shapes, layout)
@@ -272,6 +281,8 @@ def _parts(module: str) -> Iterator[str]:
 def _scope(layout: Layout, module: str) -> str:
     """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
     block = re.match(r"block_(\d+)/", module)
+    if module == DECODER and layout.decoder:
+        return layout.decoder
     if block is None:
         return layout.heads[module] if module in layout.heads else layout.scopes[module]
     return layout.scopes["block/" + module[block.end() :]].format(i=block[1])

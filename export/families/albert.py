@@ -58,6 +58,7 @@ HUGGING_FACE = Layout(
         "mlm/output": "predictions",
         "nsp": "sop_classifier.classifier",
     },
+    decoder="predictions.decoder",
 )
 
 TANH_IN_TF1: Mapping[str, tuple[Activation, str]] = {

@@ -48,6 +48,7 @@ HUGGING_FACE = Layout(
         r"fit_dense\..*": "distillation projection (TinyBERT)",
     },
     heads=dotted(TF1.heads),
+    decoder="cls.predictions.decoder",
 )
 
 # Readers show TF2 Model Garden's variables under TF1's names, UER's under transformers'.
@@ -55,13 +56,13 @@ TF2 = replace(
     TF1,
     format="tf2",
     left_out={
-        r"masked_lm/.*": "masked-language-model head",
-        r"next_sentence/.*": "next-sentence head",
+        r"cls/predictions/.*": "masked-language-model head",
+        r"next_sentence[./].*": "next-sentence head",
         r"classification_heads/.*": "head of a fine-tuned task",
     },
-    heads={},
+    heads={module: scope for module, scope in TF1.heads.items() if module.startswith("mlm/")},
 )
-UER = replace(HUGGING_FACE, format="uer", heads={})
+UER = replace(HUGGING_FACE, format="uer")
 
 BERT = Family(
     name="bert",

@@ -49,6 +49,7 @@ HUGGING_FACE = Layout(
         **dotted(_GENERATOR_HEAD),
         "mlm/output": "generator_lm_head",
     },
+    decoder="generator_lm_head",
 )
 
 ELECTRA = Family(

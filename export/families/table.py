@@ -19,7 +19,8 @@ class Layout:
 
     `scopes` maps our module to its scope there, `{i}` being the number of a block; a file of the bare model may lack
     `prefix`. `heads` does the same for the pre-training heads. `left_out` maps a pattern for whole names to the reason
-    why such a variable is not exported; a head's is not when the head is exported.
+    why such a variable is not exported; a head's is not when the head is exported. `decoder` is the scope of the matrix
+    that some files store for the masked-language-model head, mostly a copy of the word table.
     """
 
     format: Format
@@ -27,6 +28,7 @@ class Layout:
     scopes: Mapping[str, str]
     left_out: Mapping[str, str]
     heads: Mapping[str, str] = field(default_factory=dict)
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)

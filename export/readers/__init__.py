@@ -12,6 +12,7 @@ from export.readers.model_garden import understood_as_model_garden
 from export.readers.protocol import Checkpoint, OpenedCheckpoint
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
+from export.readers.views import Viewed
 from zoo.errors import BadCheckpoint
 
 
@@ -39,6 +40,7 @@ def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> O
         config=read_json(config_file),
         files=(*((archive,) if archive else ()), config_file, *container.files),
         container=container,
+        stored=container.stored if isinstance(container, Viewed) else container,
         facts=main.facts,
     )
     return understood_as_uer(understood_as_model_garden(checkpoint))

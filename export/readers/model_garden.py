@@ -3,8 +3,9 @@
 Layers are numbered in the order they were made: three tables, their norm, the blocks, the pooler. Attention kernels are
 kept per head there, [hidden, heads, size] and [heads, size, hidden]; here they are the matrices that TF1 keeps.
 
-Source: official/nlp/modeling of tensorflow/models; a printed listing of its Chinese BERT, and transformers'
-convert_bert_original_tf2_checkpoint_to_pytorch.py for the older spelling of the attention's output.
+Source: official/nlp/modeling of tensorflow/models (layers/masked_lm.py for the head); a printed listing of its Chinese
+BERT, and transformers' convert_bert_original_tf2_checkpoint_to_pytorch.py for how older versions spell the attention's
+output.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ _WORD = re.compile(r"(.*?)layer_with_weights-0/embeddings" + re.escape(_VALUE))
 
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _QUERY = "_attention_layer/_query_dense"
+_MASKED_LM = {
+    "masked_lm/dense/kernel": "cls/predictions/transform/dense/kernel",
+    "masked_lm/dense/bias": "cls/predictions/transform/dense/bias",
+    "masked_lm/layer_norm/gamma": "cls/predictions/transform/LayerNorm/gamma",
+    "masked_lm/layer_norm/beta": "cls/predictions/transform/LayerNorm/beta",
+    "masked_lm/bias": "cls/predictions/output_bias",
+}
 _BLOCK = {
     _QUERY: "attention/self/query",
     "_attention_layer/_key_dense": "attention/self/key",
@@ -89,6 +97,9 @@ def _views(checkpoint: OpenedCheckpoint, root: str) -> Iterator[View]:
             )
         for path, name in scope.items():
             yield _view(name, parts[path], checkpoint.shapes[parts[path]])
+    for path, name in _MASKED_LM.items():
+        if (stored := path + _VALUE) in checkpoint.shapes:
+            yield as_stored(name, stored, checkpoint.shapes[stored])
 
 
 def _layers(checkpoint: OpenedCheckpoint, root: str) -> list[tuple[int, Parts]]:

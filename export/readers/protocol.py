@@ -59,6 +59,10 @@ class Checkpoint(Protocol):
     def heads(self) -> int | None:
         """The number of attention heads, where shapes tell it."""
 
+    @property
+    def stored(self) -> Container:
+        """The variables as they lie in the files, under the names they have there."""
+
     def read(self, name: str) -> np.ndarray:
         """Return one variable as stored. Raises BadCheckpoint when its bytes are damaged."""
 
@@ -72,6 +76,7 @@ class OpenedCheckpoint:
     config: Mapping[str, Any]
     files: tuple[Path, ...]
     container: Container
+    stored: Container
     facts: tuple[str, ...] = ()
     heads: int | None = None
 

@@ -52,6 +52,11 @@ class Viewed:
             self._views[view.name] = view
         self.shapes: Mapping[str, Shape] = {name: self._views[name].shape for name in sorted(self._views)}
 
+    @property
+    def stored(self) -> Container:
+        """The container itself, without views."""
+        return self._container.stored if isinstance(self._container, Viewed) else self._container
+
     def read(self, name: str) -> np.ndarray:
         view = self._views[name]
         return view.change(self._container.read(view.stored))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,17 +19,21 @@ from safetensors.numpy import save_file
 
 from export.config import read_config
 from export.families import detect
-from export.pipeline import EncoderRequest, export_encoder
+from export.heads import head_states
+from export.pipeline import EncoderRequest, export_encoder, plan_encoder
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
+from export.verify import golden_arrays
 from export.weights import WeightPlan, make_plan
 from scripts.layouts import bert as bert_shapes
 from scripts.layouts import transformers_arrays
-from scripts.random_checkpoint import random_arrays, write_tf1
-from zoo.errors import BadCheckpoint, BadConfig, Unsupported
+from scripts.random_checkpoint import random_arrays, write_arrays, write_tf1, write_vocabulary
+from zoo.archive import unpack
+from zoo.card import EncoderCard, read_card
+from zoo.errors import BadCheckpoint, BadConfig, Unsupported, VerificationFailed
 
 from . import writers
-from .conftest import odd_config, write_odd
+from .conftest import VOCABULARY, odd_config, write_odd
 
 Arrays = dict[str, np.ndarray]
 Write = Callable[[Path, Arrays], None]
@@ -149,6 +154,60 @@ def test_every_format_gives_the_same_variables(name: str, arrays: Arrays, tmp_pa
         assert checkpoint.read(variable).shape == shape
     assert_same(variables(checkpoint), expected(arrays))
     assert len(variables(checkpoint, layers=1)) == 5 + 12 + 2
+
+
+def card_of(archive: Path, scratch: Path) -> EncoderCard:
+    unpack(archive, scratch / "unpacked")
+    card = read_card(scratch / "unpacked")
+    assert isinstance(card, EncoderCard)
+    return card
+
+
+def published_heads(checkpoint: Checkpoint) -> list[str]:
+    _, layout = detect(checkpoint)
+    return [head for head, state in head_states(checkpoint, layout).items() if state != "absent"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_oracle_finds_the_weights_of_every_format_by_itself(name: str, arrays: Arrays, tmp_path: Path) -> None:
+    write_odd(tmp_path / "tf1")
+    write_arrays(tmp_path / "tf1", odd_config(), arrays)
+    (tmp_path / "other").mkdir()
+    write_config(tmp_path / "other")
+    FORMATS[name][1](tmp_path / "other", arrays)
+    goldens = {}
+    heads = published_heads(open_checkpoint(tmp_path / "other"))
+    for directory in ("tf1", "other"):
+        checkpoint = open_checkpoint(tmp_path / directory)
+        family, _ = detect(checkpoint)
+        config = read_config(checkpoint.config, family, checkpoint.format, activation="gelu")
+        goldens[directory] = golden_arrays(checkpoint, config, heads)
+    assert ("bare" in name or "Garden" in name) == (not heads)
+    assert goldens["other"].keys() == goldens["tf1"].keys()
+    for key, golden in goldens["tf1"].items():
+        np.testing.assert_allclose(goldens["other"][key], golden, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "one", "other"),
+    [
+        ("UER", "uer._NAMES", r"layer_norm_1\.", r"layer_norm_2\."),
+        ("Model Garden", "model_garden._BLOCK", "_attention_layer_norm", "_output_layer_norm"),
+    ],
+)
+def test_a_reader_that_swaps_two_norms_is_found_out(
+    name: str, table: str, one: str, other: str, arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(tmp_path)
+    FORMATS[name][1](tmp_path, arrays)
+    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY)
+    module, _, attribute = f"export.readers.{table}".rpartition(".")
+    rows = dict(getattr(sys.modules[module], attribute))
+    first, second = (next(key for key in rows if key.endswith(end)) for end in (one, other))
+    rows[first], rows[second] = rows[second], rows[first]
+    monkeypatch.setattr(f"export.readers.{table}", rows)
+    with pytest.raises(VerificationFailed, match=r"the first wrong layer is encoder_outputs\[0\]"):
+        export_encoder(EncoderRequest(tmp_path, "odd", tmp_path / "out", heads=()))
 
 
 # -- torch ------------------------------------------------------------------------------------------------------------
@@ -272,6 +331,21 @@ def test_uer_of_another_architecture(arrays: Arrays, tmp_path: Path) -> None:
         open_checkpoint(tmp_path)
 
 
+def test_uer_computes_with_a_decoder_of_its_own(arrays: Arrays, tmp_path: Path) -> None:
+    write_config(tmp_path)
+    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY)
+    named = writers.uer_arrays(arrays, 3)
+    writers.write_torch_zip(tmp_path / "model.bin", named)
+    tied = plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path))
+    assert tied.heads == ("mlm", "nsp") and not any("decoder" in each.ours for each in tied.plan.variables)
+    named["target.mlm_linear_2.weight"] = named["target.mlm_linear_2.weight"][::-1].copy()
+    writers.write_torch_zip(tmp_path / "model.bin", named)
+    export_encoder(EncoderRequest(tmp_path, "odd", tmp_path / "out"))
+    card = card_of(tmp_path / "out/odd.tar.gz", tmp_path)
+    assert card.variables["mlm/decoder/rows"] == ["cls.predictions.decoder.weight"]
+    assert max(card.certificate.max_difference[f"{head}_logits"] for head in ("mlm", "nsp")) < 2e-5
+
+
 # -- TF2 Model Garden -------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +380,16 @@ def test_model_garden_computes_gelu_with_tanh(arrays: Arrays, tmp_path: Path) ->
     checkpoint = open_checkpoint(tmp_path)
     family, _ = detect(checkpoint)
     assert read_config(checkpoint.config, family, checkpoint.format).activation == "gelu_tanh"
+
+
+def test_model_garden_s_masked_language_model(arrays: Arrays, tmp_path: Path) -> None:
+    named = writers.model_garden_arrays(arrays, 3, 4) | writers.masked_lm_arrays(arrays)
+    writers.write_object_based(tmp_path, named, odd_config())
+    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY)
+    export_encoder(EncoderRequest(tmp_path, "odd", tmp_path / "out"))
+    card = card_of(tmp_path / "out/odd.tar.gz", tmp_path)
+    assert card.heads == {"mlm": "trained"} and card.exported_heads == ["mlm"]
+    assert card.certificate.max_difference["mlm_logits"] < 2e-5
 
 
 def model_garden_directory(directory: Path, arrays: Arrays, **changes: Any) -> None:

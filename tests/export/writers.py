@@ -206,6 +206,19 @@ def model_garden_arrays(
     return {f"{root}{name}/.ATTRIBUTES/VARIABLE_VALUE": array for name, array in shown.items()}
 
 
+def masked_lm_arrays(arrays: Arrays) -> dict[str, np.ndarray]:
+    """Return what BertPretrainerV2 keeps beside its encoder."""
+    head = "cls/predictions"
+    shown = {
+        "dense/kernel": arrays[f"{head}/transform/dense/kernel"],
+        "dense/bias": arrays[f"{head}/transform/dense/bias"],
+        "layer_norm/gamma": arrays[f"{head}/transform/LayerNorm/gamma"],
+        "layer_norm/beta": arrays[f"{head}/transform/LayerNorm/beta"],
+        "bias": arrays[f"{head}/output_bias"],
+    }
+    return {f"masked_lm/{name}/.ATTRIBUTES/VARIABLE_VALUE": array for name, array in shown.items()}
+
+
 def write_object_based(directory: Path, arrays: Arrays, config: Mapping[str, Any], slots: bool = True) -> None:
     """Write variables as tf.train.Checkpoint does, with Adam's slots and the counters of a training run."""
     directory.mkdir(parents=True, exist_ok=True)
