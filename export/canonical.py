@@ -38,17 +38,6 @@ def canonicalize(directory: Path) -> None:
     (directory / "fingerprint.pb").unlink(missing_ok=True)
 
 
-def used_ops(directory: Path) -> list[str]:
-    """Return the names of all operations in a SavedModel, sorted, functions of its own not counted."""
-    model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
-    graphs = [graph.graph_def for graph in model.meta_graphs]
-    functions = [function for graph in graphs for function in graph.library.function]
-    own = {function.signature.name for function in functions}
-    ops = {node.op for graph in graphs for node in graph.node}
-    ops |= {node.op for function in functions for node in function.node_def}
-    return sorted(ops - own)
-
-
 def _drop_nodes(function: Any, op: str) -> None:
     dropped = {node.name for node in function.node_def if node.op == op}
     if not dropped:

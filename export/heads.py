@@ -13,9 +13,10 @@ import tensorflow as tf
 from export.config import EncoderConfig
 from export.encoder import Encoder, activate
 from export.families.table import Family, Layout
+from export.naming import DECODER, head_decoder, head_names
 from export.readers.protocol import Checkpoint, Shape
 from export.statistics import read_head_state
-from export.weights import DECODER, WeightPlan, head_decoder, head_names, make_plan
+from export.weights import WeightPlan, make_plan
 from zoo.card import HeadState
 from zoo.contract import POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadConfig

@@ -11,9 +11,10 @@ from export.config import EncoderConfig, read_config
 from export.families import FAMILIES, detect
 from export.families.table import Family, Pooler
 from export.heads import chosen_heads, head_states, plan_with_heads
+from export.naming import table_shapes
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
-from export.weights import WeightPlan, table_shapes
+from export.weights import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
 from zoo.card import Activation, HeadState

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from export.pipeline import export_encoder, export_tokenizer
+from export.planning import EncoderRequest, TokenizerRequest
 from scripts.random_checkpoint import write
 from tests.conftest import ROOT
 from tests.localserver import running_server

@@ -65,7 +65,7 @@ def _uer(names: Collection[str]) -> Iterator[Spelling]:
         for theirs in (old, new):
             turn = segments if published == "token_type_embeddings" else _same
             yield f"bert.embeddings.{published}.weight", f"embedding.{theirs}.weight", turn
-    modules = {"bert.embeddings.LayerNorm": ("embedding.layer_norm",)}
+    modules: dict[str, tuple[str, ...]] = {"bert.embeddings.LayerNorm": ("embedding.layer_norm",)}
     for i in _numbers(names, "encoder.transformer."):
         ours, theirs = f"bert.encoder.layer.{i}", f"encoder.transformer.{i}"
         modules |= {

@@ -13,7 +13,8 @@ import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
 from export.oracle.forward import Answer, Case, forward
-from export.pipeline import EncoderRequest, export_encoder
+from export.pipeline import export_encoder
+from export.planning import EncoderRequest
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
 from zoo.archive import unpack

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from export.pipeline import EncoderRequest, export_encoder, plan_encoder
+from export.pipeline import export_encoder
+from export.planning import EncoderRequest, plan_encoder
 from scripts.layouts import bert
 from scripts.random_checkpoint import write_arrays, write_tf1, write_vocabulary
 from zoo.archive import unpack

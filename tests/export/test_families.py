@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
-from export.pipeline import EncoderRequest, plan_encoder
+from export.planning import EncoderRequest, plan_encoder
 from zoo.card import EncoderCard, read_card
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported
 

@@ -20,7 +20,8 @@ from safetensors.numpy import save_file
 from export.config import read_config
 from export.families import detect
 from export.heads import head_states
-from export.pipeline import EncoderRequest, export_encoder, plan_encoder
+from export.pipeline import export_encoder
+from export.planning import EncoderRequest, plan_encoder
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.verify import golden_arrays

@@ -12,7 +12,7 @@ import tensorflow_hub as hub
 
 from export.oracle.forward import Case, forward
 from export.oracle.heads import HeadOracle
-from export.pipeline import EncoderRequest, plan_encoder
+from export.planning import EncoderRequest, plan_encoder
 from export.readers import open_checkpoint
 from zoo.card import EncoderCard, read_card
 from zoo.errors import BadConfig

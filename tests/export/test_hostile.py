@@ -19,7 +19,8 @@ import h5py
 import numpy as np
 import pytest
 
-from export.pipeline import EncoderRequest, export_encoder
+from export.pipeline import export_encoder
+from export.planning import EncoderRequest
 from export.readers import open_checkpoint
 from scripts.layouts import bert as bert_shapes
 from scripts.layouts import transformers_arrays

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from export import families, pipeline
-from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from export import families, planning
+from export.pipeline import export_encoder, export_tokenizer
+from export.planning import EncoderRequest, TokenizerRequest
 from export.weights import WeightPlan
 from scripts.random_checkpoint import write_vocabulary
 from zoo.archive import sha256_of, unpack
@@ -208,8 +209,8 @@ def _break(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     changed = dataclasses.replace(bert, layouts=(dataclasses.replace(tf1, scopes=scopes),), activations=activations)
     monkeypatch.setattr(families, "FAMILIES", (changed,))
     if how == "another head count":
-        read = pipeline.read_config
-        monkeypatch.setattr(pipeline, "read_config", lambda *args: dataclasses.replace(read(*args), heads=8))
+        read = planning.read_config
+        monkeypatch.setattr(planning, "read_config", lambda *args: dataclasses.replace(read(*args), heads=8))
     if how == "square kernels transposed":
         read_variable = WeightPlan.read
 

@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from export.pipeline import EncoderRequest, export_encoder
+from export.pipeline import export_encoder
+from export.planning import EncoderRequest
 from tests.conftest import ROOT
 from zoo.archive import sha256_of
 from zoo.card import EncoderCard, read_card

@@ -1,0 +1,140 @@
+"""What an archive and the registry say of a model: its card and its entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from export.config import EncoderConfig
+from export.derived import DerivedCheckpoint
+from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
+from export.planning import PlannedEncoder, TokenizerRequest
+from export.verify import certify, drift
+from tokenizer.source import TokenizerConfig
+from zoo.archive import file_digests, sha256_and_size
+from zoo.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.errors import VerificationFailed
+from zoo.registry import ArchiveRecord, Entry
+from zoo.safety import used_ops
+
+_LIBRARIES = ("tensorflow", "tensorflow-text")
+
+
+def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
+    request, config, plan = planned.request, planned.config, planned.plan
+    source = _source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file))
+    return EncoderCard(
+        name=request.name,
+        family=planned.family.name,
+        sizes=config.sizes(),
+        activation_reason=config.activation_reason,
+        truncated_from=config.truncated_from,
+        derivation=_derivation(planned, source),
+        pooler=_pooler_in_words(config),
+        notes=[*planned.checkpoint.facts, *config.notes],
+        heads=dict(planned.head_states),
+        exported_heads=list(planned.heads),
+        parameters=plan.parameters,
+        variables={variable.name: list(variable.sources) for variable in plan.variables},
+        left_out={reason: list(names) for reason, names in plan.left_out.items()},
+        vocabulary_sha256=planned.vocabulary.sha256,
+        source=source,
+        licence=request.licence,
+        ops=used_ops(directory),
+        versions=_versions(),
+        certificate=certify(directory, golden, request.name),
+        files=file_digests(directory),
+    )
+
+
+def _derivation(planned: PlannedEncoder, source: Source) -> Derivation | None:
+    """Return what sets the model apart from its checkpoint's; None for the checkpoint's own."""
+    config, checkpoint = planned.config, planned.checkpoint
+    cut = config.truncated_from - config.layers if config.truncated_from else 0
+    if not cut and not isinstance(checkpoint, DerivedCheckpoint):
+        return None
+    measured, kept = {}, None
+    if isinstance(checkpoint, DerivedCheckpoint):
+        measured = drift(checkpoint.parent, checkpoint, config)
+        kept = None if checkpoint.kept is None else len(checkpoint.kept)
+        if checkpoint.dtype == "float32" and any(measured.values()):
+            raise VerificationFailed(
+                f"{planned.request.name}: with fewer tokens it computes something else: {measured}."
+            )
+    return Derivation(
+        parent_sha256=source.sha256,
+        stored_in=planned.request.dtype,
+        kept_tokens=kept,
+        layers_cut=cut,
+        drift=measured,
+    )
+
+
+def tokenizer_card(
+    request: TokenizerRequest, source: TokenizerConfig, kind: str, name: str, directory: Path
+) -> TokenizerCard:
+    vocabulary = source.vocabulary
+    reference = ReferenceTokenizer(vocabulary.entries, source.lower_case)
+    texts = [text for text in GOLDEN_TEXTS if not (request.special_tokens_in_text and "[" in "".join(text))]
+    return TokenizerCard(
+        kind=kind,
+        name=name,
+        lower_case=source.lower_case,
+        lower_case_reason=source.lower_case_reason,
+        special_tokens=vocabulary.special_tokens,
+        special_tokens_in_text=request.special_tokens_in_text,
+        vocab_size=len(vocabulary.entries),
+        vocabulary_sha256=vocabulary.sha256,
+        source=_source("vocabulary", source.files),
+        licence=request.licence,
+        ops=used_ops(directory),
+        versions=_versions(),
+        certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in texts],
+        files=file_digests(directory),
+    )
+
+
+def registry_entry(card: EncoderCard | TokenizerCard, digest: FileDigest, tokenizer: str | None) -> Entry:
+    archive = ArchiveRecord(urls=[f"{card.name}.tar.gz"], sha256=digest.sha256, size=digest.size)
+    if isinstance(card, TokenizerCard):
+        return Entry(
+            kind=card.kind,
+            vocab_size=card.vocab_size,
+            vocabulary_sha256=card.vocabulary_sha256,
+            licence=card.licence,
+            archive=archive,
+        )
+    return Entry(
+        kind=card.kind,
+        family=card.family,
+        layers=card.sizes.layers,
+        hidden_size=card.sizes.hidden_size,
+        heads=card.sizes.heads,
+        tokenizer=tokenizer,
+        parameters=card.parameters,
+        vocab_size=card.sizes.vocab_size,
+        vocabulary_sha256=card.vocabulary_sha256,
+        licence=card.licence,
+        archive=archive,
+    )
+
+
+def _pooler_in_words(config: EncoderConfig) -> str:
+    if config.pooler == "first_token":
+        return "none: pooled_output is the first token's vector"
+    if config.pooler == "discriminator":
+        return "the discriminator head's dense layer with tanh, over the first token; it was not trained as a pooler"
+    if config.truncated_from is not None:
+        return f"dense and tanh, trained on layer {config.truncated_from} of the whole model"
+    return "dense and tanh over the first token, of the checkpoint"
+
+
+def _source(kind: str, files: tuple[Path, ...]) -> Source:
+    return Source(format=kind, files={file.name: sha256_and_size(file) for file in files})
+
+
+def _versions() -> dict[str, str]:
+    return {"bert-zoo": version("bert-zoo")} | {library: version(library) for library in _LIBRARIES}
