@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from export.config import EncoderConfig
-from export.derived import DerivedCheckpoint
+from export.derived import DerivedCheckpoint, computed_in
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder, TokenizerRequest
-from export.verify import certify, drift
+from export.verify import TOLERANCE, certify, drift, tolerance
 from tokenizer.source import TokenizerConfig
 from zoo.archive import file_digests, sha256_and_size
 from zoo.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
@@ -32,7 +32,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         sizes=config.sizes(),
         activation_reason=config.activation_reason,
         truncated_from=config.truncated_from,
-        derivation=_derivation(planned, source),
+        derivation=_derivation(planned, source, directory, golden),
         pooler=_pooler_in_words(config),
         notes=[*planned.checkpoint.facts, *config.notes],
         heads=dict(planned.head_states),
@@ -45,28 +45,29 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         licence=request.licence,
         ops=used_ops(directory),
         versions=_versions(),
-        certificate=certify(directory, golden, request.name),
+        certificate=certify(directory, golden, request.name, tolerance(config, computed_in(request.dtype))),
         files=file_digests(directory),
     )
 
 
-def _derivation(planned: PlannedEncoder, source: Source) -> Derivation | None:
+def _derivation(
+    planned: PlannedEncoder, source: Source, directory: Path, golden: Mapping[str, np.ndarray]
+) -> Derivation | None:
     """Return what sets the model apart from its checkpoint's; None for the checkpoint's own."""
-    config, checkpoint = planned.config, planned.checkpoint
+    config, checkpoint, name = planned.config, planned.checkpoint, planned.request.name
     cut = config.truncated_from - config.layers if config.truncated_from else 0
     if not cut and not isinstance(checkpoint, DerivedCheckpoint):
         return None
     measured, kept = {}, None
     if isinstance(checkpoint, DerivedCheckpoint):
-        measured = drift(checkpoint.parent, checkpoint, config)
+        measured = drift(directory, golden, checkpoint, config, name)
         kept = None if checkpoint.kept is None else len(checkpoint.kept)
-        if checkpoint.dtype == "float32" and any(measured.values()):
-            raise VerificationFailed(
-                f"{planned.request.name}: with fewer tokens it computes something else: {measured}."
-            )
+        if checkpoint.dtype == "float32" and max(measured.values()) > TOLERANCE:
+            raise VerificationFailed(f"{name}: with fewer tokens it computes something else: {measured}.")
     return Derivation(
         parent_sha256=source.sha256,
         stored_in=planned.request.dtype,
+        computed_in=computed_in(planned.request.dtype),
         kept_tokens=kept,
         layers_cut=cut,
         drift=measured,

@@ -16,10 +16,17 @@ import numpy as np
 
 from export.readers.protocol import Checkpoint, Format, Shape
 from tokenizer.vocabulary import Vocabulary
+from zoo.card import Computed
 from zoo.errors import BadConfig, BadVocabulary
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 NUMPY: Mapping[Dtype, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+
+
+def computed_in(dtype: Dtype) -> Computed:
+    """Return what matrices stored in `dtype` are multiplied in. No CPU has products of float16."""
+    return "bfloat16" if dtype == "bfloat16" else "float32"
+
 
 # What has a row for every token: the word table, and of the masked-language-model head its bias and stored decoder.
 _ROWS = re.compile(
@@ -40,8 +47,9 @@ class DerivedCheckpoint:
         self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)
+        self.word_table = next(name for name in shapes if _is_word_table(name))
         if kept is not None:
-            vocab = next(shape[0] for name, shape in shapes.items() if _is_word_table(name))
+            vocab = shapes[self.word_table][0]
             self._pruned = {n for n, shape in shapes.items() if _ROWS.fullmatch(n) and shape and shape[0] == vocab}
             shapes |= {name: (len(kept), *shapes[name][1:]) for name in self._pruned}
             config["vocab_size"] = len(kept)

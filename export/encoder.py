@@ -7,6 +7,9 @@ Padding is dropped before the first layer: activations are two-dimensional, [n, 
 attention scores need the batch back, through two gathers. Each row keeps its first position, real or not, because the
 pooled output reads it. The forms of the expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask)
 are those that TensorFlow's CPU optimiser fuses, and the operations are the ones other runtimes know.
+
+With `compute` of bfloat16, matrix products and what they fuse with are computed in it; sums, norms, the pooler, heads
+and all outputs stay float32.
 """
 
 from __future__ import annotations
@@ -39,9 +42,11 @@ class Packing(NamedTuple):
 class Encoder(tf.Module):
     """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings."""
 
-    def __init__(self, config: EncoderConfig, variables: Mapping[str, tf.Variable]) -> None:
+    def __init__(
+        self, config: EncoderConfig, variables: Mapping[str, tf.Variable], compute: tf.DType = tf.float32
+    ) -> None:
         super().__init__(name="encoder")
-        self.config = config
+        self.config, self.compute = config, compute
         self.weights = dict(variables)
         self._dropouts = 0
 
@@ -50,7 +55,7 @@ class Encoder(tf.Module):
         config = self.config
         packing, layers, _ = self._run(ids, mask, types, training)
         first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
-        first = tf.gather(layers[-1], first)  # [B, H]
+        first = tf.cast(tf.gather(layers[-1], first), tf.float32)  # [B, H]
         pooled = first if config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
@@ -61,7 +66,8 @@ class Encoder(tf.Module):
         s, more = packing.length, packing.given_length - packing.length
         real = tf.cast(tf.not_equal(mask[:, :s], 0), tf.float32)
         real = tf.expand_dims(tf.expand_dims(real, 1), 3)  # [B, 1, S, 1]
-        return [tf.pad(layer * real, [[0, 0], [0, 0], [0, more], [0, more]]) for layer in scores]
+        padding = [[0, 0], [0, 0], [0, more], [0, more]]
+        return [tf.pad(tf.cast(layer, tf.float32) * real, padding) for layer in scores]
 
     def _run(
         self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool
@@ -86,10 +92,10 @@ class Encoder(tf.Module):
         flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
         x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
         if self.config.projection == "word":
-            x = tf.matmul(x, self.weight("embeddings/word_projection/table"))  # [n, H]
+            x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), flat))
         x += self._rows("embeddings/position/table", positions)
-        x = self._dropout(self.norm(x, "embeddings/norm"), training)
+        x = tf.cast(self._dropout(self.norm(x, "embeddings/norm"), training), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
     def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -98,31 +104,38 @@ class Encoder(tf.Module):
         joined = tf.gather(self.dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
         joined = tf.transpose(tf.reshape(joined, [b, s, 3, a, d]), [2, 0, 3, 1, 4])
         query, key, value = tf.unstack(joined)  # each [B, A, S, D]
-        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d)) + packing.scores_mask
+        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d))
+        scores += tf.cast(packing.scores_mask, scores.dtype)
         scores = tf.nn.softmax(scores)  # [B, A, S, S]
         context = tf.matmul(self._dropout(scores, training, self.config.attention_dropout), value)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [b * s, h])
         context = tf.gather(context, packing.kept)  # [n, H]
-        x = self.norm(x + self._dropout(self.dense(context, f"{scope}/output"), training), f"{scope}/norm")
-        return x, scores
+        context = self._dropout(self.dense(context, f"{scope}/output"), training)
+        return self._residual(x, context, f"{scope}/norm"), scores
 
     def _feed_forward(self, x: tf.Tensor, scope: str, training: bool) -> tf.Tensor:
         inner = activate(self.config.activation, self.dense(x, f"{scope}/expand"))  # [n, F]
-        return self.norm(x + self._dropout(self.dense(inner, f"{scope}/contract"), training), f"{scope}/norm")
+        outer = self._dropout(self.dense(inner, f"{scope}/contract"), training)
+        return self._residual(x, outer, f"{scope}/norm")
 
     # -- what they are made of ----------------------------------------------------------------------------------------
 
     def dense(self, x: tf.Tensor, module: str) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, self.weight(f"{module}/kernel")), self.weights[f"{module}/bias"])
+        kernel, bias = (self.weight(f"{module}/{leaf}", x.dtype) for leaf in ("kernel", "bias"))
+        return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
-    def weight(self, name: str) -> tf.Tensor | tf.Variable:
-        """Return a matrix to compute with: float32, whatever precision it is stored in."""
+    def weight(self, name: str, dtype: tf.DType = tf.float32) -> tf.Tensor | tf.Variable:
+        """Return a variable to compute with in `dtype`, whatever precision it is stored in."""
         variable = self.weights[name]
-        return variable if variable.dtype == tf.float32 else tf.cast(variable, tf.float32)
+        return variable if variable.dtype == dtype else tf.cast(variable, dtype)
 
     def _rows(self, table: str, ids: tf.Tensor) -> tf.Tensor:
         rows = tf.gather(self.weights[table], ids)
         return rows if rows.dtype == tf.float32 else tf.cast(rows, tf.float32)
+
+    def _residual(self, x: tf.Tensor, change: tf.Tensor, module: str) -> tf.Tensor:
+        total = tf.cast(x, tf.float32) + tf.cast(change, tf.float32)
+        return tf.cast(self.norm(total, module), self.compute)
 
     def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
         centred = x - tf.reduce_mean(x, -1, keepdims=True)
@@ -168,9 +181,9 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
 
 
 def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Return [n, H] spread over [B, T, H], zeros wherever the mask is 0."""
-    nothing = tf.zeros([1, x.shape[1]], x.dtype)
-    return tf.gather(tf.concat([x, nothing], 0), packing.spread)
+    """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
+    nothing = tf.zeros([1, x.shape[1]])
+    return tf.gather(tf.concat([tf.cast(x, tf.float32), nothing], 0), packing.spread)
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.cards import encoder_card, registry_entry, tokenizer_card
-from export.derived import NUMPY
+from export.derived import NUMPY, computed_in
 from export.encoder import Encoder
 from export.planning import EncoderRequest, PlannedEncoder, TokenizerRequest, check_name, plan_encoder
 from export.saved_model import EncoderRoot, write_saved_model
@@ -132,8 +132,10 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         stored = NUMPY[planned.request.dtype] if value.ndim == 2 else np.float32
         variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
         named[variable.name] = variables[variable.ours]
+    compute = tf.as_dtype(computed_in(planned.request.dtype))
     write_saved_model(
-        partial(EncoderRoot, Encoder(planned.config, variables), planned.vocabulary.entries, planned.heads), directory
+        partial(EncoderRoot, Encoder(planned.config, variables, compute), planned.vocabulary.entries, planned.heads),
+        directory,
     )
     del variables, named
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time

@@ -38,7 +38,7 @@ class EncoderRequest:
     pooler: Pooler | None = None
     family: str | None = None
     heads: tuple[str, ...] | None = None  # None: those that look trained
-    dtype: Dtype = "float32"  # what matrices are stored in; they are computed with in float32
+    dtype: Dtype = "float32"  # what matrices are stored in; of bfloat16 they are multiplied in it too
     cased: bool | None = None  # of the tokenizer that goes with keep_tokens; None lets the source decide
     keep_tokens: Path | None = None  # a file of tokens: embedding rows and tokenizer of these alone
     licence: str = "not stated"

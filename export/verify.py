@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from export.oracle.forward import Answer, Case, forward
 from export.oracle.heads import HeadOracle
 from export.oracle.spelling import as_published
 from export.readers.protocol import Checkpoint
-from zoo.card import EncoderCertificate
+from zoo.card import Computed, EncoderCertificate
 from zoo.contract import (
     DISCRIMINATOR_LOGITS,
     GOLDEN_FILE,
+    HEADS,
+    INPUT_WORD_IDS,
     MASKED_POSITIONS,
     MLM_LOGITS,
     NSP_LOGITS,
@@ -28,8 +31,16 @@ from zoo.contract import (
 )
 from zoo.verify import compare_encoder
 
-TOLERANCE = 2e-5  # fp32, largest absolute difference over all real positions
+# Largest absolute difference over all real positions. Where products are computed in bfloat16, each is rounded to 8
+# bits, and the layers' errors add up as noise does: by the square root of their number.
+TOLERANCE = 2e-5
+_BFLOAT16_A_LAYER = 8 * 2.0**-8
 _SHAPES = ((2, 9), (3, 17))  # (batch, length)
+
+
+def tolerance(config: EncoderConfig, computed_in: Computed) -> float:
+    """Return by how much an encoder's outputs may differ from its references."""
+    return TOLERANCE if computed_in == "float32" else _BFLOAT16_A_LAYER * math.sqrt(config.layers)
 
 
 def golden_cases(config: EncoderConfig) -> list[Case]:
@@ -40,14 +51,16 @@ def golden_cases(config: EncoderConfig) -> list[Case]:
     return [_case(b, min(t, config.position_limit), config) for b, t in _SHAPES]
 
 
-def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def golden_arrays(
+    checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence[str] = (), cases: Sequence[Case] = ()
+) -> dict[str, np.ndarray]:
     """Return inputs and reference outputs of every golden case, as `GOLDEN_FILE` holds them.
 
     The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32. It
     finds the variables by the names they are stored with, so that a reader's renaming is certified too.
     Heads are asked about the first case only: one row of logits is as long as the vocabulary.
     """
-    cases = golden_cases(config)
+    cases = cases or golden_cases(config)
     source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
     how = _how(checkpoint, config)
     answers = forward(*source, cases, **how)
@@ -60,21 +73,28 @@ def golden_arrays(checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence
     return arrays
 
 
-def drift(parent: Checkpoint, derived: DerivedCheckpoint, config: EncoderConfig) -> dict[str, float]:
-    """Return how far a derived checkpoint's outputs are from its parent's, both by the independent forward pass."""
+def drift(
+    directory: Path, golden: Mapping[str, np.ndarray], derived: DerivedCheckpoint, config: EncoderConfig, name: str
+) -> dict[str, float]:
+    """Return output -> how far a SavedModel is from the parent of its checkpoint, by `golden`, its own golden arrays.
+
+    Of a model with fewer tokens, those that it kept are compared.
+    """
+    heads = [head for head, output in HEADS.items() if f"0/{output}" in golden]
     cases = golden_cases(config)
-    same = cases
+    parent_config = config
     if derived.kept is not None:
-        same = [case._replace(ids=derived.kept[case.ids]) for case in cases]
-    how: dict[str, Any] = _how(parent, config)
-    ours = forward(derived.read, derived.shapes, derived.config, cases, **how)
-    theirs = forward(parent.read, parent.shapes, parent.config, same, **how)
-    found = {SEQUENCE_OUTPUT: 0.0, POOLED_OUTPUT: 0.0}
-    for case, our, their in zip(cases, ours, theirs, strict=True):
-        sequence = np.abs(our.layers[-1] - their.layers[-1]) * (case.mask[..., None] != 0)
-        found[SEQUENCE_OUTPUT] = max(found[SEQUENCE_OUTPUT], float(sequence.max()))
-        found[POOLED_OUTPUT] = max(found[POOLED_OUTPUT], float(np.abs(our.pooled - their.pooled).max()))
-    return {output: _rounded_up(value) for output, value in found.items()}
+        cases = [case._replace(ids=derived.kept[case.ids].astype(np.int32)) for case in cases]
+        parent_config = replace(config, vocab_size=derived.parent.shapes[derived.word_table][0])
+    parent = golden_arrays(derived.parent, parent_config, heads, cases)
+    if derived.kept is not None:
+        parent |= {key: array for key, array in golden.items() if key.endswith(INPUT_WORD_IDS)}
+        logits = f"0/{HEADS['mlm']}"
+        parent |= {logits: parent[logits][..., derived.kept]} if logits in parent else {}
+    found = compare_encoder(directory, parent, math.inf, name)
+    gc.collect()
+    shown = (SEQUENCE_OUTPUT, POOLED_OUTPUT, *HEADS.values())
+    return {output: _rounded_up(value) for output, value in found.items() if output in shown}
 
 
 def _how(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
@@ -95,14 +115,14 @@ def write_golden(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def certify(directory: Path, arrays: Mapping[str, np.ndarray], name: str) -> EncoderCertificate:
-    """Return how far a SavedModel is from its references. Raises VerificationFailed beyond the tolerance."""
-    differences = compare_encoder(directory, arrays, TOLERANCE, name)
+def certify(directory: Path, arrays: Mapping[str, np.ndarray], name: str, allowed: float) -> EncoderCertificate:
+    """Return how far a SavedModel is from its references. Raises VerificationFailed beyond what is allowed."""
+    differences = compare_encoder(directory, arrays, allowed, name)
     gc.collect()  # a loaded model hangs in reference cycles; its weights must go before the next one is loaded
     shapes = [array.shape for name, array in arrays.items() if name.endswith("/input_word_ids")]
     return EncoderCertificate(
         shapes=[(shape[0], shape[1]) for shape in shapes],
-        tolerance=TOLERANCE,
+        tolerance=allowed,
         max_difference={name: _rounded_up(value) for name, value in differences.items()},
     )
 

@@ -13,6 +13,7 @@ from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
 HeadState = Literal["trained", "absent", "random", "unknown"]
+Computed = Literal["float32", "bfloat16"]  # what matrix products are computed in
 Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
 
 
@@ -68,10 +69,12 @@ class Derivation(_Record):
 
     parent_sha256: str
     stored_in: Literal["float32", "bfloat16", "float16"] = "float32"
-    computed_in: Literal["float32"] = "float32"
+    computed_in: Computed = "float32"
     kept_tokens: int | None = None
     layers_cut: int = 0
-    drift: dict[str, float] = Field(description="output -> largest absolute difference from the parent's")
+    drift: dict[str, float] = Field(
+        description="output -> largest difference between what the archive computes and its parent; as on a certificate"
+    )
 
 
 class EncoderCertificate(_Record):
