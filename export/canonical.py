@@ -75,6 +75,9 @@ def _rename_numbered(graph: Any) -> None:
     ordered = sorted(library.function, key=lambda function: function.signature.name)
     del library.function[:]
     library.function.extend(ordered)
+    registered = sorted(library.registered_gradients, key=lambda gradient: gradient.registered_op_type)
+    del library.registered_gradients[:]
+    library.registered_gradients.extend(registered)
 
 
 def _ranked(names: set[str]) -> dict[str, str]:

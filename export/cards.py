@@ -20,6 +20,7 @@ from zoo.errors import VerificationFailed
 from zoo.registry import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
+_RECOMPUTED = "in training, each layer is computed once more in the backward pass: less memory, more time"
 _LIBRARIES = ("tensorflow", "tensorflow-text")
 
 
@@ -34,7 +35,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         truncated_from=config.truncated_from,
         derivation=_derivation(planned, source, directory, golden),
         pooler=_pooler_in_words(config),
-        notes=[*planned.checkpoint.facts, *config.notes],
+        notes=[*planned.checkpoint.facts, *config.notes, *[_RECOMPUTED] * request.recompute],
         heads=dict(planned.head_states),
         exported_heads=list(planned.heads),
         parameters=plan.parameters,

@@ -33,7 +33,10 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         default="float32",
-        help="store matrices in half precision",
+        help="store matrices in half precision, and multiply in bfloat16",
+    )
+    parser.add_argument(
+        "--recompute", action="store_true", help="in training, compute layers again: less memory, more time"
     )
     parser.add_argument("--keep-tokens", type=Path, metavar="FILE", help="keep these tokens alone, one a line")
     _add_case(parser, "of the tokenizer that goes with --keep-tokens")
@@ -88,6 +91,7 @@ def _run_encoder(options: argparse.Namespace) -> int:
         family=options.family,
         heads=_heads(options.heads),
         dtype=options.dtype,
+        recompute=options.recompute,
         keep_tokens=options.keep_tokens,
         cased=options.cased,
         licence=options.licence,

@@ -9,19 +9,21 @@ pooled output reads it. The forms of the expressions (bias_add after matmul, erf
 are those that TensorFlow's CPU optimiser fuses, and the operations are the ones other runtimes know.
 
 With `compute` of bfloat16, matrix products and what they fuse with are computed in it; sums, norms, the pooler, heads
-and all outputs stay float32.
+and all outputs stay float32. Training is told by its dropout's seeds, None without it; with `recompute` it keeps each
+layer's input alone and computes the layer again in the backward pass (Chen et al. 2016).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from export.config import EncoderConfig
-from zoo.card import Activation
+from export.elementwise import Elementwise, with_dense_gradient
 from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 _MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
@@ -43,26 +45,30 @@ class Encoder(tf.Module):
     """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings."""
 
     def __init__(
-        self, config: EncoderConfig, variables: Mapping[str, tf.Variable], compute: tf.DType = tf.float32
+        self,
+        config: EncoderConfig,
+        variables: Mapping[str, tf.Variable],
+        compute: tf.DType = tf.float32,
+        recompute: bool = False,
     ) -> None:
         super().__init__(name="encoder")
-        self.config, self.compute = config, compute
+        self.config, self.compute, self.recompute = config, compute, recompute
         self.weights = dict(variables)
-        self._dropouts = 0
+        self.elementwise = Elementwise(config.activation, config.layer_norm_epsilon)
 
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
         """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced."""
         config = self.config
-        packing, layers, _ = self._run(ids, mask, types, training)
+        packing, layers, _ = self._run(ids, mask, types, self._seeds() if training else None)
         first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
-        first = tf.cast(tf.gather(layers[-1], first), tf.float32)  # [B, H]
+        first = tf.cast(tf.gather(with_dense_gradient(layers[-1]), first), tf.float32)  # [B, H]
         pooled = first if config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
 
     def attention(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> list[tf.Tensor]:
         """Return for each layer what each position attends to, [B, A, T, T]; zero from and to padded positions."""
-        packing, _, scores = self._run(ids, mask, types, training=False)
+        packing, _, scores = self._run(ids, mask, types, None)
         s, more = packing.length, packing.given_length - packing.length
         real = tf.cast(tf.not_equal(mask[:, :s], 0), tf.float32)
         real = tf.expand_dims(tf.expand_dims(real, 1), 3)  # [B, 1, S, 1]
@@ -70,24 +76,37 @@ class Encoder(tf.Module):
         return [tf.pad(tf.cast(layer, tf.float32) * real, padding) for layer in scores]
 
     def _run(
-        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, seeds: tf.Tensor | None
     ) -> tuple[Packing, list[tf.Tensor], list[tf.Tensor]]:
-        """Return every layer's output [n, H] and attention [B, A, S, S]."""
-        self._dropouts = 0
+        """Return every layer's output [n, H] and attention [B, A, S, S]; `seeds` [1 + 3 * L, 2] are for training."""
         with tf.control_dependencies([self._limit_positions(ids)]):
             packing = pack(ids, mask)
-        x = self._embed(ids, types, packing, training)  # [n, H]
+        x = self._embed(ids, types, packing, None if seeds is None else seeds[0])  # [n, H]
         layers, scores = [], []
-        for block in self.config.block_of_layer:
-            x, attended = self._attend(x, f"block_{block}/attention", packing, training)  # [n, H]
-            x = self._feed_forward(x, f"block_{block}/ffn", training)  # [n, H]
+        for number, block in enumerate(self.config.block_of_layer):
+            own = None if seeds is None else seeds[1 + 3 * number : 4 + 3 * number]
+            layer = partial(self._layer, block=block, packing=packing, seeds=own)
+            if self.recompute and seeds is not None:
+                x = tf.recompute_grad(lambda x, layer=layer: layer(x)[0])(x)  # [n, H]
+                x.set_shape([None, self.config.hidden_size])
+            else:
+                x, attended = layer(x)  # [n, H]
+                scores.append(attended)
             layers.append(x)
-            scores.append(attended)
         return packing, layers, scores
+
+    def _seeds(self) -> tf.Tensor:
+        """Return [1 + 3 * L, 2]: two numbers for every place of dropout, others at every call.
+
+        Drawn with a seed: without one, TensorFlow refuses random operations under op determinism. The raw operation, as
+        tf.random's would write the seed of whoever exports (tf.random.set_seed) into the graph.
+        """
+        shape = [1 + 3 * self.config.layers, 2]
+        return tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1)
 
     # -- the three parts ----------------------------------------------------------------------------------------------
 
-    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, training: bool) -> tf.Tensor:
+    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, seed: tf.Tensor | None) -> tf.Tensor:
         positions = packing.kept % packing.length  # [n]
         flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
         x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
@@ -95,28 +114,37 @@ class Encoder(tf.Module):
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), flat))
         x += self._rows("embeddings/position/table", positions)
-        x = tf.cast(self._dropout(self.norm(x, "embeddings/norm"), training), self.compute)
+        x = self.norm(x, "embeddings/norm", training=seed is not None)
+        x = tf.cast(_dropout(x, self.config.hidden_dropout, seed), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _attend(self, x: tf.Tensor, scope: str, packing: Packing, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _layer(
+        self, x: tf.Tensor, block: int, packing: Packing, seeds: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the output [n, H] of one layer and its attention; `seeds` [3, 2]."""
+        inner, middle, outer = (None, None, None) if seeds is None else tf.unstack(seeds)
+        context, scores = self._attend(x, f"block_{block}/attention", packing, inner)  # [n, H]
+        x = self._residual(x, context, f"block_{block}/attention/norm", middle)
+        changed = self._feed_forward(x, f"block_{block}/ffn", training=seeds is not None)
+        return self._residual(x, changed, f"block_{block}/ffn/norm", outer), scores
+
+    def _attend(
+        self, x: tf.Tensor, scope: str, packing: Packing, seed: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         h, a = self.config.hidden_size, self.config.heads
         b, s, d = packing.batch, packing.length, h // a
         joined = tf.gather(self.dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
         joined = tf.transpose(tf.reshape(joined, [b, s, 3, a, d]), [2, 0, 3, 1, 4])
         query, key, value = tf.unstack(joined)  # each [B, A, S, D]
         scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d))
-        scores += tf.cast(packing.scores_mask, scores.dtype)
-        scores = tf.nn.softmax(scores)  # [B, A, S, S]
-        context = tf.matmul(self._dropout(scores, training, self.config.attention_dropout), value)
+        scores = tf.nn.softmax(scores + tf.cast(packing.scores_mask, scores.dtype))  # [B, A, S, S]
+        context = tf.matmul(_dropout(scores, self.config.attention_dropout, seed), value)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [b * s, h])
-        context = tf.gather(context, packing.kept)  # [n, H]
-        context = self._dropout(self.dense(context, f"{scope}/output"), training)
-        return self._residual(x, context, f"{scope}/norm"), scores
+        return self.dense(tf.gather(context, packing.kept), f"{scope}/output"), scores  # [n, H]
 
     def _feed_forward(self, x: tf.Tensor, scope: str, training: bool) -> tf.Tensor:
-        inner = activate(self.config.activation, self.dense(x, f"{scope}/expand"))  # [n, F]
-        outer = self._dropout(self.dense(inner, f"{scope}/contract"), training)
-        return self._residual(x, outer, f"{scope}/norm")
+        inner = self.elementwise.activate(self.dense(x, f"{scope}/expand"), training)  # [n, F]
+        return self.dense(inner, f"{scope}/contract")
 
     # -- what they are made of ----------------------------------------------------------------------------------------
 
@@ -133,23 +161,14 @@ class Encoder(tf.Module):
         rows = tf.gather(self.weights[table], ids)
         return rows if rows.dtype == tf.float32 else tf.cast(rows, tf.float32)
 
-    def _residual(self, x: tf.Tensor, change: tf.Tensor, module: str) -> tf.Tensor:
+    def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str, seed: tf.Tensor | None) -> tf.Tensor:
+        change = _dropout(change, self.config.hidden_dropout, seed)
         total = tf.cast(x, tf.float32) + tf.cast(change, tf.float32)
-        return tf.cast(self.norm(total, module), self.compute)
+        return tf.cast(self.norm(total, norm, training=seed is not None), self.compute)
 
-    def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
-        centred = x - tf.reduce_mean(x, -1, keepdims=True)
-        variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-        scale = tf.math.rsqrt(variance + self.config.layer_norm_epsilon) * self.weights[f"{module}/gamma"]
-        return centred * scale + self.weights[f"{module}/beta"]
-
-    def _dropout(self, x: tf.Tensor, training: bool, rate: float | None = None) -> tf.Tensor:
-        rate = self.config.hidden_dropout if rate is None else rate
-        if not training or not rate:
-            return x
-        # A seed of its own per place: without one, TensorFlow refuses random operations under op determinism.
-        self._dropouts += 1
-        return tf.nn.dropout(x, rate, seed=self._dropouts)
+    def norm(self, x: tf.Tensor, module: str, training: bool = False) -> tf.Tensor:
+        gamma, beta = self.weights[f"{module}/gamma"], self.weights[f"{module}/beta"]
+        return self.elementwise.layer_norm(x, gamma, beta, training)
 
     def _limit_positions(self, ids: tf.Tensor) -> tf.Operation:
         limit, length = self.config.position_limit, tf.shape(ids)[1]
@@ -183,18 +202,11 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
 def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
     nothing = tf.zeros([1, x.shape[1]])
-    return tf.gather(tf.concat([tf.cast(x, tf.float32), nothing], 0), packing.spread)
+    return tf.gather(with_dense_gradient(tf.concat([tf.cast(x, tf.float32), nothing], 0)), packing.spread)
 
 
-def _gelu(x: tf.Tensor) -> tf.Tensor:
-    """Exact gelu (Hendrycks & Gimpel 2016), in the form TensorFlow fuses with the matrix product before it."""
-    return (tf.math.erf(x * 0.7071067811865476) + 1.0) * 0.5 * x
-
-
-def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
-    """Gelu by tanh, as google-research/albert writes it."""
-    return (tf.tanh(0.7978845608028654 * (x + 0.044715 * x * tf.square(x))) + 1.0) * 0.5 * x
-
-
-def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:
-    return {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}[activation](x)
+def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
+    """Stateless, so that a layer that is computed again drops the same."""
+    if seed is None or not rate:
+        return x
+    return tf.nn.experimental.stateless_dropout(x, rate, seed)

@@ -133,11 +133,9 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
-    write_saved_model(
-        partial(EncoderRoot, Encoder(planned.config, variables, compute), planned.vocabulary.entries, planned.heads),
-        directory,
-    )
-    del variables, named
+    encoder = Encoder(planned.config, variables, compute, planned.request.recompute)
+    write_saved_model(partial(EncoderRoot, encoder, planned.vocabulary.entries, planned.heads), directory)
+    del variables, named, encoder
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
 
 

@@ -40,6 +40,7 @@ class EncoderRequest:
     heads: tuple[str, ...] | None = None  # None: those that look trained
     dtype: Dtype = "float32"  # what matrices are stored in; of bfloat16 they are multiplied in it too
     cased: bool | None = None  # of the tokenizer that goes with keep_tokens; None lets the source decide
+    recompute: bool = False  # in training, each layer once more in place of what it would keep
     keep_tokens: Path | None = None  # a file of tokens: embedding rows and tokenizer of these alone
     licence: str = "not stated"
 

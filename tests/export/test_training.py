@@ -1,0 +1,79 @@
+"""Gradients of saved encoders: those written by hand, and of layers that are computed again, are the plain ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+
+from export.elementwise import Elementwise
+
+from .conftest import as_inputs, case, export_and_load, write_odd
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu"])
+def test_slopes_of_activations(activation: Any) -> None:
+    x = tf.constant(np.linspace(-6, 6, 1001)[:, None])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        plain, by_hand = (Elementwise(activation, 0.0).activate(x, training) for training in (False, True))
+    np.testing.assert_allclose(plain, by_hand, atol=1e-14)
+    np.testing.assert_allclose(tape.gradient(plain, x), tape.gradient(by_hand, x), atol=1e-12)
+
+
+def test_slope_of_layer_norm() -> None:
+    generator = np.random.default_rng(0)
+    x, gamma, beta, weight = (tf.Variable(generator.standard_normal(s)) for s in ((5, 7), (7,), (7,), (5, 7)))
+    norm = Elementwise("gelu", 1e-12).layer_norm
+    with tf.GradientTape(persistent=True) as tape:
+        results = [tf.reduce_sum(norm(x, gamma, beta, training) * weight) for training in (False, True)]
+    plain, by_hand = (tape.gradient(result, [x, gamma, beta]) for result in results)
+    for one, other in zip(plain, by_hand, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def gradients(encoder: Any, training: bool) -> list[np.ndarray]:
+    inputs = case(3, 9)
+    mask = np.ones_like(inputs.mask)
+    mask[1, 5:] = 0
+    given = {name: tf.constant(array) for name, array in as_inputs(inputs._replace(mask=mask)).items()}
+    with tf.GradientTape() as tape:
+        outputs = encoder(given, training=training)
+        loss = tf.reduce_sum(tf.square(outputs["pooled_output"] - 0.5))
+        loss += tf.reduce_sum(outputs["sequence_output"] ** 3) + tf.reduce_sum(outputs["encoder_outputs"][0] ** 2)
+    found = tape.gradient(loss, encoder.trainable_variables)
+    return [tf.convert_to_tensor(gradient).numpy() for gradient in found]
+
+
+@pytest.fixture(scope="module", params=["bert", "albert_brightmart"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("odd")
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    write_odd(directory, family=request.param, num_hidden_layers=2, **without)
+    return directory
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_training_gives_the_plain_gradients(recompute: bool, checkpoint: Path, tmp_path: Path) -> None:
+    encoder = export_and_load(checkpoint, tmp_path, recompute=recompute, heads=())
+    plain, by_hand = gradients(encoder, training=False), gradients(encoder, training=True)
+    for variable, one, other in zip(encoder.trainable_variables, plain, by_hand, strict=True):
+        scale = np.abs(one).max()
+        np.testing.assert_allclose(other / scale, one / scale, atol=2e-5, err_msg=variable.name)
+
+
+def test_a_layer_that_is_computed_again_drops_the_same(odd: Path, out: Path, tmp_path: Path) -> None:
+    """With dropout: the same seeds give the same gradients, whether kept or computed again."""
+    export_and_load(odd, tmp_path, recompute=True)
+    found = []
+    for directory in (out / "odd", tmp_path / "odd"):
+        tf.random.set_seed(7)
+        found.append(gradients(hub.load(str(directory)), training=True))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max())
+    plain = gradients(hub.load(str(out / "odd")), training=False)
+    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(found[0], plain, strict=True))
