@@ -115,6 +115,7 @@ def registry_entry(card: EncoderCard | TokenizerCard, digest: FileDigest, tokeni
         layers=card.sizes.layers,
         hidden_size=card.sizes.hidden_size,
         heads=card.sizes.heads,
+        activation=card.sizes.activation,
         tokenizer=tokenizer,
         parameters=card.parameters,
         vocab_size=card.sizes.vocab_size,

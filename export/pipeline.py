@@ -31,7 +31,8 @@ from zoo.verify import verify
 REGISTRY = "registry.json"
 PREPROCESS = "_preprocess"  # what the name of a tokenizer gains for the archive with the dict at its root
 _ROOTS = (Tokenizer, Preprocessor)
-_WRITTEN_BY_PEOPLE = ("description", "aliases", "tokenizer")  # fields of an entry that no export fills
+# Fields of an entry that no export fills.
+_WRITTEN_BY_PEOPLE = ("description", "aliases", "tokenizer", "sources", "recipe", "history")
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+NO_LENGTH = -1
+
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `announced` is the Content-Length to claim when it is not the true one."""
+    """One answer.
+
+    `announced` is the Content-Length to claim when it is not the true one, NO_LENGTH for none. With `ranges` a Range is
+    answered, if If-Range names this ETag, by 206 or 416. Equal If-None-Match or If-Modified-Since are answered by 304.
+    After `delay` seconds `sent` bytes of what was announced are sent, `pieces` at a time with `wait` seconds before
+    each; then `stall` seconds pass before the connection closes.
+    """
 
     body: bytes = b""
     status: int = 200
     announced: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    ranges: bool = False
+    delay: float = 0.0
+    sent: int | None = None
+    pieces: int = 1 << 20
+    wait: float = 0.0
+    stall: float = 0.0
+
+    def to(self, asked: dict[str, str]) -> Reply:
+        """Return what a server makes of this for a request with the headers `asked`."""
+        known = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+        if any(theirs in asked and asked[theirs] == self.headers.get(ours) for theirs, ours in known.items()):
+            return Reply(status=304)
+        found = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
+        if not (self.ranges and found) or asked.get("If-Range", self.headers.get("ETag")) != self.headers.get("ETag"):
+            return self
+        start, end = int(found[1]), len(self.body)
+        if start >= end:
+            return Reply(status=416, headers={"Content-Range": f"bytes */{end}"})
+        headers = {**self.headers, "Content-Range": f"bytes {start}-{end - 1}/{end}"}
+        return replace(self, body=self.body[start:], status=206, headers=headers)
 
 
 class LocalServer:
@@ -30,6 +59,7 @@ class LocalServer:
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.delay = 0.0
+        self.closing = threading.Event()
         self._lock = threading.Lock()
 
     def serve(self, path: str, *replies: Reply | bytes) -> str:
@@ -41,7 +71,7 @@ class LocalServer:
         """Serve every file of a directory and return the base URL, with a final slash."""
         for file in directory.iterdir():
             if file.is_file():
-                self.serve(f"/{file.name}", file.read_bytes())
+                self.serve(f"/{file.name}", Reply(file.read_bytes(), ranges=True))
         return self.url + "/"
 
     def reply_to(self, path: str, headers: dict[str, str]) -> Reply:
@@ -49,7 +79,7 @@ class LocalServer:
             self.asked.append(path)
             self.headers.append(headers)
             script = self.replies.get(path) or [Reply(b"not here", 404)]
-            return script.pop(0) if len(script) > 1 else script[0]
+            return (script.pop(0) if len(script) > 1 else script[0]).to(headers)
 
 
 @contextmanager
@@ -59,13 +89,23 @@ def running_server() -> Iterator[LocalServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reply = server.reply_to(urlsplit(self.path).path, dict(self.headers))
-            threading.Event().wait(server.delay)
+            server.closing.wait(server.delay + reply.delay)
+            with suppress(ConnectionError):  # the client had enough
+                self._send(reply)
+            server.closing.wait(reply.stall)
+
+        def _send(self, reply: Reply) -> None:
             self.send_response(reply.status)
-            self.send_header("Content-Length", str(len(reply.body) if reply.announced is None else reply.announced))
+            if reply.announced != NO_LENGTH:
+                length = len(reply.body) if reply.announced is None else reply.announced
+                self.send_header("Content-Length", str(length))
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body)
+            body = reply.body[: reply.sent]
+            for start in range(0, len(body), reply.pieces):
+                server.closing.wait(reply.wait)
+                self.wfile.write(body[start : start + reply.pieces])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -77,5 +117,6 @@ def running_server() -> Iterator[LocalServer]:
         try:
             yield server
         finally:
+            server.closing.set()
             http.shutdown()
             thread.join()

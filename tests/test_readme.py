@@ -27,19 +27,23 @@ def without_comments(block: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in block.splitlines()]
 
 
-def test_python_runs_as_it_stands(tmp_path: Path) -> None:
+def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("albert_tiny", tmp_path / "checkpoint")
     export_encoder(EncoderRequest(tmp_path / "checkpoint", "albert_tiny", tmp_path / "dist"))
     export_tokenizer(TokenizerRequest(tmp_path / "checkpoint", "bert_tokenizer_chinese", tmp_path / "dist"))
     with running_server() as server:
         base = server.serve_directory(tmp_path / "dist")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("ZOO_REGISTRY", f"{base}registry.json")
+        monkeypatch.chdir(tmp_path / "dist")
         names = {
             "encoder_url": f"{base}albert_tiny.tar.gz",
             "tokenizer_url": f"{base}bert_tokenizer_chinese.tar.gz",
         }
         for block in blocks("README.md", "python"):
             exec(compile(block, "README.md", "exec"), names)  # type: ignore[arg-type]
-    assert len(names["layer"].trainable_variables) > 20  # type: ignore[attr-defined]
+    assert names["vectors"].shape == (1, 312)  # type: ignore[attr-defined]
+    assert not names["encoder"].trainable_weights and len(names["model"].variables) > 20  # type: ignore[attr-defined]
 
 
 def test_both_languages_show_the_same() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import (
     BadArchive,
@@ -12,19 +13,38 @@ from zoo.errors import (
     BadConfig,
     BadRegistry,
     BadVocabulary,
+    CannotLoad,
     CannotWrite,
     DigestMismatch,
     DownloadFailed,
     NotBuilt,
     UnknownModel,
     Unsupported,
+    Unverified,
     VerificationFailed,
+    VocabularyMismatch,
     WeightMismatch,
     ZooError,
 )
 
 if TYPE_CHECKING:
+    from zoo.bundles import bundle, install
+    from zoo.hub_resolver import register
+    from zoo.keras_layer import KerasLayer
+    from zoo.loading import load, load_model
     from zoo.registry import Entry
+    from zoo.text_encoder import TextEncoder
+
+# What needs TensorFlow or more than a registry is imported when it is first asked for.
+_HOMES = {
+    "KerasLayer": "zoo.keras_layer",
+    "TextEncoder": "zoo.text_encoder",
+    "bundle": "zoo.bundles",
+    "install": "zoo.bundles",
+    "load": "zoo.loading",
+    "load_model": "zoo.loading",
+    "register": "zoo.hub_resolver",
+}
 
 __all__ = [
     "BadArchive",
@@ -32,18 +52,28 @@ __all__ = [
     "BadConfig",
     "BadRegistry",
     "BadVocabulary",
+    "CannotLoad",
     "CannotWrite",
     "DigestMismatch",
     "DownloadFailed",
+    "KerasLayer",
     "NotBuilt",
+    "TextEncoder",
     "UnknownModel",
     "Unsupported",
+    "Unverified",
     "VerificationFailed",
+    "VocabularyMismatch",
     "WeightMismatch",
     "ZooError",
+    "bundle",
     "info",
+    "install",
+    "load",
+    "load_model",
     "names",
     "path",
+    "register",
     "url",
 ]
 
@@ -51,6 +81,13 @@ try:
     __version__ = version("bert-zoo")
 except PackageNotFoundError:  # run from a checkout
     __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
 
 
 def names(registry: str | Path | None = None) -> list[str]:

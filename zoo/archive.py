@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -15,11 +14,14 @@ from zoo.card import EncoderCard, FileDigest, TokenizerCard
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotWrite
 from zoo.files import written_directory, written_file
+from zoo.gz import compressor
 from zoo.progress import progress
 from zoo.tarstream import read_members
 
 _CHUNK = 1 << 20
-_LEVEL = 6  # 9 takes half as long again and saves nothing on float32 weights
+_MOST_RATIO = 50  # unpacked to packed size
+_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
+_MOST_MEMBERS = 10_000  # a SavedModel has a dozen; empty ones cost a bomb nothing
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -32,7 +34,7 @@ def pack(directory: Path, archive: Path) -> FileDigest:
 
     Members are sorted, directories have members of their own (hub's extractor makes no parents), and no times, owners
     or modes of this machine are kept, so that equal directories give equal archives. (gzip's bytes may still differ
-    between builds of zlib.)
+    between compressors: see zoo.gz.)
 
     Raises BadArchive when the directory is empty or holds a link or device, CannotWrite when there is no permission
     or no space; nothing is left then.
@@ -57,7 +59,7 @@ class _Gzip:
     """Writes gzip without name or time. Unlike gzip.GzipFile it tries nothing again after a write that failed."""
 
     def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._compressor = raw, zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+        self._raw, self._compressor = raw, compressor()
 
     def write(self, data: bytes) -> int:
         self._raw.write(self._compressor.compress(data))
@@ -94,19 +96,24 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def unpack(archive: Path, directory: Path, limit: int | None = None) -> None:
+def unpack(archive: Path, directory: Path, limit: int | None = None, sha256: str | None = None) -> None:
     """Unpack `archive` into `directory`, which must not exist or be empty, and which appears whole or not at all.
 
-    Raises BadArchive when anything is damaged, unsafe or, together, larger than `limit` bytes; CannotWrite when the
-    disk has no room.
+    `limit` is what the members may have together, in bytes; without it, what a model can need: 50 times the archive,
+    or 256 MiB where that is more. With `sha256` the bytes that were unpacked are those of that digest.
+
+    Raises BadArchive when anything is damaged, unsafe or beyond the limit; CannotWrite when the disk has no room.
     """
     with written_directory(directory) as temporary, progress(f"unpacking {archive.name}", None) as advance:
+        most = _most(archive) if limit is None else limit
         room, total = shutil.disk_usage(temporary).free, 0
-        for member, chunks in read_members(archive):
+        for number, (member, chunks) in enumerate(read_members(archive, sha256), start=1):
             target = temporary / member.name
             total += member.size
-            if limit is not None and total > limit:
-                raise BadArchive(f"{archive} holds more than the {limit} bytes allowed: refused at {member.name}.")
+            if total > most:
+                raise BadArchive(f"{archive} holds more than the {most} bytes allowed: refused at {member.name}.")
+            if number > _MOST_MEMBERS:
+                raise BadArchive(f"{archive} holds more than {_MOST_MEMBERS} members: refused at {member.name}.")
             if total > room:
                 raise CannotWrite(f"{archive} needs {total} bytes up to {member.name}, {directory.parent} has {room}.")
             if member.is_directory:
@@ -114,6 +121,12 @@ def unpack(archive: Path, directory: Path, limit: int | None = None) -> None:
             else:
                 _write(chunks, target)
             advance(member.size)
+
+
+def _most(archive: Path) -> int:
+    """Return a bound that stops bombs and no model: weights shrink by a tenth, graphs to a tenth."""
+    packed = archive.stat().st_size if archive.is_file() else 0
+    return max(_MOST_RATIO * packed, _MOST_WITHOUT_RATIO)
 
 
 def _write(chunks: Iterable[bytes], target: Path) -> None:

@@ -1,183 +1,239 @@
-"""HTTP (or a local path) to a file: sources in order, checked before it is moved. Nothing here knows about models."""
+"""Sources in order to one file, gone on with where it was cut, checked before it counts. Knows nothing of models."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
+from zoo import web
 from zoo.archive import sha256_of
-from zoo.card import FileDigest
 from zoo.errors import DigestMismatch, DownloadFailed
-from zoo.files import written_file
+from zoo.files import cannot_write, unique_beside
 from zoo.progress import progress
+from zoo.web import Answer, Cut, OtherRange, Refused, Slow, Version, asked, is_offline, local_path, session, shown
 
-_CHUNK = 1 << 18
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
-_ATTEMPTS = 3  # per source, for answers that break off; urllib3 retries what fails before an answer
-_PAUSE = 0.3  # seconds before the second attempt, doubled for each further one
+__all__ = ["Expected", "download", "file_name", "is_offline", "local_path", "with_mirror"]
+
+_ATTEMPTS = 3  # in a row that brought nothing further
+_WINDOW = 20.0  # seconds over which the pace of a source is measured while another one could be asked
+_LEAST = 32 << 10  # bytes a second, below which the other one is
 
 
-def download(sources: Sequence[str], target: Path, expected: FileDigest | None = None) -> None:
-    """Write the first source that delivers what is expected to `target`.
+class Expected(Protocol):
+    """What is known of a file beforehand, None for what is not."""
+
+    @property
+    def sha256(self) -> str | None: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+
+def download(
+    sources: Sequence[str],
+    target: Path,
+    expected: Expected | None = None,
+    *,
+    resume: bool = False,
+    unless: Version | None = None,
+) -> Version | None:
+    """Write the first source that delivers what is expected to `target` and return what the source calls this version.
 
         download(["https://a/x.tar.gz", "https://b/x.tar.gz", "/mnt/x.tar.gz"], Path("x.tar.gz"), digest)
 
-    Sources are http(s) or file URLs or plain paths, tried in order. The target appears complete and checked, or not
-    at all. Without `expected` only the announced length is checked.
+    Sources are http(s) or file URLs or plain paths, tried in order, those that are slow once more after the others.
+    The target appears complete and checked, or not at all. With `resume`, which needs the digest, it holds what has
+    arrived so far, and the next call goes on from there. Without `expected` only the announced length is checked.
+    None, and no target, when the source still has the version `unless`.
 
     Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources tried and
     what each said. Raises CannotWrite when the target cannot be written.
     """
-    said: list[tuple[str, _Refused]] = []
-    with written_file(target) as temporary, _session() as session:
-        for source in sources:
-            try:
-                _transfer(source, temporary, session, expected)
-                break
-            except _Refused as refused:
-                said.append((source, refused))
-        else:
-            raise _failure(target.name, said, expected)
+    if resume and (expected is None or expected.sha256 is None):
+        raise ValueError("resume needs the digest of the whole: the parts may come from different sources")
+    file = target if resume else unique_beside(target)
+    with cannot_write(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            version = _first_right(sources, target, file, expected, unless)
+            if version is not None and not resume:
+                file.replace(target)
+            return version
+        finally:
+            if not resume:
+                file.unlink(missing_ok=True)
 
 
-def read_bytes(source: str) -> bytes:
-    """Return what one small source holds. Raises DownloadFailed."""
-    try:
-        with _session() as session:
-            return b"".join(_chunks(source, session, decode=True))
-    except _Refused as refused:
-        raise DownloadFailed(f"{source}: {refused}.") from None
+def with_mirror(sources: Sequence[str]) -> list[str]:
+    """Return the sources, before them the same file under ZOO_MIRROR, a base URL or a directory.
+
+    For files whose digest is known only: what a mirror holds under that name is anybody's guess.
+    """
+    base = os.environ.get("ZOO_MIRROR", "").strip()
+    return [*([f"{base.rstrip('/')}/{file_name(sources[0])}"] if base and sources else []), *sources]
 
 
-def local_path(source: str) -> Path | None:
-    """Return the path that a file URL or a plain path means, None for an http(s) URL."""
-    parts = urlsplit(source)
-    if parts.scheme in ("http", "https"):
-        return None
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)
+def file_name(source: str) -> str:
+    """Return the last part of a source's path."""
+    return urlsplit(source).path.rpartition("/")[2] or "archive.tar.gz"
 
 
-def is_offline() -> bool:
-    """True when the environment says ZOO_OFFLINE=1: no socket is opened then."""
-    return os.environ.get("ZOO_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+# -- sources in order ---------------------------------------------------------------------------------------------
 
 
-# -- one source ---------------------------------------------------------------------------------------------------
-
-
-class _Refused(Exception):
-    """What one source said in place of the file."""
-
-
-class _Cut(_Refused):
-    """The answer began and broke off: worth another attempt."""
-
-
-class _Mismatch(_Refused):
+class _Mismatch(Refused):
     """A complete answer with other bytes than promised."""
 
 
-def _transfer(source: str, temporary: Path, session: requests.Session, expected: FileDigest | None) -> None:
-    for attempt in range(_ATTEMPTS):
-        try:
-            _receive(source, temporary, session, expected)
-            break
-        except _Cut:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_PAUSE * 2**attempt)
-    if expected is not None and (found := sha256_of(temporary)) != expected.sha256:
-        size = f"{temporary.stat().st_size:,}".replace(",", " ")
-        raise _Mismatch(f"is {found[:12]}… ({size} bytes)")
+def _first_right(
+    sources: Sequence[str], target: Path, file: Path, expected: Expected | None, unless: Version | None
+) -> Version | None:
+    said: list[tuple[str, Refused]] = []
+    waiting, slow = deque(sources), set[str]()
+    with session() as http:
+        while waiting:
+            source = waiting.popleft()
+            hurried = bool(waiting) and source not in slow
+            try:
+                return _Transfer(source, target.name, file, expected, unless, http).run(hurried)
+            except Refused as refused:
+                said.append((source, refused))
+                if hurried and isinstance(refused, Slow):
+                    slow.add(source)
+                    waiting.append(source)
+    raise _failure(target.name, said, expected, kept=_size(file) if file == target else 0)
 
 
-def _receive(source: str, temporary: Path, session: requests.Session, expected: FileDigest | None) -> None:
-    """Write the source's bytes to `temporary` from its beginning. (Resuming would open it with "ab" and send Range.)"""
-    size = expected.size if expected else None
-    with (
-        closing(_chunks(source, session)) as chunks,
-        temporary.open("wb") as file,
-        progress(f"fetching {source.rpartition('/')[2]}", size) as advance,
-    ):
-        for chunk in chunks:
-            file.write(chunk)
-            advance(len(chunk))
-            if size is not None and file.tell() > size:
-                raise _Mismatch(f"is longer than {size:,} bytes".replace(",", " "))
+class _Transfer:
+    """One source's bytes to one file, which may hold their beginning."""
+
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        file: Path,
+        expected: Expected | None,
+        unless: Version | None,
+        http: requests.Session,
+    ) -> None:
+        self._source, self._name, self._file, self._http = source, name, file, http
+        self._sha256 = expected.sha256 if expected else None
+        self._length = expected.size if expected else None
+        self._unless = unless or None  # a version that says nothing is no condition
+        self._version = Version()
+        self._resumes = True  # until the source, or what came of it, says otherwise
+
+    def run(self, hurried: bool) -> Version | None:
+        """Return the version that lies whole and right in the file, None when there is nothing new. Raises Refused."""
+        furthest, fruitless = _size(self._file), 0
+        while True:
+            start = self._start()
+            try:
+                return self._receive(start, hurried)
+            except (_Mismatch, OtherRange):
+                self._file.unlink(missing_ok=True)
+                if start == 0:
+                    raise
+                self._resumes = False  # once more from the beginning: what lay there before may be at fault
+            except Cut as cut:
+                fruitless = 0 if _size(self._file) > furthest else fruitless + 1
+                furthest = max(furthest, _size(self._file))
+                if fruitless == _ATTEMPTS or (hurried and isinstance(cut, Slow)):
+                    raise
+                time.sleep(web.PAUSE * 2**fruitless)
+
+    def _start(self) -> int:
+        """Bytes to go on from: those of any source when a digest will tell, else those of this version alone."""
+        size = _size(self._file)
+        usable = self._resumes and (self._sha256 or self._version.strong)
+        return size if usable and (self._length is None or size <= self._length) else 0
+
+    def _receive(self, start: int, hurried: bool) -> Version | None:
+        if start == 0 or start != self._length:
+            with asked(self._source, self._http, self._conditions(start), start) as answer:
+                if answer is None or (self._unless and answer.version == self._unless):
+                    return None
+                self._version = answer.version
+                self._append(answer, hurried)
+        self._check()
+        return self._version
+
+    def _conditions(self, start: int) -> dict[str, str]:
+        if start:
+            return {"If-Range": self._version.etag} if self._version.strong else {}
+        known = self._unless or Version()
+        asks = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+        return {name: value for name, value in asks.items() if value}
+
+    def _append(self, answer: Answer, hurried: bool) -> None:
+        total = answer.total if self._length is None else self._length
+        if answer.start and answer.total not in (None, total):
+            raise OtherRange(f"has {answer.total} bytes, not {total}")
+        received = answer.start
+        with self._file.open("ab") as file, progress(f"fetching {self._name}", total, received) as advance:
+            file.truncate(received)
+            for chunk in _at_pace(answer.chunks()) if hurried else answer.chunks():
+                file.write(chunk)
+                advance(len(chunk))
+                received += len(chunk)
+                if total is not None and received > total:
+                    raise _Mismatch(f"is longer than {_spaced(total)} bytes")
+        if total is not None and received < total and received != answer.total:
+            raise Cut(f"ends after {_spaced(received)} of {_spaced(total)} bytes")
+
+    def _check(self) -> None:
+        size = _size(self._file)
+        found = sha256_of(self._file)
+        if self._sha256 not in (None, found) or self._length not in (None, size):
+            raise _Mismatch(f"is {found[:12]}… ({_spaced(size)} bytes)")
 
 
-def _chunks(source: str, session: requests.Session, decode: bool = False) -> Generator[bytes, None, None]:
-    """Yield the bytes of a source; every way this can fail is a _Refused."""
-    begun = False
-    try:
-        if (path := local_path(source)) is not None:
-            with path.open("rb") as file:
-                yield from iter(partial(file.read, _CHUNK), b"")
-            return
-        if is_offline():
-            raise _Refused("not asked, ZOO_OFFLINE is set")
-        with session.get(source, stream=True, timeout=_TIMEOUT) as response:
-            if response.status_code != requests.codes.ok:
-                raise _Refused(f"HTTP {response.status_code} {response.reason}")
-            begun = True
-            # Raw bytes: servers that label .tar.gz as "Content-Encoding: gzip" would have it unpacked on the way.
-            # urllib3 compares the announced length.
-            yield from response.raw.stream(_CHUNK, decode_content=decode)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise (_Cut if begun else _Refused)(_innermost(error)) from error
+def _at_pace(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass the chunks on. Raises Slow when they come at less than _LEAST over _WINDOW."""
+    began, received = time.monotonic(), 0
+    for chunk in chunks:
+        yield chunk
+        received += len(chunk)
+        seconds = time.monotonic() - began
+        if seconds >= _WINDOW:
+            if received < _LEAST * seconds:
+                raise Slow(f"sends {_spaced(round(received / seconds))} bytes a second")
+            began, received = time.monotonic(), 0
 
 
-@contextmanager
-def _session() -> Iterator[requests.Session]:
-    retry = urllib3.Retry(
-        total=3,
-        backoff_factor=_PAUSE,
-        status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=("GET",),
-        raise_on_status=False,
-        respect_retry_after_header=False,  # an hour's wait is for a person to decide
-    )
-    with requests.Session() as session:
-        session.headers.update({"User-Agent": _user_agent(), "Accept-Encoding": "identity"})
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry))
-        yield session
-
-
-def _user_agent() -> str:
-    try:
-        return f"bert-zoo/{version('bert-zoo')}"
-    except PackageNotFoundError:  # run from a checkout
-        return "bert-zoo"
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 # -- words --------------------------------------------------------------------------------------------------------
 
 
-def _failure(name: str, said: list[tuple[str, _Refused]], expected: FileDigest | None) -> Exception:
-    lines = "; ".join(f"{source}: {refused}" for source, refused in said) or "no source is known"
-    if expected is None or not said or not all(isinstance(refused, _Mismatch) for _, refused in said):
-        return DownloadFailed(f"{name} could not be fetched. Tried in order: {lines}.")
-    found = f"{said[0][1]}, from {said[0][0]}" if len(said) == 1 else f"but from {lines}"
-    return DigestMismatch(
-        f"{name} should be sha256 {expected.sha256[:12]}…, {found}. "
-        "The file was removed; run again or check the registry."
-    )
+def _failure(name: str, said: Sequence[tuple[str, Refused]], expected: Expected | None, kept: int) -> Exception:
+    lines = "; ".join(f"{shown(source)}: {refused}" for source, refused in said) or "no source is known"
+    wrong = [isinstance(refused, _Mismatch) for _, refused in said]
+    promised = _promised(expected)
+    if wrong and all(wrong):
+        found = f"{said[0][1]}, from {shown(said[0][0])}" if len(said) == 1 else f"but from {lines}"
+        return DigestMismatch(
+            f"{name} should be {promised}, {found}. The file was removed; run again or check the registry."
+        )
+    rest = f" It should be {promised}." if any(wrong) else ""
+    rest += f" {_spaced(kept)} bytes are kept: run again to go on from there." if kept else ""
+    return DownloadFailed(f"{name} could not be fetched. Tried in order: {lines}.{rest}")
 
 
-def _innermost(error: BaseException) -> str:
-    """The message a person understands is at the bottom of requests' and urllib3's wrappings."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return f"{type(error).__name__}: {error}"
+def _promised(expected: Expected | None) -> str:
+    if expected and expected.sha256:
+        return f"sha256 {expected.sha256[:12]}…"
+    return f"{_spaced(expected.size)} bytes" if expected and expected.size is not None else "another file"
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")

@@ -28,8 +28,24 @@ class DigestMismatch(ZooError):
     """Bytes are there, but not the ones that were promised."""
 
 
+class Unverified(ZooError):
+    """Nobody has recorded which bytes these should be, and they were not asked for all the same."""
+
+
 class BadArchive(ZooError):
     """An archive that is damaged, unsafe to unpack, or not one of ours."""
+
+
+class CannotLoad(ZooError):
+    """A model that TensorFlow refuses, or that needs a package which is not installed."""
+
+
+class BadArgument(ZooError, ValueError):
+    """An argument, or inputs, that a model has no use for; the message lists what there is."""
+
+
+class VocabularyMismatch(ZooError):
+    """An encoder and a tokenizer that were not made for each other."""
 
 
 class VerificationFailed(ZooError):
@@ -61,3 +77,8 @@ class BadVocabulary(ZooError):
 
 class CannotWrite(ZooError, OSError):
     """The output could not be written: no permission, no space."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a foreign exception says, in one line."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -10,17 +10,23 @@ from tqdm import tqdm
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Yield `advance(bytes)`. A bar appears on stderr after one second, if stderr is a terminal, and goes when done."""
+def progress(
+    label: str, total: int | None, initial: int = 0, unit: str = "B", shown: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """Yield `advance(count)`. A bar appears on stderr after one second, if stderr is a terminal, and goes when done.
+
+    `initial` of the total were there before and do not count for the time that remains. Without `shown` there is none.
+    """
     with tqdm(
         desc=label,
         total=total,
-        unit="B",
+        initial=initial,
+        unit=unit,
         unit_scale=True,
-        unit_divisor=1024,
+        unit_divisor=1024 if unit == "B" else 1000,
         delay=1,
         leave=False,
         file=sys.stderr,
-        disable=not sys.stderr.isatty(),
+        disable=not (shown and sys.stderr.isatty()),
     ) as bar:
         yield bar.update

@@ -6,69 +6,42 @@ import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from zoo.card import FileDigest, to_json
-from zoo.download import local_path, read_bytes
+from zoo.building import not_built
+from zoo.card import to_json
+from zoo.download import local_path
+from zoo.entry import ArchiveRecord, Entry, Name, Record
 from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
 from zoo.files import cannot_write, written_file
 
 PACKAGED = Path(__file__).with_name("registry.json")
 SCHEMA_FILE = "registry.schema.json"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ArchiveRecord(FileDigest):
-    """A published archive: its digest, its size and where it lies. The URLs are mirrors, tried in order."""
-
-    urls: list[str] = Field(min_length=1, description="absolute, or relative to the registry itself")
-
-
-class Entry(_Record):
-    """One model: what it is, and its archive once it has been built."""
-
-    kind: Literal["encoder", "tokenizer", "preprocess"]
-    family: str | None = None
-    description: str = ""
-    layers: int | None = None
-    hidden_size: int | None = None
-    heads: int | None = None
-    parameters: int | None = None
-    vocab_size: int | None = None
-    vocabulary_sha256: Sha256 | None = None
-    tokenizer: Name | None = Field(default=None, description="name of the tokenizer that an encoder was trained with")
-    licence: str = "not stated"
-    aliases: list[Name] = []
-    archive: ArchiveRecord | None = None
-
-
-class Registry(_Record):
+class Registry(Record):
     """The models of a zoo by name."""
 
     model_config = ConfigDict(title="Registry of a zoo of BERT models")
 
     schema_file: str = Field(default=SCHEMA_FILE, alias="$schema")
-    models: dict[Name, Entry] = {}
+    models: dict[Name, Entry] = Field(default={})
 
     _place: str = PrivateAttr(default=str(PACKAGED))
 
     @model_validator(mode="after")
     def _each_name_means_one_model(self) -> Registry:
-        owners = {name: name for name in self.models}
+        owners, problems = {name: name for name in self.models}, []
         for name, entry in self.models.items():
             for alias in entry.aliases:
                 if owners.setdefault(alias, name) != name or alias == name:
-                    raise ValueError(f"alias {alias!r} of {name!r} already means {owners[alias]!r}")
+                    problems.append(f"alias {alias!r} of {name!r} already means {owners[alias]!r}")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -110,7 +83,7 @@ class Registry(_Record):
         """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
         entry = self.entry(name)
         if entry.archive is None:
-            raise NotBuilt(f"{name} is in {self.place}, but no archive of it has been built: see `zoo export --help`.")
+            raise NotBuilt(not_built(name, self))
         return entry.archive.model_copy(update={"urls": self.urls(entry)})
 
     def urls(self, entry: Entry) -> list[str]:
@@ -122,13 +95,14 @@ class Registry(_Record):
 
 
 def read_registry(place: str | Path | None = None) -> Registry:
-    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged one.
+    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged and installed models.
 
         read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
 
     Raises BadRegistry, which lists everything that is wrong with it.
     """
-    source = str(place or os.environ.get("ZOO_REGISTRY") or PACKAGED)
+    given = place or os.environ.get("ZOO_REGISTRY")
+    source = str(given or PACKAGED)
     try:
         path = local_path(source)
     except ValueError as error:
@@ -136,25 +110,31 @@ def read_registry(place: str | Path | None = None) -> Registry:
             f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
         ) from None
     try:
-        registry = _parse(path.read_bytes() if path else read_bytes(source), source)
+        registry = parse_registry(path.read_bytes() if path else _read_remote(source), source)
     except (OSError, DownloadFailed) as error:
         reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
         raise BadRegistry(f"no registry to read. {reason} Check --registry and ZOO_REGISTRY.") from error
     registry._place = str(path.absolute()) if path else source
-    return registry
+    if given:
+        return registry
+    from zoo.installed import with_installed  # which reads a registry itself
+
+    return with_installed(registry)
 
 
-def _parse(text: bytes, source: str) -> Registry:
+def _read_remote(url: str) -> bytes:
+    from zoo.remembered import read_remembered  # which brings the cache
+
+    return read_remembered(url, lambda text: parse_registry(text, url))
+
+
+def parse_registry(text: bytes, source: str) -> Registry:
+    """Return the registry that a file's bytes hold; relative URLs are not resolved. Raises BadRegistry."""
     try:
         return Registry.model_validate_json(text)
     except ValidationError as error:
-        raise BadRegistry(f"{source} is not a registry: {_problems(error)}.") from None
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()
-    )
+        problems = (f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors())
+        raise BadRegistry(f"{source} is not a registry: {'; '.join(problems)}.") from None
 
 
 def _resolve(url: str, place: str) -> str:
@@ -217,27 +197,24 @@ def _change(
                     name: entry.model_copy(update={"archive": None}) if name in changed else entry
                     for name, entry in before.models.items()
                 }
-                _write(_text(_with_models(before, unsettled, path)), path)
+                _write(registry_text(_with_models(before, unsettled, path)), path)
             for source, target in (moves or {}).items():
                 source.replace(target)
-            _write(_text(after), path)
+            _write(registry_text(after), path)
             _write(json_schema(), path.with_name(SCHEMA_FILE))
     return after
 
 
 def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
-    record = {"$schema": registry.schema_file, "models": _records(models)}
-    changed = _parse(to_json(record).encode(), str(path))
+    changed = parse_registry(registry_text(registry.model_copy(update={"models": models})).encode(), str(path))
     changed._place = str(path)
     return changed
 
 
-def _text(registry: Registry) -> str:
-    return to_json({"$schema": registry.schema_file, "models": _records(registry.models)})
-
-
-def _records(models: Mapping[str, Entry]) -> dict[str, Any]:
-    return {name: to_record(entry) for name, entry in models.items()}
+def registry_text(registry: Registry) -> str:
+    """Return the text of a registry.json in its one form: sorted, without what is at its default."""
+    models = {name: to_record(entry) for name, entry in registry.models.items()}
+    return to_json({"$schema": registry.schema_file, "models": models})
 
 
 def _write(text: str, path: Path) -> None:

@@ -1,15 +1,17 @@
-"""Reads a tar.gz from front to back and believes nothing it says."""
+"""Reads a tar.gz or a tar from front to back and believes nothing it says."""
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
-import zlib
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from zoo import gz
 from zoo.errors import BadArchive
 
 _CHUNK = 1 << 18
@@ -33,17 +35,23 @@ class Member:
     size: int
 
 
-def read_members(archive: Path) -> Iterator[tuple[Member, Iterator[bytes]]]:
+def read_members(
+    archive: Path, sha256: str | None = None, *, gzipped: bool = True
+) -> Generator[tuple[Member, Iterator[bytes]], None, None]:
     """Yield every member with its bytes, which are to be read before the next member is asked for.
 
     Only plain files and directories, each directory before what it holds and no name twice. When the iteration ends
-    without an error the whole file has been read: gzip's checksum is right and nothing follows the last member.
+    without an error the whole file has been read: gzip's checksum, if it is `gzipped`, is right, nothing follows the
+    last member, and the bytes that were read are those of `sha256`, if given.
 
     Raises BadArchive, which names the archive and what was found in it.
     """
-    with _told(archive), archive.open("rb") as raw:
-        for member, chunks in _Tar(_Gunzip(raw)).members():
+    with _told(archive), archive.open("rb") as file:
+        raw = _Digested(file)
+        for member, chunks in _Tar(_Gunzip(raw) if gzipped else _Plain(raw)).members():
             yield member, _told_chunks(archive, chunks)
+        if sha256 not in (None, raw.sha256.hexdigest()):
+            raise _Damage(f"it became another file while it was read, sha256 {raw.sha256.hexdigest()[:12]}…")
 
 
 def _told_chunks(archive: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -58,7 +66,7 @@ def _told(archive: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise BadArchive(f"{archive}: there is no such file.") from None
-    except (_Damage, zlib.error, OSError) as error:
+    except (_Damage, OSError) as error:
         raise BadArchive(
             f"{archive} is damaged or was not made by this zoo: {error}. Fetch or build it again."
         ) from None
@@ -68,25 +76,25 @@ class _Damage(Exception):
     """What was found; `_told` adds where."""
 
 
-class _Gunzip:
-    """The bytes inside a file that holds exactly one gzip member. (The gzip module lets trailing zeros pass.)"""
+class _Digested:
+    """A file that is read from its beginning, and the digest of what was read."""
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._inflate = zlib.decompressobj(wbits=31)  # 31: gzip, whose checksum and length zlib compares itself
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.sha256 = file, hashlib.sha256()
 
     def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class _Stream(ABC):
+    @abstractmethod
+    def read(self, size: int) -> bytes:
         """Return 1 to `size` bytes, or b'' at the end of a stream that is whole."""
-        while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
-            piece = self._inflate.decompress(data, size)
-            if piece:
-                return piece
-            if not data and not self._inflate.eof:
-                raise _Damage(f"it is cut off after {self._raw.tell()} bytes")
-        if self._inflate.unused_data or self._raw.read(1):
-            raise _Damage("bytes follow the end of its gzip stream")
-        return b""
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """Yield exactly `size` bytes in pieces."""
@@ -98,8 +106,39 @@ class _Gunzip:
             yield piece
 
 
+class _Plain(_Stream):
+    def __init__(self, raw: _Digested) -> None:
+        self._raw = raw
+
+    def read(self, size: int) -> bytes:
+        return self._raw.read(size)
+
+
+class _Gunzip(_Stream):
+    """The bytes inside a file that holds exactly one gzip member. (The gzip module lets trailing zeros pass.)"""
+
+    def __init__(self, raw: _Digested) -> None:
+        self._raw = raw
+        self._inflate = gz.decompressor()
+
+    def read(self, size: int) -> bytes:
+        while not self._inflate.eof:
+            data = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
+            try:
+                piece = self._inflate.decompress(data, size)
+            except gz.errors as error:
+                raise _Damage(str(error)) from None
+            if piece:
+                return piece
+            if not data and not self._inflate.eof:
+                raise _Damage(f"it is cut off after {self._raw.tell()} bytes")
+        if self._inflate.unused_data or self._raw.read(1):
+            raise _Damage("bytes follow the end of its gzip stream")
+        return b""
+
+
 class _Tar:
-    def __init__(self, stream: _Gunzip) -> None:
+    def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._seen: dict[PurePosixPath, bool] = {PurePosixPath(): True}  # name -> is it a directory
 
@@ -149,7 +188,8 @@ class _Tar:
 
 
 def _is_windows_path(name: str) -> bool:
-    return "\\" in name or bool(PureWindowsPath(name).anchor)
+    """Also `file:stream`, which Windows writes into a file of another name."""
+    return "\\" in name or ":" in name
 
 
 def _header(block: bytes) -> tarfile.TarInfo:

@@ -1,9 +1,9 @@
-"""Repeats on this machine what an archive's card promises: every file, and the outputs for its golden inputs."""
+"""Repeats on this machine what an archive's card promises: files, operations, and the outputs for its golden inputs."""
 
 from __future__ import annotations
 
-import importlib
 import math
+import textwrap
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,11 +27,11 @@ from zoo.contract import (
     SEQUENCE_OUTPUT,
 )
 from zoo.display import table
-from zoo.errors import BadArchive, VerificationFailed
+from zoo.errors import BadArchive, VerificationFailed, first_line
+from zoo.loading import load_directory, prepare
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
-_PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
 
 Array = NDArray[Any]
 
@@ -43,6 +43,7 @@ class Report:
     name: str
     kind: str
     files: int
+    ops: Sequence[str]
     compared: int
     tolerance: float
     differences: Mapping[str, float]
@@ -56,7 +57,8 @@ class Report:
         rows = [(output, f"{difference:.2g}") for output, difference in self.differences.items()]
         return (
             f"{self.name} ({self.kind}): {self.files} files and {self.compared} golden {what} agree, "
-            f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}"
+            f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}\n"
+            + textwrap.fill(f"{len(self.ops)} operations, all of them allowed: {', '.join(self.ops)}", 118)
         )
 
 
@@ -65,11 +67,13 @@ def verify(directory: Path) -> Report:
 
         print(verify(fetch("albert_tiny", read_registry())))
 
-    Raises BadArchive when files are missing or differ from the card, VerificationFailed when the model does not load
-    or computes something else; its message names every output that differs and the first wrong layer.
+    Raises BadArchive when files are missing or differ from the card, or when an operation does more than compute:
+    nothing is loaded then. CannotLoad when TensorFlow refuses it, VerificationFailed when it computes something else;
+    its message names every output that differs and the first wrong layer.
     """
     card = read_card(directory)
     check_files(directory, card)
+    ops = prepare(directory, card)
     if isinstance(card, EncoderCard):
         tolerance = card.certificate.tolerance
         golden = _read_golden(directory / GOLDEN_FILE)
@@ -78,29 +82,9 @@ def verify(directory: Path) -> Report:
             raise BadArchive(f"{card.name} exports {', '.join(silent)}, but has no golden outputs of it.")
         differences = compare_encoder(directory, golden, tolerance, card.name, card.needs)
         rows = sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden))
-        return Report(card.name, card.kind, len(card.files), rows, tolerance, differences)
-    return _verify_tokenizer(_load(directory, card.name, card.needs), card)
-
-
-def _load(directory: Path, name: str, needs: Sequence[str]) -> Any:
-    unknown = sorted(set(needs) - set(_PACKAGES))
-    if unknown:
-        raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
-    try:
-        for module in needs:
-            importlib.import_module(module)
-        import tensorflow_hub as hub
-    except ImportError as error:
-        wanted = " ".join(["tensorflow", "tensorflow-hub", *(_PACKAGES[need] for need in needs)])
-        raise VerificationFailed(f"{name} needs `pip install {wanted}`: {error}.") from error
-    try:
-        return hub.load(str(directory))
-    except Exception as error:  # whatever TensorFlow raises about a SavedModel
-        raise VerificationFailed(f"{name} does not load from {directory}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        return Report(card.name, card.kind, len(card.files), ops, rows, tolerance, differences)
+    texts = _compare_tokenizer(load_directory(directory, card.name, card.needs), card)
+    return Report(card.name, card.kind, len(card.files), ops, texts, 0.0, {INPUT_WORD_IDS: 0.0})
 
 
 # -- encoders -----------------------------------------------------------------------------------------------------
@@ -117,9 +101,9 @@ def compare_encoder(
 
     Logits are not normed: their difference counts in parts of the largest one, where that is above 1.
 
-    Raises VerificationFailed when the encoder does not load or any output differs by more than `tolerance`.
+    Raises CannotLoad, and VerificationFailed when any output differs by more than `tolerance`.
     """
-    encoder = _load(directory, name, needs)
+    encoder = load_directory(directory, name, needs)
     differences: dict[str, float] = {}
     for case in _cases(golden):
         for output, pair in _pairs(encoder, case, name).items():
@@ -171,7 +155,7 @@ def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tu
             if output in golden
         }
     except Exception as error:  # whatever TensorFlow raises about a call
-        raise VerificationFailed(f"{name} cannot be called with its golden inputs: {_first_line(error)}") from error
+        raise VerificationFailed(f"{name} cannot be called with its golden inputs: {first_line(error)}") from error
     expected = golden[FIRST_TOKEN_OUTPUTS]  # (L, B, H)
     if len(layers) != len(expected):
         raise VerificationFailed(f"{name} has {len(layers)} layers, its golden outputs {len(expected)}.")
@@ -197,7 +181,8 @@ def _difference(computed: Array, expected: Array) -> float:
 # -- tokenizers ---------------------------------------------------------------------------------------------------
 
 
-def _verify_tokenizer(loaded: Any, card: TokenizerCard) -> Report:
+def _compare_tokenizer(loaded: Any, card: TokenizerCard) -> int:
+    """Return the number of golden texts, all of which give the right ids."""
     wrong = []
     for golden in card.certificate:
         ids = _ids(loaded, golden.text, len(golden.ids) + 1, card)  # one more, or a token too many would be cut away
@@ -206,7 +191,7 @@ def _verify_tokenizer(loaded: Any, card: TokenizerCard) -> Report:
     if wrong:
         count = f"{len(wrong)} of {len(card.certificate)} golden texts"
         raise VerificationFailed(f"{card.name} gives other ids for {count}: {'; '.join(wrong)}.")
-    return Report(card.name, card.kind, len(card.files), len(card.certificate), 0.0, {INPUT_WORD_IDS: 0.0})
+    return len(card.certificate)
 
 
 def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list[int]:
@@ -217,5 +202,5 @@ def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list
         packed = loaded.preprocess(tf.constant([text] if len(text) > 1 else text), seq_length=length)
         ids, mask = packed[INPUT_WORD_IDS].numpy()[0], packed[INPUT_MASK].numpy()[0]  # (T,), (T,)
     except Exception as error:  # whatever TensorFlow raises about a call
-        raise VerificationFailed(f"{card.name} cannot preprocess {text}: {_first_line(error)}") from error
+        raise VerificationFailed(f"{card.name} cannot preprocess {text}: {first_line(error)}") from error
     return [int(i) for i in ids[mask != 0]]

@@ -20,6 +20,7 @@ from scripts.random_checkpoint import write_vocabulary
 from zoo.archive import sha256_of, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.command import main
+from zoo.entry import NoteSource, Published, Recipe
 from zoo.errors import BadConfig, BadRegistry, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
 from zoo.registry import Entry, read_registry, update_registry
 from zoo.verify import verify
@@ -64,12 +65,18 @@ def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
     assert read_registry(tmp_path / "registry.json").names() == ["odd", "other"]
     first = sha256_of(tmp_path / "odd.tar.gz")
     written = read_registry(tmp_path / "registry.json").entry("odd")
-    people = {"description": "of odd sizes", "aliases": ["strange"]}
+    people = {
+        "description": "of odd sizes",
+        "aliases": ["strange"],
+        "sources": [NoteSource(kind="note", text="made by hand")],
+        "recipe": Recipe(heads=[]),
+        "history": [Published(url="https://host/odd.tar.gz", size_mib=7)],
+    }
     update_registry(tmp_path / "registry.json", {"odd": written.model_copy(update=people)})
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1, licence="MIT"))
     entry = read_registry(tmp_path / "registry.json").entry("odd")
     assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
-    assert entry.description == "of odd sizes" and entry.aliases == ["strange"] and entry.licence == "MIT"
+    assert {field: getattr(entry, field) for field in people} == people and entry.licence == "MIT"
 
 
 def test_a_name_that_is_taken_is_told_before_anything_is_built(odd: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.localserver import LocalServer, running_server
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
+from tests.zoo.toyzoo import toy_zoo  # noqa: F401, a fixture
 from zoo.card import write_card
 
 
@@ -16,7 +17,7 @@ from zoo.card import write_card
 def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loopback server is reached directly, and nobody waits between attempts."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("zoo.download._PAUSE", 0.001)
+    monkeypatch.setattr("zoo.web.PAUSE", 0.001)
 
 
 @pytest.fixture

@@ -53,6 +53,6 @@ def make_zoo(directory: Path, out: Path, kind: str = "tokenizer") -> SmallZoo:
 
 
 def tree(directory: Path) -> list[str]:
-    """Return every name below a directory, lock files left out."""
+    """Return every name below a directory; of a cache the locks and the remembered registries are left out."""
     names = (path.relative_to(directory).as_posix() for path in directory.rglob("*"))
-    return sorted(name for name in names if not name.endswith(".lock"))
+    return sorted(name for name in names if not (name.endswith(".lock") or name.startswith("registry-")))

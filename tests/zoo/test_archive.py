@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.zoo.small import make_tokenizer_card, tree
+from zoo import gz
 from zoo.archive import check_files, file_digests, pack, sha256_of, unpack
 from zoo.card import write_card
 from zoo.errors import BadArchive, CannotWrite
@@ -135,6 +136,7 @@ def folder(name: str) -> tuple[tarfile.TarInfo, bytes]:
 
 HOSTILE = {
     "parent": ([member("../evil")], "outside"),
+    "stream of a file": ([member("a:evil")], "outside"),
     "hidden parent": ([folder("a"), member("a/../../evil")], "outside"),
     "absolute": ([member("/tmp/evil")], "outside"),
     "windows": ([member("C:\\evil")], "outside"),
@@ -190,12 +192,38 @@ def test_sizes_beyond_the_limit_or_the_disk_are_refused(tmp_path: Path) -> None:
     unpack(archive, tmp_path / "fits", limit=1400)
     with pytest.raises(BadArchive, match="more than the 1399 bytes allowed: refused at b"):
         unpack(archive, tmp_path / "target", limit=1399)
-    huge = write_tar(tmp_path / "huge.tar.gz", member("a", b"x", size=1 << 32))
+    huge = tmp_path / "huge.tar.gz"
     huge_info = tarfile.TarInfo("a")
     huge_info.size = 1 << 60
     huge.write_bytes(gzip.compress(huge_info.tobuf(tarfile.GNU_FORMAT) + b"x" * 512))
     with pytest.raises(CannotWrite, match=rf"needs {1 << 60} bytes"):
-        unpack(huge, tmp_path / "target")
+        unpack(huge, tmp_path / "target", limit=1 << 61)
+    assert not (tmp_path / "target").exists()
+
+
+def test_bombs_are_refused_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.5 MiB of zeros in half a kilobyte: beyond 50 times its size, and within what any archive may hold."""
+    archive = write_tar(tmp_path / "a.tar.gz", member("a", bytes(1 << 19)))
+    unpack(archive, tmp_path / "small enough")
+    monkeypatch.setattr("zoo.archive._MOST_WITHOUT_RATIO", 1 << 18)
+    with pytest.raises(BadArchive, match=rf"more than the {1 << 18} bytes allowed: refused at a"):
+        unpack(archive, tmp_path / "target")
+    monkeypatch.setattr("zoo.archive._MOST_RATIO", 1 << 11)
+    unpack(archive, tmp_path / "a ratio that fits")
+    monkeypatch.setattr("zoo.archive._MOST_MEMBERS", 99)
+    crowd = write_tar(tmp_path / "b.tar.gz", *(folder(f"{number}") for number in range(100)))
+    with pytest.raises(BadArchive, match="more than 99 members: refused at 99"):
+        unpack(crowd, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_bytes_of_another_digest_are_refused(directory: Path, tmp_path: Path) -> None:
+    """What is compared is what was unpacked, whatever became of the file since its digest was taken."""
+    digest = pack(directory, tmp_path / "a.tar.gz").sha256
+    unpack(tmp_path / "a.tar.gz", tmp_path / "right", sha256=digest)
+    pack(tmp_path / "right" / "variables", tmp_path / "a.tar.gz")
+    with pytest.raises(BadArchive, match="became another file while it was read"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "target", sha256=digest)
     assert not (tmp_path / "target").exists()
 
 
@@ -213,7 +241,7 @@ def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(BadArchive, match="no such file"):
         unpack(tmp_path / "none.tar.gz", tmp_path / "target")
     (tmp_path / "page.tar.gz").write_text("<html>Not found</html>")
-    with pytest.raises(BadArchive, match=r"not made by this zoo: .*incorrect header check"):
+    with pytest.raises(BadArchive, match=r"not made by this zoo: .*(incorrect header check|Invalid gzip/zlib wrapper)"):
         unpack(tmp_path / "page.tar.gz", tmp_path / "target")
 
 
@@ -303,3 +331,25 @@ def test_constant_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 20 << 20
+
+
+@pytest.mark.parametrize("writer", ["zlib", "isal"])
+@pytest.mark.parametrize("reader", ["zlib", "isal"])
+def test_either_compressor_reads_what_the_other_wrote(
+    writer: str, reader: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isal_zlib = pytest.importorskip("isal.isal_zlib")
+    archive = tmp_path / "small.tar.gz"
+    monkeypatch.setattr(gz, "isal_zlib", isal_zlib if writer == "isal" else None)
+    digest = pack(directory, archive)
+    assert pack(directory, tmp_path / "again.tar.gz") == digest
+    monkeypatch.setattr(gz, "isal_zlib", isal_zlib if reader == "isal" else None)
+    unpack(archive, tmp_path / "unpacked")
+    assert file_digests(tmp_path / "unpacked") == file_digests(directory)
+    with gzip.open(archive) as file:  # as everybody else does
+        assert file.read().startswith(b"assets")
+    whole = archive.read_bytes()
+    for place in (len(whole) // 2, len(whole) - 6, len(whole) - 2):
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(BadArchive, match="damaged"):
+            unpack(archive, tmp_path / f"damaged-{place}")

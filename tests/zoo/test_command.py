@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import zoo.command
+import zoo.commands.look
 from tests.localserver import LocalServer
-from tests.zoo.small import SmallZoo
+from tests.zoo.small import SmallZoo, make_tokenizer_card, tree
+from zoo.archive import pack, sha256_of
 from zoo.cache import cache_directory
+from zoo.card import write_card
 from zoo.command import main
-from zoo.registry import read_registry, update_registry
+from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +88,36 @@ def test_fetch(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out) == {"small": place}
 
 
+def test_fetch_of_urls_and_archives(
+    small_zoo: SmallZoo, server: LocalServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ask no registry."""
+    url = server.serve_directory(small_zoo.registry.parent) + "small.tar.gz"
+    place, digest = str(cache_directory() / small_zoo.digest.sha256), small_zoo.digest.sha256
+    asks_nobody = ("--registry", small_zoo.registry.with_name("none.json"))
+    assert run(capsys, "fetch", url, small_zoo.archive, *asks_nobody) == (0, f"{place}\n{place}\n", "")
+    assert run(capsys, "fetch", url, "--sha256", digest, *asks_nobody) == (0, f"{place}\n", "")
+    code, _, err = run(capsys, "fetch", url, "--sha256", "c" * 64)
+    assert code == 2 and f"should be sha256 cccccccccccc…, is {digest[:12]}…" in err
+    code, _, err = run(capsys, "fetch", url, url, "--sha256", digest)
+    assert (code, err) == (2, "zoo: --sha256 is the digest of one archive; fetch one at a time.\n")
+
+
+def test_a_model_without_a_digest(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = Entry(kind="tokenizer", archive=ArchiveRecord(urls=["small.tar.gz"]))
+    update_registry(small_zoo.registry, {"loose": entry})
+    where = ("--registry", small_zoo.registry)
+    for command in ("fetch", "verify"):
+        code, out, err = run(capsys, command, "loose", *where)
+        assert (code, out) == (2, "") and err.startswith("zoo: Unverified: ") and "--allow-unverified" in err
+    place = cache_directory() / small_zoo.digest.sha256
+    assert run(capsys, "fetch", "loose", "--allow-unverified", *where) == (0, f"{place}\n", "")
+    assert "unverified" in run(capsys, "list", *where)[1]
+    assert dict(line.split("  ", 1) for line in run(capsys, "info", "loose", *where)[1].splitlines())[
+        "archive"
+    ].strip() == ("unverified")
+
+
 def test_a_wrong_name_is_told_before_anything_is_fetched(
     small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +149,7 @@ def test_verify_of_what_is_no_archive(tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == 2 and err.startswith("zoo: BadArchive: ") and "page.tar.gz is damaged" in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["lst"], ["info"], ["list", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [[], ["lst"], ["info"], ["list", "--nonsense"], ["cache"], ["cache", "lst"]])
 def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -139,8 +175,107 @@ def test_interrupts_and_the_disk(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(zoo.command, "read_registry", fail)
+    monkeypatch.setattr(zoo.commands.look, "read_registry", fail)
     assert run(capsys, "list") == (code, "", words)
+
+
+# -- zoo cache ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cached(small_zoo: SmallZoo, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Digests of two cached models, `small` and `other`, the second not used for ten days; one leftover beside."""
+    (directory / "assets.extra" / "card.json").unlink()
+    (directory / "assets" / "more").write_text("more")
+    write_card(make_tokenizer_card(directory, name="other"), directory)
+    pack(directory, tmp_path / "other.tar.gz")
+    assert run(capsys, "fetch", small_zoo.archive, tmp_path / "other.tar.gz")[0] == 0
+    digests = [small_zoo.digest.sha256, sha256_of(tmp_path / "other.tar.gz")]
+    long_ago = time.time() - 10 * 86_400
+    os.utime(cache_directory() / digests[1], (long_ago, long_ago))
+    part = cache_directory() / f".{'e' * 64}.part"
+    part.mkdir()
+    (part / "later.tar.gz").write_bytes(b"x" * 2048)
+    (cache_directory() / "mine.txt").write_text("somebody's")
+    return digests
+
+
+def names_in_cache() -> set[str]:
+    return {name.partition("/")[0] for name in tree(cache_directory())}
+
+
+def test_cache_list(cached: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "cache", "list")
+    header, other, small = (line.split() for line in out.splitlines())
+    assert code == 0 and header == ["NAME", "KIND", "SIZE", "SHA256", "USED"]
+    assert (other[0], other[4]) == ("other", cached[1][:12]) and (small[0], small[4]) == ("small", cached[0][:12])
+    assert other[5] < small[5]
+    assert f"{cache_directory()} holds 2 models, " in err
+    assert "1 leftover, 2.0 KiB, of runs that ended early: `zoo cache clean`" in err
+    listed = json.loads(run(capsys, "cache", "list", "--json")[1])
+    assert [model["sha256"] for model in listed["models"]] == [cached[1], cached[0]]
+    assert listed["models"][0]["problem"] is None and listed["leftovers"][0]["size"] == 2048
+    code, out, err = run(capsys, "cache", "clean", "--all")
+    assert run(capsys, "cache", "list") == (0, "", f"{cache_directory()} holds 0 models, 0 B.\n")
+
+
+def test_cache_verify_changes_nothing(cached: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "cache", "verify")
+    assert (code, err) == (0, "") and [line.split()[-1] for line in out.splitlines()[1:]] == ["whole", "whole"]
+    graph = cache_directory() / cached[0] / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[::-1])
+    before = names_in_cache()
+    code, out, err = run(capsys, "cache", "verify")
+    assert code == 2 and [line.split()[-1] for line in out.splitlines()[1:]] == ["whole", "damaged"]
+    assert "zoo: BadArchive: small in " in err and "saved_model.pb is sha256" in err
+    assert f"`zoo cache clean {cached[0][:12]}` removes what is damaged" in err
+    assert run(capsys, "cache", "verify", "other")[0] == 0
+    code, out, _ = run(capsys, "cache", "verify", cached[0][:8], "--json")
+    assert code == 2 and "saved_model.pb" in json.loads(out)[0]["problem"]
+    (cache_directory() / cached[1] / "assets.extra" / "card.json").unlink()
+    assert "damaged" in run(capsys, "cache", "list")[1].splitlines()[1]
+    assert names_in_cache() == before
+    code, _, err = run(capsys, "cache", "verify", "smal", "x")
+    assert code == 2 and "'smal', 'x'. It holds ?, small." in err
+
+
+def test_cache_clean_removes_leftovers_alone(cached: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    part = cache_directory() / f".{'e' * 64}.part"
+    line = f"leftover, 2.0 KiB: {part}\n"
+    assert run(capsys, "cache", "clean", "--dry-run") == (0, f"would remove {line}", "")
+    assert part.is_dir()
+    with FileLock(part.with_name(f".{'e' * 64}.lock")):
+        assert run(capsys, "cache", "clean") == (0, "", f"left {part}: another process works on it.\n")
+    assert run(capsys, "cache", "clean") == (0, f"removed {line}", "")
+    assert names_in_cache() == {*cached, "mine.txt"}
+    assert run(capsys, "cache", "clean") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [(["small"], [1]), (["--older-than", "9.5"], [0]), (["--older-than", "11"], [0, 1]), (["--all"], [])],
+)
+def test_cache_clean_of_models(
+    cached: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], left: list[int]
+) -> None:
+    before = names_in_cache()
+    shown = run(capsys, "cache", "clean", *arguments, "--dry-run", "--json")[1]
+    assert names_in_cache() == before
+    done = run(capsys, "cache", "clean", *arguments, "--json")[1]
+    assert json.loads(shown) | {"dry_run": False} == json.loads(done)
+    assert len(json.loads(done)["removed"]) == 3 - len(left)
+    assert names_in_cache() == {"mine.txt", *(cached[number] for number in left)}
+
+
+def test_cache_clean_forgets_urls_of_models_that_are_gone(
+    small_zoo: SmallZoo, server: LocalServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "fetch", server.serve("/small.tar.gz", small_zoo.archive.read_bytes()))
+    assert len(names_in_cache()) == 2
+    assert run(capsys, "cache", "clean") == (0, "", "")
+    shutil.rmtree(cache_directory() / small_zoo.digest.sha256)
+    assert run(capsys, "cache", "clean")[1].count("\n") == 1
+    assert names_in_cache() == set()
 
 
 # -- commands of others -------------------------------------------------------------------------------------------
@@ -182,7 +317,7 @@ def test_a_further_command_is_loaded_only_when_asked_for(
         main(["--help"])
     out = capsys.readouterr().out
     assert caught.value.code == 0
-    assert all(word in out for word in ("list", "info", "url", "fetch", "verify", "further", "broken"))
+    assert all(word in out for word in ("list", "info", "url", "fetch", "verify", "cache", "further", "broken"))
 
 
 # -- as a process -------------------------------------------------------------------------------------------------

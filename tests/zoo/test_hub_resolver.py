@@ -1,0 +1,66 @@
+"""`zoo.register()`: hub itself takes names and local archives, and everything else as before."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_hub as hub
+from tensorflow_hub import registry
+
+import zoo
+from tests.localserver import LocalServer
+from tests.zoo.toyzoo import ToyZoo
+from zoo.errors import BadArchive, UnknownModel
+from zoo.store import cache_directory
+
+IDS = np.array([[2, 5, 6, 3, 0]], np.int32)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch, toy_zoo: ToyZoo) -> None:
+    monkeypatch.setattr(registry.resolver, "_impls", list(registry.resolver._impls))
+    monkeypatch.setenv("ZOO_REGISTRY", str(toy_zoo.registry))
+    zoo.register()
+
+
+def test_registering_twice_is_registering_once() -> None:
+    before = list(registry.resolver._impls)
+    zoo.register()
+    assert registry.resolver._impls == before
+
+
+def test_names_and_archives_load(toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy_zoo.directory)
+    places = {hub.resolve(handle) for handle in ("zoo://toy", "toy.tar.gz", toy_zoo.archive().as_uri())}
+    assert [Path(place).parent for place in places] == [cache_directory()]
+    assert hub.load("toy.tar.gz")(IDS)["pooled_output"].shape == (1, 32)
+    assert hub.load("zoo://toy_tokenizer")(["你好"]).shape == (1, 2)
+
+
+def test_keras_2_layers_take_names(toy_zoo: ToyZoo) -> None:
+    import tf_keras
+
+    layer = hub.KerasLayer("zoo://toy", trainable=True)
+    ids = tf_keras.Input([None], dtype="int32")
+    model = tf_keras.Model(ids, layer(ids)["pooled_output"])
+    assert model.predict(IDS, verbose=0).shape == (1, 32) and len(model.trainable_variables) == 43
+
+
+def test_errors_are_ours(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="Did you mean 'toy'"):
+        hub.load("zoo://tooy")
+    (tmp_path / "x.tar.gz").write_bytes(b"x")
+    with pytest.raises(BadArchive, match=r"x\.tar\.gz is damaged"):
+        hub.load(str(tmp_path / "x.tar.gz"))
+
+
+def test_other_handles_stay_hub_s(toy_zoo: ToyZoo, server: LocalServer, tmp_path: Path) -> None:
+    assert hub.resolve(str(toy_zoo.unpacked())) == str(toy_zoo.unpacked())
+    (tmp_path / "odd.tar.gz").mkdir()
+    assert hub.resolve(str(tmp_path / "odd.tar.gz")) == str(tmp_path / "odd.tar.gz")
+    server.serve_directory(toy_zoo.directory)
+    fetched = hub.resolve(f"{server.url}/toy.tar.gz")
+    assert Path(fetched).parent == Path(os.environ["TFHUB_CACHE_DIR"]) and not any(cache_directory().iterdir())

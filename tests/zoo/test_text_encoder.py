@@ -1,0 +1,120 @@
+"""Texts to vectors, against the archives called by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.zoo.toyzoo import ToyZoo
+from zoo.errors import BadArgument, VocabularyMismatch
+
+TEXTS = ["你好", "w1 w2 w3 w4 w5 w6 w7", "", "好", "w9 你 w3"]
+
+
+@pytest.fixture(scope="module")
+def loaded(toy_zoo: ToyZoo) -> tuple[Any, Any]:
+    import tensorflow_hub as hub
+    import tensorflow_text  # noqa: F401
+
+    return hub.load(str(toy_zoo.unpacked("toy_tokenizer"))), hub.load(str(toy_zoo.unpacked()))
+
+
+def text_encoder(toy_zoo: ToyZoo, **how: Any) -> zoo.TextEncoder:
+    tokenizer = toy_zoo.unpacked("toy_tokenizer")
+    return zoo.TextEncoder(toy_zoo.unpacked(), tokenizer, **{"max_length": 12, **how})
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "pooled"])
+def test_vectors_are_those_of_each_text_alone(pooling: Any, toy_zoo: ToyZoo, loaded: tuple[Any, Any]) -> None:
+    tokenizer, encoder = loaded
+    vectors = text_encoder(toy_zoo, pooling=pooling)(TEXTS, batch_size=2)
+    assert vectors.shape == (5, 32) and vectors.dtype == np.float32
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        outputs = encoder(tokenizer([text], special_tokens=True))
+        wanted = {
+            "mean": outputs["sequence_output"][0].numpy().mean(axis=0),
+            "first": outputs["sequence_output"][0, 0].numpy(),
+            "pooled": outputs["pooled_output"][0].numpy(),
+        }
+        np.testing.assert_allclose(vector, wanted[pooling], atol=2e-5)
+
+
+def test_pairs_and_long_texts(toy_zoo: ToyZoo, loaded: tuple[Any, Any]) -> None:
+    _, encoder = loaded
+    encode = text_encoder(toy_zoo, pooling="first", max_length=6)
+    vector = encode([("你 好 w1", "w2 w3")])[0]
+    ids, types = [[2, 5, 6, 3, 10, 3]], [[0, 0, 0, 0, 1, 1]]
+    wanted = encoder({"input_word_ids": ids, "input_mask": [[1] * 6], "input_type_ids": types})
+    np.testing.assert_allclose(vector, wanted["sequence_output"][0, 0], atol=2e-5)
+    np.testing.assert_array_equal(encode(np.array([["你 好 w1", "w2 w3"]]))[0], vector)
+
+
+def test_outputs_of_one_batch(toy_zoo: ToyZoo) -> None:
+    outputs = text_encoder(toy_zoo).outputs(["你好", "好"])
+    assert outputs["sequence_output"].shape == (2, 4, 32) and not outputs["sequence_output"][1, 3].any()
+    assert len(outputs["encoder_outputs"]) == 3 and isinstance(outputs["encoder_outputs"][0], np.ndarray)
+
+
+def test_order_survives_many_windows(toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = text_encoder(toy_zoo)
+    whole = encode(TEXTS)
+    monkeypatch.setattr("zoo.text_encoder._WINDOW", 2)
+    np.testing.assert_allclose(encode(TEXTS, batch_size=1), whole, atol=2e-6)
+    assert encode([]).shape == (0, 32)
+
+
+def test_a_keras_model_of_texts(toy_zoo: ToyZoo, tmp_path: Path) -> None:
+    import keras
+    import tensorflow as tf
+
+    encode = text_encoder(toy_zoo)
+    vectors = encode.keras_model(trainable="last:1")
+    model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
+    texts = tf.constant(TEXTS)
+    np.testing.assert_allclose(vectors(texts), encode(TEXTS), atol=2e-5)
+    model.compile("sgd", "mse")
+    model.fit(texts, np.ones((5, 2), np.float32), verbose=0)
+    assert np.abs(vectors(texts) - encode(TEXTS)).max() > 1e-6
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(texts, verbose=0), model.predict(texts, verbose=0), atol=1e-6)
+
+
+def test_the_registry_names_the_tokenizer(toy_zoo: ToyZoo) -> None:
+    encode = zoo.TextEncoder("toy", registry=toy_zoo.registry, pooling="first")
+    np.testing.assert_array_equal(encode(["你好"]), text_encoder(toy_zoo, pooling="first")(["你好"]))
+
+
+def test_refusals(toy_zoo: ToyZoo) -> None:
+    with pytest.raises(BadArgument, match=r"which tokenizer belongs to toy: give it as tokenizer="):
+        zoo.TextEncoder(toy_zoo.archive())
+    with pytest.raises(BadArgument, match="is a tokenizer: give the encoder first"):
+        zoo.TextEncoder(toy_zoo.unpacked("toy_tokenizer"))
+    with pytest.raises(BadArgument, match="tokenizer='toy' is an encoder"):
+        zoo.TextEncoder(toy_zoo.unpacked(), toy_zoo.unpacked())
+    with pytest.raises(BadArgument, match="max_length=50: toy takes 3 to 40 tokens"):
+        text_encoder(toy_zoo, max_length=50)
+    with pytest.raises(BadArgument, match="pooling='max': choose one of first, mean, pooled"):
+        text_encoder(toy_zoo, pooling="max")
+    encode = text_encoder(toy_zoo)
+    with pytest.raises(BadArgument, match="a list of texts, not a single one"):
+        encode("你好")
+    with pytest.raises(BadArgument, match="texts and pairs together: 1 of 2 rows"):
+        encode(["你", ("好", "你")])  # type: ignore[list-item]
+    with pytest.raises(BadArgument, match=r"neither texts nor pairs: 2 of 3 rows \(1: None, 2: nan\)"):
+        encode(["你", None, float("nan")])  # type: ignore[list-item]
+
+
+def test_a_tokenizer_of_another_vocabulary(toy_zoo: ToyZoo, tmp_path: Path) -> None:
+    from export.pipeline import export_tokenizer
+    from export.planning import TokenizerRequest
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好", "你"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    export_tokenizer(TokenizerRequest(tmp_path / "vocab.txt", "other", tmp_path))
+    with pytest.raises(VocabularyMismatch, match="other does not belong to toy"):
+        zoo.TextEncoder(toy_zoo.unpacked(), tmp_path / "other.tar.gz")

@@ -1,0 +1,27 @@
+"""The commands of `zoo`, one file per subject, and the one table that names them.
+
+A command is a function `register(parser) -> run`: it adds its arguments to its own parser and returns what then runs,
+`run(arguments) -> exit code`. Its docstring is its help.
+"""
+
+from __future__ import annotations
+
+from zoo.commands.bundle import bundle, install
+from zoo.commands.cache import cache
+from zoo.commands.common import Register
+from zoo.commands.fetch import fetch
+from zoo.commands.look import info, list_models, url
+from zoo.commands.registry import registry
+from zoo.commands.verify import verify
+
+COMMANDS: dict[str, Register] = {
+    "list": list_models,
+    "info": info,
+    "url": url,
+    "fetch": fetch,
+    "verify": verify,
+    "cache": cache,
+    "bundle": bundle,
+    "install": install,
+    "registry": registry,
+}

@@ -1,0 +1,63 @@
+"""`zoo bundle` and `zoo install`: models in one file to carry, and back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from zoo import bundles
+from zoo.archive import sha256_and_size
+from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.display import size, table
+from zoo.registry import Entry, read_registry
+
+
+def bundle(parser: argparse.ArgumentParser) -> Run:
+    """Put models, with the tokenizers of the encoders, into one file to carry where there is no network."""
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be in it; fetch and write nothing")
+    add_registry(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        registry = read_registry(arguments.registry)
+        entries = bundles.bundled_entries(arguments.names, registry)
+        bundles.bundle(arguments.names, arguments.out, registry=registry, dry_run=arguments.dry_run)
+        if arguments.json:
+            written = {} if arguments.dry_run else sha256_and_size(arguments.out).model_dump()
+            print_json({"file": str(arguments.out), "names": list(entries), **written})
+        else:
+            print(_listing(entries))
+        return 0
+
+    return run
+
+
+def install(parser: argparse.ArgumentParser) -> Run:
+    """Unpack the models of a bundle into the cache; their names are known from then on."""
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--dry-run", action="store_true", help="check the file and show what is in it; write nothing")
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        names = bundles.install(arguments.file, dry_run=arguments.dry_run)
+        if arguments.json:
+            print_json({"file": str(arguments.file), "names": names})
+        else:
+            print(_listing(bundles.read_bundle(arguments.file).models))
+        if place := os.environ.get("ZOO_REGISTRY"):
+            print(f"These names count where ZOO_REGISTRY is not set; it is {place}.", file=sys.stderr)
+        return 0
+
+    return run
+
+
+def _listing(entries: dict[str, Entry]) -> str:
+    rows = [
+        (name, entry.kind, entry.tokenizer or "", size(entry.archive.size or 0) if entry.archive else "")
+        for name, entry in sorted(entries.items())
+    ]
+    return table(("name", "kind", "tokenizer", "size"), rows)

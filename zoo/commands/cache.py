@@ -1,0 +1,154 @@
+"""`zoo cache list|verify|clean`: what was fetched, whether it is whole, and its removal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from zoo.commands.common import Register, Run, add_json, print_json
+from zoo.display import size, table
+from zoo.errors import UnknownModel
+from zoo.store import Kept, cache_directory, damage, kept, leftovers, remove, size_of
+
+_DAY = 86_400  # seconds
+
+
+def cache(parser: argparse.ArgumentParser) -> Run:
+    """Show, check and clean what has been fetched."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|verify|clean")
+    runs: dict[str, Run] = {}
+    registers: dict[str, Register] = {"list": _list, "verify": _verify, "clean": _clean}
+    for name, register in registers.items():
+        text = (register.__doc__ or "").strip()
+        runs[name] = register(actions.add_parser(name, help=text, description=text))
+    return lambda arguments: runs[arguments.action](arguments)
+
+
+def _list(parser: argparse.ArgumentParser) -> Run:
+    """Show what the cache holds."""
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        root = cache_directory()
+        models, rest = kept(root), leftovers(root)
+        if arguments.json:
+            records = [{"path": str(path), "size": size_of(path)} for path in rest]
+            print_json({"directory": str(root), "models": [_record(model) for model in models], "leftovers": records})
+            return 0
+        if models:
+            rows = [(*_row(model), _day(model.used), "damaged" if model.problem else "") for model in models]
+            print(table(("name", "kind", "size", "sha256", "used", ""), rows))
+        print(f"{root} holds {_amount('model', [model.size for model in models])}.", file=sys.stderr)
+        if rest:
+            amount = _amount("leftover", [size_of(path) for path in rest])
+            print(
+                f"{amount}, of runs that ended early: `zoo cache clean` removes what is left of them.", file=sys.stderr
+            )
+        return 0
+
+    return run
+
+
+def _verify(parser: argparse.ArgumentParser) -> Run:
+    """Compare every file of every model with its card; nothing is changed. Exit code 2 when any is damaged."""
+    _add_models(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        models = [_checked(model) for model in _chosen(kept(cache_directory()), arguments.models)]
+        damaged = [model for model in models if model.problem]
+        if arguments.json:
+            print_json([_record(model) for model in models])
+        elif models:
+            rows = [(*_row(model), "damaged" if model.problem else "whole") for model in models]
+            print(table(("name", "kind", "size", "sha256", ""), rows))
+        for model in damaged:
+            print(f"zoo: BadArchive: {model.problem}", file=sys.stderr)
+        if damaged:
+            short = " ".join(model.sha256[:12] for model in damaged)
+            print(f"`zoo cache clean {short}` removes what is damaged; it is fetched again when used.", file=sys.stderr)
+        return 2 if damaged else 0
+
+    return run
+
+
+def _clean(parser: argparse.ArgumentParser) -> Run:
+    """Remove what runs that ended early have left and, if asked for, models."""
+    _add_models(parser)
+    parser.add_argument("--older-than", metavar="DAYS", type=float, help="models that were not used for so long")
+    parser.add_argument("--all", action="store_true", help="every model")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be removed and remove nothing")
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        root, models = cache_directory(), kept(cache_directory())
+        chosen = _chosen(models, arguments.models)
+        if arguments.older_than is not None:
+            chosen = [model for model in chosen if model.used < time.time() - arguments.older_than * _DAY]
+        elif not (arguments.models or arguments.all):
+            chosen = []
+        doomed = {model.path: model.name for model in chosen} | dict.fromkeys(leftovers(root), "leftover")
+        sizes = {path: size_of(path) for path in doomed}
+        busy = [] if arguments.dry_run else [path for path in doomed if not remove(path)]
+        gone = [path for path in doomed if path not in busy]
+        if arguments.json:
+            records = [{"path": str(path), "name": doomed[path], "size": sizes[path]} for path in gone]
+            print_json({"dry_run": arguments.dry_run, "removed": records, "in_use": [str(path) for path in busy]})
+            return 0
+        for path in gone:
+            done = "would remove" if arguments.dry_run else "removed"
+            print(f"{done} {doomed[path]}, {size(sizes[path])}: {path}")
+        for path in busy:
+            print(f"left {path}: another process works on it.", file=sys.stderr)
+        return 0
+
+    return run
+
+
+# -- what they share ----------------------------------------------------------------------------------------------
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", metavar="NAME|SHA256", nargs="*", help="as `zoo cache list` shows them; digests may be cut"
+    )
+
+
+def _chosen(models: Sequence[Kept], wanted: Sequence[str]) -> list[Kept]:
+    """Return the models of these names or digests, all of them when none is named."""
+    found = {word: [model for model in models if _is(model, word)] for word in wanted}
+    if missing := [word for word, those in found.items() if not those]:
+        names = ", ".join(sorted({model.name for model in models})) or "nothing"
+        raise UnknownModel(f"not in {cache_directory()}: {', '.join(map(repr, missing))}. It holds {names}.")
+    return [model for model in models if not wanted or any(model in those for those in found.values())]
+
+
+def _is(model: Kept, word: str) -> bool:
+    return word == model.name or (len(word) >= 8 and model.sha256.startswith(word.lower()))
+
+
+def _checked(model: Kept) -> Kept:
+    """Return the model with whatever is wrong with the bytes of its files."""
+    return replace(model, problem=str(damage(model.path, thorough=True) or ""))
+
+
+def _record(model: Kept) -> dict[str, object]:
+    used = datetime.fromtimestamp(model.used, timezone.utc).isoformat(timespec="seconds")
+    facts = {"name": model.name, "kind": model.kind, "sha256": model.sha256, "path": str(model.path)}
+    return {**facts, "size": model.size, "used": used, "problem": model.problem or None}
+
+
+def _row(model: Kept) -> tuple[str, str, str, str]:
+    return (model.name, model.kind, size(model.size), model.sha256[:12])
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
+
+
+def _amount(noun: str, sizes: Sequence[int]) -> str:
+    return f"{len(sizes)} {noun if len(sizes) == 1 else noun + 's'}, {size(sum(sizes))}"

@@ -1,0 +1,52 @@
+"""`zoo fetch`: models into the cache, their directories on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from zoo.cache import model_name, resolve
+from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
+from zoo.registry import Registry, read_registry
+
+
+def fetch(parser: argparse.ArgumentParser) -> Run:
+    """Fetch and verify models; print their unpacked directories, ready for hub.load."""
+    parser.add_argument("handles", metavar="NAME|URL|TAR.GZ", nargs="+")
+    parser.add_argument("--sha256", metavar="HEX", help="the digest that the archive has to have; for one model")
+    add_unverified(parser)
+    add_registry(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        if arguments.sha256 and len(arguments.handles) > 1:
+            print("zoo: --sha256 is the digest of one archive; fetch one at a time.", file=sys.stderr)
+            return 2
+        registry = _registry(arguments.handles, arguments.registry)
+        paths = {}
+        for handle in arguments.handles:
+            path = resolve(
+                handle,
+                registry=registry,
+                sha256=arguments.sha256,
+                allow_unverified=arguments.allow_unverified,
+            )
+            paths[handle] = str(path)
+            if not arguments.json:
+                print(path, flush=True)
+        if arguments.json:
+            print_json(paths)
+        return 0
+
+    return run
+
+
+def _registry(handles: list[str], place: str | None) -> Registry | None:
+    """Return the registry if any handle is a name; a wrong name is told before anything is fetched."""
+    names = [name for handle in handles if (name := model_name(handle)) is not None]
+    if not names:
+        return None
+    registry = read_registry(place)
+    for name in names:
+        registry.archive(name)
+    return registry

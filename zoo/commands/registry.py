@@ -1,0 +1,72 @@
+"""`zoo registry check|format|table`: for those who keep a registry.json."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zoo.commands.common import Register, Run, add_json, add_registry, print_json
+from zoo.errors import BadRegistry
+from zoo.registry import PACKAGED, read_registry
+from zoo.registry_check import check_registry, format_registry
+from zoo.registry_table import markdown_table
+
+
+def registry(parser: argparse.ArgumentParser) -> Run:
+    """Check a registry.json, write it in its one form, print its table of models."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check|format|table")
+    runs: dict[str, Run] = {}
+    registers: dict[str, Register] = {"check": _check, "format": _format, "table": _table}
+    for name, register in registers.items():
+        text = (register.__doc__ or "").strip()
+        runs[name] = register(actions.add_parser(name, help=text, description=text))
+    return lambda arguments: runs[arguments.action](arguments)
+
+
+def _check(parser: argparse.ArgumentParser) -> Run:
+    """Look for everything that is wrong with a registry, its schema and the pages that hold its table."""
+    _add_file(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        problems = check_registry(arguments.file)
+        if arguments.json:
+            print_json({"file": str(arguments.file), "problems": problems})
+            return 2 if problems else 0
+        if problems:
+            lines = "".join(f"\n  {problem}" for problem in problems)
+            amount = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            raise BadRegistry(f"{arguments.file} has {amount}:{lines}")
+        print(f"{arguments.file}: nothing is wrong")
+        return 0
+
+    return run
+
+
+def _format(parser: argparse.ArgumentParser) -> Run:
+    """Write a registry in its one form, and its schema and the tables of the pages beside it."""
+    _add_file(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        for name in format_registry(arguments.file):
+            print(f"wrote {name}")
+        return 0
+
+    return run
+
+
+def _table(parser: argparse.ArgumentParser) -> Run:
+    """Print the table of models in Markdown."""
+    parser.add_argument("--lang", choices=["en", "zh"], default="en")
+    parser.add_argument("--short", action="store_true", help="a dozen models, without their other names")
+    add_registry(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        print(markdown_table(read_registry(arguments.registry), arguments.lang, arguments.short), end="")
+        return 0
+
+    return run
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", default=PACKAGED, help="else the packaged one")

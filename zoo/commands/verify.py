@@ -1,0 +1,50 @@
+"""`zoo verify`: every file of a model and its certificate, repeated here."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo.archive import unpack
+from zoo.cache import model_name, resolve
+from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
+from zoo.quiet import import_tensorflow_quietly
+from zoo.web import local_path
+
+
+def verify(parser: argparse.ArgumentParser) -> Run:
+    """Check every file of a model and repeat its certificate on this machine."""
+    parser.add_argument("model", metavar="NAME|URL|DIR|TAR.GZ")
+    add_unverified(parser)
+    add_registry(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        with _directory(arguments.model, arguments.registry, arguments.allow_unverified) as directory:
+            import_tensorflow_quietly()
+            from zoo.verify import verify as verified  # brings TensorFlow, which the other commands have no use for
+
+            report = verified(directory)
+        if arguments.json:
+            print_json(report.to_dict())
+        else:
+            print(report)
+        return 0
+
+    return run
+
+
+@contextmanager
+def _directory(model: str, registry: str | None, allow_unverified: bool) -> Iterator[Path]:
+    path = local_path(model) if model_name(model) is None else None
+    if path is not None and path.is_dir():
+        yield path
+    elif path is not None and path.is_file():  # somebody's archive, not the cache's
+        with tempfile.TemporaryDirectory() as temporary:
+            unpack(path, Path(temporary) / "model")
+            yield Path(temporary) / "model"
+    else:
+        yield resolve(model, registry=registry, allow_unverified=allow_unverified, thorough=True)

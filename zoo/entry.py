@@ -1,0 +1,134 @@
+"""One entry of a registry: what a model is, where it comes from, how it is built, where its archive lies."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from zoo.card import Activation
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+NOT_STATED = "not stated"
+
+
+class Record(BaseModel):
+    """What everything in a registry is: fixed once it is read, without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- sources ------------------------------------------------------------------------------------------------------
+
+
+class _Checkpoint(Record):
+    """What a program can fetch. Its files may say something else than the model means; then the source says so."""
+
+    activation: Activation | None = Field(default=None, description="to be given to `zoo export` with this source")
+    reason: str = Field(default="", description="why the activation has to be given")
+
+
+class UrlSource(_Checkpoint):
+    """One file, a .zip or .tar.gz as its publisher ships it."""
+
+    kind: Literal["url"]
+    url: str = Field(pattern="^https?://")
+
+
+class HuggingFaceSource(_Checkpoint):
+    """A repository of huggingface.co, or of the mirror that HF_ENDPOINT names."""
+
+    kind: Literal["huggingface"]
+    repository: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+    revision: str = "main"
+
+    @property
+    def page(self) -> str:
+        """Address of the repository, at HF_ENDPOINT as it is when asked."""
+        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        return f"{endpoint.rstrip('/')}/{self.repository}"
+
+    def file_url(self, file: str) -> str:
+        """Return the address of one file: `source.file_url("config.json")`."""
+        return f"{self.page}/resolve/{self.revision}/{file}"
+
+
+class NoteSource(Record):
+    """Words for a person: what is published where no program can fetch it."""
+
+    kind: Literal["note"]
+    text: str
+
+
+Source = Annotated[UrlSource | HuggingFaceSource | NoteSource, Field(discriminator="kind")]
+
+
+# -- building -----------------------------------------------------------------------------------------------------
+
+
+class FromParent(Record):
+    """A model made of another: its first layers, or, without a number of layers, what its export brings along."""
+
+    parent: Name
+    layers: int | None = Field(default=None, ge=1)
+
+
+class Recipe(Record):
+    """What `zoo export` or `zoo export-tokenizer` has to be told beside the source; what is not said they find out."""
+
+    derivation: FromParent | None = None
+    family: str | None = Field(default=None, description="where a checkpoint holds several")
+    pooler: Literal["dense", "first_token", "discriminator"] | None = None
+    heads: list[Literal["mlm", "nsp", "discriminator"]] | None = Field(
+        default=None, description="pre-training heads; [] is none, null those whose weights look trained"
+    )
+    cased: bool | None = Field(default=None, description="of a tokenizer")
+
+
+class Published(Record):
+    """What the predecessor, qhduan/bert-model, published; these addresses answer no longer."""
+
+    url: str
+    size_mib: int | float | None = Field(default=None, gt=0, description="as its README says")
+
+
+class ArchiveRecord(Record):
+    """A published archive: its mirrors, tried in order, and its digest, without which only those who insist get it."""
+
+    urls: list[str] = Field(min_length=1, description="absolute, or relative to the registry itself")
+    sha256: Sha256 | None = None
+    size: int | None = Field(default=None, ge=0)
+
+
+# -- the entry ----------------------------------------------------------------------------------------------------
+
+
+class Entry(Record):
+    """One model: what it is, where it comes from, and its archive once it has been built."""
+
+    kind: Literal["encoder", "tokenizer", "preprocess"]
+    family: str | None = None
+    description: str = ""
+    layers: int | None = None
+    hidden_size: int | None = None
+    heads: int | None = Field(default=None, description="of attention, in every layer")
+    activation: Activation | None = Field(
+        default=None, description="what the release means; 'gelu' is the one with erf"
+    )
+    parameters: int | None = None
+    vocab_size: int | None = None
+    vocabulary_sha256: Sha256 | None = None
+    tokenizer: Name | None = Field(default=None, description="name of the tokenizer that an encoder was trained with")
+    licence: str = NOT_STATED
+    aliases: list[Name] = []
+    sources: list[Source] = Field(default=[], description="where the checkpoint is published, the best first")
+    recipe: Recipe | None = None
+    history: list[Published] = Field(default=[], description="the latest first")
+    archive: ArchiveRecord | None = None
+
+    @property
+    def derivation(self) -> FromParent | None:
+        """The model that this one is made of, None for one with sources of its own."""
+        return self.recipe.derivation if self.recipe else None

@@ -1,0 +1,38 @@
+"""Teaches tensorflow_hub the names of the zoo and local archives; every other handle stays hub's own."""
+
+from __future__ import annotations
+
+from zoo.loading import checked_model
+from zoo.web import local_path
+
+
+def register() -> None:
+    """Let `hub.load`, `hub.resolve` and `hub.KerasLayer` take names and archives, in this process. Once is enough.
+
+        zoo.register()
+        hub.load("zoo://albert_tiny")
+        hub.KerasLayer("zoo://albert_tiny", trainable=True)  # tf_keras
+        hub.load("dist/albert_tiny.tar.gz")  # or file:///…/albert_tiny.tar.gz
+
+    What is loaded that way is checked as `zoo.load` checks it, and raises the same errors.
+    """
+    from tensorflow_hub import registry
+
+    if not any(isinstance(resolver, _ZooResolver) for resolver in registry.resolver._impls):
+        registry.resolver.add_implementation(_ZooResolver())
+
+
+class _ZooResolver:
+    """What hub calls a resolver: it asks those that came last first, and takes the first that supports a handle."""
+
+    def is_supported(self, handle: str) -> bool:
+        return handle.startswith("zoo://") or _is_local_archive(handle)
+
+    def __call__(self, handle: str) -> str:
+        return str(checked_model(handle)[0])
+
+
+def _is_local_archive(handle: str) -> bool:
+    is_local = handle.startswith("file://") or "://" not in handle
+    path = local_path(handle) if is_local and handle.endswith((".tar.gz", ".tgz")) else None
+    return path is not None and not path.is_dir()

@@ -1,0 +1,191 @@
+"""Texts to vectors: an encoder and the tokenizer of its vocabulary in one object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.bundles import is_bundle, read_bundle
+from zoo.cache import model_name
+from zoo.card import EncoderCard, TokenizerCard
+from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.errors import BadArgument
+from zoo.loading import check_pair, checked_model, load_directory
+from zoo.progress import progress
+from zoo.registry import Registry, read_registry
+from zoo.web import local_path
+
+Pooling = Literal["first", "mean", "pooled"]
+_Inputs = dict[str, NDArray[np.int32]]
+Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]
+
+_MAX_LENGTH = 128
+_WINDOW = 1024  # texts that are tokenized together and sorted by length
+
+
+class TextEncoder:
+    """Turns texts, or pairs of texts, into vectors.
+
+        encode = zoo.TextEncoder("albert_tiny", pooling="mean")
+        vectors = encode(["你好", "再见"])  # numpy float32, (2, 312)
+        encode([("你好吗", "你怎么样")])  # pairs: [CLS] a [SEP] b [SEP]
+        encode.outputs(["你好"])["sequence_output"]  # everything the encoder gives, one batch
+
+    `handle` and `tokenizer` are what `zoo.load` takes: names, URLs, archives, directories. The tokenizer of a name is
+    the one its registry names; that of a bundle lies in it; for anything else it has to be given. `max_length` is in
+    tokens, [CLS] and [SEP] included, 128 where the model takes so many; longer texts are cut, pairs round robin.
+
+    `pooling` says what a text's vector is: "mean" of its tokens' last outputs, [CLS] and [SEP] among them; the "first"
+    token's; or "pooled", the encoder's `pooled_output`.
+
+    Raises BadArgument, VocabularyMismatch when the two do not belong together, and what `zoo.load` does.
+    """
+
+    def __init__(
+        self,
+        handle: str | Path,
+        tokenizer: str | Path | None = None,
+        *,
+        pooling: Pooling = "mean",
+        max_length: int | None = None,
+        registry: Registry | str | Path | None = None,
+    ) -> None:
+        if pooling not in get_args(Pooling):
+            raise BadArgument(f"pooling={pooling!r}: choose one of {', '.join(get_args(Pooling))}.")
+        directory, card = checked_model(handle, registry=registry)
+        if not isinstance(card, EncoderCard):
+            raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
+        theirs, tokenizer_card = _tokenizer(handle, tokenizer, registry, card)
+        check_pair(card, tokenizer_card)
+        limit = card.sizes.position_limit
+        if max_length is not None and not 3 <= max_length <= limit:
+            raise BadArgument(f"max_length={max_length}: {card.name} takes 3 to {limit} tokens.")
+        self.card, self.pooling, self.max_length = card, pooling, max_length or min(_MAX_LENGTH, limit)
+        self.hidden_size = card.sizes.hidden_size
+        self._directories = (theirs, directory)
+        self._tokenizer = load_directory(theirs, tokenizer_card.name, tokenizer_card.needs)
+        self._encoder = load_directory(directory, card.name, card.needs)
+
+    def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return one vector for each text or pair, (N, H) float32, in their order.
+
+        Texts of similar length go through the encoder together, `batch_size` at a time. A bar shows on a terminal when
+        it takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs.
+        """
+        rows = _checked(texts)
+        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
+        with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
+            for places, inputs in self._batches(rows, batch_size):
+                outputs = self._encode(inputs)
+                name = POOLED_OUTPUT if self.pooling == "pooled" else SEQUENCE_OUTPUT
+                vectors[places] = self._vectors({name: outputs[name].numpy()}, inputs, np)
+                advance(len(places))
+        return vectors
+
+    def outputs(self, texts: Texts) -> dict[str, Any]:
+        """Return all outputs of the encoder for one batch of texts, as numpy arrays padded to the longest."""
+        import tensorflow as tf
+
+        inputs = self._tokenized(_checked(texts))
+        longest = int(inputs[INPUT_MASK].sum(axis=1).max(initial=1))
+        outputs = self._encode({key: inputs[key][:, :longest] for key in INPUT_KEYS})
+        return dict(tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs))
+
+    def keras_model(self, trainable: bool | str = False, pairs: bool = False) -> Any:
+        """Return a Keras 3 model from texts, strings [B] (or pairs [B, 2]), to vectors (B, H).
+
+            vectors = encode.keras_model(trainable=True)
+            model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
+
+        `trainable` is that of `zoo.KerasLayer`.
+        """
+        import keras
+
+        from zoo.keras_layer import KerasLayer
+
+        tokenizer, encoder = map(str, self._directories)
+        texts = keras.Input([2] if pairs else [], dtype="string", name="text")
+        arguments = {"seq_length": self.max_length}
+        inputs = KerasLayer(tokenizer, endpoint="preprocess", arguments=arguments, name="tokenizer")(texts)
+        outputs = KerasLayer(encoder, trainable=trainable, name="encoder")(inputs)
+        return keras.Model(texts, self._vectors(outputs, inputs, keras.ops), name="text_encoder")
+
+    def _batches(self, rows: NDArray[Any], batch_size: int) -> Iterator[tuple[NDArray[np.intp], _Inputs]]:
+        """Yield the places of some rows and their inputs, cut to the longest of them."""
+        for start in range(0, len(rows), _WINDOW):
+            inputs = self._tokenized(rows[start : start + _WINDOW])
+            lengths = inputs[INPUT_MASK].sum(axis=1)
+            by_length = np.argsort(lengths, kind="stable")
+            for first in range(0, len(by_length), batch_size):
+                chosen = by_length[first : first + batch_size]
+                cut = int(lengths[chosen].max())
+                yield start + chosen, {key: inputs[key][chosen, :cut] for key in INPUT_KEYS}
+
+    def _encode(self, inputs: _Inputs) -> Any:
+        import tensorflow as tf
+
+        return self._encoder({key: tf.constant(array) for key, array in inputs.items()})
+
+    def _tokenized(self, rows: NDArray[Any]) -> _Inputs:
+        import tensorflow as tf
+
+        packed = self._tokenizer.preprocess(tf.constant(rows, tf.string), tf.constant(self.max_length))
+        return {key: packed[key].numpy() for key in INPUT_KEYS}
+
+    def _vectors(self, outputs: Any, inputs: Any, ops: Any) -> Any:
+        """Return (B, H); `ops` is numpy or keras.ops."""
+        if self.pooling == "pooled":
+            return outputs[POOLED_OUTPUT]
+        sequence = outputs[SEQUENCE_OUTPUT]  # (B, T, H), zero where the mask is
+        if self.pooling == "first":
+            return sequence[:, 0]
+        return ops.sum(sequence, axis=1) / ops.sum(inputs[INPUT_MASK], axis=1, keepdims=True)
+
+
+def _tokenizer(
+    handle: str | Path, given: str | Path | None, registry: Registry | str | Path | None, card: EncoderCard
+) -> tuple[Path, TokenizerCard]:
+    if given is not None:
+        directory, found = checked_model(given, registry=registry)
+    elif (model := model_name(handle)) is not None:
+        known = registry if isinstance(registry, Registry) else read_registry(registry)
+        directory, found = checked_model(_named(known.tokenizer(model), card), registry=known)
+    elif (path := local_path(os.fspath(handle))) is not None and is_bundle(path):
+        directory, found = checked_model(handle, name=_named(read_bundle(path).tokenizer(card.name), card))
+    else:
+        directory, found = checked_model(_named(None, card))
+    if not isinstance(found, TokenizerCard):
+        raise BadArgument(f"tokenizer={found.name!r} is an encoder.")
+    return directory, found
+
+
+def _named(tokenizer: str | None, card: EncoderCard) -> str:
+    if tokenizer is None:
+        raise BadArgument(f"nothing says which tokenizer belongs to {card.name}: give it as tokenizer=.")
+    return tokenizer
+
+
+def _checked(texts: Any) -> NDArray[Any]:
+    """Return texts (N,) or pairs (N, 2) as an array of objects."""
+    if isinstance(texts, str | bytes):
+        raise BadArgument("give a list of texts, not a single one: encode([text])[0].")
+    rows = list(texts)
+    if all(isinstance(row, str) for row in rows):
+        return np.array(rows, object)
+    pairs = [tuple(row) if isinstance(row, list | tuple | np.ndarray) else row for row in rows]
+    wrong = [
+        place
+        for place, row in enumerate(pairs)
+        if not (isinstance(row, tuple) and len(row) == 2 and all(isinstance(text, str) for text in row))
+    ]
+    if wrong:
+        texts_too = [place for place in wrong if isinstance(rows[place], str)]
+        what = "texts and pairs together" if texts_too and len(texts_too) == len(wrong) else "neither texts nor pairs"
+        some = ", ".join(f"{place}: {rows[place]!r:.40}" for place in wrong[:5])
+        raise BadArgument(f"{what}: {len(wrong)} of {len(rows)} rows ({some}). Give str, or pairs of str, throughout.")
+    return np.array(pairs, object).reshape(-1, 2)
