@@ -1,0 +1,159 @@
+"""Measures ours and every peer that installs, side by side.
+
+    python -m benchmarks install                       # the peers' environments, once
+    python -m benchmarks run                           # everything, into docs/
+    python -m benchmarks run --quick --out /tmp/trial  # minutes
+    python -m benchmarks run --only inference,growth --models bert --continue
+    python -m benchmarks report                        # page and plots again from benchmarks.json
+
+A run writes OUT/benchmarks.json after every step, and page and plots at its end, also when it is interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from itertools import product
+from pathlib import Path
+
+from benchmarks.bench import Bench, say
+from benchmarks.cases import growth_cases, inference_cases
+from benchmarks.machine import BUSY, facts
+from benchmarks.measure import FULL, QUICK, Effort
+from benchmarks.models import MODELS
+from benchmarks.peers import ENCODERS, GROWTH, HERE, TOKENIZERS, TRAINERS, VENVS, NotInstalled, install
+from benchmarks.report import page
+from benchmarks.results import Results
+from benchmarks.sections.archives import measure_archives
+from benchmarks.sections.inference import measure_inference, measure_limit
+from benchmarks.sections.loading import measure_loading
+from benchmarks.sections.tokenizing import measure_tokenizers
+from benchmarks.sections.training import measure_training
+
+SECTIONS = ("tokenizer", "archive", "load", "inference", "growth", "training")
+NAMES = tuple(dict.fromkeys(peer.name for peer in (*ENCODERS, *TRAINERS, *TOKENIZERS)))
+
+
+def main() -> int:
+    options = _arguments()
+    run: Callable[[argparse.Namespace], int] = {"install": _install, "run": _run, "report": _report}[options.command]
+    return run(options)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    venvs = argparse.ArgumentParser(add_help=False)
+    venvs.add_argument("--venvs", type=Path, default=HERE / ".venvs", help="where the peers' environments are")
+    venvs.add_argument("--python", default=sys.executable, help="the interpreter that makes them")
+    out = argparse.ArgumentParser(add_help=False)
+    out.add_argument("--out", type=Path, default=HERE.parent / "docs", help="where JSON, page and plots go")
+    out.add_argument("--notes", type=Path, default=HERE / "notes.md", help="Markdown that the page takes in")
+    out.add_argument("--merge", type=Path, nargs="*", default=[], metavar="JSON", help="results of other runs")
+
+    commands.add_parser("install", parents=[venvs], help="make the peers' environments")
+    commands.add_parser("report", parents=[out], help="write page and plots from the JSON that is there")
+    run = commands.add_parser("run", parents=[venvs, out], help="measure")
+    run.add_argument(
+        "--quick", action="store_true", help="few rounds, small batches, two threads, BERT of two layers: minutes"
+    )
+    run.add_argument("--only", type=_list_of(SECTIONS), default=SECTIONS, metavar="PARTS", help=", ".join(SECTIONS))
+    run.add_argument("--models", type=_list_of(MODELS), metavar="NAMES", help=f"of {', '.join(MODELS)}")
+    run.add_argument("--peers", type=_list_of(NAMES), default=(), metavar="NAMES", help=f"of {', '.join(NAMES)}")
+    run.add_argument("--threads", type=lambda text: [*map(int, text.split(","))], metavar="COUNTS", help="1,2")
+    run.add_argument("--budget", type=float, metavar="SECONDS", help="for one case, over all peers")
+    run.add_argument("--work", type=Path, default=HERE / ".work", help="models and what peers make of them; kept")
+    run.add_argument("--continue", dest="resume", action="store_true", help="measure only what OUT's JSON lacks")
+    return parser.parse_args()
+
+
+def _list_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    names = tuple(known)
+
+    def read(text: str) -> tuple[str, ...]:
+        given = tuple(text.split(","))
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there are {', '.join(names)}")
+        return given
+
+    return read
+
+
+def _install(options: argparse.Namespace) -> int:
+    failed = 0
+    for venv in VENVS:
+        try:
+            print(install(venv, options.venvs, options.python))
+        except NotInstalled as error:
+            print(f"{venv} does not install: {error}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+def _run(options: argparse.Namespace) -> int:
+    file = options.out / "benchmarks.json"
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = Results.read(file, *options.merge) if file.exists() and options.resume else Results(file)
+    machine = facts()
+    if machine["load_average"] > BUSY:
+        say(f"the load average is {machine['load_average']}: others use this machine, and the numbers will say so")
+    results.runs.append(machine | {"quick": options.quick, "arguments": sys.argv[1:]})
+    effort = QUICK if options.quick else FULL
+    if options.budget is not None:
+        effort = Effort(**{**vars(effort), "budget": options.budget})
+    bench = Bench(results, effort, options.work, options.venvs, options.peers, options.resume, options.python)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _measure(bench, options)
+    except KeyboardInterrupt:
+        say("interrupted: what is missing can be measured with --continue")
+    _write(results, options)
+    return 0
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> None:
+    """One part after the other; the short ones first, so that a run that is cut has something of each."""
+    models = options.models or ("albert_tiny", "bert_2" if options.quick else "bert")
+    threads = options.threads or ([2] if options.quick else [2, 1])
+    inference = inference_cases((1, 8), (16, 128)) if options.quick else inference_cases()
+    growth = growth_cases((1, 2, 4, 8), (16, 64, 256)) if options.quick else growth_cases()
+    growing = [peer for peer in ENCODERS if peer.name in GROWTH]
+    if "tokenizer" in options.only:
+        for count in threads:
+            measure_tokenizers(bench, count, TOKENIZERS)
+    for model in models if "archive" in options.only else ():
+        measure_archives(bench, model, threads[0], ENCODERS)
+    for model in models if "load" in options.only else ():
+        measure_loading(bench, model, threads[0], ENCODERS)
+    for count, model in product(threads, models) if "inference" in options.only else ():
+        measure_inference(bench, "inference", model, count, inference, ENCODERS)
+    for model in models if "growth" in options.only else ():
+        measure_limit(bench, model, threads[0], ENCODERS)
+        measure_inference(bench, "growth", model, threads[0], growth, growing)
+    for model in models if "training" in options.only else ():
+        measure_training(bench, model, threads[0], TRAINERS)
+
+
+def _report(options: argparse.Namespace) -> int:
+    results = Results.read(options.out / "benchmarks.json", *options.merge)
+    _write(results, options)
+    return 0
+
+
+def _write(results: Results, options: argparse.Namespace) -> None:
+    from benchmarks.plots import draw
+
+    results.write()
+    plots = draw(results, options.out / "plots")
+    notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
+    (options.out / "benchmarks.md").write_text(page(results, plots, notes), encoding="utf-8")
+    say(f"{options.out / 'benchmarks.md'}, benchmarks.json and {len(plots)} plots")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Facts about the machine and the moment, for the head of the report. Linux tells most of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+# What decides which kernels run.
+_TELLING = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "asimd", "bf16")
+BUSY = 0.5  # load average above which a run says that it was not alone
+
+
+def facts() -> dict[str, Any]:
+    """Return cores, processor, flags, memory, system, commit and the load average of this moment."""
+    processor = _cpu_info()
+    flags = processor.get("flags", processor.get("Features", "")).split()
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "load_average": round(os.getloadavg()[0], 2),
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor.get("model name", platform.processor() or platform.machine()),
+        "flags": [flag for flag in _TELLING if flag in flags],
+        "all_flags": " ".join(flags),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "commit": _commit(),
+    }
+
+
+def _cpu_info() -> dict[str, str]:
+    """Return what /proc/cpuinfo says of the first processor."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _commit() -> str:
+    """Return the checkout's commit, with a + when files differ from it; nothing where there is no git."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
+        changed = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return commit.stdout.strip() + "+" * bool(changed.stdout.strip())

@@ -1,0 +1,56 @@
+"""Interleaving: every peer is called once, then every peer again, so that what disturbs the machine meets them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Call = Callable[[int], float]  # (repeat) -> seconds of one call, the mean over `repeat` of them
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much time is spent. A case gets `budget` seconds over all peers, within `least` and `most` rounds."""
+
+    budget: float = 200.0
+    least: int = 3
+    most: int = 25
+    long: float = 1.0  # seconds: a call as long as this is not called a second time before it counts
+    shortest: float = 0.03  # seconds: shorter calls are repeated until they take this long
+    fresh_rounds: int = 5  # of processes started anew, for loading
+    training_rounds: int = 3  # of processes started anew, for training
+    training_steps: int = 3
+
+
+FULL = Effort()
+QUICK = Effort(budget=6.0, least=2, most=5, shortest=0.005, fresh_rounds=2, training_rounds=1, training_steps=1)
+
+
+def rounds(seconds: float, effort: Effort) -> int:
+    """Return how many rounds fit the budget, when one call of each peer takes `seconds` in all."""
+    return max(effort.least, min(effort.most, int(effort.budget / max(seconds, 1e-9))))
+
+
+def repeats(seconds: float, effort: Effort) -> int:
+    """Return how many calls make one measurement, when one takes `seconds`."""
+    return max(1, round(effort.shortest / max(seconds, 1e-9)))
+
+
+def interleave(calls: Mapping[str, Call], effort: Effort, batches: int = 1) -> dict[str, tuple[float, ...]]:
+    """Return for each peer the seconds of one call, a value a round; each value is the mean over so many `batches`.
+
+    Each is called before anything counts, twice if it is short: the first call may trace, and how long the last one
+    took decides how many rounds there are.
+    The order moves on by one each round, so that nobody always follows the same neighbour.
+    """
+    first = {name: call(1) for name, call in calls.items()}
+    estimate = {name: seconds if seconds > effort.long else calls[name](1) for name, seconds in first.items()}
+    repeat = {name: repeats(batches * seconds, effort) for name, seconds in estimate.items()}
+    count = rounds(batches * sum(seconds * repeat[name] for name, seconds in estimate.items()), effort)
+    values: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for turn in range(count):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            values[name].append(calls[name](repeat[name]))
+    return {name: tuple(each) for name, each in values.items()}

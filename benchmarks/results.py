@@ -1,0 +1,163 @@
+"""What was measured: flat records in one JSON file, written after every step, so that a cut run loses little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from zoo.files import written_file
+
+Key = tuple[str, str, int, str, str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Values of one measure, a value a round; rounds are the same for all peers of a case."""
+
+    section: str  # inference, growth, load, training, tokenizer, archive, machine
+    model: str
+    threads: int
+    case: str
+    peer: str
+    measure: str  # the unit is its last word
+    values: tuple[float, ...]
+
+    @property
+    def key(self) -> Key:
+        return self.section, self.model, self.threads, self.case, self.peer, self.measure
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, high = np.percentile(self.values, [25, 75])
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A peer that was not measured, and why."""
+
+    section: str
+    model: str
+    peer: str
+    reason: str
+
+
+@dataclass
+class Results:
+    """Records and absences by key, what each peer's libraries are, and the machine's facts, one entry a run."""
+
+    file: Path
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    models: dict[str, dict[str, int]] = field(default_factory=dict)
+    records: dict[Key, Record] = field(default_factory=dict)
+    absences: dict[tuple[str, str, str], Absence] = field(default_factory=dict)
+
+    @staticmethod
+    def read(file: Path, *others: Path) -> Results:
+        """Return the results of one file, or of several: of two values for the same thing the later file's counts."""
+        results = Results(file)
+        for each in (file, *others):
+            stored = json.loads(each.read_text(encoding="utf-8"))
+            results.runs += stored["runs"]
+            results.versions |= stored["versions"]
+            results.models |= stored["models"]
+            results.add(
+                Record(**{name: row[name] for name in _FIELDS}, values=tuple(row["values"]))
+                for row in stored["records"]
+            )
+            for row in stored["absences"]:
+                results.miss(Absence(**row))
+        return results
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records; a peer that was measured is no longer absent."""
+        for record in records:
+            self.records[record.key] = record
+            self.absences.pop((record.section, record.model, record.peer), None)
+
+    def miss(self, absence: Absence) -> None:
+        self.absences[absence.section, absence.model, absence.peer] = absence
+
+    def get(self, section: str, model: str, threads: int, case: str, peer: str, measure: str) -> Record | None:
+        return self.records.get((section, model, threads, case, peer, measure))
+
+    def select(self, **wanted: object) -> list[Record]:
+        """Return the records whose fields are as given: `select(section="inference", model="bert")`."""
+        return [
+            record
+            for record in self.records.values()
+            if all(getattr(record, name) == value for name, value in wanted.items())
+        ]
+
+    def measured(self, section: str, model: str, threads: int, case: str, peers: Iterable[str]) -> bool:
+        """Return whether every one of `peers` has a record of this case."""
+        found = {record.peer for record in self.select(section=section, model=model, threads=threads, case=case)}
+        return set(peers) <= found
+
+    def write(self) -> None:
+        """Write the file whole; medians and quartiles stand beside the values for those who read the file itself."""
+        stored = {
+            "runs": self.runs,
+            "versions": self.versions,
+            "models": self.models,
+            "absences": [vars(absence) for absence in self.absences.values()],
+            "records": [_row(record) for record in self.records.values()],
+        }
+        with written_file(self.file) as temporary:
+            temporary.write_text(_compact(stored), encoding="utf-8")
+
+
+_FIELDS = ("section", "model", "threads", "case", "peer", "measure")
+
+
+def _row(record: Record) -> dict[str, object]:
+    low, high = record.quartiles
+    numbers = {"median": record.median, "low": low, "high": high}
+    rounded = {name: _rounded(value) for name, value in numbers.items()}
+    return {name: getattr(record, name) for name in _FIELDS} | rounded | {"values": [*map(_rounded, record.values)]}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _compact(stored: dict[str, Any]) -> str:
+    """One record a line: small enough to commit, readable in a diff."""
+    parts = []
+    for name, value in stored.items():
+        if isinstance(value, list) and value:
+            lines = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
+            parts.append(f'"{name}": [\n{lines}\n]')
+        else:
+            parts.append(f'"{name}": {json.dumps(value, ensure_ascii=False)}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def ratio(ours: Record, theirs: Record) -> tuple[float, float, float]:
+    """Return median, lower and upper quartile of theirs / ours: more than 1 means that ours is faster.
+
+    Of one case, round by round: the two ran one after the other, so what disturbs the machine for longer than that
+    cancels out. Of two cases, the quartiles are the widest there can be.
+    """
+    if ours.case == theirs.case and len(ours.values) == len(theirs.values):
+        each = [b / a for a, b in zip(ours.values, theirs.values, strict=True)]
+        low, high = np.percentile(each, [25, 75])
+        return median(each), float(low), float(high)
+    (low, high), (our_low, our_high) = theirs.quartiles, ours.quartiles
+    return theirs.median / ours.median, low / our_high, high / our_low
+
+
+def best(records: Sequence[Record]) -> Record | None:
+    """Return the record with the smallest median."""
+    return min(records, key=lambda record: record.median, default=None)

@@ -1,0 +1,162 @@
+"""Records, their summaries and ratios, the JSON file, the tables and the goals made of them."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.goals import GOALS, limits, outcomes
+from benchmarks.peers import ENCODERS, GROWTH, REQUIREMENTS, TOKENIZERS, TRAINERS, VENVS, label
+from benchmarks.report import amount, figure, page, table
+from benchmarks.results import Absence, Record, Results, best, ratio
+
+ROOT = Path(__file__).parents[2]
+
+
+def record(peer: str, *values: float, case: str = "dense 32 x 128", section: str = "inference") -> Record:
+    return Record(section, "bert", 2, case, peer, "s", values)
+
+
+def test_a_record_is_summarised_by_median_and_quartiles() -> None:
+    assert record("ours", 5.0, 1.0, 2.0, 4.0, 3.0).median == 3.0
+    assert record("ours", 5.0, 1.0, 2.0, 4.0, 3.0).quartiles == (2.0, 4.0)
+    assert record("ours", 7.0).quartiles == (7.0, 7.0)
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    ours, theirs = record("ours", 1.0, 10.0, 2.0), record("torch", 2.0, 20.0, 6.0)
+    assert ratio(ours, theirs) == (2.0, 2.0, 2.5), "the disturbed round is disturbed for both"
+
+
+def test_ratios_of_different_cases_are_those_of_the_medians() -> None:
+    ours, theirs = record("ours", 1.0, 2.0, 3.0), record("torch", 6.0, 8.0, 10.0, case="trimmed 32 x 128")
+    assert ratio(ours, theirs) == (4.0, 7.0 / 2.5, 9.0 / 1.5)
+
+
+def test_the_best_is_the_smallest_median() -> None:
+    slow, fast = record("torch", 1.0, 9.0, 9.0), record("hf_tf", 2.0, 3.0, 100.0)
+    assert best([slow, fast]) is fast
+    assert best([]) is None
+
+
+def test_results_are_written_and_read_back(tmp_path: Path) -> None:
+    results = Results(tmp_path / "benchmarks.json", runs=[{"cores": 2}], versions={"ours": {"tensorflow": "2"}})
+    results.models["bert"] = {"layers": 12}
+    results.add([record("ours", 1.0, 2.0), record("torch", 3.0)])
+    results.miss(Absence("inference", "bert", "keras_hub", "no wheel"))
+    results.write()
+    again = Results.read(results.file)
+    assert again == results
+    stored = json.loads(results.file.read_text())["records"][0]
+    assert (stored["median"], stored["low"], stored["high"]) == (1.5, 1.25, 1.75)
+
+
+def test_of_several_files_the_last_counts(tmp_path: Path) -> None:
+    for name, value in (("first", 1.0), ("second", 2.0)):
+        results = Results(tmp_path / name, runs=[{"run": name}])
+        results.add([record("ours", value), record(name, 5.0)])
+        results.write()
+    merged = Results.read(tmp_path / "first", tmp_path / "second")
+    ours = merged.get("inference", "bert", 2, "dense 32 x 128", "ours", "s")
+    assert ours is not None and ours.values == (2.0,)
+    assert {each.peer for each in merged.records.values()} == {"ours", "first", "second"}
+    assert [run["run"] for run in merged.runs] == ["first", "second"]
+
+
+def test_a_peer_that_was_measured_is_no_longer_absent() -> None:
+    results = Results(Path("unused"))
+    results.miss(Absence("inference", "bert", "torch", "died"))
+    results.add([record("torch", 1.0, section="load")])
+    assert results.absences, "it is absent from another part"
+    results.add([record("torch", 1.0)])
+    assert not results.absences
+
+
+def test_a_case_is_measured_when_all_its_peers_are() -> None:
+    results = Results(Path("unused"))
+    results.add([record("ours", 1.0)])
+    where = ("inference", "bert", 2, "dense 32 x 128")
+    assert results.measured(*where, {"ours"})
+    assert not results.measured(*where, {"ours", "torch"})
+    assert not results.measured("inference", "bert", 1, "dense 32 x 128", {"ours"})
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (12.34, "12.3"), (123.4, "123"), (4321.0, "4,321")])
+def test_figures_have_three_digits(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_cells_and_tables() -> None:
+    ours, theirs = record("ours", 1.0, 2.0, 3.0), record("torch", 2.0, 4.0, 6.0)
+    assert amount(ours, ours) == "2 (1.5–2.5)"
+    assert amount(theirs, ours, scale=1000) == "4,000 [2.00]"
+    assert amount(theirs) == "4 (3–5)"
+    assert amount(None, ours) == "–"
+    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| - | - |\n| 1 | 2 |"
+    assert table(("a",), []) == ""
+
+
+def test_goals_compare_with_the_nearest_peer() -> None:
+    results = Results(Path("unused"))
+    results.add([record("ours", 1.0, case="real 32 x 128"), record("hf_tf", 9.0, case="real 32 x 128")])
+    results.add([record("torch", 4.0, case="real 32 x 128"), record("torch", 1.5, case="trimmed 32 x 128")])
+    found = {outcome.goal.what: outcome for outcome in outcomes(results)}
+    padded, trimmed = found["real lengths padded to 128"], found["the same, the peer's caller trims"]
+    assert (padded.peer, padded.ratio[0], padded.met) == ("torch", 4.0, True)
+    assert (trimmed.ratio[0], trimmed.met) == (1.5, False)
+    assert set(found) == {padded.goal.what, trimmed.goal.what}, "nothing is said of what was not measured"
+
+
+def test_limits_add_up_what_belongs_together() -> None:
+    results = Results(Path("unused"))
+    for measure, value in (("unpack s", 1.0), ("verify s", 2.0)):
+        results.add([Record("archive", "bert", 2, "archive", "ours", measure, (value,))])
+    assert limits(results) == [("unpack and verify, s", 3.0, 2.5)]
+
+
+def test_the_page_names_who_is_missing_and_takes_notes_in() -> None:
+    results = Results(Path("unused"))
+    results.add([record("ours", 0.5, 0.5), record("torch", 1.0, 1.0)])
+    results.miss(Absence("inference", "bert", "keras_hub", "no wheel for this Python"))
+    text = page(results, [Path("docs/plots/growth-bert-2.svg")], notes="## Where the time goes\n")
+    assert "| dense 32 x 128 | 500 | 1,000 [2.00] |" in text
+    assert "| inference | bert | keras_hub | no wheel for this Python |" in text
+    assert "## Where the time goes" in text
+    assert "(plots/growth-bert-2.svg)" in text
+
+
+def test_every_peer_has_its_files_and_every_goal_its_peers() -> None:
+    peers = ENCODERS + TRAINERS + TOKENIZERS
+    assert all(peer.script.is_file() for peer in peers)
+    assert all((REQUIREMENTS / f"{venv}.txt").is_file() for venv in VENVS)
+    for group in (ENCODERS, TRAINERS, TOKENIZERS):
+        names = [peer.name for peer in group]
+        assert len(names) == len(set(names))
+    assert set(GROWTH) <= {peer.name for peer in ENCODERS}
+    tables = {"training": TRAINERS, "tokenizer": TOKENIZERS}
+    for goal in GOALS:
+        known = {peer.name for peer in tables.get(goal.section, ENCODERS)}
+        assert {goal.ours, *goal.theirs} <= known, goal.what
+    assert label("training", "ours") == "ours, zoo.KerasLayer"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.name)
+def test_files_say_what_lives_there_and_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), "the first line says what lives there"
+    assert len(text.splitlines()) <= 250
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "workers").glob("*.py")), ids=lambda path: path.name)
+def test_workers_of_peers_import_nothing_of_ours(path: Path) -> None:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module.partition(".")[0])
+    ours = modules & {"zoo", "export", "tokenizer", "scripts", "benchmarks"}
+    assert not ours or path.stem in ("ours", "text_ours")
