@@ -23,7 +23,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from export.config import EncoderConfig
-from export.elementwise import Elementwise, with_dense_gradient
+from export.elementwise import activate, layer_norm
 from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 _MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
@@ -54,14 +54,13 @@ class Encoder(tf.Module):
         super().__init__(name="encoder")
         self.config, self.compute, self.recompute = config, compute, recompute
         self.weights = dict(variables)
-        self.elementwise = Elementwise(config.activation, config.layer_norm_epsilon)
 
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
         """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced."""
         config = self.config
         packing, layers, _ = self._run(ids, mask, types, self._seeds() if training else None)
         first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
-        first = tf.cast(tf.gather(with_dense_gradient(layers[-1]), first), tf.float32)  # [B, H]
+        first = tf.cast(tf.gather(_with_dense_gradient(layers[-1]), first), tf.float32)  # [B, H]
         pooled = first if config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
@@ -114,7 +113,7 @@ class Encoder(tf.Module):
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), flat))
         x += self._rows("embeddings/position/table", positions)
-        x = self.norm(x, "embeddings/norm", training=seed is not None)
+        x = self.norm(x, "embeddings/norm")
         x = tf.cast(_dropout(x, self.config.hidden_dropout, seed), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
@@ -125,7 +124,7 @@ class Encoder(tf.Module):
         inner, middle, outer = (None, None, None) if seeds is None else tf.unstack(seeds)
         context, scores = self._attend(x, f"block_{block}/attention", packing, inner)  # [n, H]
         x = self._residual(x, context, f"block_{block}/attention/norm", middle)
-        changed = self._feed_forward(x, f"block_{block}/ffn", training=seeds is not None)
+        changed = self._feed_forward(x, f"block_{block}/ffn")
         return self._residual(x, changed, f"block_{block}/ffn/norm", outer), scores
 
     def _attend(
@@ -142,8 +141,8 @@ class Encoder(tf.Module):
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [b * s, h])
         return self.dense(tf.gather(context, packing.kept), f"{scope}/output"), scores  # [n, H]
 
-    def _feed_forward(self, x: tf.Tensor, scope: str, training: bool) -> tf.Tensor:
-        inner = self.elementwise.activate(self.dense(x, f"{scope}/expand"), training)  # [n, F]
+    def _feed_forward(self, x: tf.Tensor, scope: str) -> tf.Tensor:
+        inner = activate(self.config.activation, self.dense(x, f"{scope}/expand"))  # [n, F]
         return self.dense(inner, f"{scope}/contract")
 
     # -- what they are made of ----------------------------------------------------------------------------------------
@@ -164,11 +163,11 @@ class Encoder(tf.Module):
     def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str, seed: tf.Tensor | None) -> tf.Tensor:
         change = _dropout(change, self.config.hidden_dropout, seed)
         total = tf.cast(x, tf.float32) + tf.cast(change, tf.float32)
-        return tf.cast(self.norm(total, norm, training=seed is not None), self.compute)
+        return tf.cast(self.norm(total, norm), self.compute)
 
-    def norm(self, x: tf.Tensor, module: str, training: bool = False) -> tf.Tensor:
+    def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
         gamma, beta = self.weights[f"{module}/gamma"], self.weights[f"{module}/beta"]
-        return self.elementwise.layer_norm(x, gamma, beta, training)
+        return layer_norm(x, gamma, beta, self.config.layer_norm_epsilon)
 
     def _limit_positions(self, ids: tf.Tensor) -> tf.Operation:
         limit, length = self.config.position_limit, tf.shape(ids)[1]
@@ -202,7 +201,15 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
 def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
     nothing = tf.zeros([1, x.shape[1]])
-    return tf.gather(with_dense_gradient(tf.concat([tf.cast(x, tf.float32), nothing], 0)), packing.spread)
+    return tf.gather(_with_dense_gradient(tf.concat([tf.cast(x, tf.float32), nothing], 0)), packing.spread)
+
+
+def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
+    """Return x, [n, …], for a gather: its gradient, rows and their numbers, becomes a tensor on the way back.
+
+    The gradient of a layer that is computed again takes nothing else once it was loaded from a SavedModel.
+    """
+    return tf.reshape(x, tf.shape(x))
 
 
 def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:

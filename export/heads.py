@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.config import EncoderConfig
+from export.elementwise import activate
 from export.encoder import Encoder
 from export.families.table import Family, Layout
 from export.naming import DECODER, head_decoder, head_names
@@ -116,7 +117,7 @@ def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf
         positions = tf.identity(positions)
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
-    x = encoder.norm(encoder.elementwise.activate(encoder.dense(x, "mlm/dense")), "mlm/norm")
+    x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")
     if config.projection == "word":
         x = tf.matmul(x, encoder.weight("embeddings/word_projection/table"), transpose_b=True)  # (B * M, E)
     decoder = f"{DECODER}/rows"
@@ -137,6 +138,6 @@ def discriminator_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], mas
     x = outputs[SEQUENCE_OUTPUT]
     b, t = tf.shape(x)[0], tf.shape(x)[1]
     x = tf.reshape(x, [-1, encoder.config.hidden_size])
-    x = encoder.elementwise.activate(encoder.dense(x, "discriminator/dense"))
+    x = activate(encoder.config.activation, encoder.dense(x, "discriminator/dense"))
     x = tf.reshape(encoder.dense(x, "discriminator/output"), [b, t])
     return x * tf.cast(tf.not_equal(mask, 0), x.dtype)
