@@ -175,17 +175,15 @@ def _checked(texts: Any) -> NDArray[Any]:
     if isinstance(texts, str | bytes):
         raise BadArgument("give a list of texts, not a single one: encode([text])[0].")
     rows = list(texts)
-    if all(isinstance(row, str) for row in rows):
+    pairs = [tuple(row) if isinstance(row, list | tuple | np.ndarray) else None for row in rows]
+    is_text = [isinstance(row, str) for row in rows]
+    is_pair = [pair is not None and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs]
+    if all(is_text):
         return np.array(rows, object)
-    pairs = [tuple(row) if isinstance(row, list | tuple | np.ndarray) else row for row in rows]
-    wrong = [
-        place
-        for place, row in enumerate(pairs)
-        if not (isinstance(row, tuple) and len(row) == 2 and all(isinstance(text, str) for text in row))
-    ]
-    if wrong:
-        texts_too = [place for place in wrong if isinstance(rows[place], str)]
-        what = "texts and pairs together" if texts_too and len(texts_too) == len(wrong) else "neither texts nor pairs"
-        some = ", ".join(f"{place}: {rows[place]!r:.40}" for place in wrong[:5])
-        raise BadArgument(f"{what}: {len(wrong)} of {len(rows)} rows ({some}). Give str, or pairs of str, throughout.")
-    return np.array(pairs, object).reshape(-1, 2)
+    if all(is_pair):
+        return np.array(pairs, object).reshape(-1, 2)
+    wrong = [place for place in range(len(rows)) if not (is_text[place] or is_pair[place])]
+    what = "neither texts nor pairs" if wrong else "texts and pairs together"
+    wrong = wrong or [place for place in range(len(rows)) if is_pair[place]]
+    some = ", ".join(f"{place}: {rows[place]!r:.40}" for place in wrong[:5])
+    raise BadArgument(f"{what}: {len(wrong)} of {len(rows)} rows ({some}). Give str, or pairs of str, throughout.")

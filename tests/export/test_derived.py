@@ -54,7 +54,7 @@ def test_half_precision(
 
 
 def test_half_precision_matters_in_size(tmp_path: Path) -> None:
-    config = odd_config(hidden_size=256, intermediate_size=1024, num_attention_heads=8)
+    config = odd_config(hidden_size=256, intermediate_size=1024, num_attention_heads=8, num_hidden_layers=2)
     write_tf1(tmp_path / "odd", config, bert(config))  # of the usual scale: noise grows with width times scale
     write_vocabulary(tmp_path / "odd/vocab.txt", VOCABULARY)
     sizes = {}

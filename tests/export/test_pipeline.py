@@ -309,9 +309,10 @@ def test_goldens_catch_a_changed_weight(out: Path, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "changed/saved_model.pb", directory / "saved_model.pb")
     from zoo.archive import file_digests
     from zoo.card import write_card
+    from zoo.safety import used_ops
 
     card = read_card(directory)
     files = {name: digest for name, digest in file_digests(directory).items() if not name.endswith("card.json")}
-    write_card(card.model_copy(update={"files": files}), directory)
+    write_card(card.model_copy(update={"files": files, "ops": used_ops(directory)}), directory)
     with pytest.raises(VerificationFailed, match=r"first wrong layer is .*encoder_outputs\[1\]"):
         verify(directory)
