@@ -1,0 +1,221 @@
+"""The classification example learns what frozen weights do not give, in both Keras; the notebooks are made from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import runpy
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examples import text_classification as example
+from export.pipeline import export_encoder, export_tokenizer
+from export.planning import EncoderRequest, TokenizerRequest
+from scripts.layouts import bert, bert_config
+from scripts.notebooks import notebook, notebooks
+from scripts.random_checkpoint import write_tf1, write_vocabulary
+from tests.conftest import ROOT
+
+NOTEBOOK = ROOT / "examples/notebooks/text_classification.ipynb"
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BERT and its tokenizer, under the names that the example asks for."""
+    checkpoint, out = tmp_path_factory.mktemp("checkpoint"), tmp_path_factory.mktemp("zoo")
+    rows = [*example.made_up("pairs", 1), *example.made_up("single", 1)]
+    vocabulary = [*SPECIAL, *sorted({letter for texts, _ in rows for letter in "".join(texts)})]
+    config = bert_config(2, 64, 4, 112, len(vocabulary), positions=47)
+    write_tf1(checkpoint, config, bert(config), seed=3, scale=0.05)
+    write_vocabulary(checkpoint / "vocab.txt", vocabulary)
+    export_encoder(EncoderRequest(checkpoint, "albert_tiny", out))
+    export_tokenizer(TokenizerRequest(checkpoint, "bert_tokenizer_chinese", out))
+    return out / "registry.json"
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """What makes small random weights learn in a few seconds."""
+    return {"epochs": 4, "learning_rate": 2e-3, "verbose": 0, **changes}
+
+
+def assert_learnt(results: dict[str, Any]) -> None:
+    assert results["trainable"] >= 0.9
+    assert results["frozen"] < results["trainable"] - 0.2 and results["majority_class"] < 0.6
+    assert results["largest_difference_after_loading"] <= 1e-6
+
+
+def code_cells(file: Path) -> list[str]:
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+# -- learning -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keras", [3, 2])
+def test_the_cells_of_the_notebook_run(
+    keras: int, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo_copy, saved = tmp_path / "zoo", tmp_path / "saved"
+    shutil.copytree(registry.parent, zoo_copy)
+    monkeypatch.setenv("ZOO_REGISTRY", str(zoo_copy / registry.name))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for cell in code_cells(NOTEBOOK):
+        if HAS_MATPLOTLIB or not cell.startswith("plot("):
+            exec(compile(cell, NOTEBOOK.name, "exec"), names)
+        if cell.startswith("settings ="):
+            vars(names["settings"]).update(settings(keras=keras, save=saved))
+    assert_learnt(names["results"])
+    assert Path("learning_curve.png").is_file() == HAS_MATPLOTLIB
+
+    before = names["model"].predict(names["test"], verbose=0)
+    for directory in (zoo_copy, tmp_path / "cache"):
+        shutil.rmtree(directory)
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    loaded = names["keras"].models.load_model(saved / ("model.keras" if keras == 3 else "model"))
+    np.testing.assert_allclose(loaded.predict(names["test"], verbose=0), before, rtol=0, atol=1e-6)
+
+
+def test_reviews_of_files_as_a_command(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, files = example.made_up("single", 2), [tmp_path / "train.jsonl", tmp_path / "test.jsonl"]
+    for file, part in zip(files, (rows[:1600], rows[1600:]), strict=True):
+        lines = [json.dumps({"sentence": texts[0], "label": int(label)}) for texts, label in part]
+        file.write_text("\n".join(lines), encoding="utf-8")
+    curve = tmp_path / "plots/curve.png"
+    options = ["--registry", registry, "--task", "single", "--epochs", 4, "--learning-rate", 2e-3, "--jsonl", *files]
+    options += ["--plot", curve] if HAS_MATPLOTLIB else []
+    assert example.main([*map(str, options), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert_learnt(results)
+    assert [len(results["history"][stage]["val_accuracy"]) for stage in ("frozen", "trainable")] == [4, 4]
+    assert not HAS_MATPLOTLIB or curve.read_bytes().startswith(b"\x89PNG")
+
+
+# -- the rest of the command --------------------------------------------------------------------------------------
+
+
+def test_a_table_for_people(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    results = {"trainable": 0.987, "frozen": 0.54, "majority_class": 0.5, "largest_difference_after_loading": 2e-8}
+    monkeypatch.setattr(example, "run", lambda settings: results)
+    assert example.main(["--task", "single"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:4] == [
+        ["ACCURACY", "single"],
+        ["trainable", "98.7%"],
+        ["frozen", "54.0%"],
+        ["majority", "class", "50.0%"],
+    ]
+    assert "2e-08" in lines[4]
+
+
+def test_it_is_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["text_classification.py", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / "examples/text_classification.py"), run_name="__main__")
+    assert stopped.value.code == 0 and "--jsonl TRAIN TEST" in capsys.readouterr().out
+
+
+GOOD_PAIR = '{"sentence1": "你好", "sentence2": "好\u2028", "label": "1", "id": 3}'
+BAD_LINES = [
+    ("pairs", "not JSON", "line 2: Invalid JSON: expected ident"),
+    ("pairs", "", "line 2: Invalid JSON: EOF while parsing a value"),
+    ("pairs", '["你好", "好"]', "line 2: Input should be an object"),
+    ("pairs", '{"sentence1": "你好", "label": "1"}', "line 2: sentence2 Field required"),
+    (
+        "pairs",
+        '{"sentence1": "你好", "sentence2": 5, "label": "1"}',
+        "line 2: sentence2 Input should be a valid string",
+    ),
+    ("pairs", '{"sentence1": "你好", "sentence2": "好", "label": null}', "line 2: label Input should be a valid"),
+    ("single", GOOD_PAIR, "line 1: sentence Field required; line 2: sentence Field required"),
+]
+
+
+@pytest.mark.parametrize(("task", "line", "said"), BAD_LINES)
+def test_bad_lines_are_named(
+    task: str, line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text(f"{GOOD_PAIR}\n{line}\n{GOOD_PAIR}\n", encoding="utf-8-sig")
+    assert example.main(["--task", task, "--jsonl", str(file), str(file), "--registry", "nowhere.json"]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out and str(file) in printed.err and said in printed.err and f"--task {task}" in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes(b'{"sentence": "\xe9"}')
+    for file in (latin, tmp_path / "missing.jsonl"):
+        assert example.main(["--task", "single", "--jsonl", str(file), str(file)]) == 2
+        assert f"{file} cannot be read" in capsys.readouterr().err
+
+
+def test_a_plot_without_matplotlib_is_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert example.main(["--plot", "curve.png", "--registry", "nowhere.json"]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["pairs", "single"])
+def test_made_up_texts_cannot_be_told_by_a_single_character(task: str) -> None:
+    rows = example.made_up(task, 1)
+    assert rows == example.made_up(task, 1) != example.made_up(task, 2)
+    assert len(set(rows)) == len(rows) == 2000
+    with_letter = Counter((letter, label) for texts, label in rows for letter in set("".join(texts)))
+    labels = Counter(label for _, label in rows)
+    for letter in {letter for letter, _ in with_letter}:
+        agree = with_letter[letter, "1"] + labels["0"] - with_letter[letter, "0"]
+        assert max(agree, len(rows) - agree) < 0.75 * len(rows)
+
+
+# -- the notebooks ------------------------------------------------------------------------------------------------
+
+
+def test_notebooks_are_in_step_with_the_example() -> None:
+    wanted = notebooks()
+    assert {*wanted} == {*NOTEBOOK.parent.glob("*")}
+    behind = [file.name for file, text in wanted.items() if file.read_text(encoding="utf-8") != text]
+    assert not behind, "run python -m scripts.notebooks"
+
+
+def test_notebooks_are_well_formed_and_of_the_same_code() -> None:
+    for file in notebooks():
+        assert code_cells(file) == code_cells(NOTEBOOK)
+        content = json.loads(file.read_text(encoding="utf-8"))
+        assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+        names = [cell["id"] for cell in content["cells"]]
+        assert len(set(names)) == len(names) and all(re.fullmatch("[a-zA-Z0-9-_]{1,64}", name) for name in names)
+        for cell in content["cells"]:
+            more = {"outputs", "execution_count"} if cell["cell_type"] == "code" else set()
+            assert {*cell} == {"cell_type", "id", "metadata", "source"} | more
+
+
+def test_what_has_no_translation_is_listed() -> None:
+    source = '"""Title.\n"""\n# %% Known\n# Said\n# twice.\nx = 1\n\n\ndef f():\n    # %% New\n    y = 2\n'
+    cells = json.loads(notebook(source))["cells"]
+    assert ["".join(cell["source"]) for cell in cells][1:] == [
+        "## Known\n\nSaid twice.",
+        "x = 1\n\n\ndef f():",
+        "## New",
+        "y = 2",
+    ]
+    with pytest.raises(KeyError, match="Said twice.*New"):
+        notebook(source, {"Title.": "", "Known": ""})
