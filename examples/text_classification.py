@@ -136,8 +136,14 @@ def fit(
     model.get_layer("encoder").trainable = trainable
     optimizer = keras.optimizers.Adam(settings.learning_rate if trainable else 1e-3)
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    how = {"epochs": settings.epochs, "verbose": settings.verbose, "shuffle": False}  # the dataset shuffles
-    return dict(model.fit(train, validation_data=test, **how).history)
+    fitted = model.fit(
+        train,
+        validation_data=test,
+        epochs=settings.epochs,
+        verbose=settings.verbose,
+        shuffle=False,  # the dataset does it
+    )
+    return dict(fitted.history)
 
 
 # %% The learning curve
@@ -177,6 +183,10 @@ def run(settings: argparse.Namespace) -> dict[str, Any]:
     # Found or downloaded, and checked. They have to be of one vocabulary: the ids of another mean other words.
     encoder_directory, encoder_card = checked_model(settings.encoder, registry=settings.registry)
     tokenizer_directory, tokenizer_card = checked_model(settings.tokenizer, registry=settings.registry)
+    if encoder_card.kind != "encoder" or tokenizer_card.kind == "encoder":
+        raise zoo.ZooError(
+            f"{settings.encoder} is of kind {encoder_card.kind}, {settings.tokenizer} {tokenizer_card.kind}."
+        )
     check_pair(encoder_card, tokenizer_card)
 
     # %% Step 3: from texts to ids

@@ -166,6 +166,12 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
         assert f"{file} cannot be read" in capsys.readouterr().err
 
 
+def test_models_of_the_wrong_kind(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    swapped = ["--encoder", "bert_tokenizer_chinese", "--tokenizer", "albert_tiny"]
+    assert example.main([*swapped, "--registry", str(registry)]) == 2
+    assert "bert_tokenizer_chinese is of kind tokenizer, albert_tiny encoder" in capsys.readouterr().err
+
+
 def test_a_plot_without_matplotlib_is_refused_before_training(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
