@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, say
 from benchmarks.cases import growth_cases, inference_cases
+from benchmarks.goals import GOAL_CASES
 from benchmarks.machine import BUSY, facts
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.models import MODELS
@@ -60,6 +61,9 @@ def _arguments() -> argparse.Namespace:
     run = commands.add_parser("run", parents=[venvs, out], help="measure")
     run.add_argument(
         "--quick", action="store_true", help="few rounds, small batches, two threads, BERT of two layers: minutes"
+    )
+    run.add_argument(
+        "--goals", action="store_true", help="of inference only the cases that goals are set for, two threads"
     )
     run.add_argument("--only", type=_list_of(SECTIONS), default=SECTIONS, metavar="PARTS", help=", ".join(SECTIONS))
     run.add_argument("--models", type=_list_of(MODELS), metavar="NAMES", help=f"of {', '.join(MODELS)}")
@@ -119,8 +123,10 @@ def _run(options: argparse.Namespace) -> int:
 def _measure(bench: Bench, options: argparse.Namespace) -> None:
     """One part after the other; the short ones first, so that a run that is cut has something of each."""
     models = options.models or ("albert_tiny", "bert_2" if options.quick else "bert")
-    threads = options.threads or ([2] if options.quick else [2, 1])
+    threads = options.threads or ([2] if options.quick or options.goals else [2, 1])
     inference = inference_cases((1, 8), (16, 128)) if options.quick else inference_cases()
+    if options.goals:
+        inference = [case for case in inference if case.name in GOAL_CASES]
     growth = growth_cases((1, 2, 4, 8), (16, 64, 256)) if options.quick else growth_cases()
     growing = [peer for peer in ENCODERS if peer.name in GROWTH]
     if "tokenizer" in options.only:

@@ -75,6 +75,7 @@ GOALS: Sequence[Goal] = (
     Goal("frozen against trainable", "training", "bert", _STEP_DENSE, ("ours",), 2.5, ours="ours_frozen"),
     Goal("last:2 against trainable", "training", "bert", _STEP_DENSE, ("ours",), 1.5, ours="ours_last_2"),
 )
+GOAL_CASES = frozenset(name for goal in GOALS for name in (goal.case, goal.their_case))
 
 
 def outcomes(results: Results, threads: int = THREADS) -> list[Outcome]:

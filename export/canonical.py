@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export.slimming import slim
+
 _NUMBERED = re.compile(r"(|.*[^0-9])(\d+)")  # stem and number of __inference_encode_123, PartitionedCall-123, 123
 _TABLE = re.compile(r"key_value_init\d+")
 Names: TypeAlias = Mapping[str, str]
@@ -29,6 +31,7 @@ def canonicalize(directory: Path) -> None:
     for graph in model.meta_graphs:
         for function in graph.graph_def.library.function:
             _drop_nodes(function, _UNKNOWN_BEFORE_2_10)
+            slim(function)
         operations = graph.meta_info_def.stripped_op_list.op
         kept = [operation for operation in operations if operation.name != _UNKNOWN_BEFORE_2_10]
         del operations[:]

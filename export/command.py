@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from zoo.card import to_json
 from zoo.quiet import import_tensorflow_quietly
 from zoo.registry import Entry
+
+if TYPE_CHECKING:
+    from export.planning import EncoderRequest, TokenizerRequest
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -22,6 +26,13 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
         help="directory, .zip, .tar.gz, or a checkpoint's main file (.index, .safetensors, .bin, .h5)",
     )
     _add_common(parser)
+    add_choices(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
+    return _run_encoder
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add every option that says how an encoder is exported."""
     parser.add_argument("--layers", type=int, metavar="K", help="keep the first K layers")
     parser.add_argument("--config", type=Path, help="config file, where the directory has none or several")
     parser.add_argument("--vocab", type=Path, help="vocabulary file, where the directory has none or several")
@@ -39,9 +50,7 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
         "--recompute", action="store_true", help="in training, compute layers again: less memory, more time"
     )
     parser.add_argument("--keep-tokens", type=Path, metavar="FILE", help="keep these tokens alone, one a line")
-    _add_case(parser, "of the tokenizer that goes with --keep-tokens")
-    parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
-    return _run_encoder
+    _add_case(parser, "of the tokenizer that comes with the encoder")
 
 
 def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
@@ -77,9 +86,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _run_encoder(options: argparse.Namespace) -> int:
-    pipeline = _import_builder()
-    request = pipeline.EncoderRequest(
+def request_of(words: Sequence[str]) -> EncoderRequest | TokenizerRequest:
+    """Return what the words of a command ask for: `request_of(["export", "bert.zip", "--name", "bert", …])`."""
+    command, *arguments = words
+    parser = argparse.ArgumentParser(prog=f"zoo {command}")
+    if command == "export":
+        export_encoder(parser)
+        return _encoder_request(parser.parse_args(arguments))
+    export_tokenizer(parser)
+    return _tokenizer_request(parser.parse_args(arguments))
+
+
+def _encoder_request(options: argparse.Namespace) -> EncoderRequest:
+    made: EncoderRequest = _import_builder().EncoderRequest(
         checkpoint=options.checkpoint,
         name=options.name,
         out=options.out,
@@ -96,6 +115,23 @@ def _run_encoder(options: argparse.Namespace) -> int:
         cased=options.cased,
         licence=options.licence,
     )
+    return made
+
+
+def _tokenizer_request(options: argparse.Namespace) -> TokenizerRequest:
+    made: TokenizerRequest = _import_builder().TokenizerRequest(
+        source=options.vocabulary,
+        name=options.name,
+        out=options.out,
+        cased=options.cased,
+        special_tokens_in_text=options.special_tokens_in_text,
+        licence=options.licence,
+    )
+    return made
+
+
+def _run_encoder(options: argparse.Namespace) -> int:
+    pipeline, request = _import_builder(), _encoder_request(options)
     if options.dry_run:
         planned = pipeline.plan_encoder(request)
         print(to_json(planned.plan.to_dict()).rstrip() if options.json else planned.plan)
@@ -106,16 +142,7 @@ def _run_encoder(options: argparse.Namespace) -> int:
 
 
 def _run_tokenizer(options: argparse.Namespace) -> int:
-    pipeline = _import_builder()
-    request = pipeline.TokenizerRequest(
-        source=options.vocabulary,
-        name=options.name,
-        out=options.out,
-        cased=options.cased,
-        special_tokens_in_text=options.special_tokens_in_text,
-        licence=options.licence,
-    )
-    _report(pipeline.export_tokenizer(request), options)
+    _report(_import_builder().export_tokenizer(_tokenizer_request(options)), options)
     return 0
 
 

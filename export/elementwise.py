@@ -32,5 +32,5 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
-    """Gelu by tanh, as google-research/albert writes it."""
-    return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * tf.square(x))) + 1.0) * 0.5 * x
+    """Gelu by tanh, as google-research/albert has it. Any other order of the factors is not fused."""
+    return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * tf.square(x)))) + 1.0) * (0.5 * x)

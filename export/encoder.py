@@ -16,17 +16,20 @@ layer's input alone and computes the layer again in the backward pass (Chen et a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from export.config import EncoderConfig
 from export.elementwise import activate, layer_norm
-from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.contract import ATTENTION_SCORES, DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 _MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
+
+
+Seeds: TypeAlias = "Sequence[tf.Tensor | None]"  # each [2]; None without training
 
 
 class Packing(NamedTuple):
@@ -56,18 +59,22 @@ class Encoder(tf.Module):
         self.weights = dict(variables)
 
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
-        """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced."""
-        config = self.config
-        packing, layers, _ = self._run(ids, mask, types, self._seeds() if training else None)
-        first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
-        first = tf.cast(tf.gather(_with_dense_gradient(layers[-1]), first), tf.float32)  # [B, H]
-        pooled = first if config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
-        outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
-        return {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
+        """Return the outputs of the contract for int32 [B, T] inputs; `training` is known when the graph is traced.
 
-    def attention(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> list[tf.Tensor]:
-        """Return for each layer what each position attends to, [B, A, T, T]; zero from and to padded positions."""
-        packing, _, scores = self._run(ids, mask, types, None)
+        Without `training` also, for each layer, what each position attends to; who does not ask for it does not pay.
+        """
+        packing, layers, scores = self._run(ids, mask, types, self._seeds(training))
+        if training:
+            layers = [_with_dense_gradient(x) for x in layers]
+        first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
+        first = tf.cast(tf.gather(layers[-1], first), tf.float32)  # [B, H]
+        pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
+        outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
+        found = {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
+        return found if training else found | {ATTENTION_SCORES: self._scores(scores, mask, packing)}
+
+    def _scores(self, scores: list[tf.Tensor], mask: tf.Tensor, packing: Packing) -> list[tf.Tensor]:
+        """Return [B, A, T, T] for each layer of [B, A, S, S]; zero from and to padded positions."""
         s, more = packing.length, packing.given_length - packing.length
         real = tf.cast(tf.not_equal(mask[:, :s], 0), tf.float32)
         real = tf.expand_dims(tf.expand_dims(real, 1), 3)  # [B, 1, S, 1]
@@ -75,17 +82,17 @@ class Encoder(tf.Module):
         return [tf.pad(tf.cast(layer, tf.float32) * real, padding) for layer in scores]
 
     def _run(
-        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, seeds: tf.Tensor | None
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, seeds: Seeds
     ) -> tuple[Packing, list[tf.Tensor], list[tf.Tensor]]:
-        """Return every layer's output [n, H] and attention [B, A, S, S]; `seeds` [1 + 3 * L, 2] are for training."""
+        """Return every layer's output [n, H] and attention [B, A, S, S]."""
         with tf.control_dependencies([self._limit_positions(ids)]):
             packing = pack(ids, mask)
-        x = self._embed(ids, types, packing, None if seeds is None else seeds[0])  # [n, H]
+        x = self._embed(ids, types, packing, seeds[0])  # [n, H]
         layers, scores = [], []
         for number, block in enumerate(self.config.block_of_layer):
-            own = None if seeds is None else seeds[1 + 3 * number : 4 + 3 * number]
+            own = seeds[1 + 3 * number : 4 + 3 * number]
             layer = partial(self._layer, block=block, packing=packing, seeds=own)
-            if self.recompute and seeds is not None:
+            if self.recompute and own[0] is not None:
                 x = tf.recompute_grad(lambda x, layer=layer: layer(x)[0])(x)  # [n, H]
                 x.set_shape([None, self.config.hidden_size])
             else:
@@ -94,14 +101,17 @@ class Encoder(tf.Module):
             layers.append(x)
         return packing, layers, scores
 
-    def _seeds(self) -> tf.Tensor:
-        """Return [1 + 3 * L, 2]: two numbers for every place of dropout, others at every call.
+    def _seeds(self, training: bool) -> Seeds:
+        """Return two numbers for every place of dropout, others at every call: one place, and three for every layer.
 
         Drawn with a seed: without one, TensorFlow refuses random operations under op determinism. The raw operation, as
         tf.random's would write the seed of whoever exports (tf.random.set_seed) into the graph.
         """
-        shape = [1 + 3 * self.config.layers, 2]
-        return tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1)
+        places = 1 + 3 * self.config.layers
+        if not training:
+            return [None] * places
+        shape = [places, 2]
+        return tf.unstack(tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1))
 
     # -- the three parts ----------------------------------------------------------------------------------------------
 
@@ -117,11 +127,9 @@ class Encoder(tf.Module):
         x = tf.cast(_dropout(x, self.config.hidden_dropout, seed), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _layer(
-        self, x: tf.Tensor, block: int, packing: Packing, seeds: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the output [n, H] of one layer and its attention; `seeds` [3, 2]."""
-        inner, middle, outer = (None, None, None) if seeds is None else tf.unstack(seeds)
+    def _layer(self, x: tf.Tensor, block: int, packing: Packing, seeds: Seeds) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the output [n, H] of one layer and its attention."""
+        inner, middle, outer = seeds
         context, scores = self._attend(x, f"block_{block}/attention", packing, inner)  # [n, H]
         x = self._residual(x, context, f"block_{block}/attention/norm", middle)
         changed = self._feed_forward(x, f"block_{block}/ffn")
@@ -138,7 +146,7 @@ class Encoder(tf.Module):
         scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d))
         scores = tf.nn.softmax(scores + tf.cast(packing.scores_mask, scores.dtype))  # [B, A, S, S]
         context = tf.matmul(_dropout(scores, self.config.attention_dropout, seed), value)
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [b * s, h])
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, h])
         return self.dense(tf.gather(context, packing.kept), f"{scope}/output"), scores  # [n, H]
 
     def _feed_forward(self, x: tf.Tensor, scope: str) -> tf.Tensor:
@@ -201,7 +209,7 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
 def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
     nothing = tf.zeros([1, x.shape[1]])
-    return tf.gather(_with_dense_gradient(tf.concat([tf.cast(x, tf.float32), nothing], 0)), packing.spread)
+    return tf.gather(tf.concat([tf.cast(x, tf.float32), nothing], 0), packing.spread)
 
 
 def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
@@ -216,4 +224,5 @@ def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     """Stateless, so that a layer that is computed again drops the same."""
     if seed is None or not rate:
         return x
-    return tf.nn.experimental.stateless_dropout(x, rate, seed)
+    kept = tf.raw_ops.StatelessRandomUniform(shape=tf.shape(x), seed=seed) >= rate
+    return tf.where(kept, x * (1.0 / (1.0 - rate)), tf.zeros([], x.dtype))

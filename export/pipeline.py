@@ -19,13 +19,14 @@ from export.encoder import Encoder
 from export.planning import EncoderRequest, PlannedEncoder, TokenizerRequest, check_name, plan_encoder
 from export.saved_model import EncoderRoot, write_saved_model
 from export.verify import golden_arrays, write_golden
+from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from zoo.archive import pack, unpack
 from zoo.card import EncoderCard, FileDigest, TokenizerCard, write_card
 from zoo.errors import BadVocabulary
-from zoo.files import cannot_write, unique_beside
-from zoo.registry import Entry, read_registry, update_registry
+from zoo.files import cannot_write
+from zoo.registry import Entry, own_registry, update_registry
 from zoo.verify import verify
 
 REGISTRY = "registry.json"
@@ -55,7 +56,12 @@ def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
     new behind. With `keep_tokens` the tokenizer's two archives come too. Raises ZooErrors: WeightMismatch,
     VerificationFailed, CannotWrite and those of `plan_encoder`.
     """
-    planned = plan_encoder(request)
+    return export_planned(plan_encoder(request))
+
+
+def export_planned(planned: PlannedEncoder) -> dict[str, Entry]:
+    """Return what `export_encoder` does, of a plan that is made already."""
+    request = planned.request
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
     # With fewer tokens goes their tokenizer; what could be wrong with it is found before anything is built.
     tokenizer = _tokenizer_of(planned) if request.keep_tokens else None
@@ -157,7 +163,7 @@ def _pack_and_verify(card: EncoderCard | TokenizerCard, directory: Path, work: P
 def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) -> dict[str, Entry]:
     """Move archives into place and write their entries; what people wrote into an entry before stays."""
     path = out / REGISTRY
-    known = read_registry(path).models if path.exists() else {}
+    known = own_registry(path).models if path.exists() else {}
     entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
     for name, entry in entries.items():
         if name in known:
@@ -180,13 +186,11 @@ def workspace(out: Path, names: Sequence[str]) -> Iterator[Path]:
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     update_registry(out / REGISTRY, dict.fromkeys(names, Entry(kind="encoder")), try_only=True)
     with cannot_write(out):
-        out.mkdir(parents=True, exist_ok=True)
-        work = unique_beside(out / "work")
         try:
-            work.mkdir()
-            yield work
+            out.mkdir(parents=True, exist_ok=True)
+            with owned_directory(out) as work:
+                yield work
         finally:
-            shutil.rmtree(work, ignore_errors=True)
             for folder in made:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()

@@ -72,16 +72,17 @@ class TokenizerRequest:
     licence: str = "not stated"
 
 
-def plan_encoder(request: EncoderRequest) -> PlannedEncoder:
+def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedEncoder:
     """Return what an export would do, from names, shapes, config, vocabulary and a look at the heads' numbers.
 
         print(plan_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist"))).plan)
 
-    The plan may be incomplete; `plan.checked(…)` raises WeightMismatch then. Raises BadCheckpoint, BadConfig,
+    `opened` is the request's checkpoint where it is open already: what is unpacked once serves several exports. The
+    plan may be incomplete; `plan.checked(…)` raises WeightMismatch then. Raises BadCheckpoint, BadConfig,
     BadVocabulary or Unsupported for what cannot be planned at all.
     """
     check_name(request.name)
-    parent = open_checkpoint(request.checkpoint, request.config)
+    parent = opened or open_checkpoint(request.checkpoint, request.config)
     family, layout = detect(parent, request.family)
     config = _read_config(request, parent, family, layout)
     vocabulary, file = _read_vocabulary(request, parent, config)

@@ -49,15 +49,13 @@ class EncoderRoot(tf.train.Checkpoint):
         for form in _input_forms():
             for training in (False, True):
                 self.__call__.get_concrete_function(form, training=training)
-        self.attention = self._attention(encoder)
+        self.attention = self._attention()
         for head in heads:
             setattr(self, head, _Head(head, encoder, self))
 
-    def _attention(self, encoder: Encoder) -> Any:
-        inner = tf.function(encoder.attention, input_signature=[_IDS, _IDS, _IDS], autograph=False)
-
+    def _attention(self) -> Any:
         def attention(inputs: Any) -> dict[str, object]:
-            return {ATTENTION_SCORES: inner(*self.read_inputs(inputs))}
+            return {ATTENTION_SCORES: self._encode[False](*self.read_inputs(inputs))[ATTENTION_SCORES]}
 
         traced = tf.function(attention, autograph=False)
         for form in _main_forms():
@@ -66,8 +64,12 @@ class EncoderRoot(tf.train.Checkpoint):
 
     def _call(self, inputs: Any, training: bool = False) -> dict[str, object]:
         ids, mask, types = self.read_inputs(inputs)
-        outputs: dict[str, object] = self._encode[bool(training)](ids, mask, types)
-        return outputs
+        return self.encode(ids, mask, types, training)
+
+    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
+        """Return what a plain call returns, of int32 [B, T]."""
+        outputs = self._encode[bool(training)](ids, mask, types)
+        return {name: output for name, output in outputs.items() if name != ATTENTION_SCORES}
 
     def signatures(self) -> dict[str, Callable[..., Any]]:
         """Return the two signatures: `serving_default` of ids, mask and types, `tokens` of strings."""
@@ -92,10 +94,10 @@ class EncoderRoot(tf.train.Checkpoint):
         """Return int32 ids, mask and types [B, T] from any input form."""
         if isinstance(inputs, Mapping):
             given = [inputs.get(key) for key in INPUT_KEYS]
-        elif isinstance(inputs, list | tuple):
-            given = [*inputs, None][:3]
         elif inputs.dtype == tf.string:
             return self._read_tokens(inputs)
+        elif inputs.shape.rank == 3:
+            given = _unstacked(inputs)
         else:
             given = [inputs, None, None]
         ids = tf.cast(given[0], tf.int32)
@@ -124,7 +126,7 @@ class _Head(tf.train.Checkpoint):
 
         def call(inputs: Any, training: bool = False) -> dict[str, object]:
             ids, mask, types = root.read_inputs(inputs)
-            outputs = root._encode[bool(training)](ids, mask, types)
+            outputs = root.encode(ids, mask, types, training)
             if head == "mlm":
                 logits = mlm_logits(encoder, outputs, tf.cast(inputs[MASKED_POSITIONS], tf.int32))
             elif head == "nsp":
@@ -168,19 +170,29 @@ def _trace_encode(encoder: Encoder, training: bool) -> Callable[..., dict[str, o
 
 
 def _input_forms() -> Iterator[Any]:
-    """Every form of `inputs` in the contract; the plain tensor comes first, so that nested Python lists become one.
+    """Every form of `inputs` in the contract: what is loaded with each of them is paid for at every load.
 
+    A list or tuple of two or three has no form of its own: TensorFlow stacks it, then the tensor of rank 3 fits.
     The names are those TensorFlow would give; with any others it traces every form again when it saves.
     """
     for dtype in (tf.int32, tf.int64):
         yield tf.TensorSpec([None, None], dtype, "inputs")
+        yield tf.TensorSpec([None, None, None], dtype, "inputs")
         for keys in (INPUT_KEYS, INPUT_KEYS[:2], (INPUT_WORD_IDS,)):
             yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
-        for count in (2, 3):
-            form = [tf.TensorSpec([None, None], dtype, f"inputs_{i}") for i in range(count)]
-            yield form
-            yield tuple(form)
     yield tf.TensorSpec([None, None], tf.string, "inputs")
+
+
+def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
+    """Return ids, mask and types of [2, B, T] (types are zero) or [3, B, T]."""
+    count = tf.shape(inputs)[0]
+    message = "inputs of rank 3 are ids and mask, or ids, mask and types, one above the other. This many were given:"
+    with tf.control_dependencies(
+        [tf.debugging.Assert(tf.logical_or(tf.equal(count, 2), tf.equal(count, 3)), [message, count])]
+    ):
+        inputs = tf.pad(inputs, [[0, 3 - count], [0, 0], [0, 0]])
+    unstacked: list[tf.Tensor] = tf.unstack(inputs, num=3)
+    return unstacked
 
 
 def _main_forms() -> Iterator[Any]:

@@ -21,7 +21,7 @@ class Reply:
     `announced` is the Content-Length to claim when it is not the true one, NO_LENGTH for none. With `ranges` a Range is
     answered, if If-Range names this ETag, by 206 or 416. Equal If-None-Match or If-Modified-Since are answered by 304.
     After `delay` seconds `sent` bytes of what was announced are sent, `pieces` at a time with `wait` seconds before
-    each; then `stall` seconds pass before the connection closes.
+    each; then `stall` seconds pass before the connection closes. With `hangs_up` it closes without a word.
     """
 
     body: bytes = b""
@@ -34,24 +34,29 @@ class Reply:
     pieces: int = 1 << 20
     wait: float = 0.0
     stall: float = 0.0
+    hangs_up: bool = False
 
     def to(self, asked: dict[str, str]) -> Reply:
         """Return what a server makes of this for a request with the headers `asked`."""
         known = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
         if any(theirs in asked and asked[theirs] == self.headers.get(ours) for theirs, ours in known.items()):
             return Reply(status=304)
-        found = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.get("Range", ""))
         if not (self.ranges and found) or asked.get("If-Range", self.headers.get("ETag")) != self.headers.get("ETag"):
             return self
         start, end = int(found[1]), len(self.body)
         if start >= end:
             return Reply(status=416, headers={"Content-Range": f"bytes */{end}"})
-        headers = {**self.headers, "Content-Range": f"bytes {start}-{end - 1}/{end}"}
-        return replace(self, body=self.body[start:], status=206, headers=headers)
+        stop = min(end, int(found[2]) + 1) if found[2] else end
+        headers = {**self.headers, "Content-Range": f"bytes {start}-{stop - 1}/{end}"}
+        return replace(self, body=self.body[start:stop], status=206, headers=headers)
 
 
 class LocalServer:
-    """`server.replies["/x"] = [Reply(status=500), Reply(b"…")]`: the last reply repeats. `server.asked` is the log."""
+    """`server.replies["/x"] = [Reply(status=500), Reply(b"…")]`: the last reply repeats. `server.asked` is the log.
+
+    HEAD is answered as GET is, without the body, unless "HEAD /x" has a script of its own.
+    """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -78,7 +83,7 @@ class LocalServer:
         with self._lock:
             self.asked.append(path)
             self.headers.append(headers)
-            script = self.replies.get(path) or [Reply(b"not here", 404)]
+            script = self.replies.get(path) or self.replies.get(path.removeprefix("HEAD ")) or [Reply(b"not here", 404)]
             return (script.pop(0) if len(script) > 1 else script[0]).to(headers)
 
 
@@ -89,12 +94,19 @@ def running_server() -> Iterator[LocalServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reply = server.reply_to(urlsplit(self.path).path, dict(self.headers))
+            self._answer(reply, reply.body[: reply.sent])
+
+        def do_HEAD(self) -> None:
+            self._answer(server.reply_to("HEAD " + urlsplit(self.path).path, dict(self.headers)), b"")
+
+        def _answer(self, reply: Reply, body: bytes) -> None:
             server.closing.wait(server.delay + reply.delay)
-            with suppress(ConnectionError):  # the client had enough
-                self._send(reply)
+            if not reply.hangs_up:
+                with suppress(ConnectionError):  # the client had enough
+                    self._send(reply, body)
             server.closing.wait(reply.stall)
 
-        def _send(self, reply: Reply) -> None:
+        def _send(self, reply: Reply, body: bytes) -> None:
             self.send_response(reply.status)
             if reply.announced != NO_LENGTH:
                 length = len(reply.body) if reply.announced is None else reply.announced
@@ -102,7 +114,6 @@ def running_server() -> Iterator[LocalServer]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            body = reply.body[: reply.sent]
             for start in range(0, len(body), reply.pieces):
                 server.closing.wait(reply.wait)
                 self.wfile.write(body[start : start + reply.pieces])

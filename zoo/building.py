@@ -38,7 +38,7 @@ def ways(name: str, registry: Registry) -> list[Way]:
     """
     name = registry.canonical(name)
     source = origin(name, registry.models)
-    return [_way(each, name, source, registry.models) for each in registry.models[source].sources]
+    return [_way(each, name, registry.models) for each in registry.models[source].sources]
 
 
 def origin(name: str, models: Mapping[str, Entry]) -> str:
@@ -48,6 +48,21 @@ def origin(name: str, models: Mapping[str, Entry]) -> str:
         name = derivation.parent
         seen.add(name)
     return name
+
+
+def export_words(name: str, source: Source, models: Mapping[str, Entry]) -> list[str]:
+    """Return the command that exports a model from a source, without what it reads and where it writes.
+
+    export_words("roberta_wwm_3", source, read_registry().models)
+    # ["export", "--name", "roberta_wwm_3", "--layers", "3", "--licence", "Apache-2.0"]
+    """
+    entry, its = models[name], origin(name, models)
+    is_encoder = entry.kind == "encoder"
+    options = _encoder_options(entry, models[its], source) if is_encoder else _tokenizer_options(models[its])
+    licence = [] if entry.licence == NOT_STATED else ["--licence", entry.licence]
+    # The export of a tokenizer brings its preprocess archive under a name of its own.
+    words = ["export", "--name", name] if is_encoder else ["export-tokenizer", "--name", its]
+    return [*words, *options, *licence]
 
 
 def not_built(name: str, registry: Registry) -> str:
@@ -64,15 +79,10 @@ def not_built(name: str, registry: Registry) -> str:
     )
 
 
-def _way(source: Source, name: str, origin: str, models: Mapping[str, Entry]) -> Way:
-    entry = models[name]
-    is_encoder = entry.kind == "encoder"
-    fetch, local = _fetched(source, is_encoder)
-    options = _encoder_options(entry, models[origin], source) if is_encoder else _tokenizer_options(models[origin])
-    licence = [] if entry.licence == NOT_STATED else ["--licence", entry.licence]
-    # The export of a tokenizer brings its preprocess archive under a name of its own.
-    words = ["zoo", "export" if is_encoder else "export-tokenizer", local, "--name", name if is_encoder else origin]
-    command = shlex.join([*words, *options, *licence, "--out", "dist"])
+def _way(source: Source, name: str, models: Mapping[str, Entry]) -> Way:
+    fetch, local = _fetched(source, models[name].kind == "encoder")
+    export, *options = export_words(name, source, models)
+    command = shlex.join(["zoo", export, local, *options, "--out", "dist"])
     if isinstance(source, NoteSource):
         return Way(fetch, command, by_hand=True)
     return Way(fetch, command, source.reason)

@@ -22,6 +22,7 @@ from zoo.installed import add_installed, conflicts
 from zoo.registry import PACKAGED, ArchiveRecord, Entry, Registry, parse_registry, read_registry, to_record
 from zoo.store import cache_directory, damage, keep
 from zoo.tarstream import read_members
+from zoo.trust import check_file
 from zoo.web import local_path, shown
 
 _REGISTRY = "registry.json"
@@ -118,11 +119,12 @@ def install(file: str | Path, *, dry_run: bool = False) -> list[str]:
     given: those of the packaged one come first, so a bundle in which one of them means other bytes is refused; an
     earlier installation of the same name is replaced. With `dry_run` the bundle is read and nothing is written.
 
-    Raises BadArchive, which lists everything that is wrong with the bundle, BadRegistry, CannotWrite; no name is
-    installed then.
+    Raises BadArchive, which lists everything that is wrong with the bundle, BadRegistry, CannotWrite, and Untrusted
+    when ZOO_TRUSTED_KEY is set and FILE.minisig is no signature by it; no name is installed then.
     """
     path = Path(file)
     registry = read_bundle(path)
+    check_file(path)
     if taken := conflicts(registry.models, read_registry(PACKAGED)):
         raise BadRegistry(
             f"{path} cannot be installed, the packaged registry knows other models by these names: {'; '.join(taken)}. "
@@ -140,10 +142,12 @@ def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = Non
     """Return the directory, in the cache, of a bundle's model `name`, or of its only encoder. Nothing is installed.
 
     `sha256` is the digest the bundle has to have. Raises UnknownModel, which lists what there is, DigestMismatch,
-    BadArchive, BadRegistry, CannotWrite.
+    Untrusted as `install` does, BadArchive, BadRegistry, CannotWrite.
     """
     if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
         raise DigestMismatch(f"{path} should be sha256 {sha256}, is {found}.")
+    if sha256 is None:
+        check_file(path)
     registry = read_bundle(path)
     if name is not None:
         with suppress(UnknownModel):

@@ -20,6 +20,7 @@ from zoo.files import cannot_write, unique_beside
 from zoo.registry import PACKAGED, ArchiveRecord, Registry, read_registry
 from zoo.remembered import Given, given, record_of, remember
 from zoo.store import cache_directory, keep, locked
+from zoo.trust import check_file, refuse_bare
 from zoo.web import Version, shown
 
 __all__ = ["cache_directory", "fetch", "model_name", "resolve"]
@@ -43,9 +44,10 @@ def resolve(
     A handle is a name or alias (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked directory, which
     stays where it is; the rest is unpacked into the cache. `sha256` is the digest the archive has to have. A URL
     without it is asked each time whether it has changed; offline, or when it does not answer, what it gave last is
-    used. For names see `fetch`, `allow_unverified` and `thorough` included.
+    used. For names see `fetch`, `allow_unverified` and `thorough` included. With ZOO_TRUSTED_KEY set, an archive that
+    no digest pins needs a signature beside it, and a URL is refused.
 
-    Raises UnknownModel, NotBuilt, Unverified, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
+    Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
     pin = _pin(sha256)
     if (name := model_name(handle)) is not None:
@@ -174,6 +176,8 @@ def _from_archive(path: Path, pin: str | None, root: Path, thorough: bool) -> Pa
         digest = sha256_of(path)
     except OSError as error:
         raise BadArchive(f"{path}: {error.strerror}. `zoo list` shows the models that go by name.") from None
+    if pin is None:
+        check_file(path)
     if pin not in (None, digest):
         raise DigestMismatch(f"{path} should be sha256 {pin}, is {digest}.")
     return keep(root / digest, path.name, nullcontext(path), thorough)
@@ -184,6 +188,7 @@ def _from_url(url: str, pin: str | None, root: Path, thorough: bool) -> Path:
     command = f"zoo fetch {shlex.quote(shown(url))}"
     if pin:
         return _by_digest(name, ArchiveRecord(urls=[url], sha256=pin), root, command, thorough)
+    refuse_bare(url)
     record = record_of(url, root)
     if is_offline():
         if last := given(record, thorough):

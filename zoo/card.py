@@ -161,13 +161,19 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
     """
     path = directory / CARD_FILE
     try:
-        return _CARD.validate_json(path.read_bytes())
+        return parse_card(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise BadArchive(
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
         ) from None
+
+
+def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
+    """Return the card that a file's bytes hold. Raises BadArchive, which names its `place`."""
+    try:
+        return _CARD.validate_json(text)
     except ValidationError as error:
-        raise BadArchive(f"{path} does not follow the card format: {error}") from None
+        raise BadArchive(f"{place} does not follow the card format: {error}") from None
 
 
 def write_card(card: EncoderCard | TokenizerCard, directory: Path) -> None:

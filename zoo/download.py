@@ -49,15 +49,16 @@ def download(
         download(["https://a/x.tar.gz", "https://b/x.tar.gz", "/mnt/x.tar.gz"], Path("x.tar.gz"), digest)
 
     Sources are http(s) or file URLs or plain paths, tried in order, those that are slow once more after the others.
-    The target appears complete and checked, or not at all. With `resume`, which needs the digest, it holds what has
-    arrived so far, and the next call goes on from there. Without `expected` only the announced length is checked.
+    The target appears complete and checked, or not at all. With `resume` it holds what has arrived so far, and the next
+    call goes on from there: known by the digest, or else, of a single source, by the ETag that is kept beside it until
+    the target is complete. Without `expected` only the announced length is checked.
     None, and no target, when the source still has the version `unless`.
 
     Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources tried and
     what each said. Raises CannotWrite when the target cannot be written.
     """
-    if resume and (expected is None or expected.sha256 is None):
-        raise ValueError("resume needs the digest of the whole: the parts may come from different sources")
+    if resume and (expected is None or expected.sha256 is None) and len(sources) != 1:
+        raise ValueError("resume needs the digest of the whole, or one source: parts of several may not fit")
     file = target if resume else unique_beside(target)
     with cannot_write(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,8 @@ class _Transfer:
         self._sha256 = expected.sha256 if expected else None
         self._length = expected.size if expected else None
         self._unless = unless or None  # a version that says nothing is no condition
-        self._version = Version()
+        self._tag = file.with_name(f"{file.name}.etag") if file.name == name and self._sha256 is None else None
+        self._version = Version(self._tag.read_text() if self._tag and self._tag.is_file() else "")
         self._resumes = True  # until the source, or what came of it, says otherwise
 
     def run(self, hurried: bool) -> Version | None:
@@ -161,8 +163,13 @@ class _Transfer:
                 if answer is None or (self._unless and answer.version == self._unless):
                     return None
                 self._version = answer.version
+                if self._tag and answer.start == 0:
+                    self._file.unlink(missing_ok=True)  # first: no tag is ever beside bytes of another version
+                    self._tag.write_text(answer.version.etag)
                 self._append(answer, hurried)
         self._check()
+        if self._tag:
+            self._tag.unlink(missing_ok=True)
         return self._version
 
     def _conditions(self, start: int) -> dict[str, str]:

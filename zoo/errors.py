@@ -32,6 +32,10 @@ class Unverified(ZooError):
     """Nobody has recorded which bytes these should be, and they were not asked for all the same."""
 
 
+class Untrusted(ZooError):
+    """Something that no key of ZOO_TRUSTED_KEY has signed."""
+
+
 class BadArchive(ZooError):
     """An archive that is damaged, unsafe to unpack, or not one of ours."""
 
@@ -73,6 +77,10 @@ class WeightMismatch(ZooError):
 
 class BadVocabulary(ZooError):
     """A vocabulary file that WordPiece cannot use; the message gives the line."""
+
+
+class CannotServe(ZooError, OSError):
+    """A directory that is not there, or an address that cannot be listened at."""
 
 
 class CannotWrite(ZooError, OSError):

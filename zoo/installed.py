@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoo.registry import ArchiveRecord, Entry, Registry, read_registry, update_registry
+from zoo.registry import ArchiveRecord, Entry, Registry, own_registry, update_registry
 from zoo.store import cache_directory
 from zoo.web import local_path
 
@@ -38,7 +38,7 @@ def with_installed(packaged: Registry) -> Registry:
     place = installed_place()
     if not place.is_file():
         return packaged
-    installed, taken = read_registry(place), _taken(packaged)
+    installed, taken = own_registry(place), _taken(packaged)
     models = dict(packaged.models)
     for name, entry in installed.models.items():
         if name in taken or entry.archive is None:

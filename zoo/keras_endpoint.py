@@ -138,6 +138,12 @@ def _forms(functions: Any) -> dict[str, frozenset[Leaf]]:
         leaves = frozenset(map(_leaf, _tensors(inputs)))
         for form in {_form(inputs), *([_form(None)] if not positional and len(named) == 1 else [])}:
             forms[form] = forms.get(form, frozenset()) | leaves
+    if _form(dict.fromkeys(INPUT_KEYS)) in forms:  # an encoder's tensors of rank 3 are lists of ids, mask and types
+        plain = forms.get(_form(None), frozenset())
+        stacked = frozenset(leaf for leaf in plain if leaf[1] == 3)
+        if stacked:
+            as_list = frozenset((dtype, 2) for dtype, _ in stacked)
+            forms |= {_form(None): plain - stacked, _form([None] * 2): as_list, _form([None] * 3): as_list}
     return forms
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -18,6 +19,7 @@ from zoo.download import local_path
 from zoo.entry import ArchiveRecord, Entry, Name, Record
 from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
 from zoo.files import cannot_write, written_file
+from zoo.trust import check_registry_signature, read_twice
 
 PACKAGED = Path(__file__).with_name("registry.json")
 SCHEMA_FILE = "registry.schema.json"
@@ -99,7 +101,7 @@ def read_registry(place: str | Path | None = None) -> Registry:
 
         read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
 
-    Raises BadRegistry, which lists everything that is wrong with it.
+    Raises BadRegistry with everything that is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it.
     """
     given = place or os.environ.get("ZOO_REGISTRY")
     source = str(given or PACKAGED)
@@ -109,23 +111,51 @@ def read_registry(place: str | Path | None = None) -> Registry:
         raise BadRegistry(
             f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
         ) from None
-    try:
-        registry = parse_registry(path.read_bytes() if path else _read_remote(source), source)
-    except (OSError, DownloadFailed) as error:
-        reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
-        raise BadRegistry(f"no registry to read. {reason} Check --registry and ZOO_REGISTRY.") from error
-    registry._place = str(path.absolute()) if path else source
-    if given:
-        return registry
+    with _readable(source):
+        content = read_twice(lambda: _read_local(path) if path else _read_remote(source))
+    registry = _placed(content, str(path.absolute()) if path else source, source)
     from zoo.installed import with_installed  # which reads a registry itself
 
-    return with_installed(registry)
+    return registry if given else with_installed(registry)
+
+
+def own_registry(path: Path) -> Registry:
+    """Return the registry at `path`, signed or not: for those who write it. Raises BadRegistry."""
+    with _readable(str(path)):
+        content = path.read_bytes()
+    return _placed(content, str(path.absolute()), str(path))
+
+
+def _placed(content: bytes, place: str, source: str) -> Registry:
+    registry = parse_registry(content, source)
+    registry._place = place
+    return registry
+
+
+@contextmanager
+def _readable(source: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # DownloadFailed is one, and names its source
+        reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
+        raise BadRegistry(f"no registry to read. {reason} Check --registry and ZOO_REGISTRY.") from error
+
+
+def _read_local(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path != PACKAGED:  # which came with the code that would check it
+        check_registry_signature(content, str(path))
+    return content
 
 
 def _read_remote(url: str) -> bytes:
-    from zoo.remembered import read_remembered  # which brings the cache
+    from zoo.remembered import read_remembered, signature_of  # which bring the cache
 
-    return read_remembered(url, lambda text: parse_registry(text, url))
+    def check(content: bytes) -> None:
+        parse_registry(content, url)
+        check_registry_signature(content, url, signature_of(url, content))
+
+    return read_remembered(url, check)
 
 
 def parse_registry(text: bytes, source: str) -> Registry:
@@ -187,7 +217,7 @@ def _change(
     with cannot_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(".registry.lock")):
-            before = read_registry(path) if path.exists() else Registry()
+            before = own_registry(path) if path.exists() else Registry()
             after = _with_models(before, change(before.models), path)
             if try_only:
                 return after
@@ -206,9 +236,7 @@ def _change(
 
 
 def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
-    changed = parse_registry(registry_text(registry.model_copy(update={"models": models})).encode(), str(path))
-    changed._place = str(path)
-    return changed
+    return _placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
 
 
 def registry_text(registry: Registry) -> str:

@@ -98,13 +98,18 @@ def markdown_table(registry: Registry, language: Language = "en", short: bool = 
     large, truncated models before the one they are cut from.
     """
     words = _WORDS[language]
-    names = [name for name in sorted(registry.names(), key=partial(_place, registry)) if not short or name in SHORT]
+    names = [name for name in in_order(registry) if not short or name in SHORT]
     rows = [list(words.header), *(_row(name, registry, words) for name in names)]
     if not short:
         others = [", ".join(f"`{alias}`" for alias in registry.models[name].aliases) or _NONE for name in names]
         rows = [[*row, other] for row, other in zip(rows, [words.other_names, *others], strict=True)]
     rows.insert(1, ["-"] * len(rows[0]))
     return "".join(f"|{'|'.join(row)}|\n" if row[0] == "-" else f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def in_order(registry: Registry) -> list[str]:
+    """Return the names of a registry's models in the order of the table."""
+    return sorted(registry.names(), key=partial(_place, registry))
 
 
 def stale_pages(registry: Registry, folder: Path, *, mend: bool = False) -> list[str]:

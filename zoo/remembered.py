@@ -22,7 +22,7 @@ _log = logging.getLogger("zoo")
 def read_remembered(url: str, check: Callable[[bytes], object]) -> bytes:
     """Return what a small file at a URL holds, or what it held last when it cannot be asked.
 
-    Remembered is only what `check` raises nothing about. Raises DownloadFailed, and what `check` raises.
+    Remembered and returned is only what `check` raises nothing about. Raises DownloadFailed, and what `check` raises.
     """
     copy = cache_directory() / f"registry-{_key(url)}.json"
     try:
@@ -32,12 +32,29 @@ def read_remembered(url: str, check: Callable[[bytes], object]) -> bytes:
             raise
         if not is_offline():
             _log.warning("%s Using what it said last.", error)
-        return copy.read_bytes()
+        last = copy.read_bytes()
+        check(last)
+        return last
     check(content)
     if not copy.is_file() or copy.read_bytes() != content:
         with suppress(OSError), written_file(copy) as temporary:
             temporary.write_bytes(content)
+        _forget_signatures(url, content)
     return content
+
+
+def signature_of(url: str, content: bytes) -> Path:
+    """Return where the signature of what a URL gave is kept. It goes by the content, so that the two always fit."""
+    return cache_directory() / f"registry-{_key(url)}.{hashlib.sha256(content).hexdigest()[:16]}.minisig"
+
+
+def _forget_signatures(url: str, content: bytes) -> None:
+    """Remove the signatures of what is remembered no longer."""
+    kept = signature_of(url, content)
+    for path in kept.parent.glob(f"registry-{_key(url)}.*.minisig"):
+        if path != kept:
+            with suppress(OSError):
+                path.unlink()
 
 
 class Given(BaseModel):

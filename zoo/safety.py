@@ -52,7 +52,8 @@ _COMPUTING = {
         Relu6Grad ReluGrad RsqrtGrad SeluGrad SigmoidGrad SoftplusGrad SqrtGrad StridedSliceGrad TanhGrad
     """,
     "chance, for dropout": """
-        RandomUniform RandomUniformInt StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniformV2
+        RandomUniform RandomUniformInt StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniform
+        StatelessRandomUniformV2
     """,
     "backward passes that an archive brings along": """
         BiasAddGrad BroadcastGradientArgs ConcatOffset ReciprocalGrad ReluGrad RsqrtGrad SigmoidGrad SqrtGrad TanhGrad

@@ -7,6 +7,7 @@ Below the cache directory, `D` being an archive's digest:
     .D.<random>.tmp/    an archive being unpacked
     url-K.json          which archive the URL with the key K gave last
     registry-K.json     what a registry said last
+    registry-K.C.minisig  the signature of it, C being the digest of what it said
     installed/          the registry of models from bundles
     .D.lock, .url-K.lock
 """

@@ -77,7 +77,7 @@ class Answer:
     def chunks(self) -> Iterator[bytes]:
         """Yield what arrives as it arrives. Raises Cut, or Slow after seconds without a byte."""
         while True:
-            with _told(Cut):
+            with told(Cut):
                 piece = self.read(_CHUNK)
             if not piece:
                 return
@@ -96,7 +96,7 @@ def asked(
 
     `start` is where to begin; an answer that begins at 0 all the same is given as it is. Raises Refused.
     """
-    with _told(Refused):
+    with told(Refused):
         path = local_path(source)
         file = path.open("rb") if path is not None else None
     if file is not None:
@@ -107,7 +107,7 @@ def asked(
     if is_offline():
         raise Refused(_OFFLINE)
     ranged = {"Range": f"bytes={start}-"} if start else {}
-    with _told(Refused):
+    with told(Refused):
         response = session.get(source, headers={**(headers or {}), **ranged}, stream=True, timeout=_TIMEOUT)
     with response:
         yield None if response.status_code == requests.codes.not_modified else _answer(response, start, decode)
@@ -200,7 +200,7 @@ def session() -> Iterator[requests.Session]:
         read=False,  # ours to repeat: what has arrived is kept, and another mirror may be quicker
         backoff_factor=PAUSE,
         status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=("GET",),
+        allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
         respect_retry_after_header=False,  # an hour's wait is for a person to decide
     )
@@ -222,7 +222,7 @@ def _user_agent() -> str:
 
 
 @contextmanager
-def _told(kind: type[Refused]) -> Iterator[None]:
+def told(kind: type[Refused]) -> Iterator[None]:
     """Turn every way a source can fail into `kind`, or into what is known better."""
     try:
         yield

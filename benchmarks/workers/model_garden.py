@@ -47,18 +47,10 @@ class ModelGarden(serve.Model):
     distributions = ("tf-models-official", "tensorflow", "tf_keras")
 
     def prepare(self, source: Path, target: Path) -> None:
-        model = _build(source)
-
-        class Root(tf.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
-
-            @tf.function(input_signature=[{key: tf.TensorSpec([None, None], tf.int32, key) for key in KEYS}])
-            def __call__(self, inputs: Any) -> Any:
-                return self.model(inputs, training=False)
-
-        tf.saved_model.save(Root(), str(target))
+        """As Model Garden's export_tfhub_lib writes what TF-Hub ships."""
+        inputs = {key: tf_keras.Input([None], dtype=tf.int32, name=key) for key in KEYS}
+        model = tf_keras.Model(inputs, _build(source)(inputs))
+        model.save(str(target), include_optimizer=False, save_format="tf")
 
     def load(self, directory: Path) -> None:
         self._encode = tf.saved_model.load(str(directory))
@@ -67,7 +59,7 @@ class ModelGarden(serve.Model):
         return tensors(batch)
 
     def call(self, inputs: Any) -> Any:
-        result = self._encode(inputs)
+        result = self._encode(inputs, training=False)
         result["pooled_output"].numpy()
         return result
 

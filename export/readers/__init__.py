@@ -16,18 +16,19 @@ from export.readers.views import Viewed
 from zoo.errors import BadCheckpoint
 
 
-def open_checkpoint(path: Path, config: Path | None = None) -> Checkpoint:
+def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = None) -> Checkpoint:
     """Return the checkpoint in a directory or archive (or named by its main file or TF prefix), only names read so far.
 
         checkpoint = open_checkpoint(Path("chinese_L-12_H-768_A-12.zip"))
         checkpoint.shapes["bert/pooler/dense/kernel"]  # (768, 768)
 
-    A .zip or .tar.gz is unpacked to a temporary directory that is removed together with the checkpoint. The
-    `checkpoint` file that TensorFlow writes is never trusted: archives ship it with paths of other machines.
+    A .zip or .tar.gz is unpacked to a temporary directory, in `work` if given, that is removed together with the
+    checkpoint. The `checkpoint` file that TensorFlow writes is never trusted: archives ship it with paths of other
+    machines.
     Raises BadCheckpoint (nothing there, several there, damaged), BadConfig or Unsupported.
     """
     if is_archive(path):
-        return _open_archive(path, config)
+        return _open_archive(path, config, work)
     return _open(find_main_file(path), config)
 
 
@@ -46,8 +47,8 @@ def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> O
     return understood_as_uer(understood_as_model_garden(checkpoint))
 
 
-def _open_archive(archive: Path, config: Path | None) -> Checkpoint:
-    unpacked = unpack(archive)
+def _open_archive(archive: Path, config: Path | None, work: Path | None) -> Checkpoint:
+    unpacked = unpack(archive, work)
     try:
         folders = folders_with_a_checkpoint(unpacked)
         if len(folders) > 1:

@@ -38,22 +38,22 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-def unpack(archive: Path) -> Path:
-    """Return a new temporary directory, named after the archive, with the files of its checkpoint.
+def unpack(archive: Path, work: Path | None = None) -> Path:
+    """Return a new temporary directory, in `work` if given, named after the archive, with the files of its checkpoint.
 
     The caller removes its parent. Raises BadCheckpoint when the archive is damaged or not safe to unpack, CannotWrite
     when there is no room; nothing is left behind then.
     """
-    work = Path(tempfile.mkdtemp(prefix="zoo-"))
+    own = Path(tempfile.mkdtemp(prefix="zoo-", dir=work))
     try:
-        folder = work / archive.name  # so that messages about what is inside name the archive
+        folder = own / archive.name  # so that messages about what is inside name the archive
         folder.mkdir()
         _unpack(archive, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, gzip.BadGzipFile) as error:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
         raise BadCheckpoint(f"{archive} is damaged: {error}. Fetch it again.") from None
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
         raise
     return folder
 

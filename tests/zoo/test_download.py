@@ -224,7 +224,7 @@ def test_a_server_with_odd_ranges_only_is_refused(server: LocalServer, target: P
 def test_parts_of_different_versions_are_never_put_together(server: LocalServer, target: Path) -> None:
     """Without a digest only a strong ETag says that the rest belongs to the beginning."""
     with pytest.raises(ValueError, match="resume needs the digest"):
-        download([server.url], target, resume=True)
+        download([server.url, server.url], target, resume=True)
     cut = Reply(BODY, sent=999)
     for tag, wanted in (('"a"', "bytes=999-"), ('W/"a"', None), ("", None)):
         server.headers.clear()

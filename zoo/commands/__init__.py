@@ -11,7 +11,11 @@ from zoo.commands.cache import cache
 from zoo.commands.common import Register
 from zoo.commands.fetch import fetch
 from zoo.commands.look import info, list_models, url
+from zoo.commands.publish import check, publish
 from zoo.commands.registry import registry
+from zoo.commands.serve import serve
+from zoo.commands.sign import keygen, sign
+from zoo.commands.site import site
 from zoo.commands.verify import verify
 
 COMMANDS: dict[str, Register] = {
@@ -24,4 +28,10 @@ COMMANDS: dict[str, Register] = {
     "bundle": bundle,
     "install": install,
     "registry": registry,
+    "site": site,
+    "serve": serve,
+    "publish": publish,
+    "check-links": check,
+    "keygen": keygen,
+    "sign": sign,
 }

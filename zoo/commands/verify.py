@@ -12,6 +12,7 @@ from zoo.archive import unpack
 from zoo.cache import model_name, resolve
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
 from zoo.quiet import import_tensorflow_quietly
+from zoo.trust import check_file
 from zoo.web import local_path
 
 
@@ -43,6 +44,7 @@ def _directory(model: str, registry: str | None, allow_unverified: bool) -> Iter
     if path is not None and path.is_dir():
         yield path
     elif path is not None and path.is_file():  # somebody's archive, not the cache's
+        check_file(path)
         with tempfile.TemporaryDirectory() as temporary:
             unpack(path, Path(temporary) / "model")
             yield Path(temporary) / "model"

@@ -1,0 +1,1 @@
+"""The whole zoo from its registry: `zoo build` and `zoo add`."""

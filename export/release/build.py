@@ -1,0 +1,100 @@
+"""The build of a zoo: a registry of it in `out`, then step after step, what became of each written down at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from export.release.plan import Step
+from export.release.processes import run_steps
+from export.release.report import REPORT, Report, failed, write_report
+from export.release.steps import REGISTRY, Job
+from export.workspace import remove_abandoned
+from zoo.entry import Entry
+from zoo.errors import CannotWrite
+from zoo.files import cannot_write
+from zoo.progress import progress
+from zoo.registry import Registry, own_registry, update_registry
+
+# Fields of an entry that an export fills; the others are written by people.
+_FOUND = ("family", "layers", "hidden_size", "heads", "activation", "parameters", "vocab_size", "vocabulary_sha256")
+
+
+def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False) -> Report:
+    """Return what became of every step: archives in `job.out`, its registry, build.json.
+
+        steps = make_steps(registry)
+        print(build(steps, registry, Job(registry.models, Path("dist"), Shelf(Path("sources")))))
+
+    Whatever ends the process, the registry names no archive that is missing or another one, and the next run goes on
+    from there. A step that fails is a row of the report. Raises CannotWrite, also while another build works in `out`;
+    BadRegistry.
+    """
+    with exclusive(job.out):
+        write_rows(registry, job.out)
+        report = Report(rows=job.done)
+        with progress("building", sum(len(step.rows) for step in steps), unit=" models") as advance:
+            for rows in run_steps(steps, job, jobs, keep_going):
+                report = report.with_rows(rows)
+                write_report(report, job.out)
+                advance(len(rows))
+        asked = [name for step in steps for name in step.rows]
+        rest = [name for name in asked if name not in report.run]
+        report = report.with_rows(failed(name, "one before it failed", report.rows, "not begun") for name in rest)
+        report = Report(run=tuple(asked), rows=report.rows)  # several processes bring them in any order
+        write_report(report, job.out)
+    return report
+
+
+@contextmanager
+def exclusive(out: Path) -> Iterator[None]:
+    """Let nobody else build in `out` meanwhile; what killed builds left there is removed."""
+    with cannot_write(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(out / ".build.lock", timeout=0):
+                remove_abandoned(out)
+                with FileLock(out / ".registry.lock"):  # nobody is writing these
+                    for leftover in [*out.glob(".registry.*.tmp"), *out.glob(f".{REPORT}.*.tmp")]:
+                        leftover.unlink()
+                yield
+        except Timeout:
+            raise CannotWrite(f"another process builds in {out}: wait for it, or choose another --out.") from None
+
+
+def write_rows(registry: Registry, out: Path) -> None:
+    """Write the registry's rows into that of `out`, with the archives that lie there and what was found in them."""
+    path = out / REGISTRY
+    known = own_registry(path) if path.exists() else Registry()
+    rows = {name: _row(entry, known.models.get(name), registry, out) for name, entry in registry.models.items()}
+    others = {name: _row(entry, entry, known, out) for name, entry in known.models.items() if name not in rows}
+    update_registry(path, {**others, **rows})
+
+
+def _row(entry: Entry, known: Entry | None, registry: Registry, out: Path) -> Entry:
+    if known and known.archive and _lies_there(known, out):
+        found = {field: getattr(known, field) for field in (*_FOUND, "licence", "archive")}
+        return entry.model_copy(update=found)
+    elsewhere = [url for url in registry.urls(entry) if url.startswith(("http://", "https://"))]
+    archive = entry.archive.model_copy(update={"urls": elsewhere}) if entry.archive and elsewhere else None
+    return entry.model_copy(update={"archive": archive})
+
+
+def _lies_there(entry: Entry, out: Path) -> bool:
+    assert entry.archive is not None  # the caller asked
+    file = out / entry.archive.urls[0]
+    return file.is_file() and file.stat().st_size == entry.archive.size
+
+
+def write_site(out: Path) -> str:
+    """Write the catalogue page and what belongs to it; return why not, '' when it is written."""
+    if find_spec("jinja2") is None:
+        return "no catalogue page was written: it needs the extra 'site', pip install 'bert-zoo[site]'"
+    from zoo.site import write_site as write
+
+    write(out)
+    return ""

@@ -1,0 +1,110 @@
+"""What a build would do, without asking anybody and without writing anything; sizes and times are estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from export.release.inputs import Found, Inputs, digests, said
+from export.release.plan import Step, estimate
+from export.release.steps import Builder, Job
+from zoo.display import table
+from zoo.entry import Entry, NoteSource, Source
+
+_VOCABULARY_BYTES = 110_000  # of the Chinese BERTs
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What would become of one step; bytes and seconds are estimates."""
+
+    name: str
+    what: str  # export, unchanged, or "no source"
+    source: str
+    download: int
+    archive: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would become of every step, `jobs` at a time; `print(dry_run)` is the plan."""
+
+    steps: Sequence[Foreseen]
+    jobs: int = 1
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `zoo build --dry-run --json` prints."""
+        totals = {"download": self._sum("download"), "archive": self._sum("archive"), "seconds": self.seconds}
+        return {"about": totals, "steps": [asdict(step) for step in self.steps]}
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes, downloads left out."""
+        return round(self._sum("seconds") / self.jobs, 1)
+
+    def __str__(self) -> str:
+        rows = [
+            (step.name, step.what, *(_about(amount / _MIB) for amount in (step.download, step.archive)),
+             _about(step.seconds), step.source)
+            for step in self.steps
+        ]  # fmt: skip
+        todo, minutes = sum(step.what == "export" for step in self.steps), math.ceil(self.seconds / 60)
+        return (
+            table(("name", "what", "download MiB", "archive MiB", "seconds", "source"), rows)
+            + f"\n{todo} of {len(self.steps)} exports to make: about {self._sum('download') / _MIB:,.0f} MiB to fetch, "
+            f"{self._sum('archive') / _MIB:,.0f} MiB of archives; {minutes} min with {self.jobs} at a time, "
+            "downloads left out."
+        )
+
+    def _sum(self, amount: str) -> float:
+        return sum(getattr(step, amount) for step in self.steps)
+
+
+def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
+    """Return what a build of these steps would do.
+
+        print(dry_run(make_steps(registry), Job(registry.models, Path("dist"))))
+
+    Checkpoints that are here are read for their digests, so that what would be left as it is can be told.
+    """
+    foreseen: list[Foreseen] = []
+    with Builder(job) as builder:
+        fetched: set[str] = set()
+        for origin, group in groupby(steps, key=lambda step: step.origin):
+            found = job.shelf.find(origin, job.models[origin])
+            inputs = Inputs(found.path, found.source, found.said, digests(found.path)) if found else None
+            foreseen += [_foreseen(step, job, builder, found, inputs, fetched) for step in group]
+    return DryRun(foreseen, jobs)
+
+
+def _foreseen(
+    step: Step, job: Job, builder: Builder, found: Found | None, inputs: Inputs | None, fetched: set[str]
+) -> Foreseen:
+    if inputs and builder.unchanged(step, inputs):
+        return Foreseen(step.name, "unchanged", inputs.said, 0, 0, 0.0)
+    entry = job.models[step.origin]
+    source = found.source if found else next((each for each in entry.sources if not isinstance(each, NoteSource)), None)
+    if source is None:
+        notes = "; ".join(said(each) for each in entry.sources) or "its row names none"
+        return Foreseen(step.name, "no source", notes, 0, 0, 0.0)
+    text = found.said if found else said(source)
+    about = estimate(step, job.models, job.dtype)
+    download = 0 if found or text in fetched else _download(source, entry, job)
+    fetched.add(text)
+    return Foreseen(step.name, "export", text, download, about.archive, round(about.seconds, 1))
+
+
+def _download(source: Source, entry: Entry, job: Job) -> int:
+    """Return about what a checkpoint weighs: its parameters in fp32, those of whichever row reads the same one."""
+    if entry.kind != "encoder" and source.kind == "huggingface":
+        return _VOCABULARY_BYTES
+    sharing = [each for each in job.models.values() if source in each.sources]
+    return max((4 * (each.parameters or 0) for each in sharing), default=0)
+
+
+def _about(amount: float) -> str:
+    return f"about {amount:,.1f}" if amount else ""

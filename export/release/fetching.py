@@ -1,0 +1,154 @@
+"""Upstream's files into a lasting place, which is there whole or not at all; what was cut is continued."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from zoo.download import download, file_name
+from zoo.entry import HuggingFaceSource
+from zoo.errors import DigestMismatch, DownloadFailed
+from zoo.files import cannot_write
+from zoo.web import read_bytes, shown
+
+# The same weights lie there several times; one of these is enough, the first that the readers prefer.
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "tf_model.h5",
+)
+_INDEX = ".index.json"
+_CHUNK = 1 << 20
+
+
+class _Listed(NamedTuple):
+    """What a repository says of a file; the digest of large ones only."""
+
+    sha256: str | None
+    size: int | None
+
+
+def fetch_file(url: str, place: Path) -> Path:
+    """Return the file of a URL in the directory `place`, downloaded once. Raises DownloadFailed when it is damaged."""
+    name = file_name(url)
+    with _filled(place) as part:
+        if part is not None:
+            download([url], part / name, resume=True)
+            if problem := _damage(part / name):
+                (part / name).unlink()
+                raise DownloadFailed(f"{shown(url)}: what it sends is damaged: {problem}.")
+    return place / name
+
+
+def fetch_repository(source: HuggingFaceSource, place: Path, weights: bool = True) -> Path:
+    """Return the directory `place` with config, vocabulary and weights of a repository, or with what a tokenizer needs.
+
+    What there is the hub's listing says; where there is none the usual names are tried. Raises DownloadFailed.
+    """
+    with _filled(place) as part:
+        if part is not None:
+            _Repository(source, part).fetch(weights)
+    return place
+
+
+@contextmanager
+def _filled(place: Path) -> Iterator[Path | None]:
+    """Yield the directory that becomes `place` when the block ends well, with what earlier runs left in it.
+
+    None when `place` is there. One process at a time; the others find it there afterwards.
+    """
+    with cannot_write(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f".{place.name}.lock")):
+            if place.is_dir():
+                yield None
+                return
+            part = place.with_name(f".{place.name}.part")
+            part.mkdir(exist_ok=True)
+            yield part
+            part.replace(place)
+
+
+def _damage(file: Path) -> str:
+    """Return what is wrong with an archive, by its own checksums; '' for nothing and for any other file."""
+    try:
+        if file.name.endswith(".zip"):
+            with zipfile.ZipFile(file) as archive:
+                wrong = archive.testzip()
+            return f"{wrong} is not as its checksum says" if wrong else ""
+        if file.name.endswith((".tar.gz", ".tgz")):
+            with gzip.open(file) as stream:
+                while stream.read(_CHUNK):
+                    pass
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+class _Repository:
+    def __init__(self, source: HuggingFaceSource, part: Path) -> None:
+        self._source, self._part = source, part
+        self._listed = _listing(source)
+
+    def fetch(self, weights: bool) -> None:
+        for name in ("vocab.txt", *(("config.json",) if weights else ())):
+            self._get(name)
+        self._try("tokenizer_config.json")
+        if not weights:
+            return
+        main = next((name for name in _WEIGHTS if self._try(name)), None)
+        if main is None:
+            raise DownloadFailed(f"{self._source.page}: none of {', '.join(_WEIGHTS)} is there.")
+        if main.endswith(_INDEX):
+            for shard in self._shards(main):
+                self._get(shard)
+
+    def _shards(self, index: str) -> list[str]:
+        try:
+            return sorted(
+                {file_name(file) for file in json.loads((self._part / index).read_bytes())["weight_map"].values()}
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
+
+    def _try(self, name: str) -> bool:
+        """Return whether the repository has a file, which is here then."""
+        if self._listed is not None and name not in self._listed:
+            return False
+        try:
+            self._get(name)
+        except DownloadFailed as error:
+            if self._listed is not None or "HTTP 404" not in str(error):
+                raise
+            return False
+        return True
+
+    def _get(self, name: str) -> None:
+        known = (self._listed or {}).get(name)
+        large = known is not None and known.sha256 is not None
+        try:
+            # A small file may have changed since the run that left its beginning; it is fetched as a whole.
+            download([self._source.file_url(name)], self._part / name, known, resume=large or self._listed is None)
+        except DigestMismatch as error:
+            raise DownloadFailed(str(error)) from None
+
+
+def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
+    """Return what lies at the top of a repository, None where nobody can say: a mirror need not have the hub's API."""
+    endpoint = source.page.removesuffix(source.repository)
+    try:
+        found = json.loads(read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}"))
+        files = [each for each in found if each["type"] == "file"]
+        return {each["path"]: _Listed((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
+    except (DownloadFailed, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,131 @@
+"""Steps in this process, or in several, each with a TensorFlow of its own. What comes back comes as it is ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from export.release.plan import Step, groups
+from export.release.report import Row, failed
+from export.release.steps import Builder, Job
+
+_PATIENCE = 10.0  # seconds in which a process may end by itself
+
+
+def run_steps(steps: Sequence[Step], job: Job, jobs: int = 1, keep_going: bool = True) -> Iterator[list[Row]]:
+    """Yield what became of each step, as each is ready; without `keep_going` none is begun after one that failed.
+
+    What is made from one checkpoint is left to one process, which opens it once.
+    """
+    work = deque(deque(group) for group in groups(steps))
+    if min(jobs, len(work)) > 1:
+        yield from _in_processes(work, job, jobs, keep_going)
+        return
+    with Builder(job) as builder:
+        for step in steps:
+            rows = builder.run(step)
+            yield rows
+            if not keep_going and _any_failed(rows):
+                return
+
+
+# -- several ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Worker:
+    """A process, the steps that are its own, and the one that it is at."""
+
+    process: BaseProcess
+    steps: deque[Step]
+    at: Step = field(init=False)
+
+
+def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: bool) -> Iterator[list[Row]]:
+    workers: dict[Connection, _Worker] = {}
+    try:
+        while work or workers:
+            while work and len(workers) < jobs:
+                connection, process = _started(job)
+                workers[connection] = _Worker(process, work.popleft())
+                _hand_out(connection, workers[connection])
+            for ready in wait(list(workers)):
+                assert isinstance(ready, Connection)
+                worker = workers[ready]
+                try:
+                    rows, lives = ready.recv(), True
+                except (EOFError, OSError):
+                    rows, lives = _lost(worker, job), False
+                yield rows
+                if not keep_going and _any_failed(rows):
+                    work.clear()
+                    for each in workers.values():
+                        each.steps.clear()
+                if not worker.steps and work and lives:
+                    worker.steps = work.popleft()
+                if worker.steps and lives:
+                    _hand_out(ready, worker)
+                else:  # the rest of what a lost process had is for another one
+                    work.extendleft([worker.steps] if worker.steps else [])
+                    ready.close()
+                    del workers[ready]
+    finally:
+        for connection in workers:
+            connection.close()  # which tells them to end
+        for worker in workers.values():
+            worker.process.join(_PATIENCE)
+            worker.process.kill()
+
+
+def _started(job: Job) -> tuple[Connection, BaseProcess]:
+    context = get_context("spawn")  # a TensorFlow that has begun to compute does not survive a fork
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, job))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _hand_out(connection: Connection, worker: _Worker) -> None:
+    worker.at = worker.steps.popleft()
+    with suppress(OSError):  # it is gone already, which the next wait tells
+        connection.send(worker.at)
+
+
+def _lost(worker: _Worker, job: Job) -> list[Row]:
+    worker.process.join(_PATIENCE)
+    reason = f"the process that built it ended with exit code {worker.process.exitcode}; is there too little memory?"
+    return [failed(name, reason, job.done) for name in worker.at.rows]
+
+
+def _any_failed(rows: Sequence[Row]) -> bool:
+    return any(row.outcome == "failed" for row in rows)
+
+
+# -- one of them ------------------------------------------------------------------------------------------------------
+
+
+def _serve(connection: Connection, job: Job) -> None:
+    """Run what comes in until the other end is closed, and do not outlive the process at that end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that tells this one to end
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.stderr.isatty = lambda: False  # type: ignore[method-assign]  # bars of several processes overwrite each other
+    with Builder(job) as builder, suppress(EOFError, OSError):
+        while True:
+            connection.send(builder.run(connection.recv()))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,95 @@
+"""Saved graphs: as few nodes as the model needs, and in the forms that TensorFlow's CPU optimiser fuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import function_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export.slimming import slim
+
+from .conftest import export_and_load, write_odd
+
+
+def functions(directory: Path) -> dict[str, Any]:
+    model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    return {function.signature.name: function for function in model.meta_graphs[0].graph_def.library.function}
+
+
+def optimised(directory: Path) -> Counter[str]:
+    """Return what TensorFlow runs for `serving_default`: how often each operation, fused ones with their parts."""
+    tf1 = tf.compat.v1
+    with tf1.Session(graph=tf.Graph()) as session:
+        signature = tf1.saved_model.load(session, ["serve"], str(directory)).signature_def["serving_default"]
+        feed = {tensor.name: np.ones([2, 8], np.int32) for tensor in signature.inputs.values()}
+        metadata = tf1.RunMetadata()
+        options = tf1.RunOptions(output_partition_graphs=True)
+        session.run([tensor.name for tensor in signature.outputs.values()], feed, options, metadata)
+    nodes = [node for graph in metadata.partition_graphs for node in graph.node]
+    return Counter("+".join([node.op, *(part.decode() for part in node.attr["fused_ops"].list.s)]) for node in nodes)
+
+
+@pytest.mark.parametrize("activation, fused", [("gelu", "GeluExact"), ("gelu_tanh", "GeluApproximate")])
+def test_products_are_fused_with_what_follows_them(activation: str, fused: str, tmp_path: Path) -> None:
+    write_odd(tmp_path / "checkpoint")
+    export_and_load(tmp_path / "checkpoint", tmp_path, activation=activation, heads=())
+    found = optimised(tmp_path / "odd")
+    fast = any("Mkl" in op for op in found)  # oneDNN's kernels, or TensorFlow's own where it is switched off
+    product = "_MklNativeFusedMatMul" if fast else "_FusedMatMul"
+    assert found[f"{product}+BiasAdd+{fused}"] == 3, found
+    assert found["Erf"] == found["Tanh"] == found["BiasAdd"] == found["MatMul"] == 0, found
+    if fast:
+        assert found["_MklFusedBatchMatMulV2+Mul+Add"] == 3, found  # scores, their scale and the mask
+        assert found[f"{product}+BiasAdd+Add"] == 3, found  # with a residual
+
+
+def test_nothing_is_saved_twice(out: Path) -> None:
+    found = functions(out / "odd")
+    encoders = [found["__inference_encode_0"], found["__inference_encode_1"]]
+    for function in encoders:
+        constants = [
+            (node.attr["value"].tensor.SerializeToString(deterministic=True), tuple(node.input))
+            for node in function.node_def
+            if node.op == "Const"
+        ]
+        assert len(constants) == len(set(constants))
+    # A form costs an argument a variable; what it computes itself is a handful of nodes.
+    plain = [function for name, function in found.items() if "__inference__call" in name]
+    assert len(plain) >= 22 and min(len(function.node_def) for function in plain) == 1
+    saving = [node for node in found["__inference__traced_save_0"].node_def if node.op == "Identity"]
+    assert len(saving) <= 2  # those that return the prefix once all is written
+
+
+def test_slimming_keeps_what_is_computed() -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3])])
+    def function(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x > 0), [tf.shape(x)])]):
+            z = tf.identity(tf.identity(x)) * 2.0 + tf.identity(y) * 2.0
+        flat = tf.reshape(z, tf.stack([tf.shape(x)[0] * 3])) + tf.reshape(y, tf.stack([tf.shape(x)[0] * 3]))
+        return z, flat, tf.identity(x), tf.identity(z)
+
+    concrete = function.get_concrete_function()
+    definition = function_pb2.FunctionDef.FromString(concrete.function_def.SerializeToString())
+    slim(definition)
+    assert len(definition.node_def) < len(concrete.function_def.node_def) - 5
+    x, y = np.random.default_rng(0).random((2, 4, 3), np.float32) + 0.1
+    for one, other in zip(run(definition, x, y), concrete(tf.constant(x), tf.constant(y)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        run(definition, -x, y)
+
+
+def run(definition: Any, *arguments: np.ndarray) -> list[np.ndarray]:
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    graph = function_def_to_graph(definition)
+    with tf.compat.v1.Session(graph=graph) as session:
+        feed = {tensor.name: array for tensor, array in zip(graph.inputs, arguments, strict=True)}
+        waits = [graph.get_operation_by_name(name) for name in definition.control_ret.values()]
+        return session.run([graph.outputs, waits], feed)[0]

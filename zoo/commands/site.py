@@ -1,0 +1,38 @@
+"""`zoo site`: the catalogue page, the cards and the digests of a built zoo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from zoo.commands.common import Run, add_json, print_json
+
+
+def site(parser: argparse.ArgumentParser) -> Run:
+    """Write the catalogue page, the cards and SHA256SUMS of a directory of archives."""
+    parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
+    parser.add_argument(
+        "--measure", action="store_true", help="time every built encoder on this machine first: DIST/speed.json"
+    )
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        from zoo.site import write_site  # brings Jinja2, which the other commands have no use for
+        from zoo.site.speed import measure
+
+        if arguments.measure:
+            for name, reason in measure(arguments.dist).skipped.items():
+                print(f"not timed: {name}, {reason}", file=sys.stderr)
+        written = write_site(arguments.dist)
+        if arguments.json:
+            print_json({"written": [str(path) for path in written]})
+        else:
+            cards = [path for path in written if path.parent.name == "cards"]
+            for path in written:
+                if path not in cards:
+                    print(path)
+            print(f"{len(cards)} card{'' if len(cards) == 1 else 's'} in {arguments.dist / 'cards'}")
+        return 0
+
+    return run

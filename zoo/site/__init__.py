@@ -1,0 +1,56 @@
+"""The static site of a built zoo: a catalogue page, the card of every archive, digests of what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from zoo.archive import sha256_of
+from zoo.files import cannot_write, written_file
+from zoo.registry import SCHEMA_FILE
+from zoo.site.dist import REGISTRY, read_dist
+from zoo.site.facts import facts
+from zoo.site.page import render
+from zoo.site.speed import SPEED_FILE, read_speeds
+
+PAGE = "index.html"
+CARDS = "cards"
+SUMS = "SHA256SUMS"
+
+
+def write_site(dist: Path) -> list[Path]:
+    """Return the files that were written: cards/NAME.json of every archive, index.html, SHA256SUMS.
+
+        write_site(Path("dist"))  # [Path("dist/cards/albert_tiny.json"), …, Path("dist/index.html"), …]
+
+    The same directory gives the same bytes. Cards of models that are built no longer go. SHA256SUMS is as sha256sum
+    writes it and covers what is published: archives, cards, the registry, its schema, the page, and speed.json if it
+    is there.
+
+    Raises BadRegistry, which lists every archive that is missing, different or without a card: nothing is written
+    then. ZooError when Jinja2 is not installed, CannotWrite.
+    """
+    read = read_dist(dist)
+    speeds = read_speeds(dist)
+    page = render(read, facts(read, speeds), speeds)
+    cards = {dist / CARDS / f"{name}.json": built.card_text for name, built in read.built.items()}
+    for path, text in cards.items():
+        _write(text, path)
+    with cannot_write(dist / CARDS):
+        for stale in set((dist / CARDS).glob("*.json")) - cards.keys():
+            stale.unlink()
+    _write(page.encode(), dist / PAGE)
+    others = [dist / file for file in (REGISTRY, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
+    archives = [dist / built.file for built in read.built.values()]
+    _write(_sums({*archives, *cards, *others}, dist).encode(), dist / SUMS)
+    return [*sorted(cards), dist / PAGE, dist / SUMS]
+
+
+def _sums(paths: Iterable[Path], folder: Path) -> str:
+    names = sorted(path.relative_to(folder).as_posix() for path in paths)
+    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+
+
+def _write(content: bytes, path: Path) -> None:
+    with written_file(path) as temporary:
+        temporary.write_bytes(content)

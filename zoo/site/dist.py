@@ -1,0 +1,106 @@
+"""What lies in a directory of archives, checked: the registry, the archives it names, the card in each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from zoo.archive import sha256_of
+from zoo.card import EncoderCard, TokenizerCard, parse_card
+from zoo.contract import CARD_FILE
+from zoo.entry import ArchiveRecord
+from zoo.errors import BadArchive, BadRegistry
+from zoo.registry import Registry, own_registry
+from zoo.tarstream import read_members
+
+REGISTRY = "registry.json"
+_MOST_CARD = 16 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Built:
+    """An archive of the directory: the registry's name of it, its file, its card as it is and as read."""
+
+    name: str
+    file: str
+    card_text: bytes
+    card: EncoderCard | TokenizerCard
+
+
+@dataclass(frozen=True)
+class Dist:
+    """A directory of archives. `json` is registry.json as it is written there, for a page that compares itself."""
+
+    folder: Path
+    registry: Registry
+    json: Mapping[str, Any]
+    built: Mapping[str, Built]
+
+
+def read_dist(folder: Path) -> Dist:
+    """Return what lies in a directory, every archive of its registry compared with the recorded digest.
+
+        read_dist(Path("dist")).built["albert_tiny"].card.sizes.layers  # 4
+
+    An archive that the registry has elsewhere only, at absolute URLs, is not looked for. Raises BadRegistry, which
+    lists all archives that are missing, different or without a card.
+    """
+    path = folder / REGISTRY
+    registry = own_registry(path)
+    built, problems = {}, []
+    for name in registry.names():
+        archive = registry.models[name].archive
+        file = local_file(archive) if archive else None
+        if archive is None or file is None:
+            continue
+        found = list(_problems(folder, file, archive))
+        if not found:
+            try:
+                built[name] = _built(folder, name, file)
+            except BadArchive as error:
+                found = [str(error)]
+        problems += [f"{name}: {problem}" for problem in found]
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise BadRegistry(
+            f"{path} promises what is not there:{lines}\nBuild these models again, or take their rows out."
+        )
+    return Dist(folder, registry, json.loads(path.read_bytes()), built)
+
+
+def local_file(archive: ArchiveRecord) -> str | None:
+    """Return the path, from the registry, of an archive that lies beside it; None for one that is elsewhere."""
+    return next((unquote(url) for url in archive.urls if not urlsplit(url).scheme), None)
+
+
+def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        yield f"{file} leads out of the directory"
+    elif not path.is_file():
+        yield f"{file} is missing"
+    elif archive.sha256 is None:
+        yield f"{file} has no recorded sha256"
+    elif archive.size not in (None, path.stat().st_size):
+        yield f"{file} has {path.stat().st_size:,} bytes, the registry says {archive.size:,}"
+    elif (found := sha256_of(path)) != archive.sha256:
+        yield f"{file} is sha256 {found[:12]}…, the registry says {archive.sha256[:12]}…"
+
+
+def _built(folder: Path, name: str, file: str) -> Built:
+    text = _card_text(folder / file)
+    return Built(name, file, text, parse_card(text, f"{CARD_FILE} in {file}"))
+
+
+def _card_text(archive: Path) -> bytes:
+    """Return the card of an archive, read no further than that."""
+    with closing(read_members(archive)) as members:
+        for member, chunks in members:
+            if str(member.name) == CARD_FILE and member.size <= _MOST_CARD:
+                return b"".join(chunks)
+    raise BadArchive(f"{archive.name} has no {CARD_FILE}: not an archive of this zoo.")

@@ -1,0 +1,130 @@
+"""What the catalogue says of a model beyond its registry row and its card: sizes, work, speed, how it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from zoo.building import Way, ways
+from zoo.card import EncoderCard, TokenizerCard
+from zoo.display import size
+from zoo.entry import Entry
+from zoo.registry import Registry
+from zoo.registry_table import in_order
+from zoo.site.dist import Dist
+from zoo.site.speed import Speeds
+
+TOKENS = 128  # the length that work and speed are stated for
+_BYTES = 4  # of a parameter in float32
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The first `layers` of a model of `whole` layers, as they are; `parent` is its name, or that of what was read."""
+
+    layers: int
+    whole: int | None
+    parent: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One model as the page shows it. `size` is in bytes, of its float32 weights as long as it is not built."""
+
+    name: str
+    entry: Entry
+    card: EncoderCard | TokenizerCard | None
+    tokenizer: str | None
+    cut: Cut | None
+    size: int | None
+    work: int | None
+    seconds: Mapping[str, float]
+    ways: Sequence[Way]
+
+    @property
+    def size_text(self) -> str:
+        """For people; '≈' before a size that is that of the weights alone."""
+        if self.size is None:
+            return "–"
+        return size(self.size) if self.entry.archive else f"≈ {size(self.size)}"
+
+    @property
+    def status(self) -> str:
+        """What the filter calls it."""
+        return "built" if self.entry.archive else "unbuilt"
+
+    @property
+    def sought(self) -> str:
+        """The text that a search looks through, in small letters."""
+        entry = self.entry
+        words = (self.name, *entry.aliases, entry.family or "", entry.kind, entry.description, entry.licence)
+        return " ".join(words).casefold()
+
+    def for_script(self) -> dict[str, Any]:
+        """Return what the page's script needs of it."""
+        return {
+            "name": self.name,
+            "tokenizer": self.tokenizer,
+            "size": self.size,
+            "work": self.work,
+            "seconds": dict(self.seconds),
+        }
+
+
+def facts(dist: Dist, speeds: Speeds | None) -> list[Fact]:
+    """Return every model of a registry in the order of its table."""
+    return [_fact(name, dist, speeds) for name in in_order(dist.registry)]
+
+
+def multiply_adds(entry: Entry, card: EncoderCard | None) -> int | None:
+    """Return the multiplications of a token's way through the layers, in a row of 128; None for what has no layers.
+
+    Without a card the feed-forward part is taken to be four times as wide as the rest, as in every model of the zoo.
+    """
+    layers, width = entry.layers, entry.hidden_size
+    if card is not None:
+        layers, width = card.sizes.layers, card.sizes.hidden_size
+    if not layers or not width:
+        return None
+    inner = card.sizes.intermediate_size if card else 4 * width
+    return layers * (4 * width * width + 2 * TOKENS * width + 2 * width * inner)
+
+
+def safe_link(url: str) -> str:
+    """Return a URL that a page may link to: http, https, or relative; '' for any other."""
+    try:
+        return url if urlsplit(url).scheme in ("", "http", "https") else ""
+    except ValueError:
+        return ""
+
+
+def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
+    registry, entry = dist.registry, dist.registry.models[name]
+    built = dist.built.get(name)
+    card = built.card if built else None
+    weights = entry.parameters * _BYTES if entry.parameters else None
+    return Fact(
+        name=name,
+        entry=entry,
+        card=card,
+        tokenizer=registry.tokenizer(name),
+        cut=_cut(entry, card, registry),
+        size=entry.archive.size if entry.archive else weights,
+        work=multiply_adds(entry, card if isinstance(card, EncoderCard) else None),
+        seconds=speeds.of(name, entry.archive) if speeds and entry.archive else {},
+        ways=[] if entry.archive else ways(name, registry),
+    )
+
+
+def _cut(entry: Entry, card: EncoderCard | TokenizerCard | None, registry: Registry) -> Cut | None:
+    derivation = entry.derivation
+    parent = derivation.parent if derivation else ""
+    if isinstance(card, EncoderCard):
+        read = parent or ", ".join(card.source.files)
+        return Cut(card.sizes.layers, card.truncated_from, read) if card.truncated_from else None
+    if derivation is None or derivation.layers is None:
+        return None
+    whole = registry.models[parent].layers if parent in registry.models else None
+    return Cut(derivation.layers, whole, parent)

@@ -1,0 +1,130 @@
+"""The catalogue as one HTML file: a filled template with its style and scripts inside, nothing from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.card import EncoderCard
+from zoo.contract import ENCODER_OUTPUTS
+from zoo.display import size
+from zoo.entry import NOT_STATED, HuggingFaceSource, Source, UrlSource
+from zoo.errors import ZooError
+from zoo.registry_table import published_size
+from zoo.site.dist import Dist
+from zoo.site.facts import TOKENS, Fact, safe_link
+from zoo.site.speed import Speeds
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js")
+_MIB = 1 << 20
+_SIZES = (50, 100, 250, 500)  # MiB, what one may filter by
+
+
+def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
+    """Return the page. Raises ZooError when Jinja2 is not installed."""
+    environment = _environment()
+    style = _file("page.css")
+    script = "\n".join(map(_file, _SCRIPTS))
+    data = {
+        "registry": {"models": dist.json.get("models", {})},
+        "facts": [fact.for_script() for fact in facts],
+        "families": _families(facts),
+        "measured": speeds.model_dump(include={"machine", "cores", "date", "tokens"}) if speeds else None,
+        "tokens": TOKENS,
+    }
+    page: str = environment.get_template("index.html").render(
+        facts=facts,
+        choices=_choices(facts),
+        speeds=speeds,
+        data=data,
+        style=environment.globals["raw"](style),
+        script=environment.globals["raw"](script),
+        policy=_policy(style, script),
+    )
+    return page
+
+
+def _environment() -> Any:
+    try:
+        import jinja2
+        from markupsafe import Markup
+    except ImportError as error:
+        raise ZooError("the catalogue page needs Jinja2: `pip install 'bert-zoo[site]'`.") from error
+
+    def both(english: str, chinese: str, *values: object) -> Markup:
+        """Return a text in both languages, one of which the style hides."""
+        spans = '<span class="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
+        return Markup(spans).format(Markup(english).format(*values), Markup(chinese).format(*values))
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {
+        "t": both,
+        "raw": Markup,
+        "bytes": size,
+        "link": safe_link,
+        "source": _source,
+        "published_size": published_size,
+        "by_output": _by_output,
+        "is_encoder": lambda card: isinstance(card, EncoderCard),
+        "number": lambda value: f"{value:,}",
+        "millions": lambda value: f"{value / 1e6:.1f} M" if value < 1e9 else f"{value / 1e9:.1f} G",
+        "digits": lambda value: f"{value:.2g}",
+        "NOT_STATED": NOT_STATED,
+    }
+    return environment
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a policy under which nothing runs but what is written here, whatever a registry or card says."""
+    return (
+        f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _choices(facts: Sequence[Fact]) -> dict[str, list[Any]]:
+    """Return what can be chosen of each kind, in the order of the page."""
+    return {
+        "family": _families(facts),
+        "kind": sorted({fact.entry.kind for fact in facts}),
+        "layers": sorted({fact.entry.layers for fact in facts if fact.entry.layers}),
+        "licence": sorted({fact.entry.licence for fact in facts}),
+        "size": [mib for mib in _SIZES if any(fact.size and fact.size > mib * _MIB for fact in facts)],
+    }
+
+
+def _families(facts: Sequence[Fact]) -> list[str]:
+    return sorted({fact.entry.family for fact in facts if fact.entry.family})
+
+
+def _by_output(differences: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the difference of each output, those of all layers as one."""
+    layers = [value for output, value in differences.items() if output.startswith(ENCODER_OUTPUTS)]
+    others = [(output, value) for output, value in differences.items() if not output.startswith(ENCODER_OUTPUTS)]
+    return sorted(others, reverse=True) + ([(f"{ENCODER_OUTPUTS} ({len(layers)})", max(layers))] if layers else [])
+
+
+def _source(source: Source) -> tuple[str, str]:
+    """Return the words for a source, and its address where it has one."""
+    if isinstance(source, UrlSource):
+        return source.url, source.url
+    return (source.page, source.page) if isinstance(source, HuggingFaceSource) else (source.text, "")
+
+
+def _file(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8").strip()
