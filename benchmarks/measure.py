@@ -17,8 +17,8 @@ class Effort:
     most: int = 25
     long: float = 1.0  # seconds: a call as long as this is not called a second time before it counts
     shortest: float = 0.2  # seconds: shorter calls are repeated until they take this long; a stopped process wakes cold
-    fresh_rounds: int = 5  # of processes started anew, for loading
-    training_rounds: int = 3  # of processes started anew, for training
+    fresh_rounds: int = 3  # of processes started anew, for loading
+    training_rounds: int = 1  # of processes started anew, for training
     training_steps: int = 3
 
 

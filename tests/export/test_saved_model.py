@@ -44,6 +44,15 @@ def test_every_input_form(dtype: Any, kind: Any, encoder: Any) -> None:
         np.testing.assert_array_equal(call(encoder, form), plain)
 
 
+def test_tensors_one_above_the_other(encoder: Any) -> None:
+    stacked = tf.stack([IDS, MASK, TYPES])
+    np.testing.assert_array_equal(call(encoder, stacked), call(encoder, [IDS, MASK, TYPES]))
+    np.testing.assert_array_equal(call(encoder, stacked[:2]), call(encoder, [IDS, MASK]))
+    for count in (1, 4):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"ids and mask, or ids, mask and types.*\[{count}\]"):
+            encoder(tf.ones([count, 2, 5], tf.int32))
+
+
 def test_nested_lists_of_numbers(encoder: Any) -> None:
     np.testing.assert_array_equal(call(encoder, IDS.tolist()), call(encoder, tf.constant(IDS)))
     np.testing.assert_array_equal(call(encoder, IDS[:1].tolist()), call(encoder, tf.constant(IDS[:1])))

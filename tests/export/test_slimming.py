@@ -35,15 +35,18 @@ def optimised(directory: Path) -> Counter[str]:
     return Counter("+".join([node.op, *(part.decode() for part in node.attr["fused_ops"].list.s)]) for node in nodes)
 
 
-@pytest.mark.parametrize("activation, fused", [("gelu", "GeluExact"), ("gelu_tanh", "GeluApproximate")])
-def test_products_are_fused_with_what_follows_them(activation: str, fused: str, tmp_path: Path) -> None:
-    write_odd(tmp_path / "checkpoint")
-    export_and_load(tmp_path / "checkpoint", tmp_path, activation=activation, heads=())
-    found = optimised(tmp_path / "odd")
+@pytest.mark.parametrize("fused", ["GeluExact", "GeluApproximate"])
+def test_products_are_fused_with_what_follows_them(fused: str, out: Path, tmp_path: Path) -> None:
+    directory = out / "odd"
+    if fused == "GeluApproximate":
+        write_odd(tmp_path / "checkpoint")
+        export_and_load(tmp_path / "checkpoint", tmp_path, activation="gelu_tanh", heads=())
+        directory = tmp_path / "odd"
+    found = optimised(directory)
     fast = any("Mkl" in op for op in found)  # oneDNN's kernels, or TensorFlow's own where it is switched off
     product = "_MklNativeFusedMatMul" if fast else "_FusedMatMul"
     assert found[f"{product}+BiasAdd+{fused}"] == 3, found
-    assert found["Erf"] == found["Tanh"] == found["BiasAdd"] == found["MatMul"] == 0, found
+    assert found["Erf"] == found["BiasAdd"] == found["MatMul"] == 0, found
     if fast:
         assert found["_MklFusedBatchMatMulV2+Mul+Add"] == 3, found  # scores, their scale and the mask
         assert found[f"{product}+BiasAdd+Add"] == 3, found  # with a residual
