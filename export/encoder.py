@@ -4,9 +4,10 @@ Shapes: B batch, T tokens of a row as given, S tokens of the longest real row, n
 E embedding, H hidden, A attention heads, D = H / A.
 
 Padding is dropped before the first layer: activations are two-dimensional, [n, H], one row per real token. Only the
-attention scores need the batch back, through two gathers. Each row keeps its first position, real or not, because the
-pooled output reads it. The forms of the expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask)
-are those that TensorFlow's CPU optimiser fuses, and the operations are the ones other runtimes know.
+attention scores need the batch back: one gather takes the heads apart and puts a row's tokens beside each other, one
+undoes it. Each row keeps its first position, real or not, because the pooled output reads it. The forms of the
+expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask) are those that TensorFlow's CPU optimiser
+fuses, and the operations are the ones other runtimes know.
 
 With `compute` of bfloat16, matrix products and what they fuse with are computed in it; sums, norms, the pooler, heads
 and all outputs stay float32. Training is told by its dropout's seeds, None without it; with `recompute` it keeps each
@@ -36,8 +37,11 @@ class Packing(NamedTuple):
     """Where the real tokens of a batch are."""
 
     kept: tf.Tensor  # [n] flat positions in [B, S]
-    row_of: tf.Tensor  # [B * S] for every position a row of [n, …]; padded ones borrow a real token, their score is 0
-    spread: tf.Tensor  # [B, T] the same over the whole input, n where the mask is 0
+    split: tf.Tensor  # [3, B, A, S] row of [n * 3 * A, D]; padded positions borrow a real token, their score is 0
+    joined: tf.Tensor  # [n, A] row of [B * A * S, D]
+    first: tf.Tensor  # [B] row of each text's first token
+    spread: tf.Tensor  # [B, T] row of [n, …], the first where the mask is 0
+    real: tf.Tensor  # [B, T, 1] float, 0 where the mask is 0
     batch: tf.Tensor
     length: tf.Tensor  # S
     given_length: tf.Tensor  # T
@@ -66,8 +70,7 @@ class Encoder(tf.Module):
         packing, layers, scores = self._run(ids, mask, types, self._seeds(training))
         if training:
             layers = [_with_dense_gradient(x) for x in layers]
-        first = tf.gather(packing.row_of, tf.range(packing.batch) * packing.length)  # [B] rows of the first tokens
-        first = tf.cast(tf.gather(layers[-1], first), tf.float32)  # [B, H]
+        first = tf.cast(tf.gather(layers[-1], packing.first), tf.float32)  # [B, H]
         pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         found = {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
@@ -86,7 +89,7 @@ class Encoder(tf.Module):
     ) -> tuple[Packing, list[tf.Tensor], list[tf.Tensor]]:
         """Return every layer's output [n, H] and attention [B, A, S, S]."""
         with tf.control_dependencies([self._limit_positions(ids)]):
-            packing = pack(ids, mask)
+            packing = pack(ids, mask, self.config.heads)
         x = self._embed(ids, types, packing, seeds[0])  # [n, H]
         layers, scores = [], []
         for number, block in enumerate(self.config.block_of_layer):
@@ -138,16 +141,15 @@ class Encoder(tf.Module):
     def _attend(
         self, x: tf.Tensor, scope: str, packing: Packing, seed: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        h, a = self.config.hidden_size, self.config.heads
-        b, s, d = packing.batch, packing.length, h // a
-        joined = tf.gather(self.dense(x, f"{scope}/query_key_value"), packing.row_of)  # [B * S, 3H]
-        joined = tf.transpose(tf.reshape(joined, [b, s, 3, a, d]), [2, 0, 3, 1, 4])
-        query, key, value = tf.unstack(joined)  # each [B, A, S, D]
+        h = self.config.hidden_size
+        d = h // self.config.heads
+        joined = tf.reshape(self.dense(x, f"{scope}/query_key_value"), [-1, d])  # [n * 3 * A, D]
+        query, key, value = tf.unstack(tf.gather(joined, packing.split))  # each [B, A, S, D]
         scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d))
         scores = tf.nn.softmax(scores + tf.cast(packing.scores_mask, scores.dtype))  # [B, A, S, S]
         context = tf.matmul(_dropout(scores, self.config.attention_dropout, seed), value)
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, h])
-        return self.dense(tf.gather(context, packing.kept), f"{scope}/output"), scores  # [n, H]
+        context = tf.reshape(tf.gather(tf.reshape(context, [-1, d]), packing.joined), [-1, h])
+        return self.dense(context, f"{scope}/output"), scores  # [n, H]
 
     def _feed_forward(self, x: tf.Tensor, scope: str) -> tf.Tensor:
         inner = activate(self.config.activation, self.dense(x, f"{scope}/expand"))  # [n, F]
@@ -183,7 +185,7 @@ class Encoder(tf.Module):
         return tf.debugging.Assert(tf.logical_and(length >= 1, length <= limit), [message, length])
 
 
-def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
+def pack(ids: tf.Tensor, mask: tf.Tensor, heads: int) -> Packing:
     """Return where the real tokens of a batch are, from int32 [B, T] ids and mask."""
     batch, given = tf.shape(ids)[0], tf.shape(ids)[1]
     real = tf.not_equal(mask, 0)
@@ -191,14 +193,19 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
     kept = tf.logical_or(real, tf.equal(position, 0))  # [B, T]
     length = tf.maximum(tf.reduce_max(tf.where(kept, position + 1, 0)), 1)  # S; 1 when there are no rows
     row_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(kept, [-1]), tf.int32)) - 1, [batch, given])
-    spread = tf.where(real, row_of, tf.reduce_sum(tf.cast(kept, tf.int32)))
     # A row without any real token attends to its first position alone, so that its padding has no say.
     empty = tf.logical_not(tf.reduce_any(real, 1, keepdims=True))
     keys = tf.logical_or(real, tf.logical_and(empty, tf.equal(position, 0)))[:, :length]
+    places = tf.cast(tf.reshape(tf.where(tf.reshape(kept[:, :length], [-1])), [-1]), tf.int32)  # [n]
+    parts = tf.reshape(tf.range(3 * heads), [3, 1, heads, 1])  # of a row: query, key and value of every head
+    places_of_heads = tf.expand_dims(places // length * heads, 1) + tf.expand_dims(tf.range(heads), 0)  # [n, A]
     return Packing(
-        kept=tf.cast(tf.reshape(tf.where(tf.reshape(kept[:, :length], [-1])), [-1]), tf.int32),
-        row_of=tf.reshape(row_of[:, :length], [-1]),
-        spread=spread,
+        kept=places,
+        split=tf.reshape(row_of[:, :length] * (3 * heads), [1, batch, 1, length]) + parts,
+        joined=places_of_heads * length + tf.expand_dims(places % length, 1),
+        first=row_of[:, 0],
+        spread=tf.where(real, row_of, 0),
+        real=tf.expand_dims(tf.cast(real, tf.float32), 2),
         batch=batch,
         length=length,
         given_length=given,
@@ -208,8 +215,7 @@ def pack(ids: tf.Tensor, mask: tf.Tensor) -> Packing:
 
 def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
-    nothing = tf.zeros([1, x.shape[1]])
-    return tf.gather(tf.concat([tf.cast(x, tf.float32), nothing], 0), packing.spread)
+    return tf.gather(tf.cast(x, tf.float32), packing.spread) * packing.real
 
 
 def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:

@@ -25,12 +25,23 @@ DROPPED = r"[\x00\x02-\x1F\x7F-\x9F\p{Cf}\x{FFFD}]"  # Cc, Cf and the replacemen
 # U+0001 is dropped from every text, so it is free to stand for what no text can say.
 MARK = "\x01"
 
+# Characters that the model splits as BERT does, and that nothing but a lower case of ASCII changes: most Chinese texts
+# hold no others. Runs of more than WORD_LIMIT in ASCII, where a word may be too long, are left to the other rules.
+_COMMON = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
+
 SINGLE_WORD = rf"[^ {MARK}{CJK}]*|[{CJK}]"  # once normalised; punctuation has spaces around it
 
 
 def marks(tokens: Sequence[str]) -> dict[str, str]:
     """Return what stands for each special token inside a text: as many characters, no letter to lower, no space."""
     return {token: MARK + str(number) * (len(token) - 2) + MARK for number, token in enumerate(tokens)}
+
+
+def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
+    """Whether the model may read a text as it is, but for capitals; false for anything that is not UTF-8."""
+    ascii_run = r"[!-Z\\^-~]{0,%d}" if kept_whole else r"[!-~]{0,%d}"
+    run = ascii_run % WORD_LIMIT
+    return tf.strings.regex_full_match(text, rf"(?:{run}[ {_COMMON}])*{run}")
 
 
 def valid(text: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tokenizer.ragged import owners
+from tokenizer.ragged import spread
 from zoo.contract import INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
 
 
@@ -42,17 +42,16 @@ def lay_out(
     end = start + kept  # (S, B) column of the [SEP]
     first_cell = columns * tf.range(rows)  # (B,)
 
-    splits = tf.concat([[0], tf.cumsum(tf.reshape(lengths, [-1]))], axis=0)
-    segment = owners(splits)  # (P,)
-    index = tf.range(tf.size(pieces)) - tf.gather(splits, segment)
-    is_kept = index < tf.gather(tf.reshape(kept, [-1]), segment)
-    piece_cell = tf.gather(tf.reshape(first_cell + start, [-1]), segment) + index
+    place, begin = tf.range(tf.size(pieces)), tf.cumsum(tf.reshape(lengths, [-1]), exclusive=True)
+    is_kept = place < spread(begin + tf.reshape(kept, [-1]), begin, tf.size(pieces))
+    piece_cell = place + spread(tf.reshape(first_cell + start, [-1]) - begin, begin, tf.size(pieces))
 
-    cells = [tf.boolean_mask(piece_cell, is_kept), first_cell, tf.reshape(first_cell + end, [-1])]
-    values = [tf.boolean_mask(pieces, is_kept), tf.fill([rows], cls), tf.fill([tf.size(end)], sep)]
+    outside = rows * columns  # where pieces go that are not kept
+    cells = [tf.where(is_kept, piece_cell, outside), first_cell, tf.reshape(first_cell + end, [-1])]
+    values = [pieces, tf.fill([rows], cls), tf.fill([tf.size(end)], sep)]
     ids = tf.tensor_scatter_nd_update(
-        tf.fill([rows * columns], pad), tf.concat(cells, axis=0)[:, tf.newaxis], tf.concat(values, axis=0)
-    )
+        tf.fill([outside + 1], pad), tf.concat(cells, axis=0)[:, tf.newaxis], tf.concat(values, axis=0)
+    )[:-1]
 
     column = tf.range(columns)
     mask = tf.cast(column <= end[-1][:, tf.newaxis], tf.int32)  # (B, L)

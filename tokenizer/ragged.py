@@ -22,11 +22,16 @@ def by_text(ids: tf.RaggedTensor) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_row_splits(ids.flat_values, row_splits, validate=False)
 
 
-def owners(row_splits: tf.Tensor) -> tf.Tensor:
-    """Return the row that each value is in, (P,), of the row splits' dtype.
+def spread(rows: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return for each of `size` values what `rows` (B,) says of the row that it is in; rows begin at `begin` (B,).
 
     tf.repeat and RaggedTensor.value_rowids build a mask of rows times the longest row: one long text among many short
-    ones would cost gigabytes.
+    ones would cost gigabytes. Here the steps from row to row are summed up.
     """
-    values = tf.range(row_splits[-1])
-    return tf.searchsorted(row_splits, values, side="right", out_type=row_splits.dtype) - 1
+    steps = rows - tf.concat([tf.zeros([1], rows.dtype), rows[:-1]], axis=0)
+    return tf.cumsum(tf.scatter_nd(begin[:, tf.newaxis], steps, tf.reshape(size + 1, [1])))[:-1]
+
+
+def owners(row_splits: tf.Tensor) -> tf.Tensor:
+    """Return the row that each value is in, (P,), of the row splits' dtype."""
+    return spread(tf.range(tf.size(row_splits, row_splits.dtype) - 1), row_splits[:-1], row_splits[-1])

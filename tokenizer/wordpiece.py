@@ -44,6 +44,16 @@ class WordPiece:
 
     def prepare(self, text: tf.Tensor) -> tf.Tensor:
         """Return the texts as words and spaces, the way the model reads them: (B,) strings in and out."""
+        is_plain = normalisation.is_plain(text, self.kept_whole)
+        rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
+        plain = tf.strings.lower(text) if self.lower_case else text  # of ASCII alone
+
+        def normalised() -> tf.Tensor:
+            return tf.tensor_scatter_nd_update(plain, rest, self._normalised(tf.gather_nd(text, rest)))
+
+        return tf.cond(tf.size(rest) > 0, normalised, lambda: plain)
+
+    def _normalised(self, text: tf.Tensor) -> tf.Tensor:
         text = normalisation.mark(normalisation.valid(text), self.kept_whole)
         text = normalisation.clean(text, self.kept_whole)
         if self.lower_case:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from tests.tokenizer.conftest import NAMES, RECATEGORISED, Compared, Load, Reference
-from tests.tokenizer.texts import assigned, long_words, mixtures
+from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts
 
 CASES = pytest.mark.parametrize("lower_case", [True, False], ids=["uncased", "cased"])
 VOCABULARIES = pytest.mark.parametrize("name", NAMES)
@@ -84,6 +84,15 @@ def test_mixtures(
     texts = list(mixtures(10_000, seed=7, chars=chars))
     assert different(load(name, lower_case=lower_case), reference(name, lower_case), texts) == []
     compared(f"random mixtures, {name}, {'un' * lower_case}cased", len(texts))
+
+
+@MODELS
+def test_plain_texts(load: Load, reference: Reference, compared: Compared, name: str, lower_case: bool) -> None:
+    """Texts that the model reads as they are, alone and beside others that it does not."""
+    texts = list(plain_texts(3000, seed=9))
+    texts[::7] = [f"{text}é" for text in texts[::7]]
+    assert different(load(name, lower_case=lower_case), reference(name, lower_case), texts) == []
+    compared(f"plain texts, {name}, {'un' * lower_case}cased", len(texts))
 
 
 @VOCABULARIES

@@ -47,6 +47,11 @@ def trap_vocabulary() -> list[str]:
         "[mask]",
         "，。",
         "##，",
+        "...",
+        "##..",
+        "a.b",
+        "##.b",
+        "c++",
         "\x01",
         "a\x01",
         "\x01444\x01",
@@ -71,6 +76,22 @@ def mixtures(count: int, seed: int, chars: Sequence[str]) -> Iterator[str]:
     weights = (8, 3, 6, 3, 2, 2, 1, 2)
     for _ in range(count):
         runs = rng.choices(pools, weights, k=rng.randint(0, 12))
+        yield "".join("".join(rng.choices(run, k=rng.randint(1, 5))) for run in runs)
+
+
+def plain_texts(count: int, seed: int) -> Iterator[str]:
+    """Yield texts of ASCII, ideographs and Chinese punctuation alone: every pair of ASCII, then random ones."""
+    ascii_chars = [chr(code) for code in range(0x20, 0x7F)]
+    yield from (f"{a}{b}天{b}{b}{a}x" for a in ascii_chars for b in ascii_chars)
+    rng = random.Random(seed)
+    pools = (
+        [chr(code) for code in range(0x4E00, 0x4E00 + 400)],
+        ascii_chars,
+        list("，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"),
+        ["[MASK]", "...", "a.b", "c++", "unaffable", "C++", "，。", "x" * 199, "Y" * 202],
+    )
+    for _ in range(count):
+        runs = rng.choices(pools, (6, 6, 3, 1), k=rng.randint(0, 9))
         yield "".join("".join(rng.choices(run, k=rng.randint(1, 5))) for run in runs)
 
 
