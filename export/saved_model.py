@@ -190,7 +190,7 @@ def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
     with tf.control_dependencies(
         [tf.debugging.Assert(tf.logical_or(tf.equal(count, 2), tf.equal(count, 3)), [message, count])]
     ):
-        inputs = tf.pad(inputs, [[0, 3 - count], [0, 0], [0, 0]])
+        inputs = tf.pad(inputs[:3], [[0, tf.maximum(3 - count, 0)], [0, 0], [0, 0]])
     unstacked: list[tf.Tensor] = tf.unstack(inputs, num=3)
     return unstacked
 

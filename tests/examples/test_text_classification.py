@@ -65,7 +65,7 @@ def code_cells(file: Path) -> list[str]:
 # -- learning -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keras", [3, 2])
+@pytest.mark.parametrize("keras", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_cells_of_the_notebook_run(
     keras: int, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

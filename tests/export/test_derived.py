@@ -68,7 +68,7 @@ def test_half_precision_matters_in_size(tmp_path: Path) -> None:
 KEPT = ["你", "好", "w3", "w50"]
 
 
-@pytest.fixture(scope="module", params=["tf1", "huggingface"])
+@pytest.fixture(scope="module", params=["tf1", pytest.param("huggingface", marks=pytest.mark.slow)])
 def few(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("few")
     arrays = write_odd(directory / "tf1")

@@ -233,6 +233,7 @@ def test_what_was_traced_before_does_not_show(out: Path, tmp_path: Path) -> None
     assert sha256_of(tmp_path / "odd.tar.gz") == sha256_of(out / "odd.tar.gz")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_archive(out: Path, tmp_path: Path) -> None:
     write_odd(tmp_path / "odd", slots=True, seed=2)
     export_encoder(EncoderRequest(tmp_path / "odd", "odd", tmp_path))

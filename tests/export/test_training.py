@@ -26,7 +26,7 @@ def gradients(encoder: Any, training: bool) -> list[np.ndarray]:
     return [tf.convert_to_tensor(gradient).numpy() for gradient in found]
 
 
-@pytest.fixture(scope="module", params=["bert", "albert_brightmart"])
+@pytest.fixture(scope="module", params=["bert", pytest.param("albert_brightmart", marks=pytest.mark.slow)])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("odd")
     without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
