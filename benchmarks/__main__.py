@@ -2,7 +2,7 @@
 
     python -m benchmarks install                       # the peers' environments, once
     python -m benchmarks run                           # everything, into docs/
-    python -m benchmarks run --quick --out /tmp/trial  # minutes
+    python -m benchmarks run --quick --out trial       # minutes
     python -m benchmarks run --only inference,growth --models bert --continue
     python -m benchmarks report                        # page and plots again from benchmarks.json
 
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bench import Bench, say
 from benchmarks.cases import growth_cases, inference_cases
@@ -106,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     machine = facts()
     if machine["load_average"] > BUSY:
         say(f"the load average is {machine['load_average']}: others use this machine, and the numbers will say so")
-    results.runs.append(machine | {"quick": options.quick, "arguments": sys.argv[1:]})
+    results.runs.append(machine | {"quick": options.quick, "arguments": _asked(options)})
     effort = QUICK if options.quick else FULL
     if options.budget is not None:
         effort = Effort(**{**vars(effort), "budget": options.budget})
@@ -118,6 +119,12 @@ def _run(options: argparse.Namespace) -> int:
         say("interrupted: what is missing can be measured with --continue")
     _write(results, options)
     return 0
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was chosen of what is measured; where things lie on this machine is nobody's business."""
+    names = ("goals", "only", "models", "peers", "threads", "budget", "resume")
+    return {name: getattr(options, name) for name in names if getattr(options, name)}
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> None:

@@ -42,7 +42,6 @@ class Packing(NamedTuple):
     first: tf.Tensor  # [B] row of each text's first token
     spread: tf.Tensor  # [B, T] row of [n, …], the first where the mask is 0
     real: tf.Tensor  # [B, T, 1] float, 0 where the mask is 0
-    batch: tf.Tensor
     length: tf.Tensor  # S
     given_length: tf.Tensor  # T
     scores_mask: tf.Tensor  # [B, 1, 1, S] additive
@@ -74,13 +73,12 @@ class Encoder(tf.Module):
         pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         found = {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
-        return found if training else found | {ATTENTION_SCORES: self._scores(scores, mask, packing)}
+        return found if training else found | {ATTENTION_SCORES: self._scores(scores, packing)}
 
-    def _scores(self, scores: list[tf.Tensor], mask: tf.Tensor, packing: Packing) -> list[tf.Tensor]:
+    def _scores(self, scores: list[tf.Tensor], packing: Packing) -> list[tf.Tensor]:
         """Return [B, A, T, T] for each layer of [B, A, S, S]; zero from and to padded positions."""
         s, more = packing.length, packing.given_length - packing.length
-        real = tf.cast(tf.not_equal(mask[:, :s], 0), tf.float32)
-        real = tf.expand_dims(tf.expand_dims(real, 1), 3)  # [B, 1, S, 1]
+        real = tf.expand_dims(packing.real[:, :s], 1)  # [B, 1, S, 1]
         padding = [[0, 0], [0, 0], [0, more], [0, more]]
         return [tf.pad(tf.cast(layer, tf.float32) * real, padding) for layer in scores]
 
@@ -206,7 +204,6 @@ def pack(ids: tf.Tensor, mask: tf.Tensor, heads: int) -> Packing:
         first=row_of[:, 0],
         spread=tf.where(real, row_of, 0),
         real=tf.expand_dims(tf.cast(real, tf.float32), 2),
-        batch=batch,
         length=length,
         given_length=given,
         scores_mask=tf.reshape((1.0 - tf.cast(keys, tf.float32)) * _MASKED, [batch, 1, 1, length]),

@@ -24,13 +24,12 @@ from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from zoo.archive import pack, unpack
 from zoo.card import EncoderCard, FileDigest, TokenizerCard, write_card
+from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadVocabulary
 from zoo.files import cannot_write
 from zoo.registry import Entry, own_registry, update_registry
 from zoo.verify import verify
 
-REGISTRY = "registry.json"
-PREPROCESS = "_preprocess"  # what the name of a tokenizer gains for the archive with the dict at its root
 _ROOTS = (Tokenizer, Preprocessor)
 # Fields of an entry that no export fills.
 _WRITTEN_BY_PEOPLE = ("description", "aliases", "tokenizer", "sources", "recipe", "history")
@@ -162,7 +161,7 @@ def _pack_and_verify(card: EncoderCard | TokenizerCard, directory: Path, work: P
 
 def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) -> dict[str, Entry]:
     """Move archives into place and write their entries; what people wrote into an entry before stays."""
-    path = out / REGISTRY
+    path = out / REGISTRY_FILE
     known = own_registry(path).models if path.exists() else {}
     entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
     for name, entry in entries.items():
@@ -184,7 +183,7 @@ def workspace(out: Path, names: Sequence[str]) -> Iterator[Path]:
     or is full.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    update_registry(out / REGISTRY, dict.fromkeys(names, Entry(kind="encoder")), try_only=True)
+    update_registry(out / REGISTRY_FILE, dict.fromkeys(names, Entry(kind="encoder")), try_only=True)
     with cannot_write(out):
         try:
             out.mkdir(parents=True, exist_ok=True)

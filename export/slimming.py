@@ -1,4 +1,4 @@
-"""Fewer nodes in a saved function: each costs about a tenth of a millisecond and 12 KB at every load.
+"""Fewer nodes in a saved function: each costs time and memory at every load.
 
 TensorFlow traces a constant, or the same piece of a shape, anew at every use, and puts Identity nodes around what it
 saves, restores and returns. What is computed stays the same.

@@ -12,7 +12,7 @@ from zoo.entry import NOT_STATED, Entry, HuggingFaceSource, NoteSource, Recipe, 
 if TYPE_CHECKING:
     from zoo.registry import Registry
 
-_ARCHIVES = (".zip", ".tar.gz", ".tgz")
+ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _fetched(source: Source, is_encoder: bool) -> tuple[str, str]:
         directory = source.repository.partition("/")[2]
         return f"the files of {source.page} into a directory {directory}", directory
     file = source.url.rpartition("/")[2]
-    suffix = next((suffix for suffix in _ARCHIVES if file.endswith(suffix)), "")
+    suffix = next((suffix for suffix in ARCHIVES if file.endswith(suffix)), "")
     if is_encoder or not suffix:
         return source.url, file
     return f"{source.url}, unpack it", file.removesuffix(suffix)

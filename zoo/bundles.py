@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from zoo.archive import pack, sha256_of
 from zoo.card import to_json
+from zoo.contract import REGISTRY_FILE
 from zoo.download import download, is_offline, with_mirror
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
 from zoo.files import cannot_write, unique_beside, written_file
@@ -25,7 +26,6 @@ from zoo.tarstream import read_members
 from zoo.trust import check_file
 from zoo.web import local_path, shown
 
-_REGISTRY = "registry.json"
 _MOST_REGISTRY = 16 << 20  # bytes
 
 
@@ -55,7 +55,7 @@ def bundle(
         TemporaryDirectory(dir=temporary.parent, prefix=".zoo-") as work,
         tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
     ):
-        listing = Path(work) / _REGISTRY
+        listing = Path(work) / REGISTRY_FILE
         listing.write_text(to_json(to_record(Registry(models=entries))), encoding="utf-8", newline="\n")
         _add(tar, listing)
         for name in entries:
@@ -167,7 +167,7 @@ def is_bundle(path: Path) -> bool:
             head = file.read(tarfile.BLOCKSIZE)
     except OSError:
         return False
-    return head.startswith(_REGISTRY.encode() + b"\0") and head[257:262] == b"ustar"
+    return head.startswith(REGISTRY_FILE.encode() + b"\0") and head[257:262] == b"ustar"
 
 
 def read_bundle(path: Path) -> Registry:
@@ -179,7 +179,7 @@ def read_bundle(path: Path) -> Registry:
         member, chunks = next(members)
         if member.size > _MOST_REGISTRY:
             raise BadArchive(f"{path} has a registry of {member.size:,} bytes: no bundle of this zoo.")
-        registry = parse_registry(b"".join(chunks), f"{_REGISTRY} in {path}")
+        registry = parse_registry(b"".join(chunks), f"{REGISTRY_FILE} in {path}")
     odd = [name for name, entry in registry.models.items() if entry.archive is None or entry.archive.sha256 is None]
     if odd or not registry.models:
         raise BadRegistry(f"{path} vouches for no archive of {', '.join(odd) or 'anything'}. Bundle it again.")
@@ -192,7 +192,7 @@ def _check_members(path: Path, registry: Registry) -> None:
     problems = []
     for member, chunks in read_members(path, gzipped=False):
         name, found = str(member.name), hashlib.sha256()
-        if name == _REGISTRY:
+        if name == REGISTRY_FILE:
             continue
         for chunk in chunks:
             found.update(chunk)

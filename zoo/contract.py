@@ -1,4 +1,4 @@
-"""The names an archive's inputs and outputs go by, shared by those who write archives and those who read them."""
+"""The names that archives and a directory of them go by, shared by those who write and those who read them."""
 
 INPUT_WORD_IDS = "input_word_ids"
 INPUT_MASK = "input_mask"
@@ -24,3 +24,8 @@ SERVING_SIGNATURE = "serving_default"
 EXTRA_FOLDER = "assets.extra"
 CARD_FILE = f"{EXTRA_FOLDER}/card.json"
 GOLDEN_FILE = f"{EXTRA_FOLDER}/golden.npz"
+
+REGISTRY_FILE = "registry.json"
+SCHEMA_FILE = "registry.schema.json"
+SUMS_FILE = "SHA256SUMS"
+PREPROCESS = "_preprocess"  # what a tokenizer's name gains for the archive with the dict at its root

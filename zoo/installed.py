@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from zoo.contract import REGISTRY_FILE
 from zoo.registry import ArchiveRecord, Entry, Registry, own_registry, update_registry
 from zoo.store import cache_directory
 from zoo.web import local_path
@@ -12,7 +13,7 @@ from zoo.web import local_path
 
 def installed_place() -> Path:
     """Return where the registry of installed models lies, whether there is one or not."""
-    return cache_directory() / "installed" / "registry.json"
+    return cache_directory() / "installed" / REGISTRY_FILE
 
 
 def add_installed(entries: Mapping[str, Entry]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from zoo.archive import sha256_and_size
 from zoo.card import FileDigest
+from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
 from zoo.minisign import SUFFIX
 from zoo.progress import progress
@@ -21,8 +22,7 @@ from zoo.registry import Registry, parse_registry, read_registry
 from zoo.targets import Target, open_target
 from zoo.trust import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
 
-REGISTRY, SUMS = SIGNED_FILES
-_LAST = (SUMS, SUMS + SUFFIX, SIGNATURES, REGISTRY + SUFFIX, REGISTRY)
+_LAST = (SUMS_FILE, SUMS_FILE + SUFFIX, SIGNATURES, REGISTRY_FILE + SUFFIX, REGISTRY_FILE)
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
     target = open_target(destination)
     if target.is_in(dist):
         raise CannotWrite(f"{dist} cannot be published into itself. Choose another place.")
-    sums = parse_sums(target.read(SUMS) or b"") if target.is_far else {}
+    sums = parse_sums(target.read(SUMS_FILE) or b"") if target.is_far else {}
     new = {name: file for name, file in files.items() if not _is_there(target, name, file, sums)}
     _refuse_conflicts(target, dist, new)
-    gone = _gone(target, files[REGISTRY].source)
+    gone = _gone(target, files[REGISTRY_FILE].source)
     if not dry_run:
         _write(target, new)
     written = {name: file.digest.size for name, file in new.items()}
@@ -92,15 +92,17 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
 
 def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
     """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
-    if not (dist / REGISTRY).is_file():
+    if not (dist / REGISTRY_FILE).is_file():
         raise Unverified(
-            f"{dist} has no {REGISTRY}, so there is nothing to publish. `zoo build --out {dist}` makes it."
+            f"{dist} has no {REGISTRY_FILE}, so there is nothing to publish. `zoo build --out {dist}` makes it."
         )
-    named = _archives(read_registry(dist / REGISTRY))
+    named = _archives(read_registry(dist / REGISTRY_FILE))
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
     paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
     left_out = {
-        name: f"no model of {REGISTRY} names it" for name in paths if name.endswith(".tar.gz") and name not in named
+        name: f"no model of {REGISTRY_FILE} names it"
+        for name in paths
+        if name.endswith(".tar.gz") and name not in named
     }
     files = {}
     with progress("checking", sum(path.stat().st_size for path in paths.values())) as advance:
@@ -111,11 +113,11 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise Unverified(
             f"{dist} is not whole, nothing was published:{lines}\n`zoo build` puts archives right, `zoo site {dist}` "
-            f"the pages and {SUMS}."
+            f"the pages and {SUMS_FILE}."
         )
     _check_signatures(dist)
-    if signature := files.get(REGISTRY + SUFFIX):  # where it stays: see zoo.trust.check_registry_signature
-        files[f"{SIGNATURES}{files[REGISTRY].digest.sha256}{SUFFIX}"] = signature
+    if signature := files.get(REGISTRY_FILE + SUFFIX):  # where it stays: see zoo.trust.check_registry_signature
+        files[f"{SIGNATURES}{files[REGISTRY_FILE].digest.sha256}{SUFFIX}"] = signature
     ordered = sorted(files, key=lambda name: (_turn(name, files[name]), name))
     return {name: files[name] for name in ordered}, left_out
 
@@ -156,16 +158,16 @@ def _archive_problems(named: Mapping[str, Mapping[str, tuple[str | None, int | N
 
 
 def _sums_problems(dist: Path, named: Mapping[str, object], files: _Files) -> Iterator[str]:
-    if SUMS not in files:
+    if SUMS_FILE not in files:
         return
-    sums = parse_sums((dist / SUMS).read_bytes())
+    sums = parse_sums((dist / SUMS_FILE).read_bytes())
     for name in sorted(named.keys() - sums.keys()):
-        yield f"{SUMS}: {name} is not in it"
+        yield f"{SUMS_FILE}: {name} is not in it"
     for name, sha256 in sums.items():
         if name not in files:
-            yield f"{SUMS}: {name} is in it and is not published"
+            yield f"{SUMS_FILE}: {name} is in it and is not published"
         elif (found := files[name].digest.sha256) != sha256:
-            yield f"{SUMS}: {name} is sha256 {found[:12]}…, it says {sha256[:12]}…"
+            yield f"{SUMS_FILE}: {name} is sha256 {found[:12]}…, it says {sha256[:12]}…"
 
 
 def parse_sums(text: bytes) -> dict[str, str]:
@@ -209,14 +211,14 @@ def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
     raise CannotWrite(
         f"{target.place} holds other bytes under these names, nothing was published:{lines}\nA published archive never "
         "changes, or whoever has the old registry would be sent the wrong one. Give each another file name: rename it "
-        f"in {dist} ({other}, say) and in `urls` of {REGISTRY}, then `zoo site {dist}`; the name of the model stays. "
-        "Or publish to another directory."
+        f"in {dist} ({other}, say) and in `urls` of {REGISTRY_FILE}, then `zoo site {dist}`; the name of the model "
+        "stays. Or publish to another directory."
     )
 
 
 def _gone(target: Target, registry: Path) -> tuple[str, ...]:
     try:
-        before = parse_registry(target.read(REGISTRY) or b"{}", target.place).names()
+        before = parse_registry(target.read(REGISTRY_FILE) or b"{}", target.place).names()
     except BadRegistry:
         return ()
     return tuple(sorted({*before} - {*parse_registry(registry.read_bytes(), str(registry)).models}))

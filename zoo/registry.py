@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from zoo.building import not_built
 from zoo.card import to_json
+from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.download import local_path
 from zoo.entry import ArchiveRecord, Entry, Name, Record
 from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
 from zoo.files import cannot_write, written_file
 from zoo.trust import check_registry_signature, read_twice
 
-PACKAGED = Path(__file__).with_name("registry.json")
-SCHEMA_FILE = "registry.schema.json"
+PACKAGED = Path(__file__).with_name(REGISTRY_FILE)
 
 
 class Registry(Record):

@@ -16,13 +16,14 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from zoo import web
+from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import CannotWrite, DownloadFailed, Untrusted, ZooError
 from zoo.files import written_file
 from zoo.minisign import SUFFIX, PublicKey, SecretKey, check, parse_public_key, parse_signature, sign
 from zoo.web import local_path, read_bytes, shown
 
 VARIABLE = "ZOO_TRUSTED_KEY"
-SIGNED_FILES = ("registry.json", "SHA256SUMS")
+SIGNED_FILES = (REGISTRY_FILE, SUMS_FILE)
 SIGNATURES = "signatures/"  # beside the registry, one file a version
 
 

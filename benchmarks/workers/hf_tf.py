@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tf_training import TensorFlowTrainer, tensors
+from tf_common import TensorFlowModel, TensorFlowTrainer
 from transformers import AutoConfig, TFAlbertModel, TFBertModel  # here, so that loading is not charged for it
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class TransformersTensorFlow(serve.Model):
+class TransformersTensorFlow(TensorFlowModel):
     distributions = ("transformers", "tensorflow", "tf_keras")
+    keys, sequence, pooled = NAMES, "last_hidden_state", "pooler_output"
 
     def __init__(self, saved_model: bool = False, trainable: str = "all") -> None:
         self._saved_model = saved_model
@@ -31,23 +32,12 @@ class TransformersTensorFlow(serve.Model):
     def load(self, directory: Path) -> None:
         if self._saved_model:
             self._loaded = tf.saved_model.load(str(directory / "saved_model" / "1"))  # kept: it owns the variables
-            self._encode = self._loaded.signatures["serving_default"]
+            signature = self._loaded.signatures["serving_default"]
+            self._encode = lambda inputs: signature(**inputs)
             return
         model = _read(directory)
         spec = {name: tf.TensorSpec([None, None], tf.int32, name) for name in NAMES}
-        call = tf.function(lambda inputs: dict(model(inputs, training=False)), input_signature=[spec])
-        self._encode = lambda **inputs: call(inputs)
-
-    def inputs(self, batch: np.ndarray) -> Any:
-        return tensors(batch, NAMES)
-
-    def call(self, inputs: Any) -> Any:
-        result = self._encode(**inputs)
-        result["pooler_output"].numpy()
-        return result
-
-    def outputs(self, result: Any) -> dict[str, np.ndarray]:
-        return {"sequence": result["last_hidden_state"].numpy(), "pooled": result["pooler_output"].numpy()}
+        self._encode = tf.function(lambda inputs: dict(model(inputs, training=False)), input_signature=[spec])
 
     def trainer(self, source: Path, directory: Path, head: np.ndarray) -> serve.Trainer:
         model = _read(directory)

@@ -12,13 +12,14 @@ import keras
 import keras_hub
 import numpy as np
 import tensorflow as tf
-from tf_training import TensorFlowTrainer, tensors
+from tf_common import TensorFlowModel, TensorFlowTrainer
 
 NAMES = ("token_ids", "padding_mask", "segment_ids")
 
 
-class KerasHub(serve.Model):
+class KerasHub(TensorFlowModel):
     distributions = ("keras-hub", "keras", "tensorflow")
+    keys = NAMES
 
     def prepare(self, source: Path, target: Path) -> None:
         _read(source / "transformers").save_to_preset(str(target))
@@ -27,17 +28,6 @@ class KerasHub(serve.Model):
         model = _read(directory)
         spec = {name: tf.TensorSpec([None, None], tf.int32, name) for name in NAMES}
         self._encode = tf.function(lambda inputs: model(inputs, training=False), input_signature=[spec])
-
-    def inputs(self, batch: np.ndarray) -> Any:
-        return tensors(batch, NAMES)
-
-    def call(self, inputs: Any) -> Any:
-        result = self._encode(inputs)
-        result["pooled_output"].numpy()
-        return result
-
-    def outputs(self, result: Any) -> dict[str, np.ndarray]:
-        return {"sequence": result["sequence_output"].numpy(), "pooled": result["pooled_output"].numpy()}
 
     def trainer(self, source: Path, directory: Path, head: np.ndarray) -> serve.Trainer:
         model = _read(directory)

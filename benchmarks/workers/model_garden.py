@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.nlp.modeling import networks
-from tf_training import KEYS, TensorFlowTrainer, tensors
+from tf_common import KEYS, TensorFlowModel, TensorFlowTrainer
 
 # What a weight is called here -> in a TF1 checkpoint. {i} is the layer; ALBERT's has none.
 _NAMES = {
@@ -43,7 +43,7 @@ _ALBERT_LAYER = {
 }
 
 
-class ModelGarden(serve.Model):
+class ModelGarden(TensorFlowModel):
     distributions = ("tf-models-official", "tensorflow", "tf_keras")
 
     def prepare(self, source: Path, target: Path) -> None:
@@ -53,18 +53,8 @@ class ModelGarden(serve.Model):
         model.save(str(target), include_optimizer=False, save_format="tf")
 
     def load(self, directory: Path) -> None:
-        self._encode = tf.saved_model.load(str(directory))
-
-    def inputs(self, batch: np.ndarray) -> Any:
-        return tensors(batch)
-
-    def call(self, inputs: Any) -> Any:
-        result = self._encode(inputs, training=False)
-        result["pooled_output"].numpy()
-        return result
-
-    def outputs(self, result: Any) -> dict[str, np.ndarray]:
-        return {"sequence": result["sequence_output"].numpy(), "pooled": result["pooled_output"].numpy()}
+        self._loaded = tf.saved_model.load(str(directory))  # kept: it owns the variables
+        self._encode = lambda inputs: self._loaded(inputs, training=False)
 
     def trainer(self, source: Path, directory: Path, head: np.ndarray) -> serve.Trainer:
         model = _build(source)

@@ -11,12 +11,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
-from tf_training import TensorFlowTrainer, tensors
+from tf_common import TensorFlowModel, TensorFlowTrainer
 
 import zoo
 from zoo.archive import unpack
@@ -25,7 +24,7 @@ from zoo.verify import verify
 NAME = "model"
 
 
-class Ours(serve.Model):
+class Ours(TensorFlowModel):
     distributions = ("tensorflow", "tensorflow-hub")
 
     def __init__(self, export: Sequence[str] = (), layer: str = "zoo.KerasLayer", trainable: bool | str = True) -> None:
@@ -39,17 +38,6 @@ class Ours(serve.Model):
 
     def load(self, directory: Path) -> None:
         self._encode = hub.load(str(directory / "saved_model"))
-
-    def inputs(self, batch: np.ndarray) -> Any:
-        return tensors(batch)
-
-    def call(self, inputs: Any) -> Any:
-        result = self._encode(inputs)
-        result["pooled_output"].numpy()
-        return result
-
-    def outputs(self, result: Any) -> dict[str, np.ndarray]:
-        return {"sequence": result["sequence_output"].numpy(), "pooled": result["pooled_output"].numpy()}
 
     def trainer(self, source: Path, directory: Path, head: np.ndarray) -> serve.Trainer:
         path = str(directory / "saved_model")

@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+from zoo.building import ARCHIVES
 from zoo.errors import BadCheckpoint, CannotWrite
 from zoo.files import cannot_write
 
-SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
 _CHUNK = 1 << 20
 
@@ -35,7 +35,7 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+    return path.name.lower().endswith(ARCHIVES) and path.is_file()
 
 
 def unpack(archive: Path, work: Path | None = None) -> Path:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from export.release.build import exclusive, write_rows
-from export.release.inputs import Inputs, Shelf, digests
-from export.release.plan import PREPROCESS, Step
+from export.release.inputs import Found, Inputs, Shelf
+from export.release.plan import Step
 from export.release.report import Report, read_report, write_report
-from export.release.steps import REGISTRY, Builder, Job
+from export.release.steps import Builder, Job
 from zoo.archive import sha256_of
+from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
 from zoo.errors import BadArgument
 from zoo.registry import Registry, own_registry, update_registry
@@ -56,7 +57,7 @@ def add_model(addition: Addition) -> Report:
     out, name = addition.out, addition.name
     source = _source(addition)
     with exclusive(out):
-        registry = own_registry(out / REGISTRY) if (out / REGISTRY).exists() else Registry()
+        registry = own_registry(out / REGISTRY_FILE) if (out / REGISTRY_FILE).exists() else Registry()
         write_rows(registry, out)
         parent = _parent(addition, source, registry)
         told, inputs = _told(addition, source, parent), _inputs(addition, source)
@@ -66,7 +67,7 @@ def add_model(addition: Addition) -> Report:
         report = _built(step, models, inputs, report, out, told)
         if report.failed:
             return report
-        made = own_registry(out / REGISTRY).models
+        made = own_registry(out / REGISTRY_FILE).models
         tokenizer = _fitting(made, made[name], addition.cased)
         if tokenizer is None and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
@@ -109,11 +110,11 @@ def _built(
 
 def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
     """Write what no export knows into rows that it made."""
-    made = own_registry(out / REGISTRY).models
+    made = own_registry(out / REGISTRY_FILE).models
     known = {
         name: {"sources": row.sources, "recipe": row.recipe, "tokenizer": row.tokenizer} for name, row in rows.items()
     }
-    update_registry(out / REGISTRY, {name: made[name].model_copy(update=facts) for name, facts in known.items()})
+    update_registry(out / REGISTRY_FILE, {name: made[name].model_copy(update=facts) for name, facts in known.items()})
 
 
 # -- what the row says ------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ def _entry(addition: Addition, source: Source, parent: str | None, told: tuple[s
         "pooler": addition.pooler,
         "heads": heads,
     }
-    sources: list[Source] = [] if parent else [source]
+    sources: list[Source] = [source]
     if told:  # the row alone would make another model
         words = [Path(addition.checkpoint).name if isinstance(source, NoteSource) else addition.checkpoint]
         words += [Path(word).name for word in told]
@@ -190,7 +191,7 @@ def _inputs(addition: Addition, source: Source) -> Inputs:
 
 
 def _local(path: Path) -> Inputs:
-    return Inputs(path, _note(path), f"local {path.name}", digests(path))
+    return Found(path, _note(path), f"local {path.name}").read()
 
 
 def _note(path: Path) -> NoteSource:

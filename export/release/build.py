@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 from export.release.plan import Step
 from export.release.processes import run_steps
 from export.release.report import REPORT, Report, failed, write_report
-from export.release.steps import REGISTRY, Job
+from export.release.steps import Job
 from export.workspace import remove_abandoned
+from zoo.contract import REGISTRY_FILE
 from zoo.entry import Entry
 from zoo.errors import CannotWrite
 from zoo.files import cannot_write
@@ -68,7 +69,7 @@ def exclusive(out: Path) -> Iterator[None]:
 
 def write_rows(registry: Registry, out: Path) -> None:
     """Write the registry's rows into that of `out`, with the archives that lie there and what was found in them."""
-    path = out / REGISTRY
+    path = out / REGISTRY_FILE
     known = own_registry(path) if path.exists() else Registry()
     rows = {name: _row(entry, known.models.get(name), registry, out) for name, entry in registry.models.items()}
     others = {name: _row(entry, entry, known, out) for name, entry in known.models.items() if name not in rows}

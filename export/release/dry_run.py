@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 
-from export.release.inputs import Found, Inputs, digests, said
-from export.release.plan import Step, estimate
+from export.release.inputs import Found, Inputs, said
+from export.release.plan import Step, estimate, groups
 from export.release.steps import Builder, Job
 from zoo.display import table
 from zoo.entry import Entry, NoteSource, Source
@@ -74,9 +73,10 @@ def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
     foreseen: list[Foreseen] = []
     with Builder(job) as builder:
         fetched: set[str] = set()
-        for origin, group in groupby(steps, key=lambda step: step.origin):
+        for group in groups(steps):
+            origin = group[0].origin
             found = job.shelf.find(origin, job.models[origin])
-            inputs = Inputs(found.path, found.source, found.said, digests(found.path)) if found else None
+            inputs = found.read() if found else None
             foreseen += [_foreseen(step, job, builder, found, inputs, fetched) for step in group]
     return DryRun(foreseen, jobs)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from export.release.fetching import fetch_file, fetch_repository
 from zoo.archive import sha256_of
+from zoo.building import ARCHIVES
 from zoo.card import to_json
 from zoo.download import file_name
 from zoo.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
@@ -17,7 +18,6 @@ from zoo.errors import BadCheckpoint, DownloadFailed
 from zoo.store import cache_directory
 from zoo.web import shown
 
-_ARCHIVES = (".zip", ".tar.gz", ".tgz")
 _OF_A_TOKENIZER = re.compile(r"vocab.*\.txt|tokenizer_config\.json")
 BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's own name")
 
@@ -29,6 +29,10 @@ class Found:
     path: Path
     source: Source
     said: str  # where it comes from, fit for a report that others read
+
+    def read(self) -> Inputs:
+        """Return it with the digests of its files."""
+        return Inputs(self.path, self.source, self.said, digests(self.path))
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Shelf:
                 f"there is no checkpoint of {name}. {said_all}. What was fetched by hand `zoo build` takes from "
                 f"--sources DIR: {stems}, packed or unpacked."
             )
-        return Inputs(found.path, found.source, found.said, digests(found.path))
+        return found.read()
 
     def _fetched(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
         place = self._place(source, entry)
@@ -109,7 +113,7 @@ class Shelf:
 
 def digests(path: Path) -> dict[str, str]:
     """Return name -> sha256 of an archive, or of every file that is not hidden in the directory of a checkpoint."""
-    if path.is_file() and path.name.endswith(_ARCHIVES):
+    if path.is_file() and path.name.endswith(ARCHIVES):
         return {path.name: sha256_of(path)}
     folder = path if path.is_dir() else path.parent  # its main file alone is not all that is read
     files = sorted(file for file in folder.iterdir() if file.is_file())
@@ -135,13 +139,13 @@ def _stem(source: UrlSource | HuggingFaceSource) -> str:
     if isinstance(source, HuggingFaceSource):
         return source.repository.partition("/")[2]
     file = file_name(source.url)
-    return next((file.removesuffix(suffix) for suffix in _ARCHIVES if file.endswith(suffix)), file)
+    return next((file.removesuffix(suffix) for suffix in ARCHIVES if file.endswith(suffix)), file)
 
 
 def _beside(folder: Path, stem: str) -> Path | None:
     if (folder / stem).exists():
         return folder / stem
-    packed = (folder / f"{stem}{suffix}" for suffix in _ARCHIVES)
+    packed = (folder / f"{stem}{suffix}" for suffix in ARCHIVES)
     return next((path for path in packed if path.is_file()), None)
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from zoo.building import origin
+from zoo.contract import PREPROCESS
 from zoo.entry import Entry
 from zoo.errors import BadRegistry, UnknownModel
 from zoo.registry import Registry
-
-PREPROCESS = "_preprocess"  # what an export of a tokenizer calls the archive that comes along
 
 # Seconds of an export, measured in docs/exports.md on 2 cores: so many to begin with, for each layer, for each MiB of
 # weights; of the two archives of a tokenizer together. Archives shrink weights by a fourteenth.

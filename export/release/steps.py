@@ -23,6 +23,7 @@ from export.workspace import owned_directory
 from zoo.archive import sha256_of
 from zoo.building import export_words
 from zoo.card import to_json
+from zoo.contract import REGISTRY_FILE
 from zoo.entry import Entry
 from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line
 from zoo.quiet import import_tensorflow_quietly
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from export.planning import EncoderRequest, TokenizerRequest
     from export.readers.protocol import Checkpoint
 
-REGISTRY = "registry.json"
 # What a row says of a model and an export finds out.
 _FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
 _ZOO_MODULES = ("archive", "card", "contract", "gz", "safety")  # those that decide bytes of an archive
@@ -100,7 +100,7 @@ class Builder:
 
     def unchanged(self, step: Step, inputs: Inputs) -> list[Row]:
         """Return the rows of a step whose archives are there, made from the same inputs; [] when any of them is not."""
-        key, path = self._key(step, inputs), self._job.out / REGISTRY
+        key, path = self._key(step, inputs), self._job.out / REGISTRY_FILE
         models = own_registry(path).models if path.exists() else {}
         rows = []
         if step.name in models and _contradictions(self._facts(step), dict(models[step.name])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,17 @@ def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loopback server is reached directly, and nobody waits between attempts."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("zoo.web.PAUSE", 0.001)
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a socket fails."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
 
 
 @pytest.fixture

@@ -67,6 +67,11 @@ def counted(registry: Registry) -> int:
 
 def fetch_until(last: int, registry: Registry) -> int:
     """Fetch, and end with kill -9 at the call `last`; return the number of calls if there is no such one."""
+    return run_until(last, lambda: fetch("small", registry))
+
+
+def run_until(last: int, task: Callable[[], object]) -> int:
+    """Run a task, and end this process with kill -9 at its call `last`; return the number of calls if it has fewer."""
     calls = 0
 
     def tick(frame: FrameType, event: str, argument: object) -> None:
@@ -77,7 +82,7 @@ def fetch_until(last: int, registry: Registry) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(tick)
-    fetch("small", registry)
+    task()
     sys.setprofile(None)
     return calls
 

@@ -14,11 +14,10 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import zoo.publish
-from tests.zoo.processes import exit_code, forked
+from tests.zoo.processes import exit_code, forked, run_until
 from tests.zoo.small import tree
 from zoo.archive import sha256_of
 from zoo.publish import publish
@@ -57,17 +56,9 @@ def publish_until(last: int, dist: Path, destination: str) -> int:
     """Publish, and end with kill -9 at the call `last` of the writing; return the number of calls if it has fewer."""
     calls, write = 0, zoo.publish._write
 
-    def tick(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal calls
-        if event in ("call", "c_call"):
-            calls += 1
-            if calls == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-
     def counted(*arguments: Any) -> None:
-        sys.setprofile(tick)
-        write(*arguments)
-        sys.setprofile(None)
+        nonlocal calls
+        calls = run_until(last, lambda: write(*arguments))
 
     zoo.publish._write = counted
     publish(dist, destination)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -54,15 +53,6 @@ def bundled(dist: Path, tmp_path: Path) -> Path:
     zoo.bundle("bert", tmp_path / "bert.tar", registry=dist / "registry.json")
     dist.rename(tmp_path / "gone")
     return tmp_path / "bert.tar"
-
-
-@pytest.fixture
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    for name in ("socket", "create_connection", "getaddrinfo"):
-        monkeypatch.setattr(socket, name, refuse)
 
 
 @pytest.fixture

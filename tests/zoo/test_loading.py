@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,6 @@ def pooled(model: Any, inputs: Any = IDS) -> np.ndarray:
 def expected(toy_zoo: ToyZoo) -> np.ndarray:
     """What the toy encoder computes for IDS, by hub alone."""
     return pooled(hub.load(str(toy_zoo.unpacked())))
-
-
-@pytest.fixture
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    for name in ("socket", "create_connection", "getaddrinfo"):
-        monkeypatch.setattr(socket, name, refuse)
 
 
 @pytest.fixture

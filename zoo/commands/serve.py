@@ -7,11 +7,10 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from zoo.commands.common import Run
+from zoo.contract import REGISTRY_FILE
 from zoo.errors import ZooError
 from zoo.registry import own_registry
 from zoo.serve import server
-
-_REGISTRY = "registry.json"
 
 
 def serve(parser: argparse.ArgumentParser) -> Run:
@@ -37,11 +36,11 @@ def serve(parser: argparse.ArgumentParser) -> Run:
 def usage(dist: Path, base: str) -> list[str]:
     """Return how the first encoder that is built, else the first model, is used from there."""
     try:
-        registry = own_registry(dist / _REGISTRY)
+        registry = own_registry(dist / REGISTRY_FILE)
     except ZooError as error:
         return [f"no names: {error}"]
     built = [(entry.kind != "encoder", name, entry.archive) for name, entry in registry.models.items() if entry.archive]
     if not built:
-        return [f"{_REGISTRY} names no archive yet."]
+        return [f"{REGISTRY_FILE} names no archive yet."]
     _, name, archive = min(built, key=lambda each: each[:2])
-    return [f"hub.load({urljoin(base, archive.urls[0])!r})", f"zoo fetch {name} --registry {base}{_REGISTRY}"]
+    return [f"hub.load({urljoin(base, archive.urls[0])!r})", f"zoo fetch {name} --registry {base}{REGISTRY_FILE}"]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.archive import sha256_of
+from zoo.contract import REGISTRY_FILE, SCHEMA_FILE, SUMS_FILE
 from zoo.files import cannot_write, written_file
-from zoo.registry import SCHEMA_FILE
-from zoo.site.dist import REGISTRY, read_dist
+from zoo.site.dist import read_dist
 from zoo.site.facts import facts
 from zoo.site.page import render
 from zoo.site.speed import SPEED_FILE, read_speeds
 
 PAGE = "index.html"
 CARDS = "cards"
-SUMS = "SHA256SUMS"
 
 
 def write_site(dist: Path) -> list[Path]:
@@ -40,15 +38,11 @@ def write_site(dist: Path) -> list[Path]:
         for stale in set((dist / CARDS).glob("*.json")) - cards.keys():
             stale.unlink()
     _write(page.encode(), dist / PAGE)
-    others = [dist / file for file in (REGISTRY, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
-    archives = [dist / built.file for built in read.built.values()]
-    _write(_sums({*archives, *cards, *others}, dist).encode(), dist / SUMS)
-    return [*sorted(cards), dist / PAGE, dist / SUMS]
-
-
-def _sums(paths: Iterable[Path], folder: Path) -> str:
-    names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    others = [dist / file for file in (REGISTRY_FILE, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
+    sums = {path.relative_to(dist).as_posix(): sha256_of(path) for path in (*cards, *others)}
+    sums |= {Path(built.file).as_posix(): built.sha256 for built in read.built.values()}  # compared a moment ago
+    _write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode(), dist / SUMS_FILE)
+    return [*sorted(cards), dist / PAGE, dist / SUMS_FILE]
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -12,22 +12,22 @@ from urllib.parse import unquote, urlsplit
 
 from zoo.archive import sha256_of
 from zoo.card import EncoderCard, TokenizerCard, parse_card
-from zoo.contract import CARD_FILE
+from zoo.contract import CARD_FILE, REGISTRY_FILE
 from zoo.entry import ArchiveRecord
 from zoo.errors import BadArchive, BadRegistry
 from zoo.registry import Registry, own_registry
 from zoo.tarstream import read_members
 
-REGISTRY = "registry.json"
 _MOST_CARD = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class Built:
-    """An archive of the directory: the registry's name of it, its file, its card as it is and as read."""
+    """An archive of the directory: the registry's name of it, its file and digest, its card as it is and as read."""
 
     name: str
     file: str
+    sha256: str
     card_text: bytes
     card: EncoderCard | TokenizerCard
 
@@ -50,7 +50,7 @@ def read_dist(folder: Path) -> Dist:
     An archive that the registry has elsewhere only, at absolute URLs, is not looked for. Raises BadRegistry, which
     lists all archives that are missing, different or without a card.
     """
-    path = folder / REGISTRY
+    path = folder / REGISTRY_FILE
     registry = own_registry(path)
     built, problems = {}, []
     for name in registry.names():
@@ -61,7 +61,7 @@ def read_dist(folder: Path) -> Dist:
         found = list(_problems(folder, file, archive))
         if not found:
             try:
-                built[name] = _built(folder, name, file)
+                built[name] = _built(folder, name, file, archive)
             except BadArchive as error:
                 found = [str(error)]
         problems += [f"{name}: {problem}" for problem in found]
@@ -92,9 +92,10 @@ def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
         yield f"{file} is sha256 {found[:12]}…, the registry says {archive.sha256[:12]}…"
 
 
-def _built(folder: Path, name: str, file: str) -> Built:
+def _built(folder: Path, name: str, file: str, archive: ArchiveRecord) -> Built:
+    assert archive.sha256 is not None  # it was just compared
     text = _card_text(folder / file)
-    return Built(name, file, text, parse_card(text, f"{CARD_FILE} in {file}"))
+    return Built(name, file, archive.sha256, text, parse_card(text, f"{CARD_FILE} in {file}"))
 
 
 def _card_text(archive: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""One training step in TensorFlow, the same for every peer that computes with it."""
+"""What all that compute with TensorFlow share: inputs, a call that is over when it returns, a training step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import serve
 import tensorflow as tf
 
 KEYS = ("input_word_ids", "input_mask", "input_type_ids")
 LEARNING_RATE = 2e-5
+
+
+class TensorFlowModel(serve.Model):
+    """An encoder whose `_encode(inputs)`, set by `load`, gives a dict with the outputs `sequence` and `pooled`."""
+
+    keys: Sequence[str] = KEYS  # of the inputs
+    sequence, pooled = "sequence_output", "pooled_output"
+    _encode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
+    def inputs(self, batch: np.ndarray) -> Any:
+        return tensors(batch, self.keys)
+
+    def call(self, inputs: Any) -> Any:
+        result = self._encode(inputs)
+        result[self.pooled].numpy()
+        return result
+
+    def outputs(self, result: Any) -> dict[str, np.ndarray]:
+        return {"sequence": result[self.sequence].numpy(), "pooled": result[self.pooled].numpy()}
 
 
 class TensorFlowTrainer:
