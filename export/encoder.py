@@ -1,13 +1,12 @@
 """The encoder's arithmetic, for every family: one straight line from ids to outputs.
 
-Shapes: B batch, T tokens of a row as given, S tokens of the longest real row, n real tokens of the whole batch,
+Shapes: B batch, T tokens of a text as given, n real tokens of the whole batch, R rows of attention with S places each,
 E embedding, H hidden, A attention heads, D = H / A.
 
-Padding is dropped before the first layer: activations are two-dimensional, [n, H], one row per real token. Only the
-attention scores need the batch back: one gather takes the heads apart and puts a row's tokens beside each other, one
-undoes it. Each row keeps its first position, real or not, because the pooled output reads it. The forms of the
-expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask) are those that TensorFlow's CPU optimiser
-fuses, and the operations are the ones other runtimes know.
+Padding is dropped before the first layer: activations are two-dimensional, [n, H], one row per real token. Only
+attention needs texts back: one gather takes the heads apart and puts a text's tokens beside each other, one undoes it
+(export/packing). The forms of the expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask) are
+those that TensorFlow's CPU optimiser fuses.
 
 With `compute` of bfloat16, matrix products and what they fuse with are computed in it; sums, norms, the pooler, heads
 and all outputs stay float32. Training is told by its dropout's seeds, None without it; with `recompute` it keeps each
@@ -19,32 +18,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from export.config import EncoderConfig
 from export.elementwise import activate, layer_norm
+from export.packing import Packing, pack, unpack, unpack_scores
 from zoo.contract import ATTENTION_SCORES, DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
-_MASKED = -10000.0  # added to the scores of padded keys, as in google-research/bert; exp() of it is 0 in fp32
-
-
 Seeds: TypeAlias = "Sequence[tf.Tensor | None]"  # each [2]; None without training
-
-
-class Packing(NamedTuple):
-    """Where the real tokens of a batch are."""
-
-    kept: tf.Tensor  # [n] flat positions in [B, S]
-    split: tf.Tensor  # [3, B, A, S] row of [n * 3 * A, D]; padded positions borrow a real token, their score is 0
-    joined: tf.Tensor  # [n, A] row of [B * A * S, D]
-    first: tf.Tensor  # [B] row of each text's first token
-    spread: tf.Tensor  # [B, T] row of [n, …], the first where the mask is 0
-    real: tf.Tensor  # [B, T, 1] float, 0 where the mask is 0
-    length: tf.Tensor  # S
-    given_length: tf.Tensor  # T
-    scores_mask: tf.Tensor  # [B, 1, 1, S] additive
 
 
 class Encoder(tf.Module):
@@ -73,21 +56,14 @@ class Encoder(tf.Module):
         pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
         outputs = [unpack(x, packing) for x in layers]  # each [B, T, H]
         found = {SEQUENCE_OUTPUT: outputs[-1], POOLED_OUTPUT: pooled, DEFAULT: pooled, ENCODER_OUTPUTS: outputs}
-        return found if training else found | {ATTENTION_SCORES: self._scores(scores, packing)}
-
-    def _scores(self, scores: list[tf.Tensor], packing: Packing) -> list[tf.Tensor]:
-        """Return [B, A, T, T] for each layer of [B, A, S, S]; zero from and to padded positions."""
-        s, more = packing.length, packing.given_length - packing.length
-        real = tf.expand_dims(packing.real[:, :s], 1)  # [B, 1, S, 1]
-        padding = [[0, 0], [0, 0], [0, more], [0, more]]
-        return [tf.pad(tf.cast(layer, tf.float32) * real, padding) for layer in scores]
+        return found if training else found | {ATTENTION_SCORES: [unpack_scores(s, packing) for s in scores]}
 
     def _run(
         self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, seeds: Seeds
     ) -> tuple[Packing, list[tf.Tensor], list[tf.Tensor]]:
-        """Return every layer's output [n, H] and attention [B, A, S, S]."""
+        """Return every layer's output [n, H] and attention [R, A, S, S]."""
         with tf.control_dependencies([self._limit_positions(ids)]):
-            packing = pack(ids, mask, self.config.heads)
+            packing = pack(mask, self.config.heads)
         x = self._embed(ids, types, packing, seeds[0])  # [n, H]
         layers, scores = [], []
         for number, block in enumerate(self.config.block_of_layer):
@@ -117,13 +93,11 @@ class Encoder(tf.Module):
     # -- the three parts ----------------------------------------------------------------------------------------------
 
     def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, seed: tf.Tensor | None) -> tf.Tensor:
-        positions = packing.kept % packing.length  # [n]
-        flat = packing.kept // packing.length * packing.given_length + positions  # [n] in [B, T]
-        x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), flat))  # [n, E]
+        x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), packing.kept))  # [n, E]
         if self.config.projection == "word":
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
-        x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), flat))
-        x += self._rows("embeddings/position/table", positions)
+        x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), packing.kept))
+        x += self._rows("embeddings/position/table", packing.kept % tf.shape(ids)[1])
         x = self.norm(x, "embeddings/norm")
         x = tf.cast(_dropout(x, self.config.hidden_dropout, seed), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
@@ -142,9 +116,9 @@ class Encoder(tf.Module):
         h = self.config.hidden_size
         d = h // self.config.heads
         joined = tf.reshape(self.dense(x, f"{scope}/query_key_value"), [-1, d])  # [n * 3 * A, D]
-        query, key, value = tf.unstack(tf.gather(joined, packing.split))  # each [B, A, S, D]
+        query, key, value = tf.unstack(tf.gather(joined, packing.split))  # each [R, A, S, D]
         scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(d))
-        scores = tf.nn.softmax(scores + tf.cast(packing.scores_mask, scores.dtype))  # [B, A, S, S]
+        scores = tf.nn.softmax(scores + tf.cast(packing.scores_mask, scores.dtype))  # [R, A, S, S]
         context = tf.matmul(_dropout(scores, self.config.attention_dropout, seed), value)
         context = tf.reshape(tf.gather(tf.reshape(context, [-1, d]), packing.joined), [-1, h])
         return self.dense(context, f"{scope}/output"), scores  # [n, H]
@@ -181,38 +155,6 @@ class Encoder(tf.Module):
         limit, length = self.config.position_limit, tf.shape(ids)[1]
         message = f"this model takes 1 to {limit} tokens a row; cut or split longer rows. Tokens a row in this input:"
         return tf.debugging.Assert(tf.logical_and(length >= 1, length <= limit), [message, length])
-
-
-def pack(ids: tf.Tensor, mask: tf.Tensor, heads: int) -> Packing:
-    """Return where the real tokens of a batch are, from int32 [B, T] ids and mask."""
-    batch, given = tf.shape(ids)[0], tf.shape(ids)[1]
-    real = tf.not_equal(mask, 0)
-    position = tf.expand_dims(tf.range(given), 0)  # [1, T]
-    kept = tf.logical_or(real, tf.equal(position, 0))  # [B, T]
-    length = tf.maximum(tf.reduce_max(tf.where(kept, position + 1, 0)), 1)  # S; 1 when there are no rows
-    row_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(kept, [-1]), tf.int32)) - 1, [batch, given])
-    # A row without any real token attends to its first position alone, so that its padding has no say.
-    empty = tf.logical_not(tf.reduce_any(real, 1, keepdims=True))
-    keys = tf.logical_or(real, tf.logical_and(empty, tf.equal(position, 0)))[:, :length]
-    places = tf.cast(tf.reshape(tf.where(tf.reshape(kept[:, :length], [-1])), [-1]), tf.int32)  # [n]
-    parts = tf.reshape(tf.range(3 * heads), [3, 1, heads, 1])  # of a row: query, key and value of every head
-    places_of_heads = tf.expand_dims(places // length * heads, 1) + tf.expand_dims(tf.range(heads), 0)  # [n, A]
-    return Packing(
-        kept=places,
-        split=tf.reshape(row_of[:, :length] * (3 * heads), [1, batch, 1, length]) + parts,
-        joined=places_of_heads * length + tf.expand_dims(places % length, 1),
-        first=row_of[:, 0],
-        spread=tf.where(real, row_of, 0),
-        real=tf.expand_dims(tf.cast(real, tf.float32), 2),
-        length=length,
-        given_length=given,
-        scores_mask=tf.reshape((1.0 - tf.cast(keys, tf.float32)) * _MASKED, [batch, 1, 1, length]),
-    )
-
-
-def unpack(x: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Return [n, H] spread over [B, T, H], float32, zeros wherever the mask is 0."""
-    return tf.gather(tf.cast(x, tf.float32), packing.spread) * packing.real
 
 
 def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
