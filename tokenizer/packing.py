@@ -37,25 +37,40 @@ def lay_out(
 
     pieces (P,) int32, lengths and kept (S, B) int32: the first `kept` pieces of each segment are used.
     """
-    rows = tf.shape(lengths)[1]
-    start = 1 + tf.cumsum(kept + 1, exclusive=True)  # (S, B) column of the first piece
-    end = start + kept  # (S, B) column of the [SEP]
-    first_cell = columns * tf.range(rows)  # (B,)
+    segments, rows = tf.shape(lengths)[0], tf.shape(lengths)[1]
+    source = tf.concat([[cls, sep], pieces], axis=0)
+    begin = 2 + tf.reshape(tf.cumsum(tf.reshape(lengths, [-1]), exclusive=True), tf.shape(lengths))
+    # A row is a range of the source for [CLS], and two for each segment: its pieces and [SEP].
+    starts = _of_rows(begin, tf.ones_like(begin), first=0)
+    limits = _of_rows(begin + kept, tf.fill(tf.shape(begin), 2), first=1)
+    ranges = tf.raw_ops.RaggedRange(starts=starts, limits=limits, deltas=1, Tsplits=tf.int32)
+    splits = ranges.rt_nested_splits[:: 1 + 2 * segments]
 
-    place, begin = tf.range(tf.size(pieces)), tf.cumsum(tf.reshape(lengths, [-1]), exclusive=True)
-    is_kept = place < spread(begin + tf.reshape(kept, [-1]), begin, tf.size(pieces))
-    piece_cell = place + spread(tf.reshape(first_cell + start, [-1]) - begin, begin, tf.size(pieces))
+    def padded(values: tf.Tensor, padding: int) -> tf.Tensor:
+        return tf.raw_ops.RaggedTensorToTensor(
+            shape=tf.stack([rows, columns]),
+            values=values,
+            default_value=padding,
+            row_partition_tensors=[splits],
+            row_partition_types=["ROW_SPLITS"],
+        )
 
-    outside = rows * columns  # where pieces go that are not kept
-    cells = [tf.where(is_kept, piece_cell, outside), first_cell, tf.reshape(first_cell + end, [-1])]
-    values = [pieces, tf.fill([rows], cls), tf.fill([tf.size(end)], sep)]
-    ids = tf.tensor_scatter_nd_update(
-        tf.fill([outside + 1], pad), tf.concat(cells, axis=0)[:, tf.newaxis], tf.concat(values, axis=0)
-    )[:-1]
+    def types() -> tf.Tensor:
+        number = tf.tile(tf.expand_dims(tf.range(segments), 1), [1, rows])
+        of_range, end = _of_rows(number, number, first=0), tf.size(ranges.rt_dense_values)
+        return padded(spread(of_range, ranges.rt_nested_splits[:-1], end), 0)
 
-    column = tf.range(columns)
-    mask = tf.cast(column <= end[-1][:, tf.newaxis], tf.int32)  # (B, L)
-    types = tf.reduce_sum(
-        tf.cast(column > end[:, :, tf.newaxis], tf.int32), axis=0
-    )  # (B, L) segments that ended before
-    return {INPUT_WORD_IDS: tf.reshape(ids, [rows, columns]), INPUT_MASK: mask, INPUT_TYPE_IDS: types * mask}
+    ids = padded(tf.gather(source, ranges.rt_dense_values), pad)
+    mask = padded(tf.ones_like(ranges.rt_dense_values), 0)
+    return {
+        INPUT_WORD_IDS: ids,
+        INPUT_MASK: mask,
+        INPUT_TYPE_IDS: tf.cond(segments > 1, types, lambda: tf.zeros_like(mask)),
+    }
+
+
+def _of_rows(pieces: tf.Tensor, seps: tf.Tensor, first: int) -> tf.Tensor:
+    """Return what is said of the pieces and the [SEP] of each segment, (S, B) each, row by row, [CLS] before them."""
+    both = tf.transpose(tf.stack([pieces, seps], axis=2), [1, 0, 2])  # (B, S, 2)
+    both = tf.reshape(both, [tf.shape(pieces)[1], 2 * tf.shape(pieces)[0]])
+    return tf.reshape(tf.pad(both, [[0, 0], [1, 0]], constant_values=first), [-1])
