@@ -1,13 +1,10 @@
-"""Activations and layer norm, in the forms that TensorFlow's CPU optimiser fuses with the product before them.
-
-Their gradients are TensorFlow's own. Written by hand they would keep less, but a SavedModel's own gradients stay
-registered for as long as the process lives: every load of a model would leak its graph.
-"""
+"""Activations and layer norm, in the forms that TensorFlow's CPU optimiser fuses, and in those that training needs."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -34,3 +31,37 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
 def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     """Gelu by tanh, as google-research/albert has it. Any other order of the factors is not fused."""
     return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * tf.square(x)))) + 1.0) * (0.5 * x)
+
+
+# -- for training: a sum keeps its operands, AddN none -----------------------------------------------------------------
+
+
+class Factored(NamedTuple):
+    """An activation f of x as `after * of(before * x)`, the constants where tensors are small."""
+
+    before: float
+    of: Callable[[tf.Tensor], tf.Tensor]
+    after: float
+
+
+def layer_norm_in_training(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
+    """Return what `layer_norm` does."""
+    centred = x - tf.reduce_mean(x, -1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
+    return tf.nn.bias_add(centred * tf.math.rsqrt(variance + epsilon) * gamma, beta)
+
+
+_TANH = math.sqrt(2 / math.pi)
+_CUBE = (0.044715 * _TANH) ** (1 / 3)
+
+
+def _tanh_part(z: tf.Tensor) -> tf.Tensor:
+    straight = tf.fill(tf.shape(z)[1:], tf.cast(_TANH / _CUBE, z.dtype))
+    return tf.add_n([z, z * tf.tanh(z * tf.nn.bias_add(tf.square(z), straight))])
+
+
+FACTORED: Mapping[Activation, Factored] = {
+    "gelu": Factored(math.sqrt(0.5), lambda z: tf.add_n([z, z * tf.math.erf(z)]), math.sqrt(0.5)),
+    "gelu_tanh": Factored(_CUBE, _tanh_part, 0.5 / _CUBE),
+    "relu": Factored(1.0, tf.nn.relu, 1.0),
+}

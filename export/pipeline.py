@@ -139,9 +139,10 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
-    encoder = Encoder(planned.config, variables, compute, planned.request.recompute)
-    write_saved_model(partial(EncoderRoot, encoder, planned.vocabulary.entries, planned.heads), directory)
-    del variables, named, encoder
+    encoder = Encoder(planned.config, variables, compute)
+    root = partial(EncoderRoot, encoder, planned.vocabulary.entries, planned.heads, planned.request.recompute)
+    write_saved_model(root, directory)
+    del variables, named, encoder, root
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
 
 

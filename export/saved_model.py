@@ -14,6 +14,7 @@ from tensorflow.python.saved_model import save_context
 from export.canonical import canonicalize
 from export.encoder import Encoder
 from export.heads import discriminator_logits, mlm_logits, nsp_logits
+from export.training import TrainingEncoder
 from zoo.contract import (
     ATTENTION_SCORES,
     HEADS,
@@ -35,7 +36,9 @@ class EncoderRoot(tf.train.Checkpoint):
     Not a tf.Module, whose `variables` is a property and would not be saved. `heads` become attributes (`.mlm`, …).
     """
 
-    def __init__(self, encoder: Encoder, vocabulary: Sequence[str], heads: Sequence[str] = ()) -> None:
+    def __init__(
+        self, encoder: Encoder, vocabulary: Sequence[str], heads: Sequence[str] = (), recompute: bool = False
+    ) -> None:
         super().__init__()
         own = [name for name in encoder.weights if name.partition("/")[0] not in HEADS]
         self.variables = [encoder.weights[name] for name in own]  # in the order they are used
@@ -44,7 +47,7 @@ class EncoderRoot(tf.train.Checkpoint):
         self._token_ids = _token_table(vocabulary)
         self._type_vocab_size = encoder.config.type_vocab_size
         # One graph per value of `training`; every input form below is a thin trace over it.
-        self._encode = [_trace_encode(encoder, training) for training in (False, True)]
+        self._encode = [_trace_encode(each) for each in (encoder, TrainingEncoder.of(encoder, recompute))]
         self.__call__ = tf.function(self._call, autograph=False)
         for form in _input_forms():
             for training in (False, True):
@@ -162,9 +165,9 @@ def write_saved_model(make_root: Callable[[], Any], directory: Path) -> None:
     canonicalize(directory)
 
 
-def _trace_encode(encoder: Encoder, training: bool) -> Callable[..., dict[str, object]]:
+def _trace_encode(encoder: Encoder) -> Callable[..., dict[str, object]]:
     def encode(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
-        return encoder.encode(ids, mask, types, training)
+        return encoder.encode(ids, mask, types)
 
     return tf.function(encode, input_signature=[_IDS, _IDS, _IDS], autograph=False)
 

@@ -30,7 +30,7 @@ class OurTokenizer(serve.TextModel):
         self._model = hub.load(str(directory / "saved_model"))
 
     def call(self, inputs: Any) -> Any:
-        packed = self._model.preprocess(tf.constant(inputs), serve.TEXT_LENGTH)
+        packed = self._model(tf.constant(inputs))  # [B, 128] if nothing else is asked for, TEXT_LENGTH
         return {key: value.numpy() for key, value in packed.items()}
 
     def outputs(self, result: Any) -> dict[str, np.ndarray]:

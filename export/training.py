@@ -1,0 +1,121 @@
+"""The encoder for training: dropout, and the same arithmetic in forms whose gradients keep less.
+
+What a forward pass keeps for the backward one decides both memory and time, and TensorFlow keeps the operands of every
+product and sum whether or not a gradient needs them: `x * 0.5` keeps x for the gradient of 0.5. So constants are
+applied where tensors are small, AddN takes the place of sums (it keeps nothing), and gelu is taken apart into factors.
+Gradients are TensorFlow's own all the same: written by hand they would stay registered for as long as the process
+lives, and every load of a model would leak its graph. Letters are those of export/encoder.
+
+With `recompute` each layer keeps its input alone and is computed again in the backward pass (Chen et al. 2016).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from export.elementwise import FACTORED, layer_norm_in_training
+from export.encoder import Drop, Encoder
+from export.packing import Packing
+from zoo.contract import ATTENTION_SCORES
+
+
+@dataclass(frozen=True)
+class Dropout(Drop):
+    """Stateless, so that a layer that is computed again drops the same."""
+
+    seed: tf.Tensor  # [2]
+    rate: float
+
+    def kept(self, x: tf.Tensor) -> tf.Tensor:
+        if not self.rate:
+            return x
+        kept = tf.raw_ops.StatelessRandomUniform(shape=tf.shape(x), seed=self.seed) >= self.rate
+        return tf.where(kept, x, tf.zeros([], x.dtype))
+
+
+class TrainingEncoder(Encoder):
+    """An `Encoder` with dropout; it gives no attention scores.
+
+    TrainingEncoder.of(encoder).encode(ids, mask, types)["sequence_output"]
+    """
+
+    recompute = False
+
+    @classmethod
+    def of(cls, encoder: Encoder, recompute: bool = False) -> TrainingEncoder:
+        """Return an encoder of the same variables."""
+        made = cls(encoder.config, encoder.weights, encoder.compute)
+        made.recompute = recompute
+        return made
+
+    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
+        """Return the outputs of the contract for int32 [B, T] inputs; other dropout at every call."""
+        outputs = super().encode(ids, mask, types)
+        del outputs[ATTENTION_SCORES]
+        return outputs
+
+    def _places_of_dropout(self) -> Iterator[Drop]:
+        """Drawn with a seed: without one, TensorFlow refuses random operations under op determinism.
+
+        The raw operation, as tf.random's would write the seed of whoever exports (tf.random.set_seed) into the graph.
+        """
+        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
+        rates = [hidden, *[attention, hidden, hidden] * self.config.layers]
+        shape = [len(rates), 2]
+        seeds = tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1)
+        return map(Dropout, tf.unstack(seeds), rates)
+
+    def _run(self, x: tf.Tensor, packing: Packing, places: Iterator[Drop]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        layers, scores = super()._run(x, packing, places)
+        return [_with_dense_gradient(x) for x in layers], scores
+
+    def _layer(self, x: tf.Tensor, scope: str, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
+        layer = super()._layer
+        if not self.recompute:
+            return layer(x, scope, packing, drops)
+        x = tf.recompute_grad(lambda x: layer(x, scope, packing, drops)[0])(x)
+        x.set_shape([None, self.config.hidden_size])
+        return x, x
+
+    # -- where less is kept -------------------------------------------------------------------------------------------
+
+    def _pack(self, ids: tf.Tensor, mask: tf.Tensor) -> Packing:
+        packing = super()._pack(ids, mask)
+        rows, length = tf.shape(packing.split)[1], tf.shape(packing.split)[3]
+        full = tf.stack([rows, self.config.heads, length, length])
+        return packing._replace(scores_mask=tf.broadcast_to(tf.cast(packing.scores_mask, self.compute), full))
+
+    def _attention(
+        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Drop
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = tf.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key, transpose_b=True)
+        scores = tf.nn.softmax(tf.add_n([scores, mask]))
+        context = tf.matmul(drop.kept(scores), value)
+        return context if not drop.rate else context * (1.0 / (1.0 - drop.rate)), scores
+
+    def _feed_forward(self, x: tf.Tensor, scope: str, drop: Drop) -> tf.Tensor:
+        before, of, after = FACTORED[self.config.activation]
+        inner = of(self.dense(x * before, f"{scope}/expand", before))  # [n, F]
+        return drop(self.dense(inner, f"{scope}/contract", 1.0 / after), after)
+
+    def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str) -> tf.Tensor:
+        total = tf.add_n([tf.cast(x, tf.float32), tf.cast(change, tf.float32)])
+        return tf.cast(self.norm(total, norm), self.compute)
+
+    def _norm(self, x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
+        return layer_norm_in_training(x, gamma, beta, self.config.layer_norm_epsilon)
+
+    def _unpack_scores(self, scores: tf.Tensor, packing: Packing) -> tf.Tensor:
+        return scores
+
+
+def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
+    """Return x, [n, …], for a gather: its gradient, rows and their numbers, becomes a tensor on the way back.
+
+    The gradient of a layer that is computed again takes nothing else once it was loaded from a SavedModel.
+    """
+    return tf.reshape(x, tf.shape(x))
