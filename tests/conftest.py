@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.zoo.toyzoo import toy_zoo  # noqa: F401, a fixture
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parents[1]

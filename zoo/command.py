@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 import zoo
-from zoo.commands import COMMANDS
+from zoo.commands import COMMANDS, HAND_ON
 from zoo.commands.common import Register, Run
 from zoo.errors import ZooError
 
@@ -50,7 +50,10 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
         own = commands.add_parser(point.name, help=f"see `zoo {point.name} --help` (from {point.module})")
         if point.name == asked:
             runs[point.name] = _loaded(point)(own)
-    arguments = parser.parse_args(argv)
+    words = list(argv)
+    cut = words.index("--") if asked in HAND_ON and "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    arguments.handed_on = words[cut + 1 :]
     return arguments, runs[arguments.command]
 
 

@@ -1,5 +1,7 @@
 """The names that archives and a directory of them go by, shared by those who write and those who read them."""
 
+from typing import Literal
+
 INPUT_WORD_IDS = "input_word_ids"
 INPUT_MASK = "input_mask"
 INPUT_TYPE_IDS = "input_type_ids"
@@ -9,6 +11,8 @@ SEQUENCE_OUTPUT = "sequence_output"
 POOLED_OUTPUT = "pooled_output"
 ENCODER_OUTPUTS = "encoder_outputs"
 DEFAULT = "default"
+
+Pooling = Literal["first", "mean", "pooled"]  # what of these the vector of a text is
 
 # What the pre-training heads add, each under an attribute of its own: .mlm, .nsp, .discriminator; .attention likewise.
 MASKED_POSITIONS = "masked_lm_positions"

@@ -70,6 +70,23 @@ def checked_model(
     allow_unverified: bool = False,
 ) -> tuple[Path, EncoderCard | TokenizerCard]:
     """Return directory and card of a model that may be loaded: see `load`, and `load_model` for `name`."""
+    directory, card = find_model(handle, name=name, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
+    prepare(directory, card)
+    return directory, card
+
+
+def find_model(
+    handle: str | Path,
+    *,
+    name: str | None = None,
+    registry: Registry | str | Path | None = None,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> tuple[Path, EncoderCard | TokenizerCard]:
+    """Return directory and card of a model, as `checked_model` does, before its operations are looked at.
+
+    Imports no TensorFlow.
+    """
     path = None if str(handle).startswith("zoo://") else local_path(str(handle))
     if path is not None and is_bundle(path):
         directory = from_bundle(path, name, sha256=sha256)
@@ -77,9 +94,7 @@ def checked_model(
         raise BadArchive(f"name={name!r} chooses a model of a bundle, and {handle} is none.")
     else:
         directory = resolve(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
-    card = read_card(directory)
-    prepare(directory, card)
-    return directory, card
+    return directory, read_card(directory)
 
 
 def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:

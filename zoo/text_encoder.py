@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.bundles import is_bundle, read_bundle
-from zoo.cache import model_name
-from zoo.card import EncoderCard, TokenizerCard
-from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
-from zoo.loading import check_pair, checked_model, load_directory
+from zoo.loading import load_directory, prepare
+from zoo.pair import find_pair
 from zoo.progress import progress
-from zoo.registry import Registry, read_registry
-from zoo.web import local_path
+from zoo.registry import Registry
 
-Pooling = Literal["first", "mean", "pooled"]
-_Inputs = dict[str, NDArray[np.int32]]
+_Inputs = Mapping[str, NDArray[np.int32]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]
 
-_MAX_LENGTH = 128
 _WINDOW = 1024  # texts that are tokenized together and sorted by length
 
 
@@ -57,19 +51,14 @@ class TextEncoder:
     ) -> None:
         if pooling not in get_args(Pooling):
             raise BadArgument(f"pooling={pooling!r}: choose one of {', '.join(get_args(Pooling))}.")
-        directory, card = checked_model(handle, registry=registry)
-        if not isinstance(card, EncoderCard):
-            raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
-        theirs, tokenizer_card = _tokenizer(handle, tokenizer, registry, card)
-        check_pair(card, tokenizer_card)
-        limit = card.sizes.position_limit
-        if max_length is not None and not 3 <= max_length <= limit:
-            raise BadArgument(f"max_length={max_length}: {card.name} takes 3 to {limit} tokens.")
-        self.card, self.pooling, self.max_length = card, pooling, max_length or min(_MAX_LENGTH, limit)
-        self.hidden_size = card.sizes.hidden_size
-        self._directories = (theirs, directory)
-        self._tokenizer = load_directory(theirs, tokenizer_card.name, tokenizer_card.needs)
-        self._encoder = load_directory(directory, card.name, card.needs)
+        pair = find_pair(handle, tokenizer, registry)
+        self.card, self.pooling, self.max_length = pair.card, pooling, pair.max_length(max_length)
+        self.hidden_size, self.digests = pair.card.sizes.hidden_size, pair.digests()
+        self._directories = (pair.tokenizer_directory, pair.directory)
+        for place, card in ((pair.directory, pair.card), (pair.tokenizer_directory, pair.tokenizer_card)):
+            prepare(place, card)
+        self._tokenizer = load_directory(pair.tokenizer_directory, pair.tokenizer_card.name, pair.tokenizer_card.needs)
+        self._encoder = load_directory(pair.directory, pair.card.name, pair.card.needs)
 
     def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
         """Return one vector for each text or pair, (N, H) float32, in their order.
@@ -80,11 +69,34 @@ class TextEncoder:
         rows = _checked(texts)
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
         with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
-            for places, inputs in self._batches(rows, batch_size):
-                outputs = self._encode(inputs)
-                name = POOLED_OUTPUT if self.pooling == "pooled" else SEQUENCE_OUTPUT
-                vectors[places] = self._vectors({name: outputs[name].numpy()}, inputs, np)
-                advance(len(places))
+            for start in range(0, len(rows), _WINDOW):
+                inputs = self._tokenized(rows[start : start + _WINDOW])
+                vectors[start : start + _WINDOW] = self.embed(inputs, batch_size, advance)
+        return vectors
+
+    def preprocess(self, texts: Any) -> dict[str, Any]:
+        """Return the three inputs of the encoder, int32 tensors [B, max_length], of a string tensor [B], or [B, 2].
+
+        dataset.batch(1024).map(encode.preprocess).prefetch(1)  # in a tf.data pipeline too
+        """
+        import tensorflow as tf
+
+        packed = self._tokenizer.preprocess(texts, tf.constant(self.max_length))
+        return {key: packed[key] for key in INPUT_KEYS}
+
+    def embed(
+        self, inputs: _Inputs, batch_size: int = 32, advance: Callable[[int], object] = lambda count: None
+    ) -> NDArray[np.float32]:
+        """Return one vector for each row of numpy inputs (N, T), (N, H) float32.
+
+        Rows of similar length go through the encoder together, cut to the longest of them; `advance` is told how many
+        are done.
+        """
+        vectors = np.zeros((len(inputs[INPUT_MASK]), self.hidden_size), np.float32)
+        name = POOLED_OUTPUT if self.pooling == "pooled" else SEQUENCE_OUTPUT
+        for places, batch in _by_length(inputs, batch_size):
+            vectors[places] = self._vectors({name: self._encode(batch)[name].numpy()}, batch, np)
+            advance(len(places))
         return vectors
 
     def outputs(self, texts: Texts) -> dict[str, Any]:
@@ -115,17 +127,6 @@ class TextEncoder:
         outputs = KerasLayer(encoder, trainable=trainable, name="encoder")(inputs)
         return keras.Model(texts, self._vectors(outputs, inputs, keras.ops), name="text_encoder")
 
-    def _batches(self, rows: NDArray[Any], batch_size: int) -> Iterator[tuple[NDArray[np.intp], _Inputs]]:
-        """Yield the places of some rows and their inputs, cut to the longest of them."""
-        for start in range(0, len(rows), _WINDOW):
-            inputs = self._tokenized(rows[start : start + _WINDOW])
-            lengths = inputs[INPUT_MASK].sum(axis=1)
-            by_length = np.argsort(lengths, kind="stable")
-            for first in range(0, len(by_length), batch_size):
-                chosen = by_length[first : first + batch_size]
-                cut = int(lengths[chosen].max())
-                yield start + chosen, {key: inputs[key][chosen, :cut] for key in INPUT_KEYS}
-
     def _encode(self, inputs: _Inputs) -> Any:
         import tensorflow as tf
 
@@ -134,8 +135,8 @@ class TextEncoder:
     def _tokenized(self, rows: NDArray[Any]) -> _Inputs:
         import tensorflow as tf
 
-        packed = self._tokenizer.preprocess(tf.constant(rows, tf.string), tf.constant(self.max_length))
-        return {key: packed[key].numpy() for key in INPUT_KEYS}
+        packed = self.preprocess(tf.constant(rows, tf.string))
+        return {key: tensor.numpy() for key, tensor in packed.items()}
 
     def _vectors(self, outputs: Any, inputs: Any, ops: Any) -> Any:
         """Return (B, H); `ops` is numpy or keras.ops."""
@@ -147,27 +148,14 @@ class TextEncoder:
         return ops.sum(sequence, axis=1) / ops.sum(inputs[INPUT_MASK], axis=1, keepdims=True)
 
 
-def _tokenizer(
-    handle: str | Path, given: str | Path | None, registry: Registry | str | Path | None, card: EncoderCard
-) -> tuple[Path, TokenizerCard]:
-    if given is not None:
-        directory, found = checked_model(given, registry=registry)
-    elif (model := model_name(handle)) is not None:
-        known = registry if isinstance(registry, Registry) else read_registry(registry)
-        directory, found = checked_model(_named(known.tokenizer(model), card), registry=known)
-    elif (path := local_path(os.fspath(handle))) is not None and is_bundle(path):
-        directory, found = checked_model(handle, name=_named(read_bundle(path).tokenizer(card.name), card))
-    else:
-        directory, found = checked_model(_named(None, card))
-    if not isinstance(found, TokenizerCard):
-        raise BadArgument(f"tokenizer={found.name!r} is an encoder.")
-    return directory, found
-
-
-def _named(tokenizer: str | None, card: EncoderCard) -> str:
-    if tokenizer is None:
-        raise BadArgument(f"nothing says which tokenizer belongs to {card.name}: give it as tokenizer=.")
-    return tokenizer
+def _by_length(inputs: _Inputs, batch_size: int) -> Iterator[tuple[NDArray[np.intp], _Inputs]]:
+    """Yield the places of rows of similar length and their inputs, cut to the longest of them."""
+    lengths = inputs[INPUT_MASK].sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    for first in range(0, len(order), batch_size):
+        chosen = order[first : first + batch_size]
+        cut = int(lengths[chosen].max())
+        yield chosen, {key: inputs[key][chosen, :cut] for key in INPUT_KEYS}
 
 
 def _checked(texts: Any) -> NDArray[Any]:

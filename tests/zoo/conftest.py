@@ -10,7 +10,6 @@ import pytest
 
 from tests.localserver import LocalServer, running_server
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
-from tests.zoo.toyzoo import toy_zoo  # noqa: F401, a fixture
 from zoo.card import write_card
 
 

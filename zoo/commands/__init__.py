@@ -9,6 +9,7 @@ from __future__ import annotations
 from zoo.commands.bundle import bundle, install
 from zoo.commands.cache import cache
 from zoo.commands.common import Register
+from zoo.commands.embed import embed
 from zoo.commands.fetch import fetch
 from zoo.commands.look import info, list_models, url
 from zoo.commands.publish import check, publish
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Register] = {
     "cache": cache,
     "bundle": bundle,
     "install": install,
+    "embed": embed,
     "registry": registry,
     "site": site,
     "serve": serve,
@@ -35,3 +37,6 @@ COMMANDS: dict[str, Register] = {
     "keygen": keygen,
     "sign": sign,
 }
+
+# Those to whom what follows `--` belongs: `arguments.handed_on`.
+HAND_ON = {"embed"}

@@ -1,0 +1,192 @@
+"""A corpus of short Chinese sentences through `zoo embed` on every engine, and through a plain loop.
+
+    python -m benchmarks.corpus --rows 100000 --out docs/embed-numbers.md
+    python -m benchmarks.corpus --rows 100000 --only spark --out docs/embed-numbers.md    # the rest as it was
+
+Each runs in processes of its own, with a tenth of the rows and with all of them. The model is albert_tiny at its true
+size, of seeded random weights. Memory is the largest sum over a run's processes, children included, of what is
+resident; what they share counts for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import facts
+
+HERE = Path(__file__).parent
+RUNS = ("plain loop", "local", "beam", "spark")
+MIB = 2**20
+_PAUSE = 0.1  # seconds between two looks at the memory
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
+    parser.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="model, corpora, results; kept")
+    parser.add_argument("--out", type=Path, help="write the page there")
+    options = parser.parse_args()
+    registry = model(options.work)
+    results = options.work / "results.json"
+    records: dict[str, Record] = json.loads(results.read_text()) if results.exists() else {}
+    for name in options.only:
+        for rows in (options.rows // 10, options.rows):
+            records[f"{name} {rows}"] = measure(name, corpus(options.work, rows), rows, registry, options.work)
+            results.write_text(json.dumps(records, indent=2))
+            print(f"{name} {rows}: {records[f'{name} {rows}']}", file=sys.stderr)
+    if options.out:
+        options.out.write_text(page(records, options.rows), encoding="utf-8")
+    else:
+        print(table(records, options.rows))
+
+
+# -- what is measured ---------------------------------------------------------------------------------------------
+
+
+def sentences(count: int, seed: int = 7) -> list[str]:
+    """Return so many lines of 4 to 20 characters, of the thousand that come first, some with punctuation."""
+    chooser = random.Random(seed)
+    characters = [chr(code) for code in range(0x4E00, 0x4E00 + 1000)]
+    lines = ("".join(chooser.choices(characters, k=chooser.randint(4, 20))) for _ in range(count))
+    return [line + chooser.choice(["", "。", "？", "！"]) for line in lines]
+
+
+def corpus(work: Path, rows: int) -> Path:
+    """Return a file of so many sentences."""
+    path = work / f"sentences-{rows}.txt"
+    if not path.exists():
+        path.write_text("".join(f"{line}\n" for line in sentences(rows)), encoding="utf-8")
+    return path
+
+
+def model(work: Path) -> Path:
+    """Return the registry of albert_tiny and its tokenizer, exported if they are not there."""
+    out = work / "zoo"
+    if not (out / "registry.json").exists():
+        checkpoint = work / "checkpoint"
+        subprocess.run([sys.executable, "-m", "scripts.random_checkpoint", "albert_tiny", str(checkpoint)], check=True)
+        for words in (
+            ["export-tokenizer", str(checkpoint), "--name", "bert_tokenizer_chinese"],
+            ["export", str(checkpoint), "--name", "albert_tiny", "--heads", "none"],
+        ):
+            command = [sys.executable, "-m", "zoo", *words, "--out", str(work / "new")]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        (work / "new").rename(out)
+    return out / "registry.json"
+
+
+def measure(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Record:
+    """Return seconds, rows that came out, peak memory, and the largest difference from the plain loop's vectors."""
+    plain, out = work / f"plain-{rows}.npy", work / "vectors"
+    shutil.rmtree(out, ignore_errors=True)
+    if name == "plain loop":
+        words = ["benchmarks.workers.plain_loop", str(registry), str(texts), str(plain)]
+    else:
+        words = ["zoo", "embed", "albert_tiny", str(texts), str(out), "--registry", str(registry), "--engine", name]
+    started, load = time.perf_counter(), facts()["load_average"]
+    running = subprocess.Popen([sys.executable, "-W", "ignore", "-m", *words], stdout=subprocess.DEVNULL)
+    peak = 0
+    while running.poll() is None:
+        peak = max(peak, resident(running.pid))
+        time.sleep(_PAUSE)
+    seconds = time.perf_counter() - started
+    if running.returncode:
+        raise SystemExit(f"{name} with {rows} rows failed")
+    found = np.load(plain) if name == "plain loop" else read(out)
+    difference = float(np.abs(found - np.load(plain)).max()) if plain.exists() else None
+    return {
+        "seconds": round(seconds, 1),
+        "rows": len(found),
+        "peak_mib": round(peak / MIB),
+        "difference": difference,
+        "load_average": load,
+    }
+
+
+def read(directory: Path) -> np.ndarray:
+    """Return the vectors of a directory (N, H), whose ids are 0, 1, …"""
+    import pyarrow.dataset
+
+    columns = pyarrow.dataset.dataset(directory).to_table()
+    if columns["id"].to_pylist() != list(range(len(columns))):
+        raise SystemExit(f"{directory}: the rows are not in the order of the input")
+    flat = columns["vector"].combine_chunks().flatten().to_numpy()
+    return np.asarray(flat).reshape(len(columns), -1)
+
+
+def resident(process: int) -> int:
+    """Return the bytes that a process and all below it have in memory."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        below = [
+            int(child)
+            for task in Path(f"/proc/{process}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:  # it has ended meanwhile
+        return 0
+    return pages * 4096 + sum(map(resident, below))
+
+
+# -- what is told -------------------------------------------------------------------------------------------------
+
+
+def table(records: Mapping[str, Record], rows: int) -> str:
+    header = (
+        "run",
+        "rows in",
+        "rows out",
+        "seconds",
+        "rows/s",
+        "rows/s without the start",
+        f"peak MiB, {rows // 10:,} rows",
+        f"peak MiB, {rows:,} rows",
+        "largest difference",
+    )
+    lines = [header, ["-"] * len(header)]
+    for name in RUNS:
+        few, all_ = records.get(f"{name} {rows // 10}"), records.get(f"{name} {rows}")
+        if few and all_:
+            steady = (rows - rows // 10) / max(all_["seconds"] - few["seconds"], 0.1)
+            difference = "–" if name == "plain loop" else f"{all_['difference']:.1g}"
+            cells = (name, f"{rows:,}", f"{all_['rows']:,}", f"{all_['seconds']:.0f}", f"{rows / all_['seconds']:.0f}")
+            peaks = (few["peak_mib"], all_["peak_mib"])
+            lines.append([*cells, f"{steady:.0f}", *map(str, peaks), difference])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page(records: Mapping[str, Record], rows: int) -> str:
+    machine = facts()
+    load = max(record["load_average"] for record in records.values())
+    return f"""# A corpus on each engine
+
+Written by `python -m benchmarks.corpus --rows {rows} --out docs/embed-numbers.md` on {machine["cores"]} cores of
+{machine["processor"]}, Python {machine["python"]}; before a run the load average was {load} at the most. The corpus:
+{rows:,} lines of 4 to 20 Chinese characters, of a seed. The model: albert_tiny at its true size, of seeded random
+weights; mean pooling.
+
+{table(records, rows)}
+
+Seconds are of the whole command: start, load, read, embed, write. "Without the start" is the pace between
+{rows // 10:,} and {rows:,} rows. The plain loop is `TextEncoder`, 64 texts at a time as they come, all texts and
+vectors in memory. Memory is the largest sum over the processes of a run, children included; what they share counts
+for each of them.
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`zoo embed`: a corpus to vectors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, get_args
+
+from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.contract import Pooling
+from zoo.display import sheet
+from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Settings
+from zoo.embed.encoder import EncoderSpec
+
+if TYPE_CHECKING:
+    from zoo.embed.output import Manifest
+
+
+def embed(parser: argparse.ArgumentParser) -> Run:
+    """Turn a corpus, text, JSONL or Parquet, into vectors, Parquet; what a run that was killed left is gone on with."""
+    usual = Settings()
+    parser.epilog = (
+        "What follows `--` goes to the engine: pipeline options of Beam, spark.master=… and its like of Spark."
+    )
+    parser.add_argument("model", metavar="NAME", help="an encoder: a name, URL, .tar.gz or directory")
+    parser.add_argument("input", metavar="INPUT", help="a file, a directory or a quoted pattern")
+    parser.add_argument("output", metavar="OUTPUT", help="a directory")
+    parser.add_argument("--engine", choices=get_args(Engine), default="local")
+    parser.add_argument("--tokenizer", metavar="NAME", help="else the one that the registry names")
+    parser.add_argument("--pooling", choices=get_args(Pooling), default="mean")
+    parser.add_argument("--max-length", metavar="TOKENS", type=int, help="longer texts are cut; else 128")
+    parser.add_argument("--batch", metavar="N", type=int, default=usual.batch_size, help="texts at once: %(default)s")
+    parser.add_argument("--dtype", choices=get_args(Dtype), default=usual.dtype)
+    parser.add_argument("--format", choices=sorted({*FORMATS.values()}), help="else by the names of the files")
+    parser.add_argument("--text", metavar="FIELD", default="text", help="where the text is: %(default)s")
+    parser.add_argument("--pair", metavar="FIELD", help="where the second text of a pair is")
+    parser.add_argument("--id", metavar="FIELD", help="else 'id' if there is one, else the number of the row")
+    parser.add_argument("--keep-text", action="store_true", help="write the texts beside the vectors")
+    parser.add_argument("--limit", metavar="N", type=int, help="the first N rows only")
+    parser.add_argument(
+        "--rows-per-part", metavar="N", type=int, default=usual.rows_per_part, help="of one file: %(default)s"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit code 2 when there are rows without a vector")
+    parser.add_argument("--restart", action="store_true", help="begin anew where OUTPUT holds another run's vectors")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be done; fetch the model, write nothing"
+    )
+    add_registry(parser)
+    add_json(parser)
+
+    def embedded(arguments: argparse.Namespace) -> int:
+        from zoo.embed.run import plan_corpus, run  # brings numpy, which other commands have no use for
+
+        plan = plan_corpus(
+            EncoderSpec(
+                arguments.model, arguments.tokenizer, arguments.pooling, arguments.max_length, arguments.registry
+            ),
+            Corpus(arguments.input, arguments.format, arguments.text, arguments.pair, arguments.id, arguments.limit),
+            arguments.output,
+            settings=Settings(arguments.dtype, arguments.keep_text, arguments.batch, arguments.rows_per_part),
+            restart=arguments.restart,
+        )
+        if arguments.dry_run:
+            print_json(plan.to_dict()) if arguments.json else print(plan)
+            return 0
+        done = run(plan, arguments.engine, arguments.handed_on, arguments.restart)
+        print_json(done.to_dict()) if arguments.json else print(_summary(done, arguments.output))
+        if done.bad:
+            rows = "1 row has" if done.bad == 1 else f"{done.bad:,} rows have"
+            print(f"{rows} no vector: {plan.job.output.bad_rows} says which and why.", file=sys.stderr)
+        return 2 if done.bad and arguments.strict else 0
+
+    return embedded
+
+
+def _summary(done: Manifest, output: str) -> str:
+    return sheet(
+        {
+            "output": f"{output}, {done.parts:,} file{'' if done.parts == 1 else 's'}",
+            "rows": f"{done.rows:,}",
+            "vectors": f"{done.vectors:,} of {done.hidden_size} {done.job['dtype']}",
+            "without": f"{done.bad:,}" if done.bad else "",
+        }
+    )

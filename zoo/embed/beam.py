@@ -1,0 +1,97 @@
+"""The engine of Apache Beam: RunInference with a handler of ours, on any runner. Imports apache_beam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from zoo.embed.encoder import EncoderSpec
+from zoo.embed.job import Job
+from zoo.embed.needs import gave_up
+from zoo.embed.output import watched
+from zoo.embed.parts import Part
+from zoo.embed.rows import Reader, Rows
+from zoo.text_encoder import TextEncoder
+
+# Beam's own default would download a runner first.
+_HERE = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
+    """RunInference's handler for texts, or pairs of texts: each gives a PredictionResult with its vector (H,), float32.
+
+        texts | RunInference(EncoderHandler("albert_tiny", pooling="mean")) | beam.Map(lambda each: each.inference)
+
+    `handle` and `how` are those of `EncoderSpec`: names, URLs, or paths that every worker sees. One encoder is loaded
+    for a process. Texts of a batch go through it by length, `batch_size` at a time; Beam makes batches of `most` texts
+    at the most. Raises in the worker what `zoo.TextEncoder` does.
+    """
+
+    def __init__(self, handle: str | EncoderSpec, *, batch_size: int = 64, most: int = 1024, **how: Any) -> None:
+        super().__init__(min_batch_size=1, max_batch_size=most)
+        self._spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
+        self._batch_size = batch_size
+
+    def load_model(self) -> TextEncoder:
+        """Return the encoder. (RunInference keeps a weak reference, which a tuple or a dict would not allow.)"""
+        return self._spec.load()
+
+    def run_inference(
+        self, batch: Sequence[Any], model: TextEncoder, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PredictionResult]:
+        """Return the vectors of a batch of texts, in their order."""
+        vectors = model(batch, self._batch_size, show_progress=False)
+        return [PredictionResult(text, vector) for text, vector in zip(batch, vectors, strict=True)]
+
+
+class _PartHandler(EncoderHandler):
+    """Its examples are parts that have been read, so that the same rows are together whoever does the work."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.spec, most=1)
+        self._job = job
+
+    def load_model(self) -> TextEncoder:
+        return self._job.load()
+
+    def run_inference(
+        self, batch: Sequence[tuple[Part, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[Any]:
+        return [(part, rows, self._job.vectors(model, rows)) for part, rows in batch]
+
+    def get_num_bytes(self, batch: Sequence[tuple[Part, Rows]]) -> int:
+        return sum(part.rows for part, _ in batch)  # Beam would pickle all of it to count
+
+
+def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+    """Embed some parts with the pipeline `options`: `--runner=FlinkRunner --flink_master=…`; without a runner here."""
+    chosen = list(options) if any(each.startswith("--runner") for each in options) else [_HERE, *options]
+    with watched(job.output, parts, advance), gave_up("Beam"):
+        pipeline = beam.Pipeline(options=PipelineOptions(chosen))
+        (
+            pipeline
+            | beam.Create(list(parts))
+            | beam.Reshuffle()
+            | "Read" >> beam.Map(_read, job)
+            | RunInference(_PartHandler(job))
+            | "Write" >> beam.Map(_write, job)
+        )
+        pipeline.run().wait_until_finish()
+
+
+def _read(part: Part, job: Job) -> tuple[Part, Rows]:
+    reader = Reader(job.source)
+    try:
+        return part, reader.read(part)
+    finally:
+        reader.close()
+
+
+def _write(done: tuple[Part, Rows, Any], job: Job) -> int:
+    part, rows, vectors = done
+    job.write(part, rows, vectors)
+    return part.number

@@ -1,0 +1,104 @@
+"""One part of a corpus to its files: what every engine does, with rows and vectors that do not depend on which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.embed.asked import Settings
+from zoo.embed.corpus import Source
+from zoo.embed.encoder import EncoderSpec
+from zoo.embed.needs import parquet
+from zoo.embed.output import Output
+from zoo.embed.parts import Part
+from zoo.embed.rows import Rows
+from zoo.errors import DigestMismatch
+from zoo.files import written_file
+
+if TYPE_CHECKING:
+    from zoo.text_encoder import TextEncoder
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides the output, and where it goes. Workers get it whole."""
+
+    spec: EncoderSpec
+    model: str
+    tokenizer: str
+    digests: tuple[str, str]
+    max_length: int
+    hidden_size: int
+    source: Source
+    limit: int | None
+    settings: Settings
+    output: Output
+
+    def identity(self) -> dict[str, Any]:
+        """Return what has to be the same for a run to go on with what another began."""
+        model_sha256, tokenizer_sha256 = self.digests
+        return {
+            "format_version": 1,
+            "model": self.model,
+            "model_sha256": model_sha256,
+            "tokenizer": self.tokenizer,
+            "tokenizer_sha256": tokenizer_sha256,
+            "pooling": self.spec.pooling,
+            "max_length": self.max_length,
+            "limit": self.limit,
+            **asdict(self.settings),
+            **asdict(self.source),
+        }
+
+    def load(self) -> TextEncoder:
+        """Return the encoder. Raises DigestMismatch when this machine finds another one than was asked for."""
+        encoder = self.spec.load()
+        if encoder.digests != self.digests:
+            raise DigestMismatch(
+                f"{self.spec.handle} is {encoder.digests[0][:12]}… here with the tokenizer {encoder.digests[1][:12]}…; "
+                f"the run was begun with {self.digests[0][:12]}… and {self.digests[1][:12]}…"
+            )
+        return encoder
+
+    def vectors(self, encoder: TextEncoder, rows: Rows) -> NDArray[np.float32]:
+        """Return the vectors of the good rows of a part, (N, H)."""
+        import tensorflow as tf
+
+        return self.embed(encoder, encoder.preprocess(tf.constant(self.texts(rows), tf.string)))
+
+    def texts(self, rows: Rows) -> NDArray[Any]:
+        """Return texts (N,) or pairs (N, 2) as TensorFlow takes them."""
+        return np.array(rows.texts, object).reshape((-1,) if self.source.pair is None else (-1, 2))
+
+    def embed(
+        self,
+        encoder: TextEncoder,
+        inputs: Mapping[str, Any],
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> NDArray[np.float32]:
+        """Return the vectors of tokenized texts, tensors (N, T)."""
+        arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
+        return encoder.embed(arrays, self.settings.batch_size, advance)
+
+    def write(self, part: Part, rows: Rows, vectors: NDArray[np.float32]) -> None:
+        """Write the files of a part: the bad rows first, since the part counts as done when its vectors are there."""
+        if rows.bad:
+            with written_file(self.output.bad(part.number)) as temporary:
+                temporary.write_text("".join(bad.to_json() for bad in rows.bad), encoding="ascii")
+        texts = {}
+        if self.settings.keep_text:
+            columns = ["text"] if self.source.pair is None else ["text", "pair"]
+            texts = dict(zip(columns, self.texts(rows).reshape(-1, len(columns)).T, strict=True))
+        with written_file(self.output.part(part.number)) as temporary:
+            parquet().write(
+                temporary, rows.ids, self.source.id_type, vectors.astype(self.settings.dtype), texts, self.facts()
+            )
+
+    def facts(self) -> dict[str, str]:
+        """Return the metadata of every part's schema."""
+        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", "pooling", "max_length")
+        return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named}

@@ -1,0 +1,117 @@
+"""Rows cut into parts: the same rows are in the same part, whoever embeds it, in the first run or a later one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+import numpy as np
+
+from zoo.embed.corpus import Source, open_lines
+from zoo.embed.needs import parquet
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows of one file: `start` is where they begin, in bytes after unpacking, of Parquet in rows; `line` from 0."""
+
+    file: int
+    start: int
+    line: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that become one file; `first` is the number of the first one in the whole input, from 0."""
+
+    number: int
+    first: int
+    slices: tuple[Slice, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, good and bad."""
+        return sum(each.rows for each in self.slices)
+
+
+def cut(source: Source, rows: int, limit: int | None = None) -> Iterator[Part]:
+    """Yield the parts of a corpus, `rows` in each and what is left in the last; files of lines are read once for it.
+
+        sum(part.rows for part in cut(open_source(Corpus("texts.txt")), 8192))  # how many rows there are
+
+    Rows of `text` and `jsonl` end with a line feed, the last one of a file also without. Memory is constant.
+    """
+    number = first = 0
+    slices: list[Slice] = []
+    free = rows if limit is None else min(rows, limit)
+    for file in range(len(source.files)):
+        with _counter(source, file) as counter:
+            line = 0
+            while free:
+                start, count = counter.take(free)
+                if not count:
+                    break
+                slices.append(Slice(file, start, line, count))
+                line, free = line + count, free - count
+                if not free:
+                    part = Part(number, first, tuple(slices))
+                    yield part
+                    number, first, slices = number + 1, first + part.rows, []
+                    free = rows if limit is None else min(rows, limit - first)
+    if slices:
+        yield Part(number, first, tuple(slices))
+
+
+class _Counter(Protocol):
+    def take(self, most: int) -> tuple[int, int]:
+        """Pass over so many rows; return where they began and how many there were."""
+
+
+@contextmanager
+def _counter(source: Source, file: int) -> Iterator[_Counter]:
+    path = source.files[file].path
+    if source.format == "parquet":
+        yield _Counted(parquet().count(path))
+    else:
+        with open_lines(path) as stream:
+            yield _Lines(stream)
+
+
+class _Counted:
+    def __init__(self, rows: int) -> None:
+        self._at, self._rows = 0, rows
+
+    def take(self, most: int) -> tuple[int, int]:
+        start, count = self._at, min(most, self._rows - self._at)
+        self._at += count
+        return start, count
+
+
+class _Lines:
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._block = stream, b""
+        self._before = 0  # bytes before the block
+        self._at = 0  # in the block
+
+    def take(self, most: int) -> tuple[int, int]:
+        start, found = self._before + self._at, 0
+        is_open = False  # bytes without a line feed behind them
+        while found < most:
+            if self._at == len(self._block):
+                self._before += len(self._block)
+                self._block, self._at = self._stream.read(_BLOCK), 0
+                if not self._block:
+                    return start, found + is_open
+            ends = np.flatnonzero(np.frombuffer(self._block, np.uint8, offset=self._at) == ord("\n"))
+            if len(ends) >= most - found:
+                self._at += int(ends[most - found - 1]) + 1
+                return start, most
+            found += len(ends)
+            is_open = not self._block.endswith(b"\n")
+            self._at = len(self._block)
+        return start, found

@@ -1,0 +1,104 @@
+"""The engine of Apache Spark: an iterator pandas_udf, the encoder loaded once for a worker. Imports pyspark, pandas."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import pandas_udf
+from pyspark.sql.types import ArrayType, FloatType, LongType
+
+from zoo.embed.encoder import EncoderSpec
+from zoo.embed.job import Job
+from zoo.embed.needs import gave_up
+from zoo.embed.output import watched
+from zoo.embed.parts import Part
+from zoo.embed.rows import Reader
+from zoo.errors import BadArgument
+
+_LOCAL = "local[*,4]"  # every core here; a task that fails is tried four times, as on a cluster
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any) -> Any:
+    """Return a function of columns for `select` and `withColumn`: text to array<float>, null to null.
+
+        embed = embedding_udf("albert_tiny", pooling="mean")
+        frame.withColumn("vector", embed("text"))
+
+    `handle` and `how` are those of `EncoderSpec`: names, URLs, or paths that every worker sees. A Python worker loads
+    the encoder once and computes with one thread, for Spark runs as many of them as there are cores;
+    TF_NUM_INTRAOP_THREADS says otherwise. Raises in the worker what `zoo.TextEncoder` does.
+    """
+    spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
+
+    @pandas_udf(ArrayType(FloatType()))
+    def embed(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        _one_thread()
+        encode = spec.load()
+        for texts in columns:
+            there = texts.notna()
+            vectors = iter(encode(texts[there].tolist(), batch_size, show_progress=False))
+            yield pd.Series([next(vectors) if is_there else None for is_there in there], dtype=object)
+
+    return embed
+
+
+def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+    """Embed some parts, each a task of its own; `options` are of the form `spark.master=spark://host:7077`."""
+    parts = tuple(parts)
+
+    @pandas_udf(LongType())
+    def embed(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        _one_thread()
+        encoder = job.load()
+        for numbers in columns:
+            yield pd.Series([_embed(job, encoder, parts[number]) for number in numbers], dtype="int64")
+
+    with _session(options) as session, watched(job.output, parts, advance), gave_up("Spark"):
+        session.range(0, len(parts), 1, len(parts)).select(embed("id")).collect()
+
+
+def _embed(job: Job, encoder: Any, part: Part) -> int:
+    reader = Reader(job.source)
+    try:
+        rows = reader.read(part)
+    finally:
+        reader.close()
+    job.write(part, rows, job.vectors(encoder, rows))
+    return part.rows
+
+
+def _one_thread() -> None:
+    """Let TensorFlow, which this process has not imported yet, compute with one thread unless it was told otherwise."""
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+
+
+@contextmanager
+def _session(options: Sequence[str]) -> Iterator[SparkSession]:
+    """Yield the session that there is, or one that ends with the block."""
+    wrong = [each for each in options if not each.startswith("spark.") or "=" not in each]
+    if wrong:
+        raise BadArgument(f"{' '.join(wrong)}: options for Spark have the form spark.executor.memory=4g.")
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        yield active
+        return
+    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
+        os.environ.setdefault(name, sys.executable)
+    settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has a master of its own
+        settings["spark.master"] = _LOCAL
+    settings |= dict(each.split("=", 1) for each in options)
+    session = SparkSession.builder.appName("zoo embed").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session
+    finally:
+        session.stop()
