@@ -1,14 +1,15 @@
 """saved_model.pb in one form: the same model gives the same bytes, and older runtimes can load them.
 
 TensorFlow numbers its functions with a counter of the process, so what was traced before would show in the file.
-It also leaves `DisableCopyOnRead` in the saver, an operation that TensorFlow 2.9 and libtensorflow of its age lack.
+It also writes what TensorFlow 2.9, libtensorflow of its age and tfjs-node on top of that do not know: an operation of
+the saver, with which they refuse the model, and names for messages, of which they complain variable by variable.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +22,10 @@ _NUMBERED = re.compile(r"(|.*[^0-9])(\d+)")  # stem and number of __inference_en
 _TABLE = re.compile(r"key_value_init\d+")
 Names: TypeAlias = Mapping[str, str]
 
-_UNKNOWN_BEFORE_2_10 = "DisableCopyOnRead"
+# What older runtimes do not know and nothing that we save needs. Gradients' own hints (grad_a, grad_x) stay: they reach
+# kernels, and old runtimes pass over them.
+_UNKNOWN_OPERATION = "DisableCopyOnRead"  # not in 2.9; it only frees copies that training makes
+_UNKNOWN_ATTRIBUTE = ("VarHandleOp", "debug_name")  # not in 2.12
 
 
 def canonicalize(directory: Path) -> None:
@@ -30,10 +34,11 @@ def canonicalize(directory: Path) -> None:
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in model.meta_graphs:
         for function in graph.graph_def.library.function:
-            _drop_nodes(function, _UNKNOWN_BEFORE_2_10)
+            _drop_nodes(function, _UNKNOWN_OPERATION)
             slim(function)
+        _drop_attribute(graph.graph_def.node, *_UNKNOWN_ATTRIBUTE)
         operations = graph.meta_info_def.stripped_op_list.op
-        kept = [operation for operation in operations if operation.name != _UNKNOWN_BEFORE_2_10]
+        kept = [operation for operation in operations if operation.name != _UNKNOWN_OPERATION]
         del operations[:]
         operations.extend(kept)
         _rename_numbered(graph)
@@ -58,6 +63,12 @@ def _drop_nodes(function: Any, op: str) -> None:
     outputs = [name for name in function.signature.control_output if name not in returned]
     del function.signature.control_output[:]
     function.signature.control_output.extend(outputs)
+
+
+def _drop_attribute(nodes: Iterable[Any], op: str, name: str) -> None:
+    for node in nodes:
+        if node.op == op:
+            node.attr.pop(name, None)
 
 
 def _rename_numbered(graph: Any) -> None:

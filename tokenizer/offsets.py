@@ -29,8 +29,8 @@ class Characters(NamedTuple):
 
     def apart(self) -> Characters:
         """Return one row for each character where `char` holds several or none."""
-        split = tf.strings.unicode_split(self.char, "UTF-8")
-        return self.select(owners(split.row_splits))._replace(char=split.values)
+        found = split(self.char)
+        return self.select(owners(found.row_splits))._replace(char=found.values)
 
     def joined(self, rows: tf.Tensor) -> tf.Tensor:
         """Return the texts, (B,)."""
@@ -39,7 +39,7 @@ class Characters(NamedTuple):
 
     def code_points(self) -> tf.Tensor:
         """Return (C,) int32, one for each single character."""
-        return tf.strings.unicode_decode(self.char, "UTF-8").values
+        return tf.strings.unicode_decode(self.char, "UTF-8", errors="ignore").values
 
     def with_texts(self, texts: tf.Tensor) -> Characters:
         """Return the characters of `texts` (B,), which hold the same ones in another order.
@@ -47,8 +47,8 @@ class Characters(NamedTuple):
         The k-th occurrence of a character in a text is its k-th occurrence in the other order: canonical ordering
         never swaps equal characters. So sorting both sides by (text, character) pairs them.
         """
-        split = tf.strings.unicode_split(texts, "UTF-8")
-        reordered = self._replace(text=owners(split.row_splits), char=split.values)
+        found = split(texts)
+        reordered = self._replace(text=owners(found.row_splits), char=found.values)
         source = tf.argsort(self._sort_key(), stable=True)
         target = tf.argsort(reordered._sort_key(), stable=True)
         places = tf.scatter_nd(target[:, tf.newaxis], source, tf.shape(source))
@@ -56,6 +56,14 @@ class Characters(NamedTuple):
 
     def _sort_key(self) -> tf.Tensor:
         return self.text * (1 << 21) + tf.cast(self.code_points(), tf.int64)
+
+
+def split(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Return the characters of each text, (B, (C)). There is nothing to ignore: the texts are valid.
+
+    TensorFlow 2.18 and older, asked to replace what is invalid, replace noncharacters (U+FDD0, U+FFFF, …) too.
+    """
+    return tf.strings.unicode_split(texts, "UTF-8", errors="ignore")
 
 
 def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
@@ -88,7 +96,7 @@ def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Ra
 
 def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
     """Return, for every byte of all texts together, how many characters other than spaces stand before its own."""
-    chars = tf.strings.unicode_split(texts, "UTF-8").values
+    chars = split(texts).values
     before = tf.cumsum(tf.cast(chars != " ", tf.int64), exclusive=True)
     return tf.repeat(before, tf.strings.length(chars))
 
@@ -99,7 +107,7 @@ def _read(wordpiece: WordPiece, text: tf.Tensor) -> Characters:
     chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
     limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
     marked = normalisation.mark(tf.strings.reduce_join(codes.with_values(chars), axis=-1), wordpiece.kept_whole)
-    chars = tf.strings.unicode_split(marked, "UTF-8").values  # as many
+    chars = split(marked).values  # as many
     return Characters(owners(codes.row_splits), starts.values, limits, chars)
 
 
@@ -107,7 +115,7 @@ def _fold(characters: Characters, rows: tf.Tensor) -> Characters:
     """Lower case, decomposition, accents dropped; what depends on neighbours is taken from the whole texts."""
     lowered = normalisation.lower(characters.joined(rows))  # knows which sigma is final
     characters = characters._replace(char=normalisation.lower(characters.char)).apart()
-    characters = characters._replace(char=tf.strings.unicode_split(lowered, "UTF-8").values)
+    characters = characters._replace(char=split(lowered).values)
     characters = characters._replace(char=normalisation.decompose(characters.char)).apart()
     characters = characters.with_texts(normalisation.decompose(lowered))  # knows the order of marks
     return characters._replace(char=normalisation.strip_accents(characters.char)).apart()
