@@ -1,0 +1,214 @@
+"""What `zoo convert` makes, beside the archive: size, time to load, time of a batch, difference. One table, one run.
+
+    python -m benchmarks.converted --out docs/converted.md
+
+The model is albert_tiny at its true size, of seeded random weights; batches are of 1 and 32 rows of 64 real tokens.
+Everything is loaded first and called in turn then, so that what disturbs the machine meets all; a time is the median.
+Forms whose runtime is not here are left out. Node is started anew each turn, and is asked from examples/node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.corpus import model
+from benchmarks.machine import facts
+from benchmarks.measure import Call, Effort, interleave
+from export.convert import to_onnx, to_tfjs, to_tflite
+from export.convert.check import Batch
+from export.convert.conversion import Conversion, convert_encoder
+from export.convert.report import Report
+from export.convert.sources import Source, find_source
+from zoo.contract import INPUT_KEYS
+from zoo.errors import ZooError
+from zoo.loading import load_directory
+
+HERE = Path(__file__).parent
+NODE = HERE.parent / "examples" / "node"
+ROWS, LENGTH = (1, 32), 64
+MIB = 2**20
+EFFORT = Effort(budget=20.0, least=3, most=9, long=0.1)
+_FORMS = (("onnx", None), ("onnx", "int8"), ("tflite", None), ("tflite", "int8"), ("tfjs", None))
+
+
+@dataclass
+class Form:
+    """One way to run the model: what was measured of it so far, and a call for each number of rows."""
+
+    name: str
+    mib: float
+    load: float | None
+    difference: float | None = None
+    calls: dict[int, Call] = field(default_factory=dict)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="the archive; kept")
+    parser.add_argument("--out", type=Path, help="write the page there")
+    options = parser.parse_args()
+    work, out = options.work.absolute(), options.out and options.out.absolute()
+    source = find_source("albert_tiny", registry=str(model(work)))
+    if NODE.is_dir():
+        os.chdir(NODE)  # where Node looks for packages
+    forms = list(prepared(source, work / "converted"))
+    times = {
+        rows: interleave({form.name: form.calls[rows] for form in forms if rows in form.calls}, EFFORT) for rows in ROWS
+    }
+    text = page(
+        forms, {rows: {name: statistics.median(all_) for name, all_ in of.items()} for rows, of in times.items()}
+    )
+    print(text)
+    if out:
+        out.write_text(text, encoding="utf-8")
+
+
+# -- the forms --------------------------------------------------------------------------------------------------------
+
+
+def prepared(source: Source, work: Path) -> Iterator[Form]:
+    """Yield every form whose runtime is here, converted and loaded."""
+    shutil.rmtree(work, ignore_errors=True)
+    yield saved_model(source)
+    for name, quantized in _FORMS:
+        out = work / "-".join(filter(None, (name, quantized)))
+        try:
+            report = convert_encoder(Conversion(source, name, out, quantized))
+        except ZooError as error:
+            print(f"left out: {error}")
+            continue
+        if name == "tfjs":
+            yield from in_tfjs(out, report)
+        else:
+            module = {"onnx": to_onnx, "tflite": to_tflite}[name]
+            label = " ".join(filter(None, ({"onnx": "ONNX", "tflite": "TFLite"}[name], quantized or "fp32")))
+            yield loaded(label, lambda module=module, out=out: module.encoder(out), report)
+            if name == "onnx":
+                yield from in_onnxruntime_node(f"{label} in onnxruntime-node", out, report)
+
+
+def saved_model(source: Source) -> Form:
+    import tensorflow as tf
+
+    started = time.perf_counter()
+    encoder = load_directory(source.directory, source.card.name)
+    form = Form("SavedModel", sum(file.size for file in source.card.files.values()) / MIB, 0.0)
+    form.load = time.perf_counter() - started
+    for rows in ROWS:
+        inputs = {key: tf.constant(array) for key, array in batch(rows).items()}
+        form.calls[rows] = timed(lambda inputs=inputs: encoder(inputs)["pooled_output"].numpy())
+    return form
+
+
+def loaded(label: str, load: Callable[[], Callable[[Batch], Any]], report: Report) -> Form:
+    """Return a form that runs in this process."""
+    started = time.perf_counter()
+    encode = load()
+    form = Form(label, model_mib(report), time.perf_counter() - started, difference(report))
+    for rows in ROWS:
+        inputs = batch(rows)
+        form.calls[rows] = timed(lambda inputs=inputs: encode(inputs))
+    return form
+
+
+def in_tfjs(directory: Path, report: Report) -> Iterator[Form]:
+    def ask(rows: int) -> tuple[float, float]:
+        found = to_tfjs.ask_node(directory, [batch(1), batch(rows)])  # the first one warms up
+        return found["load"] / 1000, found["times"][1] / 1000
+
+    if report.comparison is None:
+        print(f"left out: tfjs in Node: {report.not_verified}")
+        return
+    form = Form("tfjs (cpu) in Node", model_mib(report), ask(1)[0], difference(report))
+    form.calls = {1: lambda repeat: ask(1)[1]}  # 32 rows take its plain JavaScript minutes
+    yield form
+
+
+def in_onnxruntime_node(label: str, directory: Path, report: Report) -> Iterator[Form]:
+    """examples/node/bench.js prints a line of JSON for each batch: its rows, and ms."""
+
+    def ask() -> dict[int, dict[str, float]]:
+        command = ["node", "bench.js", str(directory), "5"]
+        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, check=True)
+        return {line["batch"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+    if not (NODE / "bench.js").is_file() or not (NODE / "node_modules/onnxruntime-node").is_dir():
+        print("left out: onnxruntime-node: `npm ci` in examples/node")
+        return
+    form = Form(label, model_mib(report), None, difference(report))
+    form.calls = {rows: lambda repeat, rows=rows: ask()[rows]["ms"] / 1000 for rows in ROWS}
+    yield form
+
+
+def batch(rows: int) -> dict[str, np.ndarray]:
+    """Return ids of the middle of the vocabulary, without padding."""
+    ids = np.random.default_rng(rows).integers(670, 7000, (rows, LENGTH), np.int32)
+    return dict(zip(INPUT_KEYS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+
+
+def timed(call: Callable[[], object]) -> Call:
+    def measure(repeat: int) -> float:
+        started = time.perf_counter()
+        for _ in range(repeat):
+            call()
+        return (time.perf_counter() - started) / repeat
+
+    return measure
+
+
+def model_mib(report: Report) -> float:
+    return sum(digest.size for name, digest in report.files.items() if name != "tokenizer.json") / MIB
+
+
+def difference(report: Report) -> float | None:
+    return max(report.comparison.differences.values()) if report.comparison else None
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def page(forms: list[Form], medians: dict[int, dict[str, float]]) -> str:
+    machine = facts()
+    rows = [
+        f"| {form.name} | {form.mib:.1f} | {_stated(form.load, '.2f')} | "
+        + " | ".join(_milliseconds(medians[count].get(form.name)) for count in ROWS)
+        + f" | {_stated(form.difference, '.1g')} |"
+        for form in forms
+    ]
+    return f"""# Converted models
+
+Written by `python -m benchmarks.converted --out docs/converted.md` on {machine["cores"]} cores, load average
+{machine["load_average"]}. albert_tiny at its true size with seeded random weights; batches of 64 real tokens a row, so
+that nothing is won by dropping padding; times are medians of interleaved calls, loading is once, in a process that has
+its libraries already. The difference is the largest from the archive, over the batches of `zoo convert`.
+
+| form | MiB | load s | 1 × 64, ms | 32 × 64, ms | largest difference |
+|-|-|-|-|-|-|
+{chr(10).join(rows)}
+
+32 rows are left out for tfjs: its plain JavaScript would need minutes.
+"""
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1000:.1f}"
+
+
+def _stated(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+if __name__ == "__main__":
+    main()

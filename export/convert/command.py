@@ -1,0 +1,73 @@
+"""`zoo convert`: an archive for another runtime; TensorFlow is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from export.convert.sources import Source, find_source
+from zoo.commands.common import add_json, add_registry, print_json
+from zoo.display import sheet
+from zoo.errors import BadArgument
+from zoo.quiet import import_tensorflow_quietly
+
+Run = Callable[[argparse.Namespace], int]
+FORMATS = ("onnx", "tflite", "tfjs", "serving")
+
+
+def convert(parser: argparse.ArgumentParser) -> Run:
+    """Write an encoder for ONNX, TFLite, TensorFlow.js or TensorFlow Serving, and compare it with the archive."""
+    parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="gets the files; ./NAME-FORMAT without it")
+    parser.add_argument(
+        "--tokenizer", metavar="NAME_OR_PATH", help="another than the registry's; none for no tokenizer"
+    )
+    parser.add_argument("--quantize", choices=["int8"], help="of onnx and tflite; the report states the drift")
+    parser.add_argument("--force", action="store_true", help="replace an earlier conversion in DIR")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; nothing is written to DIR")
+    add_registry(parser)
+    add_json(parser)
+    return _run
+
+
+def _run(options: argparse.Namespace) -> int:
+    source = find_source(options.model, options.tokenizer, options.registry)
+    out = (options.out or Path(f"{source.card.name}-{options.to}")).absolute()
+    import_tensorflow_quietly()
+    from export.convert.conversion import Conversion, convert_encoder, ready
+    from export.convert.serving import lay_out, needed
+
+    if options.to == "serving":
+        if options.quantize or options.force:
+            raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
+        needed()
+        report = None if options.dry_run else lay_out(source, out)
+    else:
+        asked = Conversion(source, options.to, out, options.quantize, options.force)
+        ready(asked)
+        report = None if options.dry_run else convert_encoder(asked)
+    if report is None:
+        _say(_plan(source, options, out), options.json)
+    elif options.json:
+        print_json(report.to_dict())
+    else:
+        print(f"{report}\n{out}")
+    return 0
+
+
+def _plan(source: Source, options: argparse.Namespace, out: Path) -> dict[str, str]:
+    return {
+        "model": f"{source.card.name}, sha256 {source.sha256}",
+        "tokenizer": source.tokenizer_card.name if source.tokenizer_card else "none",
+        "format": " ".join(filter(None, (options.to, options.quantize))),
+        "out": str(out),
+    }
+
+
+def _say(plan: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json(plan)
+    else:
+        print(sheet(plan))

@@ -1,0 +1,159 @@
+"""The conversion, told at one level: from an archive to files of another runtime that were seen to agree with it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
+from export.convert.formats import Format, Quantized, chosen, versions
+from export.convert.report import FILE, Report, with_files
+from export.convert.sources import Source
+from export.convert.tokenizer_file import write_tokenizer
+from export.plain import PlainRoot, plain_encoder
+from zoo.card import EncoderCard
+from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
+from zoo.files import cannot_write, unique_beside, written_directory
+from zoo.loading import load_directory, prepare
+from zoo.progress import progress
+
+_NO_CHECK = "texts longer than {limit} tokens are not refused, as the archive does: cut them before"
+_WIDENED = (
+    "matrices are stored in {dtype} in the archive; here they are the same numbers in float32, and so is what they give"
+)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What to convert, as a person says it."""
+
+    source: Source
+    to: str
+    out: Path
+    quantize: Quantized = None
+    force: bool = False
+
+
+def convert_encoder(asked: Conversion) -> Report:
+    """Return the report of `OUT`, a directory with the model in another format, its tokenizer.json and conversion.json.
+
+        convert_encoder(Conversion(find_source("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
+
+    What was written is run in its runtime and compared with the archive, on the golden inputs and on random ones. Only
+    then does it move to its place, whole or not at all; `force` replaces what is there. Raises VerificationFailed when
+    it disagrees, ZooError when a converter is not installed, BadArgument, CannotWrite.
+    """
+    format, used = ready(asked)
+    source, card, start = asked.source, asked.source.card, time.monotonic()
+    prepare(source.directory, card)
+    label = f"{card.name} to {asked.to}"
+    with replaced_directory(asked.out) as work, progress(label, 3, unit="steps") as advance:
+        encoder = load_directory(source.directory, card.name, card.needs)
+        questions = batches(source.directory, card)
+        expected = answers(encoder, questions)
+        advance(1)
+        with _reported(f"{label}: the converter fails"):
+            format.write(PlainRoot(plain_encoder(encoder.variables, card)), work, asked.quantize is not None)
+        advance(1)
+        with _reported(f"{label}: what was written does not run"):
+            comparison, reason = _compared(format, work, questions, expected, _tolerance(card, asked.quantize))
+        advance(1)
+        facts: dict[str, Any] = {
+            "name": card.name,
+            "format": asked.to,
+            "quantized": asked.quantize,
+            "archive_sha256": source.sha256,
+            "comparison": comparison,
+            "not_verified": reason,
+            "tokenizer": write_tokenizer(encoder, source, work),
+            "left_out": left_out(card),
+            "notes": notes(card),
+            "versions": {**versions(("bert-zoo", "tensorflow"), None, ""), **used},
+            "seconds": round(time.monotonic() - start, 1),
+        }
+        return with_files(work, facts)
+
+
+def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
+    """Return a format and the versions of its converters. Raises what can be known before any work."""
+    check_place(asked.out, asked.force)
+    format = chosen(asked.to, asked.quantize)
+    return format, versions(format.packages, format.extra, f"zoo convert --to {asked.to}")
+
+
+def left_out(card: EncoderCard) -> list[str]:
+    """Return what of an archive is not converted."""
+    heads = [f"head .{head}" for head in card.exported_heads]
+    return [*heads, ".attention", "encoder_outputs", "training", "string tokens as inputs"]
+
+
+def notes(card: EncoderCard) -> list[str]:
+    """Return what a user of the converted model has to know."""
+    found = [_NO_CHECK.format(limit=card.sizes.position_limit)]
+    stored = card.derivation.stored_in if card.derivation else "float32"
+    return found if stored == "float32" else [*found, _WIDENED.format(dtype=stored)]
+
+
+def _tolerance(card: EncoderCard, quantize: Quantized) -> float | None:
+    """Return what is allowed. Of an archive that computes in bfloat16, what its own certificate allows."""
+    if quantize:
+        return None
+    half = card.derivation is not None and card.derivation.computed_in != "float32"
+    return card.certificate.tolerance if half else TOLERANCE
+
+
+def _compared(
+    format: Format, work: Path, questions: list[Batch], expected: list[Batch], tolerance: float | None
+) -> tuple[Comparison | None, str | None]:
+    try:
+        found = format.run(work, questions)
+    except NoRuntime as error:
+        return None, str(error)
+    return compare(questions, expected, found, tolerance), None
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Turn whatever a converter or a runtime raises into VerificationFailed."""
+    try:
+        yield
+    except (ZooError, OSError):
+        raise
+    except Exception as error:
+        raise VerificationFailed(f"{what}: {first_line(error)}") from error
+
+
+# -- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def check_place(out: Path, force: bool) -> None:
+    """Raise CannotWrite when something is at `out` that may not be replaced: with `force`, what was no conversion."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not force:
+        raise CannotWrite(f"{out} is there already: give --force to replace it, or another --out.")
+    if not (out / FILE).is_file():
+        raise CannotWrite(
+            f"{out} has no {FILE}: it is no conversion of ours and is not replaced. Choose another --out."
+        )
+
+
+@contextmanager
+def replaced_directory(out: Path) -> Iterator[Path]:
+    """Yield an empty directory beside `out`, which it becomes when the block ends well, in place of what was there."""
+    if not out.exists():
+        with written_directory(out) as work:
+            yield work
+        return
+    new, old = unique_beside(out), unique_beside(out)
+    with written_directory(new) as work:
+        yield work
+    with cannot_write(out):
+        out.rename(old)
+        new.rename(out)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""The formats an encoder is converted to: what writes each, what runs it, and which packages that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from export.convert import to_onnx, to_tfjs, to_tflite
+from export.convert.check import Batch
+from export.plain import PlainRoot
+from zoo.errors import BadArgument, ZooError
+
+Quantized: TypeAlias = "Literal['int8'] | None"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. `write` fills an empty directory, `run` answers batches with what is in it.
+
+    `run` raises NoRuntime when its runtime is not on this machine.
+    """
+
+    write: Callable[[PlainRoot, Path, bool], None]  # quantised when the last is true
+    run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
+    packages: tuple[str, ...] = ()  # beside TensorFlow
+    extra: str | None = None
+    quantizes: bool = False
+
+
+FORMATS = {
+    "onnx": Format(to_onnx.write, to_onnx.run, ("tf2onnx", "onnx", "onnxruntime"), extra="onnx", quantizes=True),
+    "tflite": Format(to_tflite.write, to_tflite.run, quantizes=True),
+    "tfjs": Format(to_tfjs.write, to_tfjs.run),
+}
+
+
+def versions(packages: Sequence[str], extra: str | None, what: str) -> dict[str, str]:
+    """Return the versions of the packages that `what` takes. Raises ZooError, which names the extra."""
+    found, missing = {}, []
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        raise ZooError(f"`{what}` needs {' and '.join(missing)}: pip install 'bert-zoo[{extra}]'.")
+    return found
+
+
+def chosen(name: str, quantize: Quantized) -> Format:
+    """Return a format. Raises BadArgument where it is not to be had in int8."""
+    if quantize and not FORMATS[name].quantizes:
+        able = ", ".join(each for each, format in FORMATS.items() if format.quantizes)
+        raise BadArgument(f"--quantize {quantize} goes with --to {able}; {name} is written in float32.")
+    return FORMATS[name]

@@ -1,0 +1,80 @@
+"""conversion.json: what was made of which archive, by what, and how far it is from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.convert.check import Comparison
+from zoo.archive import file_digests
+from zoo.card import FileDigest, to_json
+from zoo.display import size, table
+
+FILE = "conversion.json"
+
+
+@dataclass(frozen=True)
+class TokenizerReport:
+    """The tokenizer.json beside a model. `compared` golden texts had the right ids; None says that nobody looked."""
+
+    name: str
+    vocabulary_sha256: str
+    lower_case: bool
+    special_tokens_in_text: bool
+    compared: int | None
+    differences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A conversion that is done. Without `comparison` nobody compared it, and `not_verified` says why."""
+
+    name: str
+    format: str
+    quantized: str | None
+    archive_sha256: str  # of a directory that was not unpacked by us, its card's, which holds the digest of every file
+    comparison: Comparison | None
+    not_verified: str | None
+    tokenizer: TokenizerReport | None
+    left_out: Sequence[str]
+    notes: Sequence[str]
+    versions: Mapping[str, str]
+    seconds: float
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what conversion.json holds and `zoo convert --json` prints."""
+        files = {name: digest.model_dump() for name, digest in self.files.items()}
+        return {**asdict(self), "files": files}
+
+    def __str__(self) -> str:
+        files = ", ".join(f"{name} {size(digest.size)}" for name, digest in self.files.items())
+        lines = [f"{self.name} as {' '.join(filter(None, (self.format, self.quantized)))}: {files}"]
+        if (found := self.comparison) is not None:
+            what = "this is the drift" if found.tolerance is None else f"tolerance {found.tolerance:g} of the scale"
+            lines.append(f"{len(found.batches)} batches compared with the archive, {what}")
+            rows = [
+                (name, f"{value:.2g}", f"{found.scale[name]:.3g}", f"{found.cosine[name]:.7f}")
+                for name, value in found.differences.items()
+            ]
+            lines.append(table(("output", "largest difference", "scale", "least cosine"), rows))
+        if self.not_verified:
+            lines.append(f"not verified: {self.not_verified}")
+        if self.tokenizer is not None:
+            compared = self.tokenizer.compared
+            said = (
+                "not compared: there is no `tokenizers` here" if compared is None else f"{compared} golden texts agree"
+            )
+            lines.append(f"tokenizer.json of {self.tokenizer.name}: {said}")
+        if self.left_out:
+            lines.append(f"left out: {', '.join(self.left_out)}")
+        return "\n".join([*lines, *self.notes])
+
+
+def with_files(directory: Path, facts: Mapping[str, Any]) -> Report:
+    """Return the report of what lies in a directory, and write it there."""
+    report = Report(**facts, files=file_digests(directory))
+    (directory / FILE).write_text(to_json(report.to_dict()), encoding="utf-8")
+    return report

@@ -1,0 +1,164 @@
+"""A directory that TensorFlow Serving takes as it is: NAME/VERSION for each model, warm-up requests, models.config."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
+from export.convert.formats import versions
+from export.convert.report import FILE, Report
+from export.convert.sources import Source
+from zoo.archive import sha256_and_size
+from zoo.card import EncoderCard, TokenizerCard, to_json, write_card
+from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
+from zoo.errors import VerificationFailed, first_line
+from zoo.files import written_directory, written_file
+from zoo.loading import load_directory, prepare
+
+CONFIG_FILE = "models.config"
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+PLACE = "/models"  # where TensorFlow Serving's image looks for them
+Inputs = Mapping[str, Any]  # input of a signature -> array
+
+
+def lay_out(source: Source, out: Path) -> Report:
+    """Return the report of a new version of an encoder, and of its tokenizer, in `out`.
+
+        lay_out(find_source("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
+
+    A version that is there is left alone; the next number is taken. models.config names every model of `out`. Each
+    version's warm-up requests are read again and run through the signatures of what lies beside them.
+
+    Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
+    """
+    used, start = needed(), time.monotonic()
+    pairs = [(source.directory, source.card), (source.tokenizer_directory, source.tokenizer_card)]
+    models = [(directory, card, _next_version(out / card.name)) for directory, card in pairs if directory and card]
+    with ExitStack() as stack:  # all of them or none
+        works = [stack.enter_context(written_directory(place)) for _, _, place in models]
+        for work, (directory, card, _) in zip(works, models, strict=True):
+            _fill(work, directory, card)
+        comparison = _compared(source, works[0])
+    with written_file(out / CONFIG_FILE) as temporary:
+        temporary.write_text(models_config(out), encoding="utf-8")
+    files = [file for _, _, place in models for file in place.rglob("*") if file.is_file()]
+    names = sorted(file.relative_to(out).as_posix() for file in [*files, out / CONFIG_FILE])
+    report = Report(
+        name=source.card.name,
+        format="serving",
+        quantized=None,
+        archive_sha256=source.sha256,
+        comparison=comparison,
+        not_verified=None,
+        tokenizer=None,
+        left_out=[f"head .{head}" for head in source.card.exported_heads],
+        notes=["TensorFlow Serving itself was not run"],
+        versions={**versions(("bert-zoo", "tensorflow"), None, ""), **used},
+        seconds=round(time.monotonic() - start, 1),
+        files={name: sha256_and_size(out / name) for name in names},
+    )
+    with written_file(out / FILE) as temporary:
+        temporary.write_text(to_json(report.to_dict()), encoding="utf-8")
+    return report
+
+
+def needed() -> dict[str, str]:
+    """Return the versions of what this format takes beside TensorFlow. Raises ZooError, which names the extra."""
+    return versions(("tensorflow-serving-api",), "serving", "zoo convert --to serving")
+
+
+def models_config(out: Path) -> str:
+    """Return the text of a models.config for every model below `out`, as the image of TensorFlow Serving sees them."""
+    names = sorted(place.name for place in out.iterdir() if not place.name.startswith(".") and _versions(place))
+    models = (
+        f'  config {{\n    name: "{name}"\n    base_path: "{PLACE}/{name}"\n    model_platform: "tensorflow"\n  }}\n'
+        for name in names
+    )
+    return f"model_config_list {{\n{''.join(models)}}}\n"
+
+
+# -- one version ------------------------------------------------------------------------------------------------------
+
+
+def _fill(work: Path, directory: Path, card: EncoderCard | TokenizerCard) -> None:
+    """Put the archive's files into a new version, and warm-up requests, which its card then lists too."""
+    prepare(directory, card)
+    shutil.copytree(directory, work, dirs_exist_ok=True)
+    write_warmup(_requests(directory, card), card.name, work / WARMUP_FILE)
+    files = {**card.files, WARMUP_FILE: sha256_and_size(work / WARMUP_FILE)}
+    write_card(card.model_copy(update={"files": files}), work)
+    _run_warmup(load_directory(work, card.name, card.needs), work / WARMUP_FILE, card.name)
+
+
+def _next_version(place: Path) -> Path:
+    return place / str(max(_versions(place), default=0) + 1)
+
+
+def _versions(place: Path) -> list[int]:
+    return [int(each.name) for each in place.iterdir() if each.name.isdecimal()] if place.is_dir() else []
+
+
+def _compared(source: Source, place: Path) -> Comparison:
+    """Compare the signature of what was laid out, loaded by its tag, with the archive's root."""
+    card = source.card
+    asked = batches(source.directory, card)
+    served = tf.saved_model.load(str(place), tags=["serve"]).signatures[SERVING_SIGNATURE]
+    found = [_answers(served, batch) for batch in asked]
+    return compare(asked, answers(load_directory(source.directory, card.name, card.needs), asked), found, TOLERANCE)
+
+
+def _answers(signature: Any, inputs: Inputs) -> dict[str, Any]:
+    outputs = signature(**{name: tf.constant(value) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+# -- warm-up ----------------------------------------------------------------------------------------------------------
+
+
+def _requests(directory: Path, card: EncoderCard | TokenizerCard) -> list[tuple[str, Inputs]]:
+    """Return signature and inputs of each request: TensorFlow Serving runs them before it takes others."""
+    if isinstance(card, EncoderCard):
+        asked = [(SERVING_SIGNATURE, batch) for batch in batches(directory, card)]
+        return [*asked, (TOKENS_SIGNATURE, {"args_0": np.array([["[CLS]", "[UNK]", "[SEP]", ""]])})]
+    texts = [golden.text[0] for golden in card.certificate if len(golden.text) == 1]
+    return [(SERVING_SIGNATURE, {"text": np.array(texts)})]
+
+
+def write_warmup(requests: Sequence[tuple[str, Inputs]], name: str, file: Path) -> None:
+    """Write requests as TensorFlow Serving's warm-up file, a TFRecord of PredictionLog."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for signature, inputs in requests:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString(deterministic=True))
+
+
+def read_warmup(file: Path) -> Iterator[tuple[str, Inputs]]:
+    """Yield signature and inputs of each request of a warm-up file."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+        yield request.model_spec.signature_name, inputs
+
+
+def _run_warmup(loaded: Any, file: Path, name: str) -> None:
+    for signature, inputs in read_warmup(file):
+        try:
+            _answers(loaded.signatures[signature], inputs)
+        except Exception as error:  # whatever TensorFlow raises about a call
+            raise VerificationFailed(f"a warm-up request of {name} does not run: {first_line(error)}") from error

@@ -1,0 +1,102 @@
+"""ONNX: model.onnx by tf2onnx, run in onnxruntime."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from export.convert.check import Batch
+from export.plain import PlainEncoder, PlainRoot
+from zoo.contract import INPUT_KEYS
+
+FILE = "model.onnx"
+_OPSET = 17
+
+
+def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
+    """Write model.onnx; with `quantized`, matrices and tables in int8, activations quantised as they come."""
+    import onnx
+
+    model = _with_weights(_graph(root.encoder), root.encoder)
+    if not quantized:
+        onnx.save(model, directory / FILE)
+        return
+    with tempfile.TemporaryDirectory(dir=directory.parent) as work:
+        whole = Path(work) / FILE
+        onnx.save(model, whole)
+        del model
+        _quantize(whole, directory / FILE)
+
+
+def _graph(encoder: PlainEncoder) -> Any:
+    """Return the model with its weights as further inputs.
+
+    tf2onnx copies whatever is a constant of the graph again and again: BERT-base as a whole takes it more than 20 GB.
+    """
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+
+    def encode(*inputs: tf.Tensor) -> dict[str, Any]:
+        given, weights = inputs[: len(INPUT_KEYS)], inputs[len(INPUT_KEYS) :]
+        return PlainEncoder(encoder.config, dict(zip(encoder.weights, weights, strict=True))).outputs(*given)
+
+    signature = [tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS]
+    signature += [tf.TensorSpec(each.shape, each.dtype, _name(ours)) for ours, each in encoder.weights.items()]
+    function = tf.function(encode, autograph=False)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+    return model
+
+
+def _with_weights(model: Any, encoder: PlainEncoder) -> Any:
+    """Return the model with its weights inside, and with names for the dimensions that are free."""
+    from onnx import numpy_helper
+
+    inputs = [value for value in model.graph.input if value.name in INPUT_KEYS]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    for ours, variable in encoder.weights.items():
+        model.graph.initializer.append(numpy_helper.from_array(variable.numpy(), _name(ours)))
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, name in zip(dimensions, ("batch", "length"), strict=False):
+            if not dimension.dim_value:
+                dimension.dim_param = name
+    return model
+
+
+def _name(ours: str) -> str:
+    return ours.replace("/", ".")
+
+
+def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
+    """Return what onnxruntime computes for each batch."""
+    encode = encoder(directory)
+    return [encode(batch) for batch in asked]
+
+
+def encoder(directory: Path) -> Callable[[Batch], Batch]:
+    """Return the model, loaded: a batch of inputs by name to outputs by name."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(directory / FILE, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda batch: dict(zip(names, session.run(names, dict(batch)), strict=True))
+
+
+def _quantize(source: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it advises a step that our graph has no use for
+    try:
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
+    finally:
+        logging.root.setLevel(level)

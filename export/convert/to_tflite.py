@@ -1,0 +1,50 @@
+"""TFLite: model.tflite of built-in operations alone, run in TFLite's interpreter."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from export.convert.check import Batch
+from export.plain import PlainRoot
+from zoo.contract import SERVING_SIGNATURE
+
+FILE = "model.tflite"
+
+
+def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
+    """Write model.tflite; with `quantized`, matrices in int8 and activations quantised as they come."""
+    with tempfile.TemporaryDirectory(dir=directory.parent) as saved:
+        tf.saved_model.save(root, saved, signatures=root.encode)
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SERVING_SIGNATURE])
+        if quantized:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        (directory / FILE).write_bytes(converter.convert())
+
+
+def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
+    """Return what the interpreter computes for each batch, through the signature `serving_default`."""
+    encode = encoder(directory)
+    return [encode(batch) for batch in asked]
+
+
+def encoder(directory: Path) -> Callable[[Batch], Batch]:
+    """Return the model, loaded: a batch of inputs by name to outputs by name."""
+    encode = interpreter(directory / FILE).get_signature_runner(SERVING_SIGNATURE)
+    return lambda batch: encode(**batch)
+
+
+def interpreter(file: Path) -> Any:
+    """Return an interpreter of LiteRT's package where that is installed, else TensorFlow's own."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        Interpreter = tf.lite.Interpreter
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it goes one day
+        return Interpreter(model_path=str(file))

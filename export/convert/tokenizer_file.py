@@ -1,0 +1,67 @@
+"""tokenizer.json of one archive: its vocabulary, the casing of its tokenizer, and whether the golden texts agree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from export.convert.report import TokenizerReport
+from export.convert.sources import Source
+from export.convert.tokenizer_json import DIFFERENCES, tokenizer_json
+from tokenizer.vocabulary import Vocabulary
+from zoo.card import TokenizerCard
+from zoo.errors import VerificationFailed, VocabularyMismatch
+
+FILE = "tokenizer.json"
+
+
+def write_tokenizer(encoder: Any, source: Source, directory: Path) -> TokenizerReport | None:
+    """Write tokenizer.json for a loaded encoder, and return what is to be said of it; None without a tokenizer.
+
+    Raises VocabularyMismatch, and VerificationFailed when the runtime, where it is installed, gives other ids than the
+    tokenizer's card.
+    """
+    card = source.tokenizer_card
+    if card is None:
+        return None
+    vocabulary = vocabulary_of(encoder)
+    if vocabulary.sha256 != card.vocabulary_sha256:
+        raise VocabularyMismatch(
+            f"{source.card.name} holds a vocabulary of {len(vocabulary):,} entries, sha256 {vocabulary.sha256[:12]}…; "
+            f"that of {card.name} is {card.vocabulary_sha256[:12]}…. Give its own tokenizer by --tokenizer."
+        )
+    content = tokenizer_json(vocabulary.entries, card.lower_case, card.special_tokens_in_text)
+    (directory / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return TokenizerReport(
+        name=card.name,
+        vocabulary_sha256=vocabulary.sha256,
+        lower_case=card.lower_case,
+        special_tokens_in_text=card.special_tokens_in_text,
+        compared=_compare(directory / FILE, card),
+        differences=DIFFERENCES if card.lower_case else DIFFERENCES[-1:],
+    )
+
+
+def vocabulary_of(encoder: Any) -> Vocabulary:
+    """Return the vocabulary that a loaded encoder looks its string tokens up in."""
+    table = encoder._token_ids.resource_handle
+    entries, ids = tf.raw_ops.LookupTableExportV2(table_handle=table, Tkeys=tf.string, Tvalues=tf.int32)
+    by_id = {
+        number: entry.decode() for entry, number in zip(entries.numpy(), ids.numpy().tolist(), strict=True) if entry
+    }
+    return Vocabulary(tuple(by_id[number] for number in range(len(by_id))))
+
+
+def _compare(file: Path, card: TokenizerCard) -> int | None:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    wrong = [golden.text for golden in card.certificate if tokenizer.encode(*golden.text).ids != golden.ids]
+    if wrong:
+        raise VerificationFailed(f"tokenizer.json gives other ids than {card.name} for {len(wrong)} texts: {wrong[0]}.")
+    return len(card.certificate)
