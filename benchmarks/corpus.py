@@ -94,7 +94,7 @@ def measure(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Re
     plain, out = work / f"plain-{rows}.npy", work / "vectors"
     shutil.rmtree(out, ignore_errors=True)
     if name == "plain loop":
-        words = ["benchmarks.workers.plain_loop", str(registry), str(texts), str(plain)]
+        words = ["benchmarks.plain_loop", str(registry), str(texts), str(plain)]
     else:
         words = ["zoo", "embed", "albert_tiny", str(texts), str(out), "--registry", str(registry), "--engine", name]
     started, load = time.perf_counter(), facts()["load_average"]

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.zoo.toyzoo import ToyZoo
 
 STEPS = 6
 
 
+@pytest.mark.slow
 def test_two_workers_learn_like_one_process_with_the_joint_batch(toy_zoo: ToyZoo) -> None:
     script = ROOT / "examples/multi_worker.py"
     models = ["--encoder", "toy", "--tokenizer", "toy_tokenizer", "--registry", toy_zoo.registry]

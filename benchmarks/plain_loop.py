@@ -1,6 +1,6 @@
 """What `zoo embed` is measured against: a TextEncoder in a loop, 64 texts at a time in the order they come in.
 
-python -m benchmarks.workers.plain_loop REGISTRY TEXTS OUT.npy
+python -m benchmarks.plain_loop REGISTRY TEXTS OUT.npy
 """
 
 from __future__ import annotations
