@@ -27,7 +27,7 @@ def test_minilm(tmp_path: Path) -> None:
     plan, checkpoint = planned.plan.checked("minilm"), planned.checkpoint
     variables = {variable.ours: tf.Variable(plan.read(variable, checkpoint)) for variable in plan.variables}
 
-    outputs = Encoder(planned.config, variables).encode(*(tf.constant(theirs[key]) for key in KEYS), training=False)
+    outputs = Encoder(planned.config, variables).encode(*(tf.constant(theirs[key]) for key in KEYS))
     np.testing.assert_allclose(outputs["sequence_output"], theirs["sequence_output"], atol=TOLERANCE)
     np.testing.assert_allclose(outputs["pooled_output"], theirs["pooled_output"], atol=TOLERANCE)
     for layer, first in zip(outputs["encoder_outputs"], theirs["first_tokens"], strict=True):
