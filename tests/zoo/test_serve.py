@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -238,7 +239,10 @@ def test_hub_loads_from_it(toy_zoo: ToyZoo) -> None:
 def test_the_command_says_how_and_ends_with_ctrl_c(small_zoo: SmallZoo) -> None:
     dist = small_zoo.registry.parent
     command = [sys.executable, "-m", "zoo", "serve", str(dist), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    as_from_a_terminal = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's `&` has it ignored
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=as_from_a_terminal
+    ) as process:
         assert process.stdout
         lines = [process.stdout.readline().rstrip() for _ in range(3)]
         base = lines[0].removeprefix(f"{dist} is at ")
