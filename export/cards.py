@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from export.derived import DerivedCheckpoint, computed_in
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder, TokenizerRequest
 from export.verify import TOLERANCE, certify, drift, tolerance
+from export.versions import versions
 from tokenizer.source import TokenizerConfig
 from zoo.archive import file_digests, sha256_and_size
 from zoo.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
@@ -21,7 +21,6 @@ from zoo.registry import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
 _RECOMPUTED = "in training, each layer is computed once more in the backward pass: less memory, more time"
-_LIBRARIES = ("tensorflow", "tensorflow-text")
 
 
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
@@ -45,7 +44,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         source=source,
         licence=request.licence,
         ops=used_ops(directory),
-        versions=_versions(),
+        versions=versions(),
         certificate=certify(directory, golden, request.name, tolerance(config, computed_in(request.dtype))),
         files=file_digests(directory),
     )
@@ -93,7 +92,7 @@ def tokenizer_card(
         source=_source("vocabulary", source.files),
         licence=request.licence,
         ops=used_ops(directory),
-        versions=_versions(),
+        versions=versions(),
         certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in texts],
         files=file_digests(directory),
     )
@@ -137,7 +136,3 @@ def _pooler_in_words(config: EncoderConfig) -> str:
 
 def _source(kind: str, files: tuple[Path, ...]) -> Source:
     return Source(format=kind, files={file.name: sha256_and_size(file) for file in files})
-
-
-def _versions() -> dict[str, str]:
-    return {"bert-zoo": version("bert-zoo")} | {library: version(library) for library in _LIBRARIES}

@@ -18,9 +18,14 @@ def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:
 
 def layer_norm(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
     """Return x [n, H] normed over its last axis, scaled by gamma [H] and shifted by beta [H] (Ba et al. 2016)."""
+    centred, scale = _centred(x, epsilon)
+    return centred * (scale * gamma) + beta
+
+
+def _centred(x: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return x less its mean, and the inverse of its deviation."""
     centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    return centred * (tf.math.rsqrt(variance + epsilon) * gamma) + beta
+    return centred, tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:
@@ -46,9 +51,8 @@ class Factored(NamedTuple):
 
 def layer_norm_in_training(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
     """Return what `layer_norm` does."""
-    centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    return tf.nn.bias_add(centred * tf.math.rsqrt(variance + epsilon) * gamma, beta)
+    centred, scale = _centred(x, epsilon)
+    return tf.nn.bias_add(centred * scale * gamma, beta)
 
 
 _TANH = math.sqrt(2 / math.pi)

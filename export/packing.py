@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-_MASKED = -10000.0  # added to the scores of other keys, as in google-research/bert; exp() of it is 0 in fp32
+MASKED = -10000.0  # added to the scores of other keys, as in google-research/bert; exp() of it is 0 in fp32
 _PARTS = 16  # the smallest share of a row is one of so many; a power of two
 
 
@@ -109,4 +109,4 @@ def _scores_mask(of_query: tf.Tensor, of_key: tf.Tensor, shared: tf.Tensor) -> t
     """Return 0 where a query and a key, [R, S] each, are of the same text; one line does for a row with one text."""
     of_query = of_query[:, : tf.where(shared, tf.shape(of_query)[1], 1)]
     same = tf.equal(tf.expand_dims(of_query, 2), tf.expand_dims(of_key, 1))  # [R, 1 or S, S]
-    return tf.expand_dims((1.0 - tf.cast(same, tf.float32)) * _MASKED, 1)
+    return tf.expand_dims((1.0 - tf.cast(same, tf.float32)) * MASKED, 1)

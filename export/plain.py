@@ -16,13 +16,13 @@ from export.config import EncoderConfig
 from export.encoder import Encoder
 from export.families import FAMILIES
 from export.naming import archive_name
+from export.packing import MASKED
 from export.weights import variable_shapes
 from zoo.card import EncoderCard
 from zoo.contract import INPUT_KEYS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadArchive
 
 OUTPUT_KEYS = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
-_MASKED = -10000.0
 
 
 class _Plain(NamedTuple):
@@ -55,7 +55,7 @@ class PlainEncoder(Encoder):
             first=tf.range(batch) * length,
             shape=tf.stack([batch, length]),
             real=tf.expand_dims(real, 2),
-            scores_mask=tf.reshape((1.0 - keys) * _MASKED, tf.stack([batch, 1, 1, length])),
+            scores_mask=tf.reshape((1.0 - keys) * MASKED, tf.stack([batch, 1, 1, length])),
         )
 
     def _split_heads(self, joined: tf.Tensor, packing: Any) -> Sequence[tf.Tensor]:

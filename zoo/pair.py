@@ -54,9 +54,7 @@ def find_pair(
     directory, card = find_model(handle, registry=registry)
     if not isinstance(card, EncoderCard):
         raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
-    theirs, tokenizer_card = _tokenizer(handle, tokenizer, registry, card)
-    check_pair(card, tokenizer_card)
-    return Pair(directory, card, theirs, tokenizer_card)
+    return Pair(directory, card, *find_tokenizer(card, handle, tokenizer, registry))
 
 
 def identity(directory: Path) -> str:
@@ -68,11 +66,18 @@ def identity(directory: Path) -> str:
     return name if re.fullmatch("[0-9a-f]{64}", name) else sha256_of(directory / CARD_FILE)
 
 
-def _tokenizer(
-    handle: str | Path, given: str | Path | None, registry: Registry | str | Path | None, card: EncoderCard
+def find_tokenizer(
+    card: EncoderCard,
+    handle: str | Path,
+    tokenizer: str | Path | None = None,
+    registry: Registry | str | Path | None = None,
 ) -> tuple[Path, TokenizerCard]:
-    if given is not None:
-        directory, found = find_model(given, registry=registry)
+    """Return directory and card of the tokenizer of an encoder that was found under a handle.
+
+    The other arguments and what it raises are those of `find_pair`.
+    """
+    if tokenizer is not None:
+        directory, found = find_model(tokenizer, registry=registry)
     elif (model := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
         directory, found = find_model(_named(known.tokenizer(model), card), registry=known)
@@ -82,6 +87,7 @@ def _tokenizer(
         directory, found = find_model(_named(None, card))
     if not isinstance(found, TokenizerCard):
         raise BadArgument(f"tokenizer={found.name!r} is an encoder.")
+    check_pair(card, found)
     return directory, found
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.formats import Format, Quantized, chosen, versions
+from export.convert.formats import Format, Quantized, chosen, needed
 from export.convert.report import FILE, Report, with_files
 from export.convert.sources import Source
 from export.convert.tokenizer_file import write_tokenizer
 from export.plain import PlainRoot, plain_encoder
+from export.versions import versions
 from zoo.card import EncoderCard
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
 from zoo.files import cannot_write, unique_beside, written_directory
@@ -73,7 +74,7 @@ def convert_encoder(asked: Conversion) -> Report:
             "tokenizer": write_tokenizer(encoder, source, work),
             "left_out": left_out(card),
             "notes": notes(card),
-            "versions": {**versions(("bert-zoo", "tensorflow"), None, ""), **used},
+            "versions": {**versions(), **used},
             "seconds": round(time.monotonic() - start, 1),
         }
         return with_files(work, facts)
@@ -83,7 +84,7 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises what can be known before any work."""
     check_place(asked.out, asked.force)
     format = chosen(asked.to, asked.quantize)
-    return format, versions(format.packages, format.extra, f"zoo convert --to {asked.to}")
+    return format, needed(format.packages, format.extra, f"zoo convert --to {asked.to}")
 
 
 def left_out(card: EncoderCard) -> list[str]:

@@ -37,7 +37,7 @@ FORMATS = {
 }
 
 
-def versions(packages: Sequence[str], extra: str | None, what: str) -> dict[str, str]:
+def needed(packages: Sequence[str], extra: str | None, what: str) -> dict[str, str]:
     """Return the versions of the packages that `what` takes. Raises ZooError, which names the extra."""
     found, missing = {}, []
     for package in packages:

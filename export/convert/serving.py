@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from export.convert import formats
 from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
-from export.convert.formats import versions
 from export.convert.report import FILE, Report
 from export.convert.sources import Source
+from export.versions import versions
 from zoo.archive import sha256_and_size
 from zoo.card import EncoderCard, TokenizerCard, to_json, write_card
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
@@ -61,7 +62,7 @@ def lay_out(source: Source, out: Path) -> Report:
         tokenizer=None,
         left_out=[f"head .{head}" for head in source.card.exported_heads],
         notes=["TensorFlow Serving itself was not run"],
-        versions={**versions(("bert-zoo", "tensorflow"), None, ""), **used},
+        versions={**versions(), **used},
         seconds=round(time.monotonic() - start, 1),
         files={name: sha256_and_size(out / name) for name in names},
     )
@@ -72,7 +73,7 @@ def lay_out(source: Source, out: Path) -> Report:
 
 def needed() -> dict[str, str]:
     """Return the versions of what this format takes beside TensorFlow. Raises ZooError, which names the extra."""
-    return versions(("tensorflow-serving-api",), "serving", "zoo convert --to serving")
+    return formats.needed(("tensorflow-serving-api",), "serving", "zoo convert --to serving")
 
 
 def models_config(out: Path) -> str:

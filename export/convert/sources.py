@@ -8,7 +8,7 @@ from pathlib import Path
 from zoo.card import EncoderCard, TokenizerCard
 from zoo.errors import BadArgument
 from zoo.loading import find_model
-from zoo.pair import find_pair, identity
+from zoo.pair import find_tokenizer, identity
 from zoo.registry import Registry
 
 NO_TOKENIZER = "none"
@@ -48,7 +48,6 @@ def find_source(
     if tokenizer == NO_TOKENIZER:
         return Source(directory, card)
     try:
-        pair = find_pair(handle, tokenizer, registry)
+        return Source(directory, card, *find_tokenizer(card, handle, tokenizer, registry))
     except BadArgument as error:
         raise BadArgument(f"{error} On the command line: --tokenizer NAME_OR_PATH, or --tokenizer none.") from None
-    return Source(directory, card, pair.tokenizer_directory, pair.tokenizer_card)

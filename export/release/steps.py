@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import zoo
 from export.release.inputs import Inputs, Shelf
 from export.release.plan import Step
 from export.release.report import Row, failed
+from export.versions import versions
 from export.workspace import owned_directory
 from zoo.archive import sha256_of
 from zoo.building import export_words
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 # What a row says of a model and an export finds out.
 _FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
 _ZOO_MODULES = ("archive", "card", "contract", "gz", "safety")  # those that decide bytes of an archive
-_LIBRARIES = ("bert-zoo", "tensorflow", "tensorflow-text")  # those that a card names
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ class Builder:
 @cache
 def exporter_digest() -> str:
     """Return a digest of the code and the libraries that decide an archive's bytes."""
-    digest = hashlib.sha256(to_json({library: version(library) for library in _LIBRARIES}).encode())
+    digest = hashlib.sha256(to_json(versions()).encode())
     for root in (Path(str(export.__file__)).parent, Path(str(tokenizer.__file__)).parent):
         for file in sorted(root.rglob("*.py")):
             if file.parent.name != "release":  # which decides inputs and options, both in the key

@@ -12,8 +12,7 @@ from benchmarks.goals import GOALS, limits, outcomes
 from benchmarks.peers import ENCODERS, GROWTH, REQUIREMENTS, TOKENIZERS, TRAINERS, VENVS, label
 from benchmarks.report import amount, figure, page, table
 from benchmarks.results import Absence, Record, Results, best, ratio
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT
 
 
 def record(peer: str, *values: float, case: str = "dense 32 x 128", section: str = "inference") -> Record:

@@ -18,6 +18,7 @@ from google.protobuf.json_format import ParseDict
 from export.convert import conversion, formats
 from export.convert.check import TOLERANCE, Batch, answers, batches, compare
 from export.convert.formats import FORMATS
+from tests.conftest import ROOT
 from tests.zoo.small import make_tokenizer_card
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive import sha256_of
@@ -27,7 +28,7 @@ from zoo.errors import VerificationFailed
 
 from .conftest import VOCABULARY
 
-NODE = Path(__file__).parents[2] / "examples" / "node"
+NODE = ROOT / "examples" / "node"
 Change = Callable[[dict[str, Any]], object]
 
 

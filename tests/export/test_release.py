@@ -21,6 +21,7 @@ from export.release.inputs import Shelf
 from export.release.plan import make_steps
 from export.release.processes import run_steps
 from export.release.steps import Job
+from tests.conftest import ROOT
 from tests.localserver import LocalServer, Reply, running_server
 from zoo.archive import sha256_of, unpack
 from zoo.building import ways
@@ -33,7 +34,6 @@ from zoo.registry import PACKAGED, Registry, read_registry
 from .killing import state
 from .releasing import REPOSITORY, Upstream, answer_or_die, make_upstream, serve_repository, write_checkpoint, zipped
 
-ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("ZOO_KILLS", "3"))  # how often a build is killed
 # Among the moves of files in a build of two models, where to die: the rows are written; the second archive has moved
 # and is not named; the registry names it and the report does not. Further ones at random.

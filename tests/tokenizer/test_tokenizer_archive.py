@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tests.conftest import ROOT
 from tests.tokenizer.test_tokenizer_contract import ROWS, TEXTS, strings
 from tokenizer.module import Preprocessor
 from tokenizer.vocabulary import Vocabulary
@@ -88,7 +89,7 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
         subprocess.Popen(
             [sys.executable, "-c", BUILD, str(path)],
             env=os.environ | {"PYTHONHASHSEED": str(seed), "TZ": f"UTC{seed}"},
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )
         for seed, path in enumerate(paths, start=1)
     ]

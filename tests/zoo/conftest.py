@@ -10,7 +10,10 @@ import pytest
 
 from tests.localserver import LocalServer, running_server
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
+from tests.zoo.toycorpus import write_lines
+from tests.zoo.toyzoo import ToyZoo
 from zoo.card import write_card
+from zoo.embed import EncoderSpec
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +56,15 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_zoo(directory: Path, tmp_path: Path) -> SmallZoo:
     return make_zoo(directory, tmp_path / "dist")
+
+
+@pytest.fixture
+def spec(toy_zoo: ToyZoo) -> EncoderSpec:
+    """What `zoo embed` is asked for: the toy encoder, by its name."""
+    return EncoderSpec("toy", max_length=12, registry=str(toy_zoo.registry))
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """A corpus: see tests/zoo/toycorpus.py."""
+    return write_lines(tmp_path / "in.txt")

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.zoo.small import make_tokenizer_card, tree
 from zoo import gz
 from zoo.archive import check_files, file_digests, pack, sha256_of, unpack
 from zoo.card import write_card
 from zoo.errors import BadArchive, CannotWrite
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_round_trip_keeps_every_file_and_empty_directories(directory: Path, tmp_path: Path) -> None:

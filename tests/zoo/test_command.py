@@ -17,6 +17,7 @@ from filelock import FileLock
 
 import zoo.command
 import zoo.commands.look
+from tests.conftest import ROOT
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo, make_tokenizer_card, tree
 from zoo.archive import pack, sha256_of
@@ -24,8 +25,6 @@ from zoo.cache import cache_directory
 from zoo.card import write_card
 from zoo.command import main
 from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
-
-ROOT = Path(__file__).parents[2]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

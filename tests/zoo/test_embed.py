@@ -14,6 +14,8 @@ import pytest
 from filelock import FileLock
 
 import zoo
+from tests.conftest import ROOT
+from tests.zoo.toycorpus import SETTINGS, TEXTS
 from tests.zoo.toyzoo import ToyZoo
 from zoo.command import main
 from zoo.embed import Corpus, EncoderSpec, Settings, embed_corpus, plan_corpus
@@ -24,24 +26,6 @@ WITHOUT = "pip install 'bert-zoo[embed]'"
 pa = pytest.importorskip("pyarrow", reason=WITHOUT)
 pq = pytest.importorskip("pyarrow.parquet", reason=WITHOUT)
 ds = pytest.importorskip("pyarrow.dataset", reason=WITHOUT)
-
-ROOT = Path(__file__).parents[2]
-TEXTS = ["你好", "w1 w2 w3 w4 w5 w6 w7", "", "好", "w9 你 w3", "w1", "w2 w2", "好 好 好 w4", "你", "w5 w6", "w8"]
-SMALL = Settings(rows_per_part=4, batch_size=3)
-
-
-@pytest.fixture
-def spec(toy_zoo: ToyZoo) -> EncoderSpec:
-    return EncoderSpec("toy", max_length=12, registry=str(toy_zoo.registry))
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Path:
-    """TEXTS, with a row that is no text after the fourth."""
-    path = tmp_path / "in.txt"
-    raw = [text.encode() for text in TEXTS]
-    path.write_bytes(b"\n".join([*raw[:4], b"\xff", *raw[4:]]) + b"\n")
-    return path
 
 
 def vectors(table: Any) -> np.ndarray:
@@ -106,7 +90,7 @@ def test_other_columns_and_forms(spec: EncoderSpec, tmp_path: Path) -> None:
 
 def test_a_part_without_a_good_row(spec: EncoderSpec, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_bytes(b"\xff\n" * 4 + b"w1\n")
-    done = embed_corpus(spec, tmp_path / "in.txt", tmp_path / "out", settings=SMALL)
+    done = embed_corpus(spec, tmp_path / "in.txt", tmp_path / "out", settings=SETTINGS)
     assert (done.vectors, done.bad) == (1, 4)
     assert ds.dataset(tmp_path / "out").to_table()["id"].to_pylist() == [4]
     assert len((tmp_path / "out" / "_bad_rows.jsonl").read_text().splitlines()) == 4
@@ -152,13 +136,13 @@ def test_a_command_that_is_killed(toy_zoo: ToyZoo, spec: EncoderSpec, tmp_path: 
 
 def test_other_arguments_are_refused(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    embed_corpus(spec, lines, out, settings=SMALL)
+    embed_corpus(spec, lines, out, settings=SETTINGS)
     other = EncoderSpec("toy", pooling="first", max_length=9, registry=spec.registry)
     with pytest.raises(CannotWrite, match=r"max_length was 12, is 9; pooling was 'mean', is 'first'.*--restart"):
-        plan_corpus(other, lines, out, settings=SMALL)
+        plan_corpus(other, lines, out, settings=SETTINGS)
     lines.write_bytes(lines.read_bytes() + b"w1\n")
     with pytest.raises(CannotWrite, match=r"files of the input have changed, come or gone \(in\.txt\)"):
-        embed_corpus(spec, lines, out, settings=SMALL)
+        embed_corpus(spec, lines, out, settings=SETTINGS)
     assert embed_corpus(other, lines, out, settings=Settings(rows_per_part=9), restart=True).rows == 13
     assert names(out) == ["_bad_rows.jsonl", "_job.json", "_lock", "_manifest.json", *parts(2)]
     (tmp_path / "foreign").mkdir()
@@ -175,7 +159,7 @@ def test_one_run_at_a_time(spec: EncoderSpec, lines: Path, tmp_path: Path) -> No
 
 
 def test_an_input_that_changes_amid_a_run(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
-    plan = plan_corpus(spec, lines, tmp_path / "out", settings=SMALL)
+    plan = plan_corpus(spec, lines, tmp_path / "out", settings=SETTINGS)
     lines.write_bytes(b"w1\n")
     with pytest.raises(ZooError, match=r"in\.txt has changed since the run began"):
         embedded(plan)
@@ -184,11 +168,11 @@ def test_an_input_that_changes_amid_a_run(spec: EncoderSpec, lines: Path, tmp_pa
 
 def test_parts_that_do_not_add_up(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    embed_corpus(spec, lines, out, settings=SMALL)
+    embed_corpus(spec, lines, out, settings=SETTINGS)
     (out / "_manifest.json").unlink()
     pq.write_table(pq.read_table(out / "part-000001.parquet").slice(1), out / "part-000001.parquet")
     with pytest.raises(ZooError, match=r"part-000001\.parquet \(1 of 3 parts\) are missing or do not have the rows"):
-        embed_corpus(spec, lines, out, settings=SMALL)
+        embed_corpus(spec, lines, out, settings=SETTINGS)
     assert not (out / "_manifest.json").exists()
 
 

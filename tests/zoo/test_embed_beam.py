@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.zoo.toyzoo import ToyZoo
-from zoo.embed import EncoderSpec, Settings, embed_corpus, plan_corpus
+from tests.zoo.toycorpus import SETTINGS, TEXTS, assert_same
+from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
 from zoo.embed.job import Job
 from zoo.embed.run import run
 from zoo.errors import ZooError
@@ -21,8 +21,6 @@ ds = pytest.importorskip("pyarrow.dataset", reason=WITHOUT)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Beam's own
 
-TEXTS = ["你好", "w1 w2 w3 w4 w5 w6 w7", "", "好", "w9 你 w3", "w1", "w2 w2", "好 好 好 w4", "你", "w5 w6", "w8"]
-SETTINGS = Settings(rows_per_part=4, batch_size=3)
 RETRIES = "--runner=BundleBasedDirectRunner"
 
 
@@ -39,33 +37,11 @@ class Failing(Job):
         super().write(part, rows, vectors)
 
 
-@pytest.fixture
-def spec(toy_zoo: ToyZoo) -> EncoderSpec:
-    return EncoderSpec("toy", max_length=12, registry=str(toy_zoo.registry))
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Path:
-    path = tmp_path / "in.txt"
-    path.write_bytes(b"\n".join([text.encode() for text in TEXTS] + [b"\xff"]))
-    return path
-
-
-def same(one: Path, other: Path) -> None:
-    """Both hold the same rows, vectors and files."""
-    left, right = (ds.dataset(place).to_table() for place in (one, other))
-    assert left["id"].equals(right["id"]) and len(left) == len(TEXTS)
-    vectors = [np.stack(table["vector"].to_numpy()) for table in (left, right)]
-    np.testing.assert_allclose(*vectors, atol=1e-6, rtol=0)
-    assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in other.iterdir())
-    assert (one / "_bad_rows.jsonl").read_bytes() == (other / "_bad_rows.jsonl").read_bytes()
-
-
 def test_the_same_as_here(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     here = embed_corpus(spec, lines, tmp_path / "here", settings=SETTINGS)
     there = embed_corpus(spec, lines, tmp_path / "there", settings=SETTINGS, engine="beam")
     assert here == there and (there.vectors, there.bad) == (11, 1)
-    same(tmp_path / "here", tmp_path / "there")
+    assert_same(tmp_path / "here", tmp_path / "there")
 
 
 def test_a_bundle_that_fails_is_tried_again(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
@@ -80,7 +56,7 @@ def test_a_bundle_that_fails_is_tried_again(spec: EncoderSpec, lines: Path, tmp_
                 run(failing, "beam", options)
         run(failing, "beam", options)
         assert marker.exists()
-        same(tmp_path / "here", out)
+        assert_same(tmp_path / "here", out)
 
 
 def test_the_handler_in_a_pipeline_of_ones_own(spec: EncoderSpec) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
+from tests.zoo.toycorpus import SETTINGS, TEXTS, assert_same
 from tests.zoo.toyzoo import ToyZoo
-from zoo.embed import EncoderSpec, Settings, embed_corpus, plan_corpus
+from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
 from zoo.embed.job import Job
 from zoo.embed.run import run
 from zoo.errors import BadArgument, ZooError
@@ -24,10 +26,6 @@ pytest.importorskip("pyspark", reason=WITHOUT)
 ds = pytest.importorskip("pyarrow.dataset", reason=WITHOUT)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Spark's own
-
-ROOT = Path(__file__).parents[2]
-TEXTS = ["你好", "w1 w2 w3 w4 w5 w6 w7", "", "好", "w9 你 w3", "w1", "w2 w2", "好 好 好 w4", "你", "w5 w6", "w8"]
-SETTINGS = Settings(rows_per_part=4, batch_size=3)
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,6 @@ def spec(toy_zoo: ToyZoo) -> EncoderSpec:
     return EncoderSpec(str(toy_zoo.unpacked()), str(toy_zoo.unpacked("toy_tokenizer")), max_length=12)
 
 
-@pytest.fixture
-def lines(tmp_path: Path) -> Path:
-    path = tmp_path / "in.txt"
-    path.write_bytes(b"\n".join([text.encode() for text in TEXTS] + [b"\xff"]))
-    return path
-
-
 def test_a_killed_worker_leaves_the_same_output(session: Any, spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     out, here = tmp_path / "out", tmp_path / "here"
     plan = plan_corpus(spec, lines, out, settings=SETTINGS)
@@ -82,12 +73,7 @@ def test_a_killed_worker_leaves_the_same_output(session: Any, spec: EncoderSpec,
     assert int((tmp_path / "marker").read_text()) != os.getpid()
     assert (done.rows, done.vectors, done.bad) == (12, 11, 1)
     assert embed_corpus(spec, lines, here, settings=SETTINGS) == done
-    one, other = (ds.dataset(place).to_table() for place in (out, here))
-    assert one["id"].equals(other["id"])
-    vectors = [np.stack(table["vector"].to_numpy()) for table in (one, other)]
-    np.testing.assert_allclose(*vectors, atol=1e-6, rtol=0)
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in here.iterdir())
-    assert (out / "_bad_rows.jsonl").read_bytes() == (here / "_bad_rows.jsonl").read_bytes()
+    assert_same(out, here)
     frame = session.read.parquet(str(out))  # Spark reads what was written
     assert frame.count() == 11 and frame.schema["vector"].dataType.simpleString() == "array<float>"
 

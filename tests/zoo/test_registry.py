@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import zoo
+from tests.conftest import ROOT
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo, tree
 from zoo.errors import BadRegistry, CannotWrite, NotBuilt, UnknownModel
@@ -23,8 +24,6 @@ from zoo.registry import (
     read_registry,
     update_registry,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def encoder(*urls: str, aliases: tuple[str, ...] = ()) -> Entry:

@@ -12,6 +12,7 @@ import pytest
 
 import zoo
 from export.command import export_encoder, export_tokenizer
+from tests.conftest import ROOT
 from zoo.building import ways
 from zoo.command import main
 from zoo.entry import Entry, HuggingFaceSource
@@ -19,7 +20,6 @@ from zoo.registry import read_registry
 from zoo.registry_check import check_registry
 from zoo.registry_table import PAGES, SHORT, Page, markdown_table
 
-ROOT = Path(__file__).parents[2]
 REGISTRY = read_registry(ROOT / "registry.json")
 
 # name -> family, layers, hidden size, heads, embedding size, activation; typed from the publishers' configs

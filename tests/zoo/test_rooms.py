@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT
+
 # A class of Keras 3, engines and pyarrow, which nobody imports who does not ask for them.
 ON_DEMAND = {"zoo.keras_layer", "zoo.embed.beam", "zoo.embed.parquet", "zoo.embed.spark"}
 HEAVY = {"tensorflow", "tensorflow_hub", "tensorflow_text", "keras", "pyarrow", "pandas", "apache_beam", "pyspark"}
