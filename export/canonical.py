@@ -81,7 +81,7 @@ def _rename_numbered(graph: Any) -> None:
     functions = {function.signature.name for function in library.function}
     tables = {match[0] for node in nodes if (match := _TABLE.match(node.name))}
     _rename(graph, _ranked(functions) | _ranked(gradients), _ranked(tables))
-    for key in ("shared_name", "_user_specified_name"):  # bare numbers name tables and captured resources
+    for key in ("shared_name", "_user_specified_name"):  # bare numbers name tables and captured values
         names = _ranked({attr[key].s.decode() for attr in attributes if key in attr and attr[key].s.isdigit()})
         for attr in attributes:
             if key in attr and attr[key].s.isdigit():

@@ -6,7 +6,8 @@ E embedding, H hidden, A attention heads, D = H / A.
 Padding is dropped before the first layer: activations are two-dimensional, [n, H], one row per real token. Only
 attention needs texts back: one gather takes the heads apart and puts a text's tokens beside each other, one undoes it
 (export/packing). The forms of the expressions (bias_add after matmul, erf gelu, mean/rsqrt norm, rank-4 mask) are
-those that TensorFlow's CPU optimiser fuses.
+those that TensorFlow's CPU optimiser fuses. Layers call one function with a block's variables each, so that a saved
+graph holds its nodes once; TensorFlow puts it in the place of its calls before it optimises.
 
 With `compute` of bfloat16, matrix products and what they fuse with are computed in it; sums, norms, the pooler, heads
 and all outputs stay float32. Dropout is in export/training, computing without moving tokens in export/plain.
@@ -15,8 +16,8 @@ and all outputs stay float32. Dropout is in export/training, computing without m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, repeat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -24,6 +25,9 @@ from export.config import EncoderConfig
 from export.elementwise import activate, layer_norm
 from export.packing import Packing, pack, unpack, unpack_scores
 from zoo.contract import ATTENTION_SCORES, DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+
+Block: TypeAlias = Mapping[str, tf.Variable]
+Layer: TypeAlias = Callable[[Block, tf.Tensor, Packing, Any], Sequence[tf.Tensor]]
 
 
 class Drop:
@@ -57,56 +61,70 @@ class Encoder(tf.Module):
         And for each layer what each position attends to; who does not ask for it does not pay.
         """
         packing = self._pack(ids, mask)
-        places = self._places_of_dropout()
-        layers, scores = self._run(self._embed(ids, types, packing, next(places)), packing, places)
-        first = tf.cast(tf.gather(layers[-1], packing.first), tf.float32)  # [B, H]
+        seeds = self._seeds()
+        x = self._embed(ids, types, packing, seeds[0])
+        outputs, scores = [], []
+        for layer, block, seed in zip(self._layers(), self.config.block_of_layer, seeds[1:], strict=True):
+            x, output, *attended = layer(self._block(block), x, packing, seed)
+            outputs.append(output)
+            scores += attended
+        first = tf.cast(tf.gather(x, packing.first), tf.float32)  # [B, H]
         pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
-        outputs = [self._unpack(x, packing) for x in layers]  # each [B, T, H]
         return {
             SEQUENCE_OUTPUT: outputs[-1],
             POOLED_OUTPUT: pooled,
             DEFAULT: pooled,
             ENCODER_OUTPUTS: outputs,
-            ATTENTION_SCORES: [self._unpack_scores(each, packing) for each in scores],
+            ATTENTION_SCORES: scores,
         }
 
-    def _places_of_dropout(self) -> Iterator[Drop]:
-        """Return what is done to the embeddings, then three for every layer; see `_layer`."""
-        return repeat(Drop())
+    def _layers(self) -> Sequence[Layer]:
+        """Return for each layer the function that computes it: one and the same."""
+        return [tf.function(self._layer, autograph=False)] * self.config.layers
 
-    def _run(self, x: tf.Tensor, packing: Packing, places: Iterator[Drop]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Return every layer's output [n, H] and attention [R, A, S, S]."""
-        layers, scores = [], []
-        for block in self.config.block_of_layer:
-            x, attended = self._layer(x, f"block_{block}", packing, list(islice(places, 3)))
-            layers.append(x)
-            scores.append(attended)
-        return layers, scores
+    def _block(self, number: int) -> Block:
+        scope = f"block_{number}/"
+        return {name.removeprefix(scope): it for name, it in self.weights.items() if name.startswith(scope)}
+
+    # -- dropout, of which there is none here -------------------------------------------------------------------------
+
+    def _seeds(self) -> Sequence[Any]:
+        """Return what dropout of the embeddings depends on, and of each layer."""
+        return [None] * (1 + self.config.layers)
+
+    def _drops(self, seed: Any) -> Sequence[Drop]:
+        """Return what is done to the attention of a layer, then to what attention and the feed-forward add."""
+        return [Drop()] * 3
 
     # -- the three parts ----------------------------------------------------------------------------------------------
 
-    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, drop: Drop) -> tf.Tensor:
+    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, seed: Any) -> tf.Tensor:
         x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), packing.kept))  # [n, E]
         if self.config.projection == "word":
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), packing.kept))
         x += self._rows("embeddings/position/table", packing.kept % tf.shape(ids)[1])
+        drop = self._drops(seed)[-1]
         x = tf.cast(drop(self.norm(x, "embeddings/norm")), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _layer(self, x: tf.Tensor, scope: str, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the output [n, H] of one layer and its attention [R, A, S, S].
+    def _layer(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:
+        """Return what a layer with the weights of a block makes of x, as [n, H] and [B, T, H], and its attention."""
+        x, scores = self._transform(block, x, packing, seed)
+        return x, self._unpack(x, packing), self._unpack_scores(scores, packing)
 
-        Dropout is of that attention, and of what attention and the feed-forward add.
-        """
-        context, scores = self._attend(x, f"{scope}/attention", packing, drops[0])  # [n, H]
-        change = drops[1](self.dense(context, f"{scope}/attention/output"))
-        x = self._residual(x, change, f"{scope}/attention/norm")
-        change = self._feed_forward(x, f"{scope}/ffn", drops[2])
-        return self._residual(x, change, f"{scope}/ffn/norm"), scores
+    def _transform(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        return type(self)(self.config, block, self.compute)._one_layer(x, packing, self._drops(seed))
 
-    def _attend(self, x: tf.Tensor, scope: str, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
-        joined = self.dense(x, f"{scope}/query_key_value")  # [n, 3 * H]
+    def _one_layer(self, x: tf.Tensor, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return [n, H] and the attention, [R, A, S, S]; here the weights are those of one block."""
+        context, scores = self._attend(x, packing, drops[0])  # [n, H]
+        change = drops[1](self.dense(context, "attention/output"))
+        x = self._residual(x, change, "attention/norm")
+        return self._residual(x, self._feed_forward(x, drops[2]), "ffn/norm"), scores
+
+    def _attend(self, x: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
+        joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
         joined = tf.reshape(joined, [-1, self.config.hidden_size // self.config.heads])  # [n * 3 * A, D]
         query, key, value = self._split_heads(joined, packing)  # each [R, A, S, D]
         context, scores = self._attention(query, key, value, packing.scores_mask, drop)
@@ -120,9 +138,9 @@ class Encoder(tf.Module):
         scores = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
         return tf.matmul(drop(scores), value), scores
 
-    def _feed_forward(self, x: tf.Tensor, scope: str, drop: Drop) -> tf.Tensor:
-        inner = self._activate(self.dense(x, f"{scope}/expand"))  # [n, F]
-        return drop(self.dense(inner, f"{scope}/contract"))
+    def _feed_forward(self, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+        inner = self._activate(self.dense(x, "ffn/expand"))  # [n, F]
+        return drop(self.dense(inner, "ffn/contract"))
 
     # -- where a batch's tokens lie; export/plain leaves them where they are ------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from export.config import EncoderConfig
-from export.encoder import Encoder
+from export.encoder import Encoder, Layer
 from export.families import FAMILIES
 from export.naming import archive_name
 from export.packing import MASKED
@@ -57,6 +57,10 @@ class PlainEncoder(Encoder):
             real=tf.expand_dims(real, 2),
             scores_mask=tf.reshape((1.0 - keys) * MASKED, tf.stack([batch, 1, 1, length])),
         )
+
+    def _layers(self) -> Sequence[Layer]:
+        """Return functions of Python: converters take one graph."""
+        return [self._layer] * self.config.layers
 
     def _split_heads(self, joined: tf.Tensor, packing: Any) -> Sequence[tf.Tensor]:
         batch, length = tf.unstack(packing.shape)

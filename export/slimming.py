@@ -1,4 +1,4 @@
-"""Fewer nodes in a saved function: each costs time and memory at every load.
+"""Fewer nodes and attributes in a saved function: each costs time and memory at every load.
 
 TensorFlow traces a constant, or the same piece of a shape, anew at every use, and puts Identity nodes around what it
 saves, restores and returns. What is computed stays the same.
@@ -9,15 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tensorflow.core.framework import types_pb2
+
 # Of shapes and constants: stateless, and small wherever they are kept for longer.
 _ALIKE = frozenset({"Const", "Pack", "Shape", "StridedSlice", "ExpandDims", "Fill", "Range"})
+
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 
 def slim(function: Any) -> None:
     """Remove from a FunctionDef, in place, nodes that repeat another or pass on what is there, and needless waits."""
+    _forget_hints(function)
     _wait_once(function)
     while _replace(function, _passed_on(function), whole=True) or _replace(function, _repeated(function), whole=False):
         pass
+
+
+def _forget_hints(function: Any) -> None:
+    """Drop names of the variables that a function is given, and their shapes where it only passes them on.
+
+    Users name what they give; and whoever computes with a variable states its shape, as does the variable itself.
+    """
+    used = {name.partition(":")[0] for node in function.node_def if node.op not in _CALLS for name in node.input}
+    variables = {
+        argument.name: number
+        for number, argument in enumerate(function.signature.input_arg)
+        if argument.type == types_pb2.DT_RESOURCE
+    }
+    for number in variables.values():
+        function.arg_attr[number].attr.pop("_user_specified_name", None)
+        if used.isdisjoint(variables):
+            function.signature.input_arg[number].ClearField("handle_data")
 
 
 def _wait_once(function: Any) -> None:

@@ -6,19 +6,21 @@ applied where tensors are small, AddN takes the place of sums (it keeps nothing)
 Gradients are TensorFlow's own all the same: written by hand they would stay registered for as long as the process
 lives, and every load of a model would leak its graph. Letters are those of export/encoder.
 
-With `recompute` each layer keeps its input alone and is computed again in the backward pass (Chen et al. 2016).
+With `recompute` each layer keeps its input alone and is computed again in the backward pass (Chen et al. 2016); not
+the last, whose turn comes at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 from export.elementwise import FACTORED, layer_norm_in_training
-from export.encoder import Drop, Encoder
+from export.encoder import Block, Drop, Encoder, Layer
 from export.packing import Packing
 from zoo.contract import ATTENTION_SCORES
 
@@ -58,28 +60,38 @@ class TrainingEncoder(Encoder):
         del outputs[ATTENTION_SCORES]
         return outputs
 
-    def _places_of_dropout(self) -> Iterator[Drop]:
+    def _seeds(self) -> Sequence[Any]:
         """Drawn with a seed: without one, TensorFlow refuses random operations under op determinism.
 
         The raw operation, as tf.random's would write the seed of whoever exports (tf.random.set_seed) into the graph.
         """
-        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
-        rates = [hidden, *[attention, hidden, hidden] * self.config.layers]
-        shape = [len(rates), 2]
+        shape = [1 + self.config.layers, 3, 2]
         seeds = tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1)
-        return map(Dropout, tf.unstack(seeds), rates)
+        unstacked: Sequence[tf.Tensor] = tf.unstack(seeds)
+        return unstacked
 
-    def _run(self, x: tf.Tensor, packing: Packing, places: Iterator[Drop]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        layers, scores = super()._run(x, packing, places)
-        return [_with_dense_gradient(x) for x in layers], scores
+    def _drops(self, seed: Any) -> Sequence[Drop]:
+        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
+        return [Dropout(*each) for each in zip(tf.unstack(seed), (attention, hidden, hidden), strict=True)]
 
-    def _layer(self, x: tf.Tensor, scope: str, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
-        layer = super()._layer
+    def _layers(self) -> Sequence[Layer]:
+        kept = super()._layers()
         if not self.recompute:
-            return layer(x, scope, packing, drops)
-        x = tf.recompute_grad(lambda x: layer(x, scope, packing, drops)[0])(x)
+            return kept
+        # No function here: the gradient of one that is called with several blocks is saved as that of one block.
+        return [self._layer_again] * (self.config.layers - 1) + [kept[-1]]
+
+    def _layer(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:
+        return self._given(self._transform(block, x, packing, seed)[0], packing)
+
+    def _layer_again(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:
+        x = tf.recompute_grad(lambda x: self._transform(block, x, packing, seed)[0])(x)
         x.set_shape([None, self.config.hidden_size])
-        return x, x
+        return self._given(x, packing)
+
+    def _given(self, x: tf.Tensor, packing: Packing) -> Sequence[tf.Tensor]:
+        x = _with_dense_gradient(x)
+        return x, self._unpack(x, packing)
 
     # -- where less is kept -------------------------------------------------------------------------------------------
 
@@ -97,10 +109,10 @@ class TrainingEncoder(Encoder):
         context = tf.matmul(drop.kept(scores), value)
         return context if not drop.rate else context * (1.0 / (1.0 - drop.rate)), scores
 
-    def _feed_forward(self, x: tf.Tensor, scope: str, drop: Drop) -> tf.Tensor:
+    def _feed_forward(self, x: tf.Tensor, drop: Drop) -> tf.Tensor:
         before, of, after = FACTORED[self.config.activation]
-        inner = of(self.dense(x * before, f"{scope}/expand", before))  # [n, F]
-        return drop(self.dense(inner, f"{scope}/contract", 1.0 / after), after)
+        inner = of(self.dense(x * before, "ffn/expand", before))  # [n, F]
+        return drop(self.dense(inner, "ffn/contract", 1.0 / after), after)
 
     def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str) -> tf.Tensor:
         total = tf.add_n([tf.cast(x, tf.float32), tf.cast(change, tf.float32)])
@@ -108,9 +120,6 @@ class TrainingEncoder(Encoder):
 
     def _norm(self, x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
         return layer_norm_in_training(x, gamma, beta, self.config.layer_norm_epsilon)
-
-    def _unpack_scores(self, scores: tf.Tensor, packing: Packing) -> tf.Tensor:
-        return scores
 
 
 def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
