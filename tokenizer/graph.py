@@ -22,6 +22,7 @@ PIECES = tf.RaggedTensorSpec([None, None], tf.int32)
 WORDS_OF_PIECES = tf.RaggedTensorSpec([None, None, None], tf.int32)
 LAID_END_TO_END = (
     tf.TensorSpec([None], tf.int32, name="pieces"),
+    tf.TensorSpec([None, None], tf.int32, name="begins"),
     tf.TensorSpec([None, None], tf.int32, name="lengths"),
 )
 
@@ -48,8 +49,8 @@ class Graph:
         self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
         self.join = graph_function(self._join, PIECES)
 
-    def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return all pieces (P,), segment after segment, and their numbers (S, B), of texts (B,) or rows (B, S)."""
+    def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return all pieces (P,) of texts (B,) or rows (B, S), where segments begin, and how many pieces they have."""
         rank = tf.rank(text)
         text = checked(
             text,
@@ -57,21 +58,24 @@ class Graph:
             "Give a batch of strings [B], or rows of segments [B, S]. Received the shape:",
             tf.shape(text),
         )
-        pieces = self.pieces(tf.reshape(tf.transpose(text), [-1]))
-        shape = tf.stack([tf.reduce_prod(tf.shape(text)[1:]), tf.shape(text)[0]])
-        return pieces.values, tf.reshape(tf.cast(pieces.row_lengths(), tf.int32), shape)
+        pieces = self.pieces(tf.reshape(text, [-1]))
+        splits = tf.cast(pieces.row_splits, tf.int32)
+        shape = tf.stack([tf.shape(text)[0], tf.reduce_prod(tf.shape(text)[1:])])  # B, S
+        return pieces.values, tf.reshape(splits[:-1], shape), tf.reshape(splits[1:] - splits[:-1], shape)
 
     def lay_out(
-        self, pieces: tf.Tensor, lengths: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
+        self, pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         ids = self.ids
-        return packing.lay_out(pieces, lengths, kept, columns, cls=ids[CLS], sep=ids[SEP], pad=ids[PAD])
+        return packing.lay_out(pieces, begins, kept, columns, cls=ids[CLS], sep=ids[SEP], pad=ids[PAD])
 
-    def _pack(self, pieces: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
-        room = seq_length - 1 - tf.shape(lengths)[0]
+    def _pack(
+        self, pieces: tf.Tensor, begins: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        room = seq_length - 1 - tf.shape(lengths)[1]
         rule = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
         room = checked(room, room >= 0, rule, seq_length)
-        return self.lay_out(pieces, lengths, packing.trim(lengths, room), seq_length)
+        return self.lay_out(pieces, begins, packing.trim(lengths, room), seq_length)
 
     def _join(self, ids: tf.RaggedTensor) -> tf.Tensor:
         left_out = tf.constant([self.ids[token] for token in (PAD, CLS, SEP)])

@@ -126,17 +126,17 @@ class Tokenizer(_TextModel):
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor, special_tokens: tf.Tensor | bool = False) -> tf.Tensor:
-            pieces, lengths = graph.segments(text)
-            segments = tf.shape(lengths)[0]
+            pieces, begins, lengths = graph.segments(text)
+            segments = tf.shape(lengths)[1]
 
             def wrapped() -> tf.Tensor:
-                columns = 1 + segments + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=0), [[0, 1]]))
-                packed = graph.lay_out(pieces, lengths, kept=lengths, columns=columns)
+                columns = 1 + segments + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=1), [[0, 1]]))
+                packed = graph.lay_out(pieces, begins, kept=lengths, columns=columns)
                 return tf.where(packed[INPUT_MASK] == 1, graph.wordpiece.entries(packed[INPUT_WORD_IDS]), "")
 
             def plain() -> tf.Tensor:
                 rule = "Rows of several segments need special_tokens=True. Received segments:"
-                flat = checked(lengths, segments == 1, rule, segments)[0]
+                flat = checked(lengths, segments == 1, rule, segments)[:, 0]
                 return tf.RaggedTensor.from_row_lengths(graph.wordpiece.entries(pieces), flat).to_tensor("")
 
             return tf.cond(special_tokens, wrapped, plain)
@@ -193,8 +193,11 @@ def _bert_pack_inputs(graph: Graph, seq_length: int) -> Any:
         inputs: Sequence[tf.RaggedTensor], seq_length: tf.Tensor | int = seq_length
     ) -> dict[str, tf.Tensor]:
         segments = [by_text(segment) for segment in inputs]
-        lengths = tf.stack([tf.cast(segment.row_lengths(), tf.int32) for segment in segments])
-        return graph.pack(tf.concat([segment.values for segment in segments], axis=0), lengths, seq_length)
+        before = [tf.zeros([], tf.int32), *tf.unstack(tf.cumsum([tf.size(segment.values) for segment in segments]))]
+        splits = [tf.cast(segment.row_splits, tf.int32) for segment in segments]
+        begins = tf.stack([each[:-1] + start for each, start in zip(splits, before, strict=False)], axis=1)
+        lengths = tf.stack([each[1:] - each[:-1] for each in splits], axis=1)
+        return graph.pack(tf.concat([segment.values for segment in segments], axis=0), begins, lengths, seq_length)
 
     function = tf.function(bert_pack_inputs, autograph=False)
     for spec in (PIECES, WORDS_OF_PIECES):  # never one alone: a loaded function fails to compare it to a tuple

@@ -45,13 +45,13 @@ class WordPiece:
     def prepare(self, text: tf.Tensor) -> tf.Tensor:
         """Return the texts as words and spaces, the way the model reads them: (B,) strings in and out."""
         is_plain = normalisation.is_plain(text, self.kept_whole)
-        rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
         plain = tf.strings.lower(text) if self.lower_case else text  # of ASCII alone
 
         def normalised() -> tf.Tensor:
+            rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
             return tf.tensor_scatter_nd_update(plain, rest, self._normalised(tf.gather_nd(text, rest)))
 
-        return tf.cond(tf.size(rest) > 0, normalised, lambda: plain)
+        return tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised)
 
     def _normalised(self, text: tf.Tensor) -> tf.Tensor:
         text = normalisation.mark(normalisation.valid(text), self.kept_whole)
