@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundles import from_bundle, is_bundle
 from zoo.cache import resolve
 from zoo.card import EncoderCard, TokenizerCard, read_card
+from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArchive, CannotLoad, VocabularyMismatch, first_line
 from zoo.registry import Registry
 from zoo.safety import check_ops
@@ -106,15 +107,36 @@ def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
 def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any:
     """Return what `hub.load` gives for a directory that the caller trusts, with the modules it `needs` imported.
 
-    Raises BadArchive when it asks for any other module than tensorflow_text, CannotLoad.
+    It takes inputs of any shape without being traced again: see `expect_any_shape`. Raises BadArchive when it asks for
+    any other module than tensorflow_text, CannotLoad.
     """
     _import_packages(name, needs)
     import tensorflow_hub as hub
 
     try:
-        return hub.load(str(directory))
+        model = hub.load(str(directory))
+        expect_any_shape(model)
     except Exception as error:  # whatever TensorFlow raises about a SavedModel
         raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
+    return model
+
+
+def expect_any_shape(model: Any) -> None:
+    """Have an encoder, or its head, traced for string tokens and for the dict of int32 inputs, of any shape.
+
+    TensorFlow traces a loaded function anew for every shape it has not met, which takes longer than most calls and
+    stays in memory, unless it has a trace that is good for all of them.
+    """
+    import tensorflow as tf
+
+    for form in getattr(model.__call__, "concrete_functions", ()) if callable(model) else ():
+        inputs, *training = form.structured_input_signature[0] or [None]
+        if isinstance(inputs, Mapping):
+            is_common = inputs.keys() >= {*INPUT_KEYS} and all(spec.dtype == tf.int32 for spec in inputs.values())
+        else:
+            is_common = isinstance(inputs, tf.TensorSpec) and inputs.dtype == tf.string and inputs.shape.rank == 2
+        if is_common and not any(training):
+            model.__call__.get_concrete_function(inputs)
 
 
 def check_pair(encoder: EncoderCard, tokenizer: TokenizerCard) -> None:

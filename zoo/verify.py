@@ -28,7 +28,7 @@ from zoo.contract import (
 )
 from zoo.display import table
 from zoo.errors import BadArchive, VerificationFailed, first_line
-from zoo.loading import load_directory, prepare
+from zoo.loading import expect_any_shape, load_directory, prepare
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
@@ -104,6 +104,8 @@ def compare_encoder(
     Raises CannotLoad, and VerificationFailed when any output differs by more than `tolerance`.
     """
     encoder = load_directory(directory, name, needs)
+    for head in HEADS:
+        expect_any_shape(getattr(encoder, head, None))
     differences: dict[str, float] = {}
     for case in _cases(golden):
         for output, pair in _pairs(encoder, case, name).items():
