@@ -96,7 +96,8 @@ def limits(results: Results, threads: int = THREADS) -> list[tuple[str, float, f
     found: list[tuple[str, float, float]] = []
     sums = (
         ("export of BERT-base, verified and packed, s", ("export s",), 25.0),
-        ("unpack and verify, s", ("unpack s", "verify s"), 2.5),
+        ("digests and unpacking, of every archive once, s", ("unpack s",), 2.5),
+        ("digests, unpacking and the whole certificate, s", ("unpack s", "verify s"), 2.5),
     )
     for what, measures, most in sums:
         records = [results.get("archive", "bert", threads, "archive", "ours", measure) for measure in measures]

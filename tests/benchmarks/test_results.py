@@ -113,7 +113,7 @@ def test_limits_add_up_what_belongs_together() -> None:
     results = Results(Path("unused"))
     for measure, value in (("unpack s", 1.0), ("verify s", 2.0)):
         results.add([Record("archive", "bert", 2, "archive", "ours", measure, (value,))])
-    assert limits(results) == [("unpack and verify, s", 3.0, 2.5)]
+    assert [found for _, found, _ in limits(results)] == [1.0, 3.0]
 
 
 def test_the_page_names_who_is_missing_and_takes_notes_in() -> None:

@@ -65,7 +65,8 @@ def code_cells(file: Path) -> list[str]:
 # -- learning -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keras", [3, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("keras", [3, 2])
 def test_the_cells_of_the_notebook_run(
     keras: int, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,12 +15,12 @@ _BOTH = """
     Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Mul Neg NoOp
     NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd Select
     SelectV2 Shape ShardedFilename Size StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin Sub Sum
-    TopKV2 UnsortedSegmentSum VarHandleOp Where ZerosLike
+    TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
 """
 _ENCODER = """
     AddN BatchMatMulV2 BiasAdd BiasAddGrad BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
     InvertPermutation LogicalAnd LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
-    ResourceGather Rsqrt RsqrtGrad Softmax Square StatelessRandomUniform Tanh Unpack
+    ResourceGather Rsqrt RsqrtGrad Softmax Square StatelessRandomUniform Tanh
 """
 _TOKENIZER = """
     DenseBincount EnsureShape Fill GatherNd If LowerBound Minimum PadV2 PartitionedCall RaggedRange

@@ -23,7 +23,10 @@ from tests.zoo.toyzoo import ToyZoo
 from tokenizer.module import Preprocessor
 from tokenizer.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ here: apt-get install g++")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("g++"), reason="no g++ here: apt-get install g++"),
+]
 
 SOURCE = Path(__file__).with_name("c_api.cc")
 TEXT = "你好，w7 好你"

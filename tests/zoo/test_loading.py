@@ -74,6 +74,15 @@ def test_no_shape_is_traced_anew(toy_zoo: ToyZoo) -> None:
     assert encoder.__call__.experimental_get_tracing_count() == count
 
 
+def test_bare_hub_can_be_told_to_trace_less(toy_zoo: ToyZoo) -> None:
+    """As README.md says."""
+    encoder = hub.load(str(toy_zoo.unpacked()))
+    encode = tf.function(encoder, reduce_retracing=True)
+    for rows, length in ((1, 3), (2, 3), (2, 7), (5, 1)):
+        assert encode(tf.ones([rows, length], tf.int32))["sequence_output"].shape == (rows, length, 32)
+    assert encode.experimental_get_tracing_count() <= 3
+
+
 def test_pins_and_names_are_refused_where_they_mean_nothing(toy_zoo: ToyZoo, bundle: Path) -> None:
     for handle in (toy_zoo.archive(), bundle):
         with pytest.raises(DigestMismatch, match="should be sha256 0000"):
