@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2
+from tensorflow.core.framework import function_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.slimming import slim
@@ -20,6 +20,12 @@ from .conftest import export_and_load, write_odd
 def functions(directory: Path) -> dict[str, Any]:
     model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     return {function.signature.name: function for function in model.meta_graphs[0].graph_def.library.function}
+
+
+def variables(function: Any) -> list[Any]:
+    found = [argument for argument in function.signature.input_arg if argument.type == types_pb2.DT_RESOURCE]
+    assert len(found) > 10
+    return found
 
 
 def optimised(directory: Path) -> Counter[str]:
@@ -65,6 +71,12 @@ def test_nothing_is_saved_twice(out: Path) -> None:
     # A form costs an argument a variable; what it computes itself is a handful of nodes.
     plain = [function for name, function in found.items() if "__inference__call" in name]
     assert len(plain) >= 22 and min(len(function.node_def) for function in plain) == 1
+    layers = [function for name, function in found.items() if "__inference__layer" in name]
+    assert len(layers) == 2  # with dropout and without; all three layers call one of them
+    assert all(sum(node.op == "MatMul" for node in function.node_def) == 4 for function in layers)
+    # Variables tell what they are like; only who computes with one repeats it.
+    assert not [argument.name for function in plain for argument in variables(function) if argument.handle_data]
+    assert all(argument.handle_data for function in layers for argument in variables(function))
     saving = [node for node in found["__inference__traced_save_0"].node_def if node.op == "Identity"]
     assert len(saving) <= 2  # those that return the prefix once all is written
 
