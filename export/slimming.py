@@ -31,15 +31,13 @@ def _forget_hints(function: Any) -> None:
     Users name what they give; and whoever computes with a variable states its shape, as does the variable itself.
     """
     used = {name.partition(":")[0] for node in function.node_def if node.op not in _CALLS for name in node.input}
-    variables = {
-        argument.name: number
-        for number, argument in enumerate(function.signature.input_arg)
-        if argument.type == types_pb2.DT_RESOURCE
-    }
-    for number in variables.values():
-        function.arg_attr[number].attr.pop("_user_specified_name", None)
-        if used.isdisjoint(variables):
-            function.signature.input_arg[number].ClearField("handle_data")
+    resources = [argument for argument in function.signature.input_arg if argument.type == types_pb2.DT_RESOURCE]
+    computes = any(argument.name in used for argument in resources if argument.handle_data)  # a table has no shape
+    for number, argument in enumerate(function.signature.input_arg):
+        if argument.type == types_pb2.DT_RESOURCE:
+            function.arg_attr[number].attr.pop("_user_specified_name", None)
+            if not computes:
+                argument.ClearField("handle_data")
 
 
 def _wait_once(function: Any) -> None:
