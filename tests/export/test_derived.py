@@ -30,7 +30,10 @@ def card_of(directory: Path) -> EncoderCard:
 
 @pytest.mark.parametrize(
     ("dtype", "stored", "computed", "allowed"),
-    [("bfloat16", tf.bfloat16, "bfloat16", 0.055), ("float16", tf.float16, "float32", 2e-5)],
+    [
+        ("bfloat16", tf.bfloat16, "bfloat16", 0.055),
+        pytest.param("float16", tf.float16, "float32", 2e-5, marks=pytest.mark.slow),
+    ],
 )
 def test_half_precision(
     dtype: Any, stored: tf.DType, computed: str, allowed: float, odd: Path, encoder: Any, out: Path, tmp_path: Path

@@ -26,7 +26,12 @@ def poolers(family: str) -> dict[str, Any]:
     return {"pooler": "electra" not in family}
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+SLOW = "albert without projection"  # ELECTRA without one says the same
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name == SLOW)) for name in FAMILIES]
+)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
