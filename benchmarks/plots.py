@@ -14,9 +14,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import ScalarFormatter
 
-from benchmarks.cases import Case, flops
+from benchmarks.cases import Case
 from benchmarks.peers import label
-from benchmarks.results import Record, Results
+from benchmarks.results import Record, Results, floor, gemm_rate
 
 OURS = ("#8b0000", "#c1272d", "#e2574c", "#f08080", "#f4a582", "#fbc4ab", "#fde0d2")  # reds
 THEIRS = ("#0b4f8a", "#4f9bd9", "#7a5195", "#2f8f4e", "#e08e0b", "#555555", "#a0a0a0")
@@ -56,8 +56,7 @@ def _curves(axis: Any, results: Results, records: Sequence[Record], along: str, 
     for dtype, style in (("float32", "k--"), ("bfloat16", "k:")):
         rate = gemm_rate(results, threads, dtype)
         if rate:
-            sizes = {name: results.models[model][name] for name in ("layers", "hidden", "inner")}
-            limit = [flops(case, **sizes) / rate * 1e-6 for case in cases]
+            limit = [floor(results, model, case, rate) * 1e3 for case in cases]
             name = f"matrix products alone, {dtype}: {rate:.0f} GFLOP/s"
             axis.plot([getattr(case, along) for case in cases], limit, style, lw=1, label=name)
     axis.set_xscale("log", base=2)
@@ -66,12 +65,6 @@ def _curves(axis: Any, results: Results, records: Sequence[Record], along: str, 
     axis.yaxis.set_major_formatter(ScalarFormatter())
     axis.set_xlabel(along)
     axis.grid(alpha=0.3)
-
-
-def gemm_rate(results: Results, threads: int, dtype: str) -> float:
-    """Return the best rate that any library reached, in GFLOP/s; 0 where none was measured."""
-    records = results.select(section="machine", threads=threads, measure="GFLOP/s")
-    return max((record.median for record in records if record.case.endswith(dtype)), default=0.0)
 
 
 def _inference(results: Results, directory: Path) -> list[Path]:

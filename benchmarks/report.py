@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.cases import Case
 from benchmarks.goals import limits, outcomes
 from benchmarks.machine import BUSY
 from benchmarks.peers import ENCODERS, TOKENIZERS, TRAINERS, Peer, label
-from benchmarks.results import Record, Results, ratio
+from benchmarks.results import Record, Results, floor, gemm_rate, ratio
 
 COMMAND = "python -m benchmarks run"
 Rows = list[list[str]]
@@ -27,7 +28,7 @@ def page(results: Results, plots: Sequence[Path] = (), notes: str = "") -> str:
         _goals(results),
         notes.strip(),
         *_inference(results, "inference", "Inference"),
-        *_inference(results, "growth", "How cost grows"),
+        *_growth(results),
         *_measures(results, "load", "Loading", ENCODERS),
         *_training(results),
         _tokenizers(results),
@@ -118,6 +119,22 @@ def _inference(results: Results, section: str, title: str) -> list[str]:
         records = results.select(section=section, model=model, threads=threads, measure="s")
         rows = _by_case(results, records, ENCODERS, 1e3)
         parts.append(f"## {title}: {model}, {_threads(threads)}, ms\n\n" + table(*rows))
+    return parts
+
+
+def _growth(results: Results) -> list[str]:
+    """Return the tables of inference with one column more: how many times as long as its matrix products ours takes."""
+    parts = []
+    for model, threads in _settings(results, "growth"):
+        records = results.select(section="growth", model=model, threads=threads, measure="s")
+        head, rows = _by_case(results, records, ENCODERS, 1e3)
+        ours = {record.case: record.median for record in records if record.peer == "ours"}
+        if rate := gemm_rate(results, threads, "float32"):
+            head = [*head, "ours, times its matrix products"]
+            for row in rows:
+                seconds = ours.get(row[0])
+                row.append(f"{seconds / floor(results, model, Case.parse(row[0]), rate):.1f}" if seconds else "–")
+        parts.append(f"## How cost grows: {model}, {_threads(threads)}, ms\n\n" + table(head, rows))
     return parts
 
 

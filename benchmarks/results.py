@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cases import Case, flops
 from zoo.files import written_file
 
 Key = tuple[str, str, int, str, str, str]
@@ -161,3 +162,14 @@ def ratio(ours: Record, theirs: Record) -> tuple[float, float, float]:
 def best(records: Sequence[Record]) -> Record | None:
     """Return the record with the smallest median."""
     return min(records, key=lambda record: record.median, default=None)
+
+
+def gemm_rate(results: Results, threads: int, dtype: str) -> float:
+    """Return the best rate that any library reached, in GFLOP/s; 0 where none was measured."""
+    records = results.select(section="machine", threads=threads, measure="GFLOP/s")
+    return max((record.median for record in records if record.case.endswith(dtype)), default=0.0)
+
+
+def floor(results: Results, model: str, case: Case, rate: float) -> float:
+    """Return the seconds that a call's matrix products take at a rate in GFLOP/s."""
+    return flops(case, **{name: results.models[model][name] for name in ("layers", "hidden", "inner")}) / rate * 1e-9
