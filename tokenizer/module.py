@@ -193,10 +193,9 @@ def _bert_pack_inputs(graph: Graph, seq_length: int) -> Any:
         inputs: Sequence[tf.RaggedTensor], seq_length: tf.Tensor | int = seq_length
     ) -> dict[str, tf.Tensor]:
         segments = [by_text(segment) for segment in inputs]
-        before = [tf.zeros([], tf.int32), *tf.unstack(tf.cumsum([tf.size(segment.values) for segment in segments]))]
-        splits = [tf.cast(segment.row_splits, tf.int32) for segment in segments]
-        begins = tf.stack([each[:-1] + start for each, start in zip(splits, before, strict=False)], axis=1)
-        lengths = tf.stack([each[1:] - each[:-1] for each in splits], axis=1)
+        before = tf.cumsum([tf.size(segment.values) for segment in segments], exclusive=True)  # (S,)
+        begins = before + tf.stack([tf.cast(segment.row_starts(), tf.int32) for segment in segments], axis=1)
+        lengths = tf.stack([tf.cast(segment.row_lengths(), tf.int32) for segment in segments], axis=1)
         return graph.pack(tf.concat([segment.values for segment in segments], axis=0), begins, lengths, seq_length)
 
     function = tf.function(bert_pack_inputs, autograph=False)

@@ -20,7 +20,7 @@ from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, tr
 from scripts.random_checkpoint import write_tf1, write_vocabulary
 from zoo.archive import unpack
 
-# An export collects garbage often; what was imported is none, and looking through it takes a third of a second.
+# An export collects garbage often; what was imported is none, and need not be looked through each time.
 gc.freeze()
 
 # Large enough weights that erf and tanh gelu, or two swapped norms, differ by far more than any tolerance.
