@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export.inlining import inline_called_once
 from export.slimming import slim
 
 _NUMBERED = re.compile(r"(|.*[^0-9])(\d+)")  # stem and number of __inference_encode_123, PartitionedCall-123, 123
@@ -42,6 +43,7 @@ def canonicalize(directory: Path) -> None:
         del operations[:]
         operations.extend(kept)
         _rename_numbered(graph)
+        inline_called_once(graph)  # now that functions are in an order of their own
     path.write_bytes(model.SerializeToString(deterministic=True))
     (directory / "fingerprint.pb").unlink(missing_ok=True)
 

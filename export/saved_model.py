@@ -99,10 +99,8 @@ class EncoderRoot(tf.train.Checkpoint):
             given = [inputs.get(key) for key in INPUT_KEYS]
         elif inputs.dtype == tf.string:
             return self._read_tokens(inputs)
-        elif inputs.shape.rank == 3:
-            given = _unstacked(inputs)
         else:
-            given = [inputs, None, None]
+            given = _unstacked(inputs)
         ids = tf.cast(given[0], tf.int32)
         mask = tf.cast(tf.not_equal(ids, 0) if given[1] is None else given[1], tf.int32)
         types = tf.zeros_like(ids) if given[2] is None else tf.cast(given[2], tf.int32)
@@ -175,34 +173,38 @@ def _trace_encode(encoder: Encoder) -> Callable[..., dict[str, object]]:
 def _input_forms() -> Iterator[Any]:
     """Every form of `inputs` in the contract: what is loaded with each of them is paid for at every load.
 
-    A list or tuple of two or three has no form of its own: TensorFlow stacks it, then the tensor of rank 3 fits.
+    A list or tuple of two or three has no form of its own: TensorFlow stacks it, and a tensor may have any rank here.
     The names are those TensorFlow would give; with any others it traces every form again when it saves.
     """
     for dtype in (tf.int32, tf.int64):
-        yield tf.TensorSpec([None, None], dtype, "inputs")
-        yield tf.TensorSpec([None, None, None], dtype, "inputs")
+        yield tf.TensorSpec(None, dtype, "inputs")
         for keys in (INPUT_KEYS, INPUT_KEYS[:2], (INPUT_WORD_IDS,)):
             yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
     yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
 def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
-    """Return ids, mask and types of [2, B, T] (types are zero) or [3, B, T]."""
-    count = tf.shape(inputs)[0]
-    message = "inputs of rank 3 are ids and mask, or ids, mask and types, one above the other. This many were given:"
-    with tf.control_dependencies(
-        [tf.debugging.Assert(tf.logical_or(tf.equal(count, 2), tf.equal(count, 3)), [message, count])]
-    ):
-        inputs = tf.pad(inputs[:3], [[0, tf.maximum(3 - count, 0)], [0, 0], [0, 0]])
-    unstacked: list[tf.Tensor] = tf.unstack(inputs, num=3)
-    return unstacked
+    """Return ids, mask and types of ids alone, [B, T], or of what lies one above the other, [2, B, T] or [3, B, T]."""
+    shape = tf.concat([[1, 1], tf.shape(inputs)], 0)  # so that even what has no rows yet has a shape to complain of
+    count = tf.reduce_prod(shape[:-2])
+    holds = tf.logical_and(tf.equal(tf.rank(inputs), 1 + tf.minimum(count, 2)), count <= 3)
+    message = (
+        "inputs are ids [B, T], or ids and mask, or ids, mask and types, one above the other: [2, B, T] or [3, B, T]. "
+        "The shape of these inputs:"
+    )
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message, shape[2:]])]):
+        inputs = tf.reshape(inputs, tf.concat([[count], shape[-2:]], 0))
+    inputs = tf.pad(inputs[:3], [[0, tf.maximum(3 - count, 0)], [0, 0], [0, 0]])
+    ids, mask, types = tf.unstack(inputs, num=3)
+    return [ids, tf.where(count > 1, mask, tf.cast(tf.not_equal(ids, 0), mask.dtype)), types]
 
 
 def _main_forms() -> Iterator[Any]:
     """The forms of `.attention`: the whole dict, plain ids, string tokens. Heads take the dict alone."""
     yield from _dict_forms(*INPUT_KEYS)
-    for dtype in (tf.int32, tf.int64, tf.string):
-        yield tf.TensorSpec([None, None], dtype, "inputs")
+    for dtype in (tf.int32, tf.int64):
+        yield tf.TensorSpec(None, dtype, "inputs")
+    yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
 def _dict_forms(*keys: str) -> Iterator[Any]:

@@ -138,12 +138,12 @@ def _forms(functions: Any) -> dict[str, frozenset[Leaf]]:
         leaves = frozenset(map(_leaf, _tensors(inputs)))
         for form in {_form(inputs), *([_form(None)] if not positional and len(named) == 1 else [])}:
             forms[form] = forms.get(form, frozenset()) | leaves
-    if _form(dict.fromkeys(INPUT_KEYS)) in forms:  # an encoder's tensors of rank 3 are lists of ids, mask and types
+    if _form(dict.fromkeys(INPUT_KEYS)) in forms:  # of an encoder: its tensors of other ranks are stacked lists
         plain = forms.get(_form(None), frozenset())
-        stacked = frozenset(leaf for leaf in plain if leaf[1] == 3)
+        stacked = frozenset((dtype, 2) for dtype, rank in plain if rank in (None, 3))
         if stacked:
-            as_list = frozenset((dtype, 2) for dtype, _ in stacked)
-            forms |= {_form(None): plain - stacked, _form([None] * 2): as_list, _form([None] * 3): as_list}
+            tensors = stacked | {leaf for leaf in plain if leaf[1] == 2}
+            forms |= {_form(None): tensors, _form([None] * 2): stacked, _form([None] * 3): stacked}
     return forms
 
 

@@ -3,13 +3,13 @@
 A list of what is allowed, not of what is forbidden: TensorFlow has some 1,500 operations and adds more, and any of
 them may touch files, run Python or open a connection. It holds what our encoders and tokenizers are made of (a test
 compares) and close relatives that others might be written with. None of them reaches outside of the graph, but for the
-four of the saver, which stand where only saving and restoring calls them.
+four of the saver, which stand where only saving and restoring runs them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,12 @@ def _read(directory: Path) -> Any:
 
 
 def _ops(model: Any) -> set[str]:
-    return {node.op for graph in model.meta_graphs for _, nodes in _bodies(graph) for node in nodes}
+    return {
+        node.op
+        for graph in model.meta_graphs
+        for nodes in (graph.graph_def.node, *(function.node_def for function in graph.graph_def.library.function))
+        for node in nodes
+    }
 
 
 def _odd_files(directory: Path) -> list[str]:
@@ -132,41 +137,45 @@ def _odd_form(model: Any) -> list[str]:
 
 def _forbidden(graph: Any) -> list[str]:
     """Return each forbidden operation with the function that holds it."""
-    functions = {function.signature.name: function for function in graph.graph_def.library.function}
-    callable_ = _reached(_roots(graph), functions)
+    functions = {function.signature.name for function in graph.graph_def.library.function}
     problems = []
-    for name, nodes in _bodies(graph):
-        allowed = ALLOWED_OPS - SAVER_OPS if name is None or name in callable_ else ALLOWED_OPS
-        place = name or "its main graph"
+    for place, nodes, only_saves in _bodies(graph):
+        allowed = ALLOWED_OPS if only_saves else ALLOWED_OPS - SAVER_OPS
         problems += [f"{op} in {place} is not allowed" for op in sorted({node.op for node in nodes} - allowed)]
         called = {function for node in nodes for function in _called(node.attr)}
-        problems += [f"{place} calls {function}, which is not there" for function in sorted(called - functions.keys())]
+        problems += [f"{place} calls {function}, which is not there" for function in sorted(called - functions)]
     return problems
 
 
-def _bodies(graph: Any) -> Iterator[tuple[str | None, Any]]:
-    """Yield the nodes of the main graph, under the name None, and of every function."""
-    yield None, graph.graph_def.node
-    for function in graph.graph_def.library.function:
-        yield function.signature.name, function.node_def
-
-
-def _roots(graph: Any) -> set[str]:
-    """Return what a loaded object, a signature, a gradient or the main graph calls; what the saver calls left out."""
-    library, savers = graph.graph_def.library, _saver_nodes(graph)
-    return {
+def _bodies(graph: Any) -> Iterator[tuple[str, Sequence[Any], bool]]:
+    """Yield every function's name and nodes, the main graph's in two parts, and whether only the saver runs them."""
+    savers, library = _saver_nodes(graph), graph.graph_def.library
+    for only_saves in (False, True):
+        yield (
+            "its main graph",
+            [node for node in graph.graph_def.node if (node.name in savers) == only_saves],
+            only_saves,
+        )
+    # What a loaded object, a signature, a gradient or the main graph calls; what the saver calls left out.
+    roots = {
         *graph.object_graph_def.concrete_functions,
         *(name for node in graph.graph_def.node if node.name not in savers for name in _mentioned(node.attr)),
         *(gradient.gradient_func for gradient in (*library.gradient, *library.registered_gradients)),
     }
+    callable_ = _reached(roots, {function.signature.name: _named_in(function) for function in library.function})
+    for function in library.function:
+        yield function.signature.name, function.node_def, function.signature.name not in callable_
 
 
 def _saver_nodes(graph: Any) -> set[str]:
-    """Return the two nodes of the main graph that save and restore, as long as nothing else leads to them."""
+    """Return the nodes of the main graph that lead to the two that save and restore, and to nothing else."""
+    inputs = {node.name: {_node(name) for name in node.input} for node in graph.graph_def.node}
     saver = {graph.saver_def.save_tensor_name.partition(":")[0], graph.saver_def.restore_op_name}
-    used = {_node(name) for node in graph.graph_def.node for name in node.input}
-    tensors = (tensor for signature in graph.signature_def.values() for tensor in signature.outputs.values())
-    return saver - used - {_node(tensor.name) for tensor in tensors}
+    saving = _reached(saver, inputs)
+    outputs = {
+        _node(tensor.name) for signature in graph.signature_def.values() for tensor in signature.outputs.values()
+    }
+    return saving - _reached(outputs | (inputs.keys() - saving), inputs)
 
 
 def _node(tensor: str) -> str:
@@ -174,17 +183,20 @@ def _node(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def _reached(roots: Iterable[str], functions: Mapping[str, Any]) -> set[str]:
-    """Return the functions that `roots` lead to, themselves included."""
+def _reached(roots: Iterable[str], leads_to: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return what `roots` lead to, themselves included, as far as it is known."""
     reached: set[str] = set()
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name in functions and name not in reached:
+        if name in leads_to and name not in reached:
             reached.add(name)
-            waiting += _mentioned(functions[name].attr)
-            waiting += (other for node in functions[name].node_def for other in _mentioned(node.attr))
+            waiting += leads_to[name]
     return reached
+
+
+def _named_in(function: Any) -> list[str]:
+    return [name for part in (function, *function.node_def) for name in _mentioned(part.attr)]
 
 
 def _called(attributes: Mapping[str, Any]) -> Iterator[str]:

@@ -48,9 +48,12 @@ def test_tensors_one_above_the_other(encoder: Any) -> None:
     stacked = tf.stack([IDS, MASK, TYPES])
     np.testing.assert_array_equal(call(encoder, stacked), call(encoder, [IDS, MASK, TYPES]))
     np.testing.assert_array_equal(call(encoder, stacked[:2]), call(encoder, [IDS, MASK]))
-    for count in (1, 4):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"ids and mask, or ids, mask and types.*\[{count}\]"):
-            encoder(tf.ones([count, 2, 5], tf.int32))
+    for shape in ([1, 2, 5], [4, 2, 5], [5], [1, 2, 2, 5], [2, 2, 2, 5]):
+        given = " ".join(map(str, shape[:3]))
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=rf"ids and mask, or ids, mask and types.*\[{given}[\].]"
+        ):
+            encoder(tf.ones(shape, tf.int32))
 
 
 def test_nested_lists_of_numbers(encoder: Any) -> None:

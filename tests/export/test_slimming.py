@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from export.inlining import inline_called_once
 from export.slimming import slim
 
 from .conftest import export_and_load, write_odd
@@ -70,15 +71,66 @@ def test_nothing_is_saved_twice(out: Path) -> None:
         assert len(constants) == len(set(constants))
     # A form costs an argument a variable; what it computes itself is a handful of nodes.
     plain = [function for name, function in found.items() if "__inference__call" in name]
-    assert len(plain) >= 22 and min(len(function.node_def) for function in plain) == 1
+    assert len(plain) == 18 and min(len(function.node_def) for function in plain) == 1
     layers = [function for name, function in found.items() if "__inference__layer" in name]
     assert len(layers) == 2  # with dropout and without; all three layers call one of them
     assert all(sum(node.op == "MatMul" for node in function.node_def) == 4 for function in layers)
     # Variables tell what they are like; only who computes with one repeats it.
     assert not [argument.name for function in plain for argument in variables(function) if argument.handle_data]
     assert all(argument.handle_data for function in layers for argument in variables(function))
-    saving = [node for node in found["__inference__traced_save_0"].node_def if node.op == "Identity"]
-    assert len(saving) <= 2  # those that return the prefix once all is written
+    # What saves and restores is no function: those who load functions would pay for it.
+    assert not [name for name in found if "traced" in name]
+
+
+def test_what_saves_and_restores_still_does(out: Path, tmp_path: Path) -> None:
+    """By the loader of TensorFlow 1, which every runtime without Python has."""
+    tf1 = tf.compat.v1
+    loaded = tf.saved_model.load(str(out / "odd"))
+    with tf1.Session(graph=tf.Graph()) as session:
+        graph = tf1.saved_model.load(session, ["serve"], str(out / "odd"))
+        signature, saver = graph.signature_def["serving_default"], graph.saver_def
+        feed = {tensor.name: np.ones([2, 8], np.int32) for tensor in signature.inputs.values()}
+        found = session.run({key: tensor.name for key, tensor in signature.outputs.items()}, feed)
+        session.run(saver.save_tensor_name, {saver.filename_tensor_name: str(tmp_path / "again")})
+    expected = loaded.signatures["serving_default"](**{key: tf.ones([2, 8], tf.int32) for key in signature.inputs})
+    for key, array in found.items():
+        np.testing.assert_allclose(array, expected[key], atol=1e-5)  # optimised otherwise
+    first, again = (
+        tf.train.load_checkpoint(str(path)) for path in (out / "odd/variables/variables", tmp_path / "again")
+    )
+    names = [name for name in again.get_variable_to_shape_map() if name.startswith("variables/")]
+    assert len(names) == len(loaded.variables)
+    for name in names:
+        np.testing.assert_array_equal(again.get_tensor(name), first.get_tensor(name))
+
+
+def test_inlining_keeps_what_is_computed() -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])
+    def inner(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x > 0), [tf.shape(x)])]):
+            return tf.identity(y), tf.unstack(tf.stack([x, x - y]))[1]
+
+    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])
+    def outer(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        one, other = inner(x + 1.0, y)
+        return other, one * 2.0
+
+    concrete = outer.get_concrete_function()
+    graph = meta_graph_pb2.MetaGraphDef()
+    graph.graph_def.CopyFrom(concrete.graph.as_graph_def())
+    graph.graph_def.ClearField("node")
+    graph.graph_def.library.function.add().CopyFrom(concrete.function_def)
+    graph.object_graph_def.concrete_functions[concrete.name.decode()].SetInParent()
+    inline_called_once(graph)
+    left = {function.signature.name: function for function in graph.graph_def.library.function}
+    definition = left.pop(concrete.name.decode())
+    assert not [name for name in left if "inner" in name]
+    assert not [node for node in definition.node_def if "Call" in node.op]
+    x, y = np.random.default_rng(0).random((2, 4), np.float32)
+    for array, expected in zip(run(definition, x, y), concrete(tf.constant(x), tf.constant(y)), strict=True):
+        np.testing.assert_array_equal(array, expected)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        run(definition, -x - 1, y)
 
 
 def test_slimming_keeps_what_is_computed() -> None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import zoo
+from export.inlining import inline_called_once
 from tests.zoo.small import make_tokenizer_card
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive import file_digests, pack
@@ -275,6 +276,25 @@ def _as_gradient(model: Any) -> None:
 @pytest.mark.parametrize("change", [_as_attribute, _by_name, _through_a_call, _as_signature, _as_input, _as_gradient])
 def test_the_saver_s_functions_are_for_saving_only(change: Any, harmless: Path, nothing_is_loaded: None) -> None:
     assert "V2 in __inference__traced_" in refusal(edited(harmless, change))
+
+
+def _from_within(model: Any) -> None:
+    """A server would read whatever file it is told to."""
+    graph = model.meta_graphs[0]
+    restoring = next(node.name for node in graph.graph_def.node if node.op == "RestoreV2")
+    graph.signature_def["read"].outputs["file"].name = f"{restoring}:0"
+
+
+@pytest.mark.parametrize("change", [_as_signature, _as_input, _from_within])
+def test_the_saver_s_nodes_are_for_saving_only(change: Any, harmless: Path, nothing_is_loaded: None) -> None:
+    """What saves and restores stands in the main graph, as in every archive of ours."""
+
+    def inline(model: Any) -> None:
+        inline_called_once(model.meta_graphs[0])
+        assert {"RestoreV2", "SaveV2"} <= {node.op for node in model.meta_graphs[0].graph_def.node}
+
+    check_ops(edited(harmless, inline), read_card(harmless))
+    assert "V2 in its main graph is not allowed" in refusal(edited(harmless, change))
 
 
 def test_functions_that_are_not_there_are_told(harmless: Path, nothing_is_loaded: None) -> None:
