@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.results import Record, Results, best, ratio
+from benchmarks.results import Results, ratio
 
 TF = ("hf_tf", "hf_saved_model", "model_garden", "keras_hub")
 EVERYBODY = (*TF, "onnxruntime", "torch")
@@ -30,7 +30,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A goal with the peer that was nearest, and the ratio with its quartiles."""
+    """A goal with the peer that was nearest, and the ratio with its quartiles.
+
+    Nearest by its ratio to ours, not by its own time: not all peers need have run in the same minutes.
+    """
 
     goal: Goal
     peer: str
@@ -85,9 +88,8 @@ def outcomes(results: Results, threads: int = THREADS) -> list[Outcome]:
         ours = results.get(goal.section, goal.model, threads, goal.case, goal.ours, goal.measure)
         case = goal.their_case or goal.case
         theirs = [results.get(goal.section, goal.model, threads, case, peer, goal.measure) for peer in goal.theirs]
-        nearest: Record | None = best([record for record in theirs if record is not None])
-        if ours is not None and nearest is not None:
-            found.append(Outcome(goal, nearest.peer, ratio(ours, nearest)))
+        each = [Outcome(goal, their.peer, ratio(ours, their)) for their in theirs if ours and their]
+        found += sorted(each, key=lambda outcome: outcome.ratio[0])[:1]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -19,7 +19,10 @@ Key = tuple[str, str, int, str, str, str]
 
 @dataclass(frozen=True)
 class Record:
-    """Values of one measure, a value a round; rounds are the same for all peers of a case."""
+    """Values of one measure, a value a round.
+
+    Rounds are the same for all peers of a case; where not all of them took part in all, `rounds` names each value's.
+    """
 
     section: str  # inference, growth, load, training, tokenizer, archive, machine
     model: str
@@ -28,6 +31,7 @@ class Record:
     peer: str
     measure: str  # the unit is its last word
     values: tuple[float, ...]
+    rounds: tuple[str, ...] = ()  # names that no other run gives: merged files pair nothing that was not together
 
     @property
     def key(self) -> Key:
@@ -74,7 +78,11 @@ class Results:
             results.versions |= stored["versions"]
             results.models |= stored["models"]
             results.add(
-                Record(**{name: row[name] for name in _FIELDS}, values=tuple(row["values"]))
+                Record(
+                    **{name: row[name] for name in _FIELDS},
+                    values=tuple(row["values"]),
+                    rounds=tuple(row.get("rounds", ())),
+                )
                 for row in stored["records"]
             )
             for row in stored["absences"]:
@@ -126,7 +134,8 @@ def _row(record: Record) -> dict[str, object]:
     low, high = record.quartiles
     numbers = {"median": record.median, "low": low, "high": high}
     rounded = {name: _rounded(value) for name, value in numbers.items()}
-    return {name: getattr(record, name) for name in _FIELDS} | rounded | {"values": [*map(_rounded, record.values)]}
+    row = {name: getattr(record, name) for name in _FIELDS} | rounded | {"values": [*map(_rounded, record.values)]}
+    return row | ({"rounds": [*record.rounds]} if record.rounds else {})
 
 
 def _rounded(value: float) -> float:
@@ -149,19 +158,26 @@ def ratio(ours: Record, theirs: Record) -> tuple[float, float, float]:
     """Return median, lower and upper quartile of theirs / ours: more than 1 means that ours is faster.
 
     Of one case, round by round: the two ran one after the other, so what disturbs the machine for longer than that
-    cancels out. Of two cases, the quartiles are the widest there can be.
+    cancels out. Of two cases, of peers that had no round in common, and of memory, it is the ratio of the medians, and
+    the quartiles are the widest there can be.
     """
-    if ours.case == theirs.case and len(ours.values) == len(theirs.values):
-        each = [b / a for a, b in zip(ours.values, theirs.values, strict=True)]
+    each = [b / a for a, b in _pairs(ours, theirs)]
+    if each:
         low, high = np.percentile(each, [25, 75])
         return median(each), float(low), float(high)
     (low, high), (our_low, our_high) = theirs.quartiles, ours.quartiles
     return theirs.median / ours.median, low / our_high, high / our_low
 
 
-def best(records: Sequence[Record]) -> Record | None:
-    """Return the record with the smallest median."""
-    return min(records, key=lambda record: record.median, default=None)
+def _pairs(ours: Record, theirs: Record) -> list[tuple[float, float]]:
+    """Return the values of each round that both took part in."""
+    if ours.case != theirs.case or ours.measure.endswith("MiB"):  # memory has nothing to do with the machine's pace
+        return []
+    if ours.rounds or theirs.rounds:
+        beside = dict(zip(theirs.rounds, theirs.values, strict=False))
+        named = zip(ours.rounds, ours.values, strict=False)
+        return [(value, beside[name]) for name, value in named if name in beside]
+    return list(zip(ours.values, theirs.values, strict=True)) if len(ours.values) == len(theirs.values) else []
 
 
 def gemm_rate(results: Results, threads: int, dtype: str) -> float:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.goals import GOALS, limits, outcomes
 from benchmarks.peers import ENCODERS, GROWTH, REQUIREMENTS, TOKENIZERS, TRAINERS, VENVS, label
 from benchmarks.report import amount, figure, page, table
-from benchmarks.results import Absence, Record, Results, best, ratio
+from benchmarks.results import Absence, Record, Results, ratio
 from tests.conftest import ROOT
 
 
@@ -35,16 +35,31 @@ def test_ratios_of_different_cases_are_those_of_the_medians() -> None:
     assert ratio(ours, theirs) == (4.0, 7.0 / 2.5, 9.0 / 1.5)
 
 
-def test_the_best_is_the_smallest_median() -> None:
-    slow, fast = record("torch", 1.0, 9.0, 9.0), record("hf_tf", 2.0, 3.0, 100.0)
-    assert best([slow, fast]) is fast
-    assert best([]) is None
+def steps(peer: str, measure: str = "s", **rounds: float) -> Record:
+    return Record("training", "bert", 2, "dense 16 x 128", peer, measure, (*rounds.values(),), (*rounds,))
+
+
+def test_ratios_are_of_the_rounds_that_both_took_part_in() -> None:
+    ours = steps("ours", a0=1.0, a1=2.0, b0=10.0, b1=20.0, b2=30.0)
+    assert ratio(ours, steps("hf_tf", a0=3.0, a1=6.0)) == (3.0, 3.0, 3.0)
+    assert ratio(ours, steps("keras_hub", b0=20.0, b1=40.0, b2=60.0)) == (2.0, 2.0, 2.0)
+    assert ratio(steps("ours_recompute", b2=60.0, b1=40.0, b0=20.0), ours) == (0.5, 0.5, 0.5)
+    both = ratio(ours, steps("torch", a1=2.0, b2=90.0))
+    assert both[0] == 2.0, "of 1 and 3; rounds that one had alone do not count"
+
+
+def test_what_was_not_beside_each_other_is_compared_by_medians() -> None:
+    ours = steps("ours", a0=1.0, a1=2.0, a2=6.0)
+    alone, older = steps("torch", b0=2.0, b1=4.0, b2=6.0), record("hf_tf", 2.0, 4.0, 6.0, case="dense 16 x 128")
+    assert ratio(ours, alone)[0] == ratio(ours, older)[0] == ratio(older, ours)[0] ** -1 == 2.0
+    ours, theirs = steps("ours", "peak MiB", a=1.0, b=2.0, c=6.0), steps("torch", "peak MiB", a=2.0, b=6.0, c=6.0)
+    assert ratio(ours, theirs)[0] == 3.0, "memory: of medians, though each round has two values"
 
 
 def test_results_are_written_and_read_back(tmp_path: Path) -> None:
     results = Results(tmp_path / "benchmarks.json", runs=[{"cores": 2}], versions={"ours": {"tensorflow": "2"}})
     results.models["bert"] = {"layers": 12}
-    results.add([record("ours", 1.0, 2.0), record("torch", 3.0)])
+    results.add([record("ours", 1.0, 2.0), record("torch", 3.0), steps("hf_tf", a0=4.0, b0=5.0)])
     results.miss(Absence("inference", "bert", "keras_hub", "no wheel"))
     results.write()
     again = Results.read(results.file)
@@ -107,6 +122,13 @@ def test_goals_compare_with_the_nearest_peer() -> None:
     assert (padded.peer, padded.ratio[0], padded.met) == ("torch", 4.0, True)
     assert (trimmed.ratio[0], trimmed.met) == (1.5, False)
     assert set(found) == {padded.goal.what, trimmed.goal.what}, "nothing is said of what was not measured"
+
+
+def test_the_nearest_peer_is_nearest_by_ratio_not_by_the_pace_of_its_minutes() -> None:
+    results = Results(Path("unused"))
+    results.add([steps("ours", a0=10.0, b0=2.0), steps("hf_tf", a0=11.0), steps("keras_hub", b0=5.0)])
+    found = {outcome.goal.what: outcome for outcome in outcomes(results)}["a step on dense batches"]
+    assert (found.peer, found.ratio[0]) == ("hf_tf", 1.1)
 
 
 def test_limits_add_up_what_belongs_together() -> None:
