@@ -70,8 +70,19 @@ class Bench:
         return worker
 
     @contextmanager
-    def crew(self, peers: Sequence[Peer], model: str, section: str, threads: int) -> Iterator[Crew]:
-        """Yield the workers that started and loaded the model, by name."""
+    def crew(
+        self,
+        peers: Sequence[Peer],
+        model: str,
+        section: str,
+        threads: int,
+        ready: Callable[[Worker], object] | None = None,
+    ) -> Iterator[Crew]:
+        """Yield the workers that started and got ready, by name; to be ready is to have loaded the model."""
+
+        def load(worker: Worker) -> None:
+            worker.ask("load", directory=self.directory(worker.peer, model))
+
         with ExitStack() as stack:
             crew: Crew = {}
             for peer in peers:
@@ -80,7 +91,7 @@ class Bench:
                     crew[peer.name] = stack.enter_context(worker)
             for worker in list(crew.values()):
                 try:
-                    worker.ask("load", directory=self.directory(worker.peer, model))
+                    (ready or load)(worker)
                 except PeerFailed as error:
                     self.dismiss(crew, error, section, model)
             yield crew
@@ -151,21 +162,41 @@ class Bench:
     # -- how ----------------------------------------------------------------------------------------------------------
 
     def interleave(self, crew: Crew, files: Sequence[Path], section: str, model: str) -> dict[str, tuple[float, ...]]:
+        """Return the seconds of each peer's calls, round by round."""
+        return self.turns(crew, lambda worker, repeat: worker.time(files, repeat), section, model, len(files))
+
+    def turns(
+        self,
+        crew: Crew,
+        call: Callable[[Worker, int], float],
+        section: str,
+        model: str,
+        batches: int,
+        effort: Effort | None = None,
+    ) -> dict[str, tuple[float, ...]]:
         """Return each peer's seconds, round by round; a peer that fails is dismissed and the others start again."""
         while crew:
-            calls = {name: partial(worker.time, files) for name, worker in crew.items()}
+            calls = {name: partial(call, worker) for name, worker in crew.items()}
             try:
-                return interleave(calls, self.effort, len(files))
+                return interleave(calls, effort or self.effort, batches)
             except PeerFailed as error:
                 self.dismiss(crew, error, section, model)
         return {}
 
     def keep(
-        self, section: str, model: str, threads: int, case: str, measure: str, values: Mapping[str, Sequence[float]]
+        self,
+        section: str,
+        model: str,
+        threads: int,
+        case: str,
+        measure: str,
+        values: Mapping[str, Sequence[float]],
+        rounds: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Add what was measured, peer by peer, and write it all down."""
+        """Add what was measured, peer by peer, and write it all down; `rounds` where not all took part in all."""
         self.results.add(
-            Record(section, model, threads, case, peer, measure, tuple(each)) for peer, each in values.items()
+            Record(section, model, threads, case, peer, measure, tuple(each), tuple((rounds or {}).get(peer, ())))
+            for peer, each in values.items()
         )
         self.results.write()
 

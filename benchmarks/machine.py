@@ -32,6 +32,13 @@ def facts() -> dict[str, Any]:
     }
 
 
+def available_gib() -> float:
+    """Return the memory that new processes may take."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (kib,) = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return kib / 2**20
+
+
 def _cpu_info() -> dict[str, str]:
     """Return what /proc/cpuinfo says of the first processor."""
     try:

@@ -18,12 +18,16 @@ class Effort:
     long: float = 1.0  # seconds: a call as long as this is not called a second time before it counts
     shortest: float = 0.2  # seconds: shorter calls are repeated until they take this long; a stopped process wakes cold
     fresh_rounds: int = 3  # of processes started anew, for loading
-    training_rounds: int = 1  # of processes started anew, for training
-    training_steps: int = 3
+    exports: int = 1
+    training_rounds: int = 2  # of processes started anew, for training: their peaks of memory differ
+    training_least: int = 2  # rounds of steps in each of those
+    training_most: int = 5
 
 
 FULL = Effort()
-QUICK = Effort(budget=6.0, least=2, most=5, shortest=0.005, fresh_rounds=2, training_rounds=1, training_steps=1)
+QUICK = Effort(
+    budget=6.0, least=2, most=5, shortest=0.005, fresh_rounds=2, training_rounds=1, training_least=1, training_most=3
+)
 
 
 def rounds(seconds: float, effort: Effort) -> int:

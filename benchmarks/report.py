@@ -17,7 +17,8 @@ _HEAD = f"""# Benchmarks
 
 Written by `{COMMAND}`; the numbers behind it are in benchmarks.json. Every peer runs in a process and an environment of
 its own, computes the same numbers, and is called in turn with the others; idle processes are stopped. A cell is the
-median with its quartiles; in brackets, how many times as long as ours, the median of the ratios round by round."""
+median with its quartiles; in brackets, how many times as long as ours, the median of the ratios round by round. Not all
+trainers fit into memory at once: they take turns in groups, ours in each, and memory is compared by medians."""
 
 
 def page(results: Results, plots: Sequence[Path] = (), notes: str = "") -> str:

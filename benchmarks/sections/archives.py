@@ -40,7 +40,7 @@ def _export(bench: Bench, peer: Peer, model: str, threads: int) -> dict[str, lis
     if worker is None:
         return found
     with worker:
-        for turn in range(bench.effort.training_rounds):
+        for turn in range(bench.effort.exports):
             scratch = bench.work / "scratch"
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
