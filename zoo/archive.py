@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from zoo.aside import Aside
 from zoo.card import EncoderCard, FileDigest, TokenizerCard
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotWrite
 from zoo.files import written_directory, written_file
 from zoo.gz import compressor
 from zoo.progress import progress
-from zoo.tarstream import read_members
+from zoo.tarstream import damaged, read_members
 
 _CHUNK = 1 << 20
 _MOST_RATIO = 50  # unpacked to packed size
@@ -96,18 +98,27 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def unpack(archive: Path, directory: Path, limit: int | None = None, sha256: str | None = None) -> None:
+def unpack(
+    archive: Path, directory: Path, limit: int | None = None, sha256: str | None = None
+) -> dict[str, FileDigest]:
     """Unpack `archive` into `directory`, which must not exist or be empty, and which appears whole or not at all.
 
     `limit` is what the members may have together, in bytes; without it, what a model can need: 50 times the archive,
-    or 256 MiB where that is more. With `sha256` the bytes that were unpacked are those of that digest.
+    or 256 MiB where that is more. With `sha256` the bytes that were unpacked are those of that digest. Returned is what
+    `file_digests` would return, of the bytes as they were written: nothing is read twice.
 
     Raises BadArchive when anything is damaged, unsafe or beyond the limit; CannotWrite when the disk has no room.
     """
-    with written_directory(directory) as temporary, progress(f"unpacking {archive.name}", None) as advance:
+    with (
+        written_directory(directory) as temporary,
+        progress(f"unpacking {archive.name}", None) as advance,
+        Aside() as aside,
+    ):
         most = _most(archive) if limit is None else limit
         room, total = shutil.disk_usage(temporary).free, 0
-        for number, (member, chunks) in enumerate(read_members(archive, sha256), start=1):
+        whole, digests = hashlib.sha256(), {}
+        members = read_members(archive, seen=partial(aside.do, whole.update))
+        for number, (member, chunks) in enumerate(members, start=1):
             target = temporary / member.name
             total += member.size
             if total > most:
@@ -119,8 +130,12 @@ def unpack(archive: Path, directory: Path, limit: int | None = None, sha256: str
             if member.is_directory:
                 target.mkdir()
             else:
-                _write(chunks, target)
+                digests[str(member.name)] = FileDigest(sha256=_write(chunks, target, aside), size=member.size)
             advance(member.size)
+        aside.wait()
+        if sha256 not in (None, whole.hexdigest()):
+            raise damaged(archive, f"it became another file while it was read, sha256 {whole.hexdigest()[:12]}…")
+    return digests
 
 
 def _most(archive: Path) -> int:
@@ -129,10 +144,15 @@ def _most(archive: Path) -> int:
     return max(_MOST_RATIO * packed, _MOST_WITHOUT_RATIO)
 
 
-def _write(chunks: Iterable[bytes], target: Path) -> None:
+def _write(chunks: Iterable[bytes], target: Path, aside: Aside) -> str:
+    """Return the sha256 of what was written."""
+    digest = hashlib.sha256()
     with target.open("xb") as file:
         for chunk in chunks:
-            file.write(chunk)
+            aside.do(file.write, chunk)
+            aside.do(digest.update, chunk)
+        aside.wait()
+    return digest.hexdigest()
 
 
 # -- digests ------------------------------------------------------------------------------------------------------
@@ -152,18 +172,21 @@ def sha256_and_size(path: Path) -> FileDigest:
     return FileDigest(sha256=sha256_of(path), size=path.stat().st_size)
 
 
-def file_digests(directory: Path) -> dict[str, FileDigest]:
-    """Return relative posix name -> digest of every file below `directory`, sorted."""
+def file_digests(directory: Path, without: Container[str] = ()) -> dict[str, FileDigest]:
+    """Return relative posix name -> digest of every file below `directory`, sorted, some left out."""
     names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-    return {name: sha256_and_size(directory / name) for name in names}
+    return {name: sha256_and_size(directory / name) for name in names if name not in without}
 
 
-def check_files(directory: Path, card: EncoderCard | TokenizerCard) -> None:
+def check_files(
+    directory: Path, card: EncoderCard | TokenizerCard, digests: Mapping[str, FileDigest] | None = None
+) -> None:
     """Compare every file of an unpacked archive with its card, the card itself excepted.
 
-    Raises BadArchive, which lists all files that are missing, too many or different.
+    `digests` are those of the files, where they are known; else all files are read. Raises BadArchive, which lists all
+    files that are missing, too many or different.
     """
-    found = file_digests(directory)
+    found = dict(file_digests(directory) if digests is None else digests)
     found.pop(CARD_FILE, None)
     problems = [f"{name} is missing" for name in sorted(card.files.keys() - found.keys())]
     problems += [f"{name} is not on the card" for name in sorted(found.keys() - card.files.keys())]

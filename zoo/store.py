@@ -106,8 +106,8 @@ def _fill(place: Path, archive: Path) -> None:
     work = unique_beside(place)
     work.mkdir()
     try:
-        unpack(archive, work / "model", sha256=place.name)
-        check_files(work / "model", read_card(work / "model"))
+        digests = unpack(archive, work / "model", sha256=place.name)
+        check_files(work / "model", read_card(work / "model"), digests)
         if place.exists():
             place.rename(work / "damaged")
         (work / "model").rename(place)

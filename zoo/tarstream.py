@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,8 @@ from typing import BinaryIO
 from zoo import gz
 from zoo.errors import BadArchive
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
+_PACKED_CHUNK = 3 << 17  # of weights, it inflates to less than a chunk
 _BLOCK = tarfile.BLOCKSIZE
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _OTHER_TYPES = {
@@ -36,22 +36,25 @@ class Member:
 
 
 def read_members(
-    archive: Path, sha256: str | None = None, *, gzipped: bool = True
+    archive: Path, *, gzipped: bool = True, seen: Callable[[bytes], object] | None = None
 ) -> Generator[tuple[Member, Iterator[bytes]], None, None]:
     """Yield every member with its bytes, which are to be read before the next member is asked for.
 
     Only plain files and directories, each directory before what it holds and no name twice. When the iteration ends
-    without an error the whole file has been read: gzip's checksum, if it is `gzipped`, is right, nothing follows the
-    last member, and the bytes that were read are those of `sha256`, if given.
+    without an error the whole file has been read, each piece given to `seen`: gzip's checksum, if it is `gzipped`, is
+    right, and nothing follows the last member.
 
     Raises BadArchive, which names the archive and what was found in it.
     """
     with _told(archive), archive.open("rb") as file:
-        raw = _Digested(file)
+        raw = _Raw(file, seen)
         for member, chunks in _Tar(_Gunzip(raw) if gzipped else _Plain(raw)).members():
             yield member, _told_chunks(archive, chunks)
-        if sha256 not in (None, raw.sha256.hexdigest()):
-            raise _Damage(f"it became another file while it was read, sha256 {raw.sha256.hexdigest()[:12]}…")
+
+
+def damaged(archive: Path, found: object) -> BadArchive:
+    """Return the error for an archive in which something was found that must not be there."""
+    return BadArchive(f"{archive} is damaged or was not made by this zoo: {found}. Fetch or build it again.")
 
 
 def _told_chunks(archive: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -67,24 +70,23 @@ def _told(archive: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise BadArchive(f"{archive}: there is no such file.") from None
     except (_Damage, OSError) as error:
-        raise BadArchive(
-            f"{archive} is damaged or was not made by this zoo: {error}. Fetch or build it again."
-        ) from None
+        raise damaged(archive, error) from None
 
 
 class _Damage(Exception):
     """What was found; `_told` adds where."""
 
 
-class _Digested:
-    """A file that is read from its beginning, and the digest of what was read."""
+class _Raw:
+    """A file that is read from its beginning; `seen` is given what is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.sha256 = file, hashlib.sha256()
+    def __init__(self, file: BinaryIO, seen: Callable[[bytes], object] | None) -> None:
+        self._file, self._seen = file, seen
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size)
-        self.sha256.update(data)
+        if self._seen is not None:
+            self._seen(data)
         return data
 
     def tell(self) -> int:
@@ -107,7 +109,7 @@ class _Stream(ABC):
 
 
 class _Plain(_Stream):
-    def __init__(self, raw: _Digested) -> None:
+    def __init__(self, raw: _Raw) -> None:
         self._raw = raw
 
     def read(self, size: int) -> bytes:
@@ -117,13 +119,13 @@ class _Plain(_Stream):
 class _Gunzip(_Stream):
     """The bytes inside a file that holds exactly one gzip member. (The gzip module lets trailing zeros pass.)"""
 
-    def __init__(self, raw: _Digested) -> None:
+    def __init__(self, raw: _Raw) -> None:
         self._raw = raw
         self._inflate = gz.decompressor()
 
     def read(self, size: int) -> bytes:
         while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
+            data = self._inflate.unconsumed_tail or self._raw.read(_PACKED_CHUNK)
             try:
                 piece = self._inflate.decompress(data, size)
             except gz.errors as error:

@@ -24,9 +24,8 @@ def test_round_trip_keeps_every_file_and_empty_directories(directory: Path, tmp_
     digest = pack(directory, tmp_path / "out" / "small.tar.gz")
     archive = tmp_path / "out" / "small.tar.gz"
     assert (digest.sha256, digest.size) == (sha256_of(archive), archive.stat().st_size)
-    unpack(archive, tmp_path / "again")
+    assert unpack(archive, tmp_path / "again") == file_digests(tmp_path / "again") == file_digests(directory)
     assert tree(tmp_path / "again") == tree(directory)
-    assert file_digests(tmp_path / "again") == file_digests(directory)
     assert "assets" in tree(tmp_path / "again")
     assert tree(tmp_path / "out") == ["small.tar.gz"]
 
@@ -107,6 +106,28 @@ pack(Path({str(directory)!r}), Path({str(tmp_path)!r}) / "out" / "x.tar.gz")
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1].startswith("zoo.errors.CannotWrite: "), done.stderr
     assert "Exception ignored" not in done.stderr
+    assert tree(tmp_path / "out") == []
+
+
+def test_unpacking_that_fails_half_way_leaves_nothing(directory: Path, tmp_path: Path) -> None:
+    """The disk's refusal comes in another thread, and is no damage of the archive."""
+    (directory / "noise").write_bytes(os.urandom(9 << 20))
+    pack(directory, tmp_path / "x.tar.gz")
+    code = f"""
+import resource, threading
+from pathlib import Path
+from zoo.archive import unpack
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    unpack(Path({str(tmp_path)!r}) / "x.tar.gz", Path({str(tmp_path)!r}) / "out" / "x")
+finally:
+    assert "zoo-aside" not in {{thread.name for thread in threading.enumerate()}}
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.splitlines()[-1].startswith("zoo.errors.CannotWrite: "), done.stderr
+    assert "File too large" in done.stderr and "Exception ignored" not in done.stderr
     assert tree(tmp_path / "out") == []
 
 
