@@ -172,15 +172,27 @@ def _fetch_command(name: str, registry: Registry) -> str:
 
 
 def _from_archive(path: Path, pin: str | None, root: Path, thorough: bool) -> Path:
+    if pin is None or (root / pin).exists():  # else it is compared with its pin while it is unpacked: once is enough
+        digest = _digest(path, pin)
+        if pin is None:
+            check_file(path)
+        return keep(root / digest, path.name, nullcontext(path), thorough)
+    try:
+        return keep(root / pin, path.name, nullcontext(path), thorough)
+    except ZooError:
+        _digest(path, pin)  # whatever was wrong, another file than the one that was asked for is told first
+        raise
+
+
+def _digest(path: Path, pin: str | None) -> str:
+    """Return the digest of an archive. Raises DigestMismatch when it is not `pin`."""
     try:
         digest = sha256_of(path)
     except OSError as error:
         raise BadArchive(f"{path}: {error.strerror}. `zoo list` shows the models that go by name.") from None
-    if pin is None:
-        check_file(path)
     if pin not in (None, digest):
         raise DigestMismatch(f"{path} should be sha256 {pin}, is {digest}.")
-    return keep(root / digest, path.name, nullcontext(path), thorough)
+    return digest
 
 
 def _from_url(url: str, pin: str | None, root: Path, thorough: bool) -> Path:

@@ -12,7 +12,7 @@ import pytest
 import zoo
 from tests.localserver import LocalServer, Reply
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
-from zoo.archive import file_digests, pack
+from zoo.archive import file_digests, pack, sha256_of
 from zoo.cache import cache_directory, fetch, resolve
 from zoo.card import write_card
 from zoo.contract import CARD_FILE
@@ -221,6 +221,45 @@ def test_a_directory_stays_where_it_is(directory: Path, small_zoo: SmallZoo, mon
 def test_handles_that_mean_nothing(small_zoo: SmallZoo, handle: str, error: type[ZooError], words: str) -> None:
     with pytest.raises(error, match=words):
         resolve(handle, registry=small_zoo.registry)
+
+
+def test_a_pinned_archive_is_read_once(small_zoo: SmallZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the archive nor what was unpacked is read again for its digest."""
+
+    def refuse(path: Path) -> None:
+        raise AssertionError(f"{path} is read for its digest alone")
+
+    for module in ("archive", "cache"):
+        monkeypatch.setattr(f"zoo.{module}.sha256_of", refuse)
+    assert resolve(small_zoo.archive, sha256=small_zoo.digest.sha256).name == small_zoo.digest.sha256
+
+
+def test_another_file_than_the_pinned_one_is_told_before_all_else(small_zoo: SmallZoo, tmp_path: Path) -> None:
+    pin, other = small_zoo.digest.sha256, tmp_path / "other.tar.gz"
+    whole = small_zoo.archive.read_bytes()
+    for content in (whole[:-9], b"<html>", whole + b"\0", whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]):
+        other.write_bytes(content)
+        with pytest.raises(DigestMismatch, match=rf"other\.tar\.gz should be sha256 {pin}, is [0-9a-f]{{64}}\."):
+            resolve(other, sha256=pin)
+        assert tree(cache_directory()) == []
+    with pytest.raises(BadArchive, match=r"none\.tar\.gz: No such file or directory. `zoo list` shows"):
+        resolve(tmp_path / "none.tar.gz", sha256=pin)
+    assert resolve(small_zoo.archive, sha256=pin).is_dir()
+    with pytest.raises(DigestMismatch, match="should be sha256"):  # whatever is in the cache
+        resolve(other, sha256=pin)
+
+
+def test_the_right_digest_does_not_make_a_damaged_archive_right(
+    small_zoo: SmallZoo, directory: Path, tmp_path: Path
+) -> None:
+    (directory / "saved_model.pb").write_bytes(b"grape" * 100)
+    contradicting = pack(directory, tmp_path / "other.tar.gz").sha256
+    with pytest.raises(BadArchive, match=r"saved_model\.pb is sha256 .*, the card says"):
+        resolve(tmp_path / "other.tar.gz", sha256=contradicting)
+    (tmp_path / "cut.tar.gz").write_bytes(small_zoo.archive.read_bytes()[:-9])
+    with pytest.raises(BadArchive, match="cut off"):
+        resolve(tmp_path / "cut.tar.gz", sha256=sha256_of(tmp_path / "cut.tar.gz"))
+    assert tree(cache_directory()) == []
 
 
 def test_a_damaged_archive_without_a_digest_is_refused(small_zoo: SmallZoo, directory: Path, tmp_path: Path) -> None:
