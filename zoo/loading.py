@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +116,24 @@ def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any
     import tensorflow_hub as hub
 
     try:
-        model = hub.load(str(directory))
-        expect_any_shape(model)
+        with _no_collection():
+            model = hub.load(str(directory))
+            expect_any_shape(model)
     except Exception as error:  # whatever TensorFlow raises about a SavedModel
         raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
     return model
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's collector from going through the objects TensorFlow makes, again and again as they become more."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def expect_any_shape(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 from pathlib import Path
@@ -104,6 +105,25 @@ def test_what_tensorflow_refuses_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(CannotLoad, match=r"^small does not load from .*Cannot parse file.*\Z"):
         load_directory(tmp_path, "small")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_collected_while_tensorflow_loads(
+    toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    """And is again afterwards if it was before, whether it loads or not."""
+    found, load = [], hub.load
+    monkeypatch.setattr(hub, "load", lambda path: found.append(gc.isenabled()) or load(path))
+    (gc.enable if enabled else gc.disable)()
+    try:
+        load_directory(toy_zoo.unpacked(), "toy")
+        assert gc.isenabled() is enabled
+        with pytest.raises(CannotLoad):
+            load_directory(tmp_path, "nothing")
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert found == [False, False]
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
