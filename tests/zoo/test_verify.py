@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,39 @@ def test_damaged_files_are_told_before_anything_is_loaded(encoder: Path) -> None
     (encoder / "assets.extra" / "card.json").unlink()
     with pytest.raises(BadArchive, match=r"no assets\.extra/card\.json"):
         verify(encoder)
+
+
+def refused(*_: object) -> None:
+    raise AssertionError("what is damaged is used")
+
+
+def test_damaged_weights_are_told_before_anything_is_computed(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether TensorFlow notices (a bit, a cut) or not (other weights altogether)."""
+    monkeypatch.setattr("zoo.verify._pairs", refused)
+    path = encoder / "variables" / "variables.data-00000-of-00001"
+    whole = path.read_bytes()
+    flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    for content, words in ((flipped, "is sha256"), (whole[:-9], f"has {len(whole) - 9} bytes"), (None, "is missing")):
+        path.write_bytes(content) if content is not None else path.unlink()
+        with pytest.raises(BadArchive, match=rf"^tiny in .* is damaged: variables/variables\.data\S+ {words}"):
+            verify(encoder)
+        assert "zoo-aside" not in {thread.name for thread in threading.enumerate()}
+    path.write_bytes(flipped)
+    monkeypatch.setattr("zoo.verify.load_directory", lambda *_: None)
+    with pytest.raises(BadArchive, match=r"variables\.data\S+ is sha256"):
+        verify(encoder)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "assets.extra/golden.npz", "extra"])
+def test_all_that_is_damaged_is_told_at_once(encoder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for used in ("prepare", "load_directory"):
+        monkeypatch.setattr(f"zoo.verify.{used}", refused)
+    data = encoder / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[::-1])
+    (encoder / name).write_bytes(b"damage")
+    with pytest.raises(BadArchive, match=r"is damaged: .*variables\.data\S+ is sha256") as caught:
+        verify(encoder)
+    assert f"{name} " in str(caught.value)
 
 
 def test_a_card_cannot_have_anything_imported(encoder: Path) -> None:
