@@ -187,7 +187,7 @@ def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
     """Return ids, mask and types of ids alone, [B, T], or of what lies one above the other, [2, B, T] or [3, B, T]."""
     shape = tf.concat([[1, 1], tf.shape(inputs)], 0)  # so that even what has no rows yet has a shape to complain of
     count = tf.reduce_prod(shape[:-2])
-    holds = tf.logical_and(tf.equal(tf.rank(inputs), 1 + tf.minimum(count, 2)), count <= 3)
+    holds = tf.logical_and(tf.equal(tf.size(shape) - 2, tf.where(count > 1, 3, 2)), count <= 3)
     message = (
         "inputs are ids [B, T], or ids and mask, or ids, mask and types, one above the other: [2, B, T] or [3, B, T]. "
         "The shape of these inputs:"
