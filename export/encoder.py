@@ -34,10 +34,11 @@ class Drop:
     """What dropout does at one place of the encoder: nothing, unless one trains (export/training)."""
 
     rate = 0.0
+    scale = 1.0
 
-    def __call__(self, x: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Return x, some of it dropped and the rest scaled up; all of it times `scale` besides."""
-        scale /= 1.0 - self.rate
+        scale = self.scale / (1.0 - self.rate)
         return self.kept(x if scale == 1.0 else x * scale)
 
     def kept(self, x: tf.Tensor) -> tf.Tensor:
@@ -93,7 +94,10 @@ class Encoder(tf.Module):
         return [None] * (1 + self.config.layers)
 
     def _drops(self, seed: Any) -> Sequence[Drop]:
-        """Return what is done to the attention of a layer, then to what attention and the feed-forward add."""
+        """Return what is done to the attention of a layer, then to what attention and the feed-forward add.
+
+        What the second does is also done to the embeddings.
+        """
         return [Drop()] * 3
 
     # -- the three parts ----------------------------------------------------------------------------------------------
@@ -104,7 +108,7 @@ class Encoder(tf.Module):
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), packing.kept))
         x += self._rows("embeddings/position/table", packing.kept % tf.shape(ids)[1])
-        drop = self._drops(seed)[-1]
+        drop = self._drops(seed)[1]
         x = tf.cast(drop(self.norm(x, "embeddings/norm")), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
@@ -118,17 +122,17 @@ class Encoder(tf.Module):
 
     def _one_layer(self, x: tf.Tensor, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return [n, H] and the attention, [R, A, S, S]; here the weights are those of one block."""
-        context, scores = self._attend(x, packing, drops[0])  # [n, H]
-        change = drops[1](self.dense(context, "attention/output"))
-        x = self._residual(x, change, "attention/norm")
-        return self._residual(x, self._feed_forward(x, drops[2]), "ffn/norm"), scores
-
-    def _attend(self, x: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
         joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
+        change, scores = self._attend(joined, packing, drops[0])  # [n, H]
+        x, change = self._feed_forward(self._sum(x, drops[1](change)))
+        return self._normed(self._sum(x, drops[2](change)), "ffn/norm"), scores
+
+    def _attend(self, joined: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
         joined = tf.reshape(joined, [-1, self.config.hidden_size // self.config.heads])  # [n * 3 * A, D]
         query, key, value = self._split_heads(joined, packing)  # each [R, A, S, D]
         context, scores = self._attention(query, key, value, packing.scores_mask, drop)
-        return tf.reshape(self._join_heads(context, packing), [-1, self.config.hidden_size]), scores  # [n, H]
+        context = tf.reshape(self._join_heads(context, packing), [-1, self.config.hidden_size])  # [n, H]
+        return self.dense(context, "attention/output"), scores
 
     def _attention(
         self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Drop
@@ -138,9 +142,14 @@ class Encoder(tf.Module):
         scores = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
         return tf.matmul(drop(scores), value), scores
 
-    def _feed_forward(self, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+    def _feed_forward(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return x [n, H] normed, and what the feed-forward adds to it."""
+        x = self._normed(x, "attention/norm")
+        return x, self._transition(x)
+
+    def _transition(self, x: tf.Tensor) -> tf.Tensor:
         inner = self._activate(self.dense(x, "ffn/expand"))  # [n, F]
-        return drop(self.dense(inner, "ffn/contract"))
+        return self.dense(inner, "ffn/contract")
 
     # -- where a batch's tokens lie; export/plain leaves them where they are ------------------------------------------
 
@@ -179,9 +188,11 @@ class Encoder(tf.Module):
         rows = tf.gather(self.weights[table], ids)
         return rows if rows.dtype == tf.float32 else tf.cast(rows, tf.float32)
 
-    def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str) -> tf.Tensor:
-        total = tf.cast(x, tf.float32) + tf.cast(change, tf.float32)
-        return tf.cast(self.norm(total, norm), self.compute)
+    def _sum(self, x: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+        return tf.cast(x, tf.float32) + tf.cast(change, tf.float32)
+
+    def _normed(self, x: tf.Tensor, module: str) -> tf.Tensor:
+        return tf.cast(self.norm(x, module), self.compute)
 
     def norm(self, x: tf.Tensor, module: str) -> tf.Tensor:
         gamma, beta = self.weights[f"{module}/gamma"], self.weights[f"{module}/beta"]

@@ -6,8 +6,10 @@ applied where tensors are small, AddN takes the place of sums (it keeps nothing)
 Gradients are TensorFlow's own all the same: written by hand they would stay registered for as long as the process
 lives, and every load of a model would leak its graph. Letters are those of export/encoder.
 
-With `recompute` each layer keeps its input alone and is computed again in the backward pass (Chen et al. 2016); not
-the last, whose turn comes at once.
+With `recompute` the two parts of a layer that would keep most are computed again in the backward pass (Chen et al.
+2016): attention from query, key and value on, and the feed-forward from the norm before it on. Not those of the last
+layer, whose turn comes at once. Both parts end with a matrix product whose result no gradient needs, so the optimiser
+leaves it out the second time: of a layer's four products with weights only that of ffn/expand is computed again.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ from zoo.contract import ATTENTION_SCORES
 
 @dataclass(frozen=True)
 class Dropout(Drop):
-    """Stateless, so that a layer that is computed again drops the same."""
+    """Stateless, so that attention that is computed again drops the same."""
 
     seed: tf.Tensor  # [2]
     rate: float
+    scale: float = 1.0
 
     def kept(self, x: tf.Tensor) -> tf.Tensor:
         if not self.rate:
@@ -71,26 +74,20 @@ class TrainingEncoder(Encoder):
         return unstacked
 
     def _drops(self, seed: Any) -> Sequence[Drop]:
-        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
-        return [Dropout(*each) for each in zip(tf.unstack(seed), (attention, hidden, hidden), strict=True)]
+        scores, first, second = tf.unstack(seed)
+        hidden, after = self.config.hidden_dropout, FACTORED[self.config.activation].after
+        return [Dropout(scores, self.config.attention_dropout), Dropout(first, hidden), Dropout(second, hidden, after)]
 
     def _layers(self) -> Sequence[Layer]:
         kept = super()._layers()
         if not self.recompute:
             return kept
         # No function here: the gradient of one that is called with several blocks is saved as that of one block.
-        return [self._layer_again] * (self.config.layers - 1) + [kept[-1]]
+        again = _RecomputingEncoder(self.config, self.weights, self.compute)._layer
+        return [again] * (self.config.layers - 1) + [kept[-1]]
 
     def _layer(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:
-        return self._given(self._transform(block, x, packing, seed)[0], packing)
-
-    def _layer_again(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:
-        x = tf.recompute_grad(lambda x: self._transform(block, x, packing, seed)[0])(x)
-        x.set_shape([None, self.config.hidden_size])
-        return self._given(x, packing)
-
-    def _given(self, x: tf.Tensor, packing: Packing) -> Sequence[tf.Tensor]:
-        x = _with_dense_gradient(x)
+        x, _ = self._transform(block, x, packing, seed)
         return x, self._unpack(x, packing)
 
     # -- where less is kept -------------------------------------------------------------------------------------------
@@ -109,22 +106,30 @@ class TrainingEncoder(Encoder):
         context = tf.matmul(drop.kept(scores), value)
         return context if not drop.rate else context * (1.0 / (1.0 - drop.rate)), scores
 
-    def _feed_forward(self, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+    def _transition(self, x: tf.Tensor) -> tf.Tensor:
+        """Return what is `after` times too small; dropout makes up for it."""
         before, of, after = FACTORED[self.config.activation]
         inner = of(self.dense(x * before, "ffn/expand", before))  # [n, F]
-        return drop(self.dense(inner, "ffn/contract", 1.0 / after), after)
+        return self.dense(inner, "ffn/contract", 1.0 / after)
 
-    def _residual(self, x: tf.Tensor, change: tf.Tensor, norm: str) -> tf.Tensor:
-        total = tf.add_n([tf.cast(x, tf.float32), tf.cast(change, tf.float32)])
-        return tf.cast(self.norm(total, norm), self.compute)
+    def _sum(self, x: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+        return tf.add_n([tf.cast(x, tf.float32), tf.cast(change, tf.float32)])
 
     def _norm(self, x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
         return layer_norm_in_training(x, gamma, beta, self.config.layer_norm_epsilon)
 
 
-def _with_dense_gradient(x: tf.Tensor) -> tf.Tensor:
-    """Return x, [n, …], for a gather: its gradient, rows and their numbers, becomes a tensor on the way back.
+class _RecomputingEncoder(TrainingEncoder):
+    """Layers that compute attention and the feed-forward again in the backward pass.
 
-    The gradient of a layer that is computed again takes nothing else once it was loaded from a SavedModel.
+    The dropout that follows each stays outside: its gradient asks for the shape of what it drops from, and for so
+    little the product would be computed again.
     """
-    return tf.reshape(x, tf.shape(x))
+
+    def _attend(self, joined: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, Any]:
+        attend = super()._attend
+        return tf.recompute_grad(lambda joined: attend(joined, packing, drop)[0])(joined), None
+
+    def _feed_forward(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        normed, change = tf.recompute_grad(super()._feed_forward)(x)
+        return normed, change
