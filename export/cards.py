@@ -20,7 +20,7 @@ from zoo.errors import VerificationFailed
 from zoo.registry import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
-_RECOMPUTED = "in training, each layer is computed once more in the backward pass: less memory, more time"
+_RECOMPUTED = "in training, most of each layer is computed once more in the backward pass: less memory, more time"
 
 
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:

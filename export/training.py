@@ -107,7 +107,7 @@ class TrainingEncoder(Encoder):
         return context if not drop.rate else context * (1.0 / (1.0 - drop.rate)), scores
 
     def _transition(self, x: tf.Tensor) -> tf.Tensor:
-        """Return what is `after` times too small; dropout makes up for it."""
+        """Return 1 / `after` of it; the dropout that follows makes up for that."""
         before, of, after = FACTORED[self.config.activation]
         inner = of(self.dense(x * before, "ffn/expand", before))  # [n, F]
         return self.dense(inner, "ffn/contract", 1.0 / after)
