@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tokenizer import normalisation
+from tokenizer.functions import TEXTS, seldom_called
 from tokenizer.vocabulary import CONTINUATION, SPECIAL_TOKENS, UNK, Vocabulary
 
 
@@ -40,6 +41,7 @@ class WordPiece:
             unknown_token=stand_ins[UNK],
         )
         self._entries = tf.constant(vocabulary.entries)
+        self._normalised = seldom_called(self._normalise, TEXTS)
         self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
 
     def prepare(self, text: tf.Tensor) -> tf.Tensor:
@@ -53,7 +55,7 @@ class WordPiece:
 
         return tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised)
 
-    def _normalised(self, text: tf.Tensor) -> tf.Tensor:
+    def _normalise(self, text: tf.Tensor) -> tf.Tensor:
         text = normalisation.mark(normalisation.valid(text), self.kept_whole)
         text = normalisation.clean(text, self.kept_whole)
         if self.lower_case:
