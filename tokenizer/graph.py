@@ -5,17 +5,13 @@ Shapes: B texts or rows, S segments of a row, P pieces of all of them together, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import tensorflow as tf
 
 from tokenizer import packing
+from tokenizer.functions import TEXTS, TEXTS_OR_ROWS, graph_function, seldom_called
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
 
-TEXTS = tf.TensorSpec([None], tf.string, name="text")
-TEXTS_OR_ROWS = tf.TensorSpec(None, tf.string, name="text")
 LENGTH = tf.TensorSpec([], tf.int32, name="seq_length")
 FLAG = tf.TensorSpec([], tf.bool, name="special_tokens")
 PIECES = tf.RaggedTensorSpec([None, None], tf.int32)
@@ -26,10 +22,7 @@ LAID_END_TO_END = (
     tf.TensorSpec([None, None], tf.int32, name="lengths"),
 )
 
-
-def graph_function(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
-    """Return a tf.function of fixed signature: Python lists do not trace it anew."""
-    return tf.function(function, input_signature=signature, autograph=False)
+TOO_SHORT = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
 
 
 def checked(value: tf.Tensor, holds: tf.Tensor, rule: str, found: tf.Tensor) -> tf.Tensor:
@@ -44,8 +37,11 @@ class Graph:
     def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
         self.size = len(vocabulary)
         self.ids = vocabulary.special_tokens
+        self.wrapping = {"cls": self.ids[CLS], "sep": self.ids[SEP], "pad": self.ids[PAD]}
         self.wordpiece = WordPiece(vocabulary, lower_case, special_tokens_in_text)
         self.pieces = graph_function(self.wordpiece.pieces, TEXTS)
+        self.preprocess = graph_function(self._preprocess, TEXTS_OR_ROWS, LENGTH)
+        self.rows = seldom_called(self._rows, TEXTS_OR_ROWS, LENGTH)
         self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
         self.join = graph_function(self._join, PIECES)
 
@@ -66,16 +62,27 @@ class Graph:
     def lay_out(
         self, pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        ids = self.ids
-        return packing.lay_out(pieces, begins, kept, columns, cls=ids[CLS], sep=ids[SEP], pad=ids[PAD])
+        return packing.lay_out(pieces, begins, kept, columns, **self.wrapping)
 
     def _pack(
         self, pieces: tf.Tensor, begins: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         room = seq_length - 1 - tf.shape(lengths)[1]
-        rule = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
-        room = checked(room, room >= 0, rule, seq_length)
+        room = checked(room, room >= 0, TOO_SHORT, seq_length)
         return self.lay_out(pieces, begins, packing.trim(lengths, room), seq_length)
+
+    def _preprocess(self, text: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the packed inputs of texts (B,) or rows (B, S); texts, which most calls give, in fewer operations."""
+
+        def texts() -> dict[str, tf.Tensor]:
+            pieces = self.pieces(tf.reshape(text, [-1]))
+            columns = checked(seq_length, seq_length >= 2, TOO_SHORT, seq_length)
+            return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
+
+        return tf.cond(tf.rank(text) == 1, texts, lambda: self.rows(text, seq_length))
+
+    def _rows(self, text: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.pack(*self.segments(text), seq_length)
 
     def _join(self, ids: tf.RaggedTensor) -> tf.Tensor:
         left_out = tf.constant([self.ids[token] for token in (PAD, CLS, SEP)])

@@ -15,17 +15,8 @@ from typing import Any
 import tensorflow as tf
 
 from tokenizer import offsets
-from tokenizer.graph import (
-    FLAG,
-    LENGTH,
-    PIECES,
-    TEXTS,
-    TEXTS_OR_ROWS,
-    WORDS_OF_PIECES,
-    Graph,
-    checked,
-    graph_function,
-)
+from tokenizer.functions import TEXTS, TEXTS_OR_ROWS, graph_function
+from tokenizer.graph import FLAG, LENGTH, PIECES, WORDS_OF_PIECES, Graph, checked
 from tokenizer.ragged import by_text, by_word
 from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
@@ -88,7 +79,7 @@ class _TextModel(_Root):
         self.detokenize = _detokenize(graph)
 
         def preprocess(text: tf.Tensor, seq_length: tf.Tensor | int = seq_length) -> dict[str, tf.Tensor]:
-            return graph.pack(*graph.segments(text), seq_length)
+            return graph.preprocess(text, seq_length)
 
         self.preprocess = graph_function(preprocess, TEXTS_OR_ROWS, LENGTH)
         self.variables: list[tf.Variable] = []

@@ -74,6 +74,32 @@ def lay_out(
     }
 
 
+def lay_out_texts(
+    pieces: tf.Tensor, row_splits: tf.Tensor, columns: tf.Tensor, cls: int, sep: int, pad: int
+) -> dict[str, tf.Tensor]:
+    """Return the same for rows of one segment, [CLS] a [SEP], trimmed to fit; in a third of the operations.
+
+    pieces (P,) int32; those of row b begin at row_splits[b], (B + 1,).
+    """
+
+    def inner(values: tf.Tensor, padding: int) -> tf.Tensor:
+        """Return what stands between [CLS] and the last column, (B, L - 2)."""
+        return tf.raw_ops.RaggedTensorToTensor(
+            shape=tf.stack([-1, columns - 2]),
+            values=values,
+            default_value=padding,
+            row_partition_tensors=[row_splits],
+            row_partition_types=["ROW_SPLITS"],
+        )
+
+    mask = tf.pad(inner(tf.ones_like(pieces), 0), [[0, 0], [2, 0]], constant_values=1)
+    # [SEP] is the one place of the mask that holds padding: what the mask adds makes it [SEP], and the others whole.
+    step = sep - pad
+    ids = tf.pad(inner(pieces - step, pad), [[0, 0], [1, 0]], constant_values=cls - step)
+    ids = tf.pad(ids, [[0, 0], [0, 1]], constant_values=pad)
+    return {INPUT_WORD_IDS: ids + step * mask, INPUT_MASK: mask, INPUT_TYPE_IDS: tf.zeros_like(mask)}
+
+
 def _of_rows(pieces: tf.Tensor, sep: int, cls: int) -> tf.Tensor:
     """Return what is said of the pieces of each segment (B, S) and of [SEP], row by row, [CLS] before them."""
     both = tf.pad(tf.expand_dims(pieces, 2), [[0, 0], [0, 0], [0, 1]], constant_values=sep)  # (B, S, 2)

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
+from tokenizer import packing
 from tokenizer.module import Tokenizer
 from tokenizer.vocabulary import Vocabulary
 from zoo.contract import INPUT_KEYS, INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
@@ -165,6 +166,12 @@ def test_seq_length_too_small(tokenizer: Any, call: str) -> None:
         getattr(tokenizer, call)(pair, seq_length=2)
 
 
+@pytest.mark.parametrize("seq_length", [-1, 0, 1])
+def test_seq_length_too_small_for_texts(tokenizer: Any, seq_length: int) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="seq_length is too small"):
+        tokenizer.preprocess(["a"], seq_length=seq_length)
+
+
 def test_preprocess(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
     for row in GOLDEN_TEXTS:
         packed = tokenizer.preprocess([list(row)], seq_length=512)
@@ -182,6 +189,27 @@ def test_preprocess_is_tokenize_and_pack(tokenizer: Any) -> None:
         together, apart = tokenizer.preprocess(rows, seq_length), tokenizer.bert_pack_inputs(segments, seq_length)
         for key in INPUT_KEYS:
             np.testing.assert_array_equal(together[key], apart[key])
+
+
+def test_texts_are_rows_of_one_segment(tokenizer: Any) -> None:
+    texts = ["", "你", "a b c d e f g h", "你好", *TEXTS]
+    for seq_length in (2, 3, 4, 5, 10, 128):
+        flat, rows = (tokenizer.preprocess(each, seq_length) for each in (texts, [[text] for text in texts]))
+        for key in INPUT_KEYS:
+            np.testing.assert_array_equal(flat[key], rows[key])
+
+
+@pytest.mark.parametrize(("cls", "sep", "pad"), [(2, 3, 0), (3, 0, 2), (0, 2, 3)])
+def test_texts_are_laid_out_as_segments(cls: int, sep: int, pad: int) -> None:
+    """Wherever the vocabulary has its special tokens, and with any of them among the pieces."""
+    pieces, splits = tf.constant([0, 1, 2, 3, 4, 0, 1, 2]), np.array([0, 3, 3, 5, 8])
+    begins, lengths = (tf.constant(each[:, np.newaxis], tf.int32) for each in (splits[:-1], np.diff(splits)))
+    for columns in range(2, 9):
+        kept = packing.trim(lengths, columns - 2)
+        segments = packing.lay_out(pieces, begins, kept, columns, cls, sep, pad)
+        texts = packing.lay_out_texts(pieces, tf.constant(splits), columns, cls, sep, pad)
+        for key in INPUT_KEYS:
+            np.testing.assert_array_equal(texts[key], segments[key])
 
 
 def test_detokenize(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
