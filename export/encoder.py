@@ -122,12 +122,12 @@ class Encoder(tf.Module):
 
     def _one_layer(self, x: tf.Tensor, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return [n, H] and the attention, [R, A, S, S]; here the weights are those of one block."""
-        joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
-        change, scores = self._attend(joined, packing, drops[0])  # [n, H]
+        change, scores = self._attend(x, packing, drops[0])  # [n, H]
         x, change = self._feed_forward(self._sum(x, drops[1](change)))
         return self._normed(self._sum(x, drops[2](change)), "ffn/norm"), scores
 
-    def _attend(self, joined: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
+    def _attend(self, x: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, tf.Tensor]:
+        joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
         joined = tf.reshape(joined, [-1, self.config.hidden_size // self.config.heads])  # [n * 3 * A, D]
         query, key, value = self._split_heads(joined, packing)  # each [R, A, S, D]
         context, scores = self._attention(query, key, value, packing.scores_mask, drop)

@@ -6,10 +6,11 @@ applied where tensors are small, AddN takes the place of sums (it keeps nothing)
 Gradients are TensorFlow's own all the same: written by hand they would stay registered for as long as the process
 lives, and every load of a model would leak its graph. Letters are those of export/encoder.
 
-With `recompute` the two parts of a layer that would keep most are computed again in the backward pass (Chen et al.
-2016): attention from query, key and value on, and the feed-forward from the norm before it on. Not those of the last
-layer, whose turn comes at once. Both parts end with a matrix product whose result no gradient needs, so the optimiser
-leaves it out the second time: of a layer's four products with weights only that of ffn/expand is computed again.
+With `recompute` the two parts of a layer that would keep most, attention and the feed-forward with the norm before it,
+are computed again in the backward pass (Chen et al. 2016); not those of the last layer, whose turn comes at once. Both
+parts end with a matrix product whose result no gradient needs, so the optimiser leaves it out the second time: of a
+layer's four products with weights two are computed again. Keeping query, key and value would save one more, and some
+7% of a step, for three more tensors [n, H] a layer.
 """
 
 from __future__ import annotations
@@ -126,9 +127,9 @@ class _RecomputingEncoder(TrainingEncoder):
     little the product would be computed again.
     """
 
-    def _attend(self, joined: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, Any]:
+    def _attend(self, x: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, Any]:
         attend = super()._attend
-        return tf.recompute_grad(lambda joined: attend(joined, packing, drop)[0])(joined), None
+        return tf.recompute_grad(lambda x: attend(x, packing, drop)[0])(x), None
 
     def _feed_forward(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         normed, change = tf.recompute_grad(super()._feed_forward)(x)
