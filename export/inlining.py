@@ -22,12 +22,16 @@ class _Reference(NamedTuple):
 
 
 def inline_called_once(graph: Any) -> None:
-    """Inline, in a MetaGraphDef, every function with one call; those stay that users or gradients reach by name."""
+    """Inline, in a MetaGraphDef, every function with one call.
+
+    Those stay that users or gradients reach by name, and those that ask to be left alone (see tokenizer/functions.py).
+    """
     library = graph.graph_def.library
-    offered = {*graph.object_graph_def.concrete_functions}
-    offered |= {gradient.gradient_func for gradient in (*library.gradient, *library.registered_gradients)}
+    staying = {*graph.object_graph_def.concrete_functions}
+    staying |= {gradient.gradient_func for gradient in (*library.gradient, *library.registered_gradients)}
+    staying |= {function.signature.name for function in library.function if "_noinline" in function.attr}
     for name in [function.signature.name for function in library.function]:
-        references = [] if name in offered else _references(graph.graph_def)[name]
+        references = [] if name in staying else _references(graph.graph_def)[name]
         if len(references) == 1 and references[0].is_call:
             function = next(function for function in library.function if function.signature.name == name)
             caller, node, _ = references[0]

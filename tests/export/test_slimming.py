@@ -104,24 +104,30 @@ def test_what_saves_and_restores_still_does(out: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.get_tensor(name), first.get_tensor(name))
 
 
-def test_inlining_keeps_what_is_computed() -> None:
-    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])
+def calling(**attributes: Any) -> tuple[Any, Any]:
+    """Return a function that calls another once, and a MetaGraphDef of both in which it has been inlined."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None])] * 2, experimental_attributes=attributes)
     def inner(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x > 0), [tf.shape(x)])]):
             return tf.identity(y), tf.unstack(tf.stack([x, x - y]))[1]
 
-    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])
+    @tf.function(input_signature=[tf.TensorSpec([None])] * 2)
     def outer(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         one, other = inner(x + 1.0, y)
         return other, one * 2.0
 
     concrete = outer.get_concrete_function()
     graph = meta_graph_pb2.MetaGraphDef()
-    graph.graph_def.CopyFrom(concrete.graph.as_graph_def())
-    graph.graph_def.ClearField("node")
+    graph.graph_def.library.CopyFrom(concrete.graph.as_graph_def().library)
     graph.graph_def.library.function.add().CopyFrom(concrete.function_def)
     graph.object_graph_def.concrete_functions[concrete.name.decode()].SetInParent()
     inline_called_once(graph)
+    return concrete, graph
+
+
+def test_inlining_keeps_what_is_computed() -> None:
+    concrete, graph = calling()
     left = {function.signature.name: function for function in graph.graph_def.library.function}
     definition = left.pop(concrete.name.decode())
     assert not [name for name in left if "inner" in name]
@@ -131,6 +137,11 @@ def test_inlining_keeps_what_is_computed() -> None:
         np.testing.assert_array_equal(array, expected)
     with pytest.raises(tf.errors.InvalidArgumentError):
         run(definition, -x - 1, y)
+
+
+def test_what_asks_to_be_called_is_not_inlined() -> None:
+    _, graph = calling(_noinline=True)
+    assert [function for function in graph.graph_def.library.function if "inner" in function.signature.name]
 
 
 def test_slimming_keeps_what_is_computed() -> None:
