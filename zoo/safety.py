@@ -201,7 +201,8 @@ def _named_in(function: Any) -> list[str]:
 
 def _called(attributes: Mapping[str, Any]) -> Iterator[str]:
     for value in attributes.values():
-        for function in (*([value.func] if value.HasField("func") else []), *value.list.func):
+        kind = value.WhichOneof("value")  # most are numbers and shapes: one question each
+        for function in [value.func] if kind == "func" else value.list.func if kind == "list" else ():
             yield function.name
             yield from _called(function.attr)
 
@@ -210,4 +211,6 @@ def _mentioned(attributes: Mapping[str, Any]) -> Iterator[str]:
     """Yield every function that is called, and every text, which may name one too (backward_function_name, …)."""
     yield from _called(attributes)
     for value in attributes.values():
-        yield from (text.decode("utf-8", "replace") for text in (value.s, *value.list.s) if text)
+        kind = value.WhichOneof("value")
+        texts = [value.s] if kind == "s" else value.list.s if kind == "list" else ()
+        yield from (text.decode("utf-8", "replace") for text in texts)
