@@ -37,6 +37,8 @@ def canonicalize(directory: Path) -> None:
         for function in graph.graph_def.library.function:
             _drop_nodes(function, _UNKNOWN_OPERATION)
             slim(function)
+            if function.signature.name not in graph.object_graph_def.concrete_functions:
+                _name_by_place(function)
         _drop_attribute(graph.graph_def.node, *_UNKNOWN_ATTRIBUTE)
         operations = graph.meta_info_def.stripped_op_list.op
         kept = [operation for operation in operations if operation.name != _UNKNOWN_OPERATION]
@@ -65,6 +67,24 @@ def _drop_nodes(function: Any, op: str) -> None:
     outputs = [name for name in function.signature.control_output if name not in returned]
     del function.signature.control_output[:]
     function.signature.control_output.extend(outputs)
+
+
+def _name_by_place(function: Any) -> None:
+    """Rename the arguments of an inner function that carry a number: a captured value's is of the process's counter."""
+    names = {
+        argument.name: f"argument_{place}"
+        for place, argument in enumerate(function.signature.input_arg)
+        if _NUMBERED.fullmatch(argument.name)
+    }
+    for argument in function.signature.input_arg:
+        argument.name = names.get(argument.name, argument.name)
+    for node in function.node_def:
+        node.input[:] = [
+            f"^{names[name[1:]]}" if name[:1] == "^" and name[1:] in names else names.get(name, name)
+            for name in node.input
+        ]
+    for key in [*function.ret]:
+        function.ret[key] = names.get(function.ret[key], function.ret[key])
 
 
 def _drop_attribute(nodes: Iterable[Any], op: str, name: str) -> None:
