@@ -158,8 +158,7 @@ class Preprocessor(_TextModel):
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            packed = self.preprocess(text, seq_length)
-            return {key: tf.ensure_shape(value, [None, seq_length]) for key, value in packed.items()}
+            return graph.packed(text, seq_length)
 
         return graph_function(call, TEXTS_OR_ROWS)
 

@@ -75,7 +75,7 @@ def lay_out(
 
 
 def lay_out_texts(
-    pieces: tf.Tensor, row_splits: tf.Tensor, columns: tf.Tensor, cls: int, sep: int, pad: int
+    pieces: tf.Tensor, row_splits: tf.Tensor, columns: tf.Tensor | int, cls: int, sep: int, pad: int
 ) -> dict[str, tf.Tensor]:
     """Return the same for rows of one segment, [CLS] a [SEP], trimmed to fit; in a third of the operations.
 

@@ -44,7 +44,7 @@ def load(
     CannotLoad when a package is missing or TensorFlow refuses the model.
     """
     directory, card = checked_model(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
-    return load_directory(directory, card.name, card.needs)
+    return load_directory(directory, card.name, card.needs, tokens=True)
 
 
 def load_model(handle: str | Path, *, name: str | None = None) -> Model:
@@ -61,7 +61,7 @@ def load_model(handle: str | Path, *, name: str | None = None) -> Model:
 
     with offline():
         directory, card = checked_model(handle, name=name)
-    return Model(card, directory, load_directory(directory, card.name, card.needs))
+    return Model(card, directory, load_directory(directory, card.name, card.needs, tokens=True))
 
 
 def checked_model(
@@ -106,11 +106,11 @@ def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     return check_ops(directory, card)
 
 
-def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any:
+def load_directory(directory: Path, name: str, needs: Sequence[str] = (), tokens: bool = False) -> Any:
     """Return what `hub.load` gives for a directory that the caller trusts, with the modules it `needs` imported.
 
-    It takes inputs of any shape without being traced again: see `expect_any_shape`. Raises BadArchive when it asks for
-    any other module than tensorflow_text, CannotLoad.
+    It takes inputs of any shape, and string tokens too if wanted, without being traced again: see `expect_any_shape`.
+    Raises BadArchive when it asks for any other module than tensorflow_text, CannotLoad.
     """
     _import_packages(name, needs)
     import tensorflow_hub as hub
@@ -118,7 +118,7 @@ def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any
     try:
         with _no_collection():
             model = hub.load(str(directory))
-            expect_any_shape(model)
+            expect_any_shape(model, tokens)
     except Exception as error:  # whatever TensorFlow raises about a SavedModel
         raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
     return model
@@ -136,8 +136,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def expect_any_shape(model: Any) -> None:
-    """Have an encoder, or its head, traced for string tokens and for the dict of int32 inputs, of any shape.
+def expect_any_shape(model: Any, tokens: bool = False) -> None:
+    """Have an encoder, or its head, traced for the dict of int32 inputs, and for string `tokens`, of any shape.
 
     TensorFlow traces a loaded function anew for every shape it has not met, which takes longer than most calls and
     stays in memory, unless it has a trace that is good for all of them.
@@ -149,7 +149,8 @@ def expect_any_shape(model: Any) -> None:
         if isinstance(inputs, Mapping):
             is_common = inputs.keys() >= {*INPUT_KEYS} and all(spec.dtype == tf.int32 for spec in inputs.values())
         else:
-            is_common = isinstance(inputs, tf.TensorSpec) and inputs.dtype == tf.string and inputs.shape.rank == 2
+            is_string = isinstance(inputs, tf.TensorSpec) and inputs.dtype == tf.string
+            is_common = tokens and is_string and inputs.shape.rank == 2
         if is_common and not any(training):
             model.__call__.get_concrete_function(inputs)
 

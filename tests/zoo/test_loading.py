@@ -73,6 +73,8 @@ def test_no_shape_is_traced_anew(toy_zoo: ToyZoo) -> None:
         assert encoder(inputs)["sequence_output"].shape == (rows, length, 32)
         assert encoder(tf.fill([rows, length], "你"))["sequence_output"].shape == (rows, length, 32)
     assert encoder.__call__.experimental_get_tracing_count() == count
+    for_ids = load_directory(toy_zoo.unpacked(), "toy")
+    assert for_ids.__call__.experimental_get_tracing_count() == count - 1, "tokens are traced for who asks for them"
 
 
 def test_bare_hub_can_be_told_to_trace_less(toy_zoo: ToyZoo) -> None:
