@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -87,9 +88,12 @@ def groups(peers: Sequence[Peer], room: float) -> list[list[Peer]]:
 
 
 def _effort(effort: Effort, processes: int) -> Effort:
-    """Return what one process may cost: the budget of a case is for all of them; `processes` are those of one turn."""
+    """Return what one process may cost: the budget of a case is for all of them; `processes` are those of one turn.
+
+    Long as a step is, two of them do not count: TensorFlow's allocator may grow in the second one too.
+    """
     one = effort.budget / max(1, processes * effort.training_rounds)
-    return replace(effort, budget=one, least=effort.training_least, most=effort.training_most)
+    return replace(effort, budget=one, least=effort.training_least, most=effort.training_most, long=math.inf)
 
 
 def _train(
@@ -136,7 +140,7 @@ def _start(bench: Bench, worker: Worker, model: str, losses: dict[str, float]) -
 
 
 def _steps(bench: Bench, crew: Crew, model: str, case: Case, effort: Effort, found: dict[str, Found]) -> None:
-    """Take steps in turn and add what was found. The first one traces, makes Adam's moments, and does not count."""
+    """Take steps in turn and add what was found. The first ones trace, make Adam's moments, and do not count."""
     files, labels = bench.batches(case, model), bench.array(f"labels {ROWS}", _labels)
     peaks: dict[str, list[float]] = defaultdict(list)
 

@@ -191,9 +191,9 @@ def test_trainers_step_in_turn_in_groups_that_fit_into_memory(machine: Machine, 
     assert machine.most == {("ours", "hf_tf", "model_garden"), ("ours", "keras_hub", "ours_frozen")}
     assert not machine.alive
     for kind in ("trimmed", "real", "dense"):
-        turns = [machine.steps[kind][i : i + 3] for i in range(0, 9, 3)]
-        assert turns[:2] == [["ours", "hf_tf", "model_garden"]] * 2, "one step each before anything counts"
-        assert turns[2] == ["hf_tf", "model_garden", "ours"]
+        turns = [machine.steps[kind][i : i + 3] for i in range(0, 12, 3)]
+        assert turns[:3] == [["ours", "hf_tf", "model_garden"]] * 3, "two steps each before anything counts"
+        assert turns[3] == ["hf_tf", "model_garden", "ours"]
     for name, seconds in STEPS.items():
         assert times_ours(results, name) == {seconds / 2.0}, "each against ours of the same minutes"
     peaks = {record.peer: record.values for record in results.select(case="dense 16 x 128", measure="peak MiB")}
