@@ -35,9 +35,13 @@ def inline_called_once(graph: Any) -> None:
         if len(references) == 1 and references[0].is_call:
             function = next(function for function in library.function if function.signature.name == name)
             caller, node, _ = references[0]
-            put = _into_graph if caller is graph.graph_def else _into_function
-            if put(function, caller, node):
-                library.function.remove(function)
+            if caller is not graph.graph_def:
+                _into_function(function, caller, node)
+            elif _fits_into_graph(function):
+                _into_graph(function, caller, node)
+            else:
+                continue
+            library.function.remove(function)
 
 
 def _references(graph_def: Any) -> dict[str, list[_Reference]]:
@@ -51,7 +55,7 @@ def _references(graph_def: Any) -> dict[str, list[_Reference]]:
     return found
 
 
-def _into_function(function: Any, caller: Any, call_name: str) -> bool:
+def _into_function(function: Any, caller: Any, call_name: str) -> None:
     call = next(node for node in caller.node_def if node.name == call_name)
     inside = _names_inside(function, call, lambda name: name)
     outputs = [inside(function.ret[output.name]) for output in function.signature.output_arg]
@@ -77,14 +81,16 @@ def _into_function(function: Any, caller: Any, call_name: str) -> bool:
         for node in waited_for:
             caller.control_ret[node] = node
             caller.signature.control_output.append(node)
-    return True
 
 
-def _into_graph(function: Any, graph: Any, call_name: str) -> bool:
-    """Of a function with one output: a node of the call's name gives it, and waits for what the function runs."""
-    one_output_each = all(len(op_def_registry.get(node.op).output_arg) <= 1 for node in function.node_def)
-    if len(function.signature.output_arg) != 1 or not one_output_each:
-        return False  # places of outputs are counted otherwise in a graph than in a function
+def _fits_into_graph(function: Any) -> bool:
+    """Whether all in it has one output: places of outputs are counted otherwise in a graph than in a function."""
+    counts = [len(op_def_registry.get(node.op).output_arg) for node in function.node_def]
+    return len(function.signature.output_arg) == 1 and max(counts, default=0) <= 1
+
+
+def _into_graph(function: Any, graph: Any, call_name: str) -> None:
+    """Give the function's output by a node of the call's name, which waits for what the function runs."""
     call = next(node for node in graph.node if node.name == call_name)
 
     def in_graph(name: str) -> str:
@@ -98,7 +104,6 @@ def _into_graph(function: Any, graph: Any, call_name: str) -> bool:
     given.input.extend(f"^{call_name}/{name}" for name in _runs(function))
     given.attr["T"].type = function.signature.output_arg[0].type
     _replace_all(graph.node, [given if node.name == call_name else node for node in graph.node] + nodes)
-    return True
 
 
 def _runs(function: Any) -> list[str]:

@@ -27,20 +27,28 @@ from export.encoder import Block, Drop, Encoder, Layer
 from export.packing import Packing
 from zoo.contract import ATTENTION_SCORES
 
+_STEPS = 2**16  # of a rate
+
 
 @dataclass(frozen=True)
 class Dropout(Drop):
     """Stateless, so that attention that is computed again drops the same."""
 
     seed: tf.Tensor  # [2]
-    rate: float
+    rate: float  # a multiple of 1 / _STEPS
     scale: float = 1.0
 
     def kept(self, x: tf.Tensor) -> tf.Tensor:
         if not self.rate:
             return x
-        kept = tf.raw_ops.StatelessRandomUniform(shape=tf.shape(x), seed=self.seed) >= self.rate
+        kept = self._drawn(tf.shape(x)) >= tf.constant(round(self.rate * _STEPS), tf.uint16)
         return tf.where(kept, x, tf.zeros([], x.dtype))
+
+    def _drawn(self, shape: tf.Tensor) -> tf.Tensor:
+        """Return uniform uint16: chance has its cost by the bit, and 16 of them choose as well as a float's 32."""
+        size = tf.reduce_prod(shape)
+        fours = tf.raw_ops.StatelessRandomUniformFullInt(shape=[(size + 3) // 4], seed=self.seed, dtype=tf.uint64)
+        return tf.reshape(tf.reshape(tf.bitcast(fours, tf.uint16), [-1])[:size], shape)
 
 
 class TrainingEncoder(Encoder):
@@ -76,8 +84,10 @@ class TrainingEncoder(Encoder):
 
     def _drops(self, seed: Any) -> Sequence[Drop]:
         scores, first, second = tf.unstack(seed)
-        hidden, after = self.config.hidden_dropout, FACTORED[self.config.activation].after
-        return [Dropout(scores, self.config.attention_dropout), Dropout(first, hidden), Dropout(second, hidden, after)]
+        rates = (self.config.attention_dropout, self.config.hidden_dropout)
+        attention, hidden = (round(rate * _STEPS) / _STEPS for rate in rates)
+        after = FACTORED[self.config.activation].after
+        return [Dropout(scores, attention), Dropout(first, hidden), Dropout(second, hidden, after)]
 
     def _layers(self) -> Sequence[Layer]:
         kept = super()._layers()

@@ -30,8 +30,8 @@ _COMPUTING = {
         LogicalOr NotEqual Select SelectV2 TopKV2 Where
     """,
     "shapes and places": """
-        BroadcastArgs BroadcastTo Concat ConcatV2 Const DenseBincount EnsureShape ExpandDims Fill Gather GatherNd
-        GatherV2 Identity IdentityN InvertPermutation LowerBound OneHot OnesLike Pack Pad PadV2 Range Rank Reshape
+        Bitcast BroadcastArgs BroadcastTo Concat ConcatV2 Const DenseBincount EnsureShape ExpandDims Fill Gather
+        GatherNd GatherV2 Identity IdentityN InvertPermutation LowerBound OneHot OnesLike Pack Pad PadV2 Range Rank Reshape
         ReverseSequence ReverseV2 ScatterNd SegmentMax SegmentMin SegmentSum Shape ShapeN Size Slice Snapshot Split
         SplitV Squeeze StopGradient StridedSlice TensorScatterAdd TensorScatterUpdate Tile Transpose Unique Unpack
         UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentSum UpperBound ZerosLike
@@ -53,7 +53,7 @@ _COMPUTING = {
     """,
     "chance, for dropout": """
         RandomUniform RandomUniformInt StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniform
-        StatelessRandomUniformV2
+        StatelessRandomUniformFullInt StatelessRandomUniformV2
     """,
     "backward passes that an archive brings along": """
         BiasAddGrad BroadcastGradientArgs ConcatOffset ReciprocalGrad ReluGrad RsqrtGrad SigmoidGrad SqrtGrad TanhGrad

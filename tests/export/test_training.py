@@ -14,6 +14,7 @@ import tensorflow_hub as hub
 from tensorflow.python.eager import context
 
 from export.plain import plain_encoder
+from export.training import Dropout
 from zoo.card import EncoderCard, read_card
 
 from .conftest import as_inputs, case, export_and_load, write_odd
@@ -91,6 +92,14 @@ def test_a_layer_that_is_computed_again_drops_the_same(odd: Path, out: Path, tmp
     encoder = hub.load(str(out / "odd"))
     plain = gradients(encoder.trainable_variables, encoder)
     assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(found[0], plain, strict=True))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_as_much_as_it_says_and_neighbours_by_chance(rate: float) -> None:
+    dropped = Dropout(tf.constant([3, 5]), rate).kept(tf.ones([301, 203])).numpy() == 0
+    beside = np.reshape(dropped, -1)[1:] & np.reshape(dropped, -1)[:-1]
+    for share, expected in ((dropped.mean(), rate), (beside.mean(), rate**2)):
+        assert abs(share - expected) < 5 * np.sqrt(expected / dropped.size)
 
 
 def test_a_product_that_no_gradient_needs_is_not_computed_again(odd: Path, encoder: Any, tmp_path: Path) -> None:

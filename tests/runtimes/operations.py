@@ -18,9 +18,9 @@ _BOTH = """
     TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
 """
 _ENCODER = """
-    AddN BatchMatMulV2 BiasAdd BiasAddGrad BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
+    AddN BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
     InvertPermutation LogicalAnd LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
-    ResourceGather Rsqrt RsqrtGrad Softmax Square StatelessRandomUniform Tanh
+    ResourceGather Rsqrt RsqrtGrad Softmax Square StatelessRandomUniformFullInt Tanh
 """
 _TOKENIZER = """
     DenseBincount EnsureShape Fill GatherNd If LowerBound Minimum PadV2 PartitionedCall RaggedRange
