@@ -31,10 +31,10 @@ _COMPUTING = {
     """,
     "shapes and places": """
         Bitcast BroadcastArgs BroadcastTo Concat ConcatV2 Const DenseBincount EnsureShape ExpandDims Fill Gather
-        GatherNd GatherV2 Identity IdentityN InvertPermutation LowerBound OneHot OnesLike Pack Pad PadV2 Range Rank Reshape
-        ReverseSequence ReverseV2 ScatterNd SegmentMax SegmentMin SegmentSum Shape ShapeN Size Slice Snapshot Split
-        SplitV Squeeze StopGradient StridedSlice TensorScatterAdd TensorScatterUpdate Tile Transpose Unique Unpack
-        UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentSum UpperBound ZerosLike
+        GatherNd GatherV2 Identity IdentityN InvertPermutation LowerBound OneHot OnesLike Pack Pad PadV2 Range Rank
+        Reshape ReverseSequence ReverseV2 ScatterNd SegmentMax SegmentMin SegmentSum Shape ShapeN Size Slice Snapshot
+        Split SplitV Squeeze StopGradient StridedSlice TensorScatterAdd TensorScatterUpdate Tile Transpose Unique
+        Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentSum UpperBound ZerosLike
     """,
     "text": """
         AsString FastWordpieceTokenizeWithOffsets NormalizeUTF8 NormalizeUTF8WithOffsetsMap RaggedGather RaggedRange
