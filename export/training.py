@@ -85,7 +85,7 @@ class TrainingEncoder(Encoder):
     def _drops(self, seed: Any) -> Sequence[Drop]:
         scores, first, second = tf.unstack(seed)
         rates = (self.config.attention_dropout, self.config.hidden_dropout)
-        attention, hidden = (round(rate * _STEPS) / _STEPS for rate in rates)
+        attention, hidden = (int(rate * _STEPS) / _STEPS for rate in rates)  # below 1 as they are
         after = FACTORED[self.config.activation].after
         return [Dropout(scores, attention), Dropout(first, hidden), Dropout(second, hidden, after)]
 

@@ -5,6 +5,8 @@ Shapes: B texts or rows, S segments of a row, P pieces of all of them together, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from tokenizer import packing
@@ -25,8 +27,15 @@ LAID_END_TO_END = (
 TOO_SHORT = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
 
 
-def checked(value: tf.Tensor, holds: tf.Tensor, rule: str, found: tf.Tensor) -> tf.Tensor:
-    """Return the value; when it is used and the rule does not hold, an InvalidArgumentError that says the rule."""
+def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
+    """Return the value; when it is used and the rule does not hold, an InvalidArgumentError that says the rule.
+
+    What is known when the graph is built is checked there and costs no operation. Raises ValueError then.
+    """
+    if isinstance(holds, bool):
+        if not holds:
+            raise ValueError(f"{rule} {found}.")
+        return value
     with tf.control_dependencies([tf.debugging.Assert(holds, [rule, found])]):
         return tf.identity(value)
 
@@ -74,17 +83,16 @@ class Graph:
     def packed(self, text: tf.Tensor, seq_length: tf.Tensor | int) -> dict[str, tf.Tensor]:
         """Return the packed inputs of texts (B,) or rows (B, S); texts, which most calls give, in fewer operations.
 
-        In fewer still where the length is a number: there is no choice of it to check, and shapes are known.
+        In fewer still where the length is a number: it is checked here, and shapes are known.
         """
-        is_known = isinstance(seq_length, int)
 
         def texts() -> dict[str, tf.Tensor]:
             pieces = self.pieces(tf.reshape(text, [-1]))
-            columns = seq_length if is_known else checked(seq_length, seq_length >= 2, TOO_SHORT, seq_length)
+            columns = checked(seq_length, seq_length >= 2, TOO_SHORT, seq_length)
             return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
 
         def rows() -> dict[str, tf.Tensor]:
-            shape = [None, seq_length if is_known else None]
+            shape = [None, tf.get_static_value(seq_length)]
             return {key: tf.ensure_shape(value, shape) for key, value in self.rows(text, seq_length).items()}
 
         return tf.cond(tf.rank(text) == 1, texts, rows)

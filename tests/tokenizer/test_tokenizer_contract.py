@@ -11,7 +11,7 @@ import tensorflow_text as tf_text
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from tokenizer import packing
-from tokenizer.module import Tokenizer
+from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.vocabulary import Vocabulary
 from zoo.contract import INPUT_KEYS, INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
 
@@ -170,6 +170,12 @@ def test_seq_length_too_small(tokenizer: Any, call: str) -> None:
 def test_seq_length_too_small_for_texts(tokenizer: Any, seq_length: int) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="seq_length is too small"):
         tokenizer.preprocess(["a"], seq_length=seq_length)
+
+
+@pytest.mark.parametrize("seq_length", [-1, 0, 1])
+def test_no_preprocessor_is_traced_for_a_length_too_small(vocabularies: dict[str, Vocabulary], seq_length: int) -> None:
+    with pytest.raises(ValueError, match=rf"seq_length is too small.* {seq_length}\.$"):
+        Preprocessor(vocabularies["traps"], lower_case=True, seq_length=seq_length)(["a"])
 
 
 def test_preprocess(tokenizer: Any, oracle: ReferenceTokenizer) -> None:
