@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.python.eager import context
 
-from export.plain import plain_encoder
-from export.training import Dropout
+from export.encoder import Drop
+from export.plain import PlainEncoder, plain_encoder
+from export.training import Dropout, TrainingEncoder
 from zoo.card import EncoderCard, read_card
 
 from .conftest import as_inputs, case, export_and_load, write_odd
@@ -92,6 +94,49 @@ def test_a_layer_that_is_computed_again_drops_the_same(odd: Path, out: Path, tmp
     encoder = hub.load(str(out / "odd"))
     plain = gradients(encoder.trainable_variables, encoder)
     assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(found[0], plain, strict=True))
+
+
+def drawn(shape: tf.Tensor) -> tf.Tensor:
+    """Return numbers below 2^16 that look like chance and are the same for every tensor of a shape."""
+    numbers = tf.range(tf.reduce_prod(shape), dtype=tf.int64)
+    return tf.reshape(numbers * numbers * 40503 // 7 % 2**16, shape)
+
+
+class PlainDrop(Drop):
+    """Dropout as Srivastava et al. (2014) scale it, in one expression."""
+
+    def __init__(self, rate: float) -> None:
+        self.chance = rate
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return x * tf.cast(drawn(tf.shape(x)) >= int(self.chance * 2**16), x.dtype) / (1.0 - self.chance)
+
+
+class PlainTraining(PlainEncoder):
+    def _drops(self, seed: Any) -> Sequence[Drop]:
+        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
+        return [PlainDrop(attention), PlainDrop(hidden), PlainDrop(hidden)]
+
+
+def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Whatever is drawn: the constants that training moves elsewhere come out as those of plain dropout."""
+    monkeypatch.setattr(Dropout, "_drawn", lambda _, shape: tf.cast(drawn(shape), tf.uint16))
+    encoder = export_and_load(checkpoint, tmp_path, heads=())
+    card = read_card(tmp_path / "odd")
+    assert isinstance(card, EncoderCard)
+    config = replace(plain_encoder(encoder.variables, card).config, hidden_dropout=0.25, attention_dropout=0.125)
+    weights = plain_encoder(encoder.variables, card).weights
+    inputs = [tf.constant(array) for array in as_inputs(case(3, 9)._replace(mask=np.ones([3, 9], np.int32))).values()]
+    found = []
+    for each in (PlainTraining(config, weights), TrainingEncoder(config, weights)):
+        with tf.GradientTape() as tape:
+            outputs = each.encode(*inputs)
+            loss = tf.reduce_sum(outputs["sequence_output"] ** 3) + tf.reduce_sum(outputs["pooled_output"])
+        gradients = tape.gradient(loss, list(weights.values()))
+        found.append([outputs["sequence_output"], *map(tf.convert_to_tensor, gradients)])
+    for plain, ours in zip(*found, strict=True):
+        scale = np.abs(plain).max()
+        np.testing.assert_allclose(ours / scale, plain / scale, atol=2e-5)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
