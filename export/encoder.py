@@ -24,9 +24,10 @@ import tensorflow as tf
 from export.config import EncoderConfig
 from export.elementwise import activate, layer_norm
 from export.packing import Packing, pack, unpack, unpack_scores
+from export.vectors import with_vectors
 from zoo.contract import ATTENTION_SCORES, DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
-Block: TypeAlias = Mapping[str, tf.Variable]
+Block: TypeAlias = Mapping[str, tf.Variable | tf.Tensor]
 Layer: TypeAlias = Callable[[Block, tf.Tensor, Packing, Any], Sequence[tf.Tensor]]
 
 
@@ -49,9 +50,7 @@ class Drop:
 class Encoder(tf.Module):
     """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings."""
 
-    def __init__(
-        self, config: EncoderConfig, variables: Mapping[str, tf.Variable], compute: tf.DType = tf.float32
-    ) -> None:
+    def __init__(self, config: EncoderConfig, variables: Block, compute: tf.DType = tf.float32) -> None:
         super().__init__(name="encoder")
         self.config, self.compute = config, compute
         self.weights = dict(variables)
@@ -118,7 +117,8 @@ class Encoder(tf.Module):
         return x, self._unpack(x, packing), self._unpack_scores(scores, packing)
 
     def _transform(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        return type(self)(self.config, block, self.compute)._one_layer(x, packing, self._drops(seed))
+        encoder = type(self)(self.config, with_vectors(block, self.config), self.compute)
+        return encoder._one_layer(x, packing, self._drops(seed))
 
     def _one_layer(self, x: tf.Tensor, packing: Packing, drops: Sequence[Drop]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return [n, H] and the attention, [R, A, S, S]; here the weights are those of one block."""
@@ -198,7 +198,7 @@ class Encoder(tf.Module):
         gamma, beta = self.weights[f"{module}/gamma"], self.weights[f"{module}/beta"]
         return self._norm(x, gamma, beta)
 
-    def _norm(self, x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
+    def _norm(self, x: tf.Tensor, gamma: Any, beta: Any) -> tf.Tensor:
         return layer_norm(x, gamma, beta, self.config.layer_norm_epsilon)
 
     def _limit_positions(self, ids: tf.Tensor) -> tf.Operation:

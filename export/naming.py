@@ -6,12 +6,14 @@ checkpoint, and the leaves (kernel, bias, gamma, beta, table) follow by the rule
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
 from export.config import EncoderConfig
 from export.families.table import Layout
 from export.readers.protocol import Format, Shape
+from export.vectors import VECTORS
 
 _Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
 _TENSORFLOW: _Leaves = {
@@ -73,12 +75,12 @@ def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape
     return {table: shapes[name] for table, name in found.items() if name is not None}
 
 
-def parts(module: str) -> Iterator[str]:
-    """The modules a checkpoint keeps apart: block_0/attention/query, …/key, …/value."""
-    if module.endswith("/query_key_value"):
-        yield from (module.replace("query_key_value", part) for part in FUSED)
+def parts(name: str) -> Iterator[str]:
+    """What a checkpoint keeps apart of one of our names: block_0/attention/query/kernel, …/key/…, …/value/…."""
+    if "/query_key_value/" in name:
+        yield from (name.replace("query_key_value", part) for part in FUSED)
     else:
-        yield module
+        yield name
 
 
 def _scope(layout: Layout, module: str) -> str:
@@ -91,11 +93,24 @@ def _scope(layout: Layout, module: str) -> str:
     return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
 
 
-def archive_name(module: str, leaf: str, canonical: Layout) -> str:
+def _block_scope(layout: Layout, block: str) -> str:
+    """The scope that all modules of a block share: block_3 -> bert/encoder/layer_3."""
+    modules = [module.removeprefix("block/") for module in layout.scopes if module.startswith("block/")]
+    return posixpath.commonpath(_scope(layout, f"{block}/{module}") for module in modules)
+
+
+def archive_name(ours: str, canonical: Layout) -> str:
+    """Return what archives call one of our variables.
+
+    archive_name("block_0/attention/query_key_value/kernel", BERT.layouts[0])
+    """
+    module, leaf = next(parts(ours)).rsplit("/", 1)
+    if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay
+        return _block_scope(canonical, module) + "/bias_and_LayerNorm"
     if module not in canonical.heads and module.partition("/")[0] in ("mlm", "nsp", "discriminator"):
         return f"{module}/{leaf}"  # a head that the canonical format keeps elsewhere
-    scope = _scope(canonical, next(parts(module)))
-    if module.endswith("/query_key_value"):
+    scope = _scope(canonical, module)
+    if "/query_key_value/" in ours:
         scope = scope.removesuffix("query") + "query_key_value"
     return scope + LEAVES[canonical.format][leaf][0][0]
 

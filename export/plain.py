@@ -17,7 +17,7 @@ from export.encoder import Encoder, Layer
 from export.families import FAMILIES
 from export.naming import archive_name
 from export.packing import MASKED
-from export.weights import variable_shapes
+from export.weights import variable_parts
 from zoo.card import EncoderCard
 from zoo.contract import INPUT_KEYS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadArchive
@@ -118,10 +118,7 @@ def plain_encoder(variables: Sequence[tf.Variable], card: EncoderCard) -> PlainE
         raise BadArchive(f"{card.name} is of family {card.family!r}, known here are {known}; update bert-zoo.")
     config = config_of(card)
     found = {variable.name.partition(":")[0]: variable for variable in variables}
-    names = {}
-    for ours in variable_shapes(config):
-        module, leaf = ours.rsplit("/", 1)
-        names[ours] = archive_name(module, leaf, family.layouts[0])
+    names = {ours: archive_name(ours, family.layouts[0]) for ours in variable_parts(config)}
     if missing := [name for name in names.values() if name not in found]:
         raise BadArchive(f"{card.name} has no {', '.join(missing)}; it cannot be rebuilt from its card.")
     return PlainEncoder(config, {ours: _widened(found[name]) for ours, name in names.items()})

@@ -25,6 +25,7 @@ import tensorflow as tf
 from export.elementwise import FACTORED, layer_norm_in_training
 from export.encoder import Block, Drop, Encoder, Layer
 from export.packing import Packing
+from export.vectors import with_vectors
 from zoo.contract import ATTENTION_SCORES
 
 _STEPS = 2**16  # of a rate
@@ -126,7 +127,7 @@ class TrainingEncoder(Encoder):
     def _sum(self, x: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
         return tf.add_n([tf.cast(x, tf.float32), tf.cast(change, tf.float32)])
 
-    def _norm(self, x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
+    def _norm(self, x: tf.Tensor, gamma: Any, beta: Any) -> tf.Tensor:
         return layer_norm_in_training(x, gamma, beta, self.config.layer_norm_epsilon)
 
 
@@ -138,9 +139,12 @@ class _RecomputingEncoder(TrainingEncoder):
     """
 
     def _attend(self, x: tf.Tensor, packing: Packing, drop: Drop) -> tuple[tf.Tensor, Any]:
-        attend = super()._attend
-        return tf.recompute_grad(lambda x: attend(x, packing, drop)[0])(x), None
+        return tf.recompute_grad(lambda x: self._once()._attend(x, packing, drop)[0])(x), None
 
     def _feed_forward(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        normed, change = tf.recompute_grad(super()._feed_forward)(x)
+        normed, change = tf.recompute_grad(lambda x: self._once()._feed_forward(x))(x)
         return normed, change
+
+    def _once(self) -> TrainingEncoder:
+        """Return what computes them, with vectors split here: only variables that lie outside are given gradients."""
+        return TrainingEncoder(self.config, with_vectors(self.weights, self.config), self.compute)

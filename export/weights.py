@@ -12,6 +12,7 @@ from export.config import EncoderConfig
 from export.families.table import Family, Layout
 from export.naming import LEAVES, Names, archive_name, parts
 from export.readers.protocol import Checkpoint, Format, Shape
+from export.vectors import VECTORS, widths
 from zoo.errors import BadCheckpoint, WeightMismatch
 
 # What training leaves beside the weights, whatever the family.
@@ -37,12 +38,9 @@ class PlannedVariable:
     ours: str  # block_0/attention/query_key_value/kernel
     name: str  # bert/encoder/layer_0/attention/self/query_key_value/kernel
     sources: tuple[str, ...]  # the checkpoint's names, joined along the last axis
-    shape: Shape  # of each source, in our orientation
-    transposed: bool
-
-    @property
-    def full_shape(self) -> Shape:
-        return (*self.shape[:-1], self.shape[-1] * len(self.sources))
+    widths: tuple[int, ...]  # of each source's part of the last axis
+    shape: Shape  # in our orientation
+    transposed: bool  # whether the sources are stored the other way round
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class WeightPlan:
 
     @property
     def parameters(self) -> int:
-        shapes = {variable.name: variable.full_shape for variable in self.variables}
+        shapes = {variable.name: variable.shape for variable in self.variables}
         return sum(int(np.prod(shape)) for shape in shapes.values())
 
     def checked(self, what: str) -> WeightPlan:
@@ -102,7 +100,7 @@ class WeightPlan:
         """Return the plan for programs: the archive's variables with their sources, what is left out, the problems."""
         return {
             "variables": {
-                v.name: {"shape": v.full_shape, "sources": v.sources, "transposed": v.transposed}
+                v.name: {"shape": v.shape, "sources": v.sources, "widths": v.widths, "transposed": v.transposed}
                 for v in self.variables
             },
             "parameters": self.parameters,
@@ -114,10 +112,11 @@ class WeightPlan:
 
     def __str__(self) -> str:
         width = max((len(variable.name) for variable in self.variables), default=0)
-        rows = [
-            f"{v.name:<{width}}  {_shape(v.full_shape):>14}  <- {', '.join(v.sources)}" + " (transposed)" * v.transposed
-            for v in self.variables
-        ]
+        rows = []
+        for v in self.variables:
+            whole, *others = [source + " (transposed)" * v.transposed for source in v.sources] or ["nothing"]
+            rows.append(f"{v.name:<{width}}  {_shape(v.shape):>14}  <- {whole}")
+            rows += [" " * (width + 20) + other for other in others]
         rows.append(f"{len(self.variables)} variables, {self.parameters:,} parameters")
         rows += [f"left out, {reason}: {len(names)} ({_some(names)})" for reason, names in self.left_out.items()]
         for kind, names in self.problems.items():
@@ -141,23 +140,25 @@ def make_plan(
     names = Names(shapes, layout)
     canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
     variables, missing, misshapen, used = [], [], [], set()
-    for ours, shape in {**variable_shapes(config), **(heads or {})}.items():
-        module, leaf = ours.rsplit("/", 1)
-        transposed = LEAVES[layout.format][leaf][1]
-        sources = []
-        for part in parts(module):
-            found, candidates = names.find(part, leaf)
+    of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
+    for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():
+        sources, transposed = {}, False
+        for part, shape in shapes_of_parts.items():
+            module, leaf = part.rsplit("/", 1)
+            transposed = LEAVES[layout.format][leaf][1]
+            found, candidates = names.find(module, leaf)
             if found is None:
                 missing.append(" or ".join(candidates))
                 continue
             used.add(found)
-            sources.append(found)
+            sources[found] = shape[-1]
             there = shapes[found][::-1] if transposed else shapes[found]
             if there != shape:
                 said = shape[::-1] if transposed else shape
                 misshapen.append(f"{found} is {_shape(shapes[found])}, the config says {_shape(said)}")
-        name = archive_name(module, leaf, canonical)
-        variables.append(PlannedVariable(ours, name, tuple(sources), shape, transposed))
+        full = (*shape[:-1], sum(shape[-1] for shape in shapes_of_parts.values()))
+        name = archive_name(ours, canonical)
+        variables.append(PlannedVariable(ours, name, (*sources,), (*sources.values(),), full, transposed))
 
     rules = {**_TRAINING_STATE[layout.format], **layout.left_out, **names.rules_for_dropped(config)}
     left_out: dict[str, list[str]] = {}
@@ -177,8 +178,8 @@ def make_plan(
     )
 
 
-def variable_shapes(config: EncoderConfig) -> dict[str, Shape]:
-    """Return every variable of an encoder and the shape of each of its parts, in the order they are used."""
+def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
+    """Return every variable of an encoder: what checkpoints keep apart of it, and the shape of each part."""
     # V vocabulary, P positions, S segment types, E embedding, H hidden, F feed-forward
     v, p, s = config.vocab_size, config.position_limit, config.type_vocab_size
     e, h, f = config.embedding_size, config.hidden_size, config.intermediate_size
@@ -190,15 +191,24 @@ def variable_shapes(config: EncoderConfig) -> dict[str, Shape]:
     if config.projects:
         shapes |= _dense("embeddings/projection", e, h)
     for block in sorted(set(config.block_of_layer)):
-        shapes |= _dense(f"block_{block}/attention/query_key_value", h, h)
-        shapes |= _dense(f"block_{block}/attention/output", h, h)
-        shapes |= _norm(f"block_{block}/attention/norm", h)
-        shapes |= _dense(f"block_{block}/ffn/expand", h, f)
-        shapes |= _dense(f"block_{block}/ffn/contract", f, h)
-        shapes |= _norm(f"block_{block}/ffn/norm", h)
+        scope = f"block_{block}"
+        shapes[f"{scope}/attention/query_key_value/kernel"] = (h, 3 * h)
+        shapes[f"{scope}/attention/output/kernel"] = (h, h)
+        shapes[f"{scope}/ffn/expand/kernel"] = (h, f)
+        shapes[f"{scope}/ffn/contract/kernel"] = (f, h)
+        shapes[f"{scope}/{VECTORS}"] = (sum(widths(config).values()),)
     if config.pooler != "first_token":
         shapes |= _dense("pooler", h, h)
-    return shapes
+    return {ours: _parts(ours, shape, config) for ours, shape in shapes.items()}
+
+
+def _parts(ours: str, shape: Shape, config: EncoderConfig) -> dict[str, Shape]:
+    scope, _, leaf = ours.rpartition("/")
+    if leaf == VECTORS:
+        vectors = {f"{scope}/{name}": (width,) for name, width in widths(config).items()}
+        return {part: shape for name, width in vectors.items() for part, shape in _parts(name, width, config).items()}
+    found = [*parts(ours)]
+    return {part: (*shape[:-1], shape[-1] // len(found)) for part in found}
 
 
 def _dense(module: str, inputs: int, outputs: int) -> dict[str, Shape]:

@@ -106,8 +106,9 @@ class EncoderCard(_Record):
     exported_heads: list[str] = []
     parameters: int
     left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
-    variables: dict[str, list[str]] = Field(
-        description="variable of the archive -> checkpoint variables it was made from"
+    variables: dict[str, list[tuple[str, int]]] = Field(
+        description="variable of the archive -> checkpoint variables that lie beside each other in it, along its last "
+        "axis, each with its width there"
     )
     vocabulary_sha256: str | None = None
     source: Source

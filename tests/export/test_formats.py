@@ -68,11 +68,15 @@ def expected(arrays: Arrays, layers: int = 3) -> Arrays:
     """The archive's variables, written down without any table."""
     found = {name: array for name, array in arrays.items() if name.startswith("bert/")}
     for i in range(layers):
-        for leaf in ("kernel", "bias"):
-            parts = [
-                found.pop(f"bert/encoder/layer_{i}/attention/self/{part}/{leaf}") for part in ("query", "key", "value")
-            ]
-            found[f"bert/encoder/layer_{i}/attention/self/query_key_value/{leaf}"] = np.concatenate(parts, axis=-1)
+        scope = f"bert/encoder/layer_{i}"
+        heads = [f"{scope}/attention/self/{part}" for part in ("query", "key", "value")]
+        kernels = [found.pop(f"{part}/kernel") for part in heads]
+        found[f"{scope}/attention/self/query_key_value/kernel"] = np.concatenate(kernels, axis=-1)
+        vectors = [f"{part}/bias" for part in heads]
+        for dense, norm in (("attention/output", "attention/output"), ("intermediate", ""), ("output", "output")):
+            vectors.append(f"{scope}/{dense}/dense/bias")
+            vectors += [f"{scope}/{norm}/LayerNorm/{leaf}" for leaf in ("gamma", "beta") if norm]
+        found[f"{scope}/bias_and_LayerNorm"] = np.concatenate([found.pop(name) for name in vectors])
     return found
 
 
@@ -154,7 +158,7 @@ def test_every_format_gives_the_same_variables(name: str, arrays: Arrays, tmp_pa
     for variable, shape in checkpoint.shapes.items():
         assert checkpoint.read(variable).shape == shape
     assert_same(variables(checkpoint), expected(arrays))
-    assert len(variables(checkpoint, layers=1)) == 5 + 12 + 2
+    assert len(variables(checkpoint, layers=1)) == 5 + 5 + 2
 
 
 def card_of(archive: Path, scratch: Path) -> EncoderCard:
@@ -343,7 +347,7 @@ def test_uer_computes_with_a_decoder_of_its_own(arrays: Arrays, tmp_path: Path) 
     writers.write_torch_zip(tmp_path / "model.bin", named)
     export_encoder(EncoderRequest(tmp_path, "odd", tmp_path / "out"))
     card = card_of(tmp_path / "out/odd.tar.gz", tmp_path)
-    assert card.variables["mlm/decoder/rows"] == ["cls.predictions.decoder.weight"]
+    assert card.variables["mlm/decoder/rows"] == [("cls.predictions.decoder.weight", 32)]
     assert max(card.certificate.max_difference[f"{head}_logits"] for head in ("mlm", "nsp")) < 2e-5
 
 

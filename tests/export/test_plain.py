@@ -24,7 +24,7 @@ from .conftest import FAMILIES, as_inputs, case, write_odd
 OPERATIONS = """
     AddV2 BatchMatMulV2 BiasAdd Cast ConcatV2 Const Equal Erf ExpandDims FloorMod GatherV2 Identity MatMul Max Maximum
     Mean Mul NoOp NotEqual Pack Placeholder Range ReadVariableOp Relu Reshape ResourceGather Rsqrt Shape Softmax Split
-    Square StridedSlice Sub Tanh Transpose Unpack
+    SplitV Square StridedSlice Sub Tanh Transpose Unpack
 """
 CHOICES: list[tuple[str, dict[str, Any]]] = [
     *((family, {}) for family in FAMILIES),

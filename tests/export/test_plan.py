@@ -11,7 +11,7 @@ import pytest
 from export.config import read_config
 from export.families import ALBERT, BERT, detect
 from export.weights import WeightPlan, make_plan
-from scripts.layouts import Shapes, bert, bert_config, transformers_arrays
+from scripts.layouts import Shapes, albert, bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported, WeightMismatch
 
@@ -58,10 +58,31 @@ def test_every_variable_of_a_release_is_used_or_left_out_by_name() -> None:
 def test_query_key_value_become_one_variable() -> None:
     by_name = {variable.name: variable for variable in plan_of(odd_listing()).variables}
     joined = by_name["bert/encoder/layer_2/attention/self/query_key_value/kernel"]
-    assert joined.full_shape == (32, 96)
+    assert joined.shape == (32, 96) and joined.widths == (32, 32, 32)
     assert joined.sources == tuple(
         f"bert/encoder/layer_2/attention/self/{part}/kernel" for part in ("query", "key", "value")
     )
+
+
+def test_biases_and_norms_of_a_layer_become_one_variable() -> None:
+    by_name = {variable.name: variable for variable in plan_of(odd_listing()).variables}
+    joined = by_name["bert/encoder/layer_2/bias_and_LayerNorm"]
+    assert dict(zip(joined.sources, joined.widths, strict=True)) == {
+        "bert/encoder/layer_2/attention/self/query/bias": 32,
+        "bert/encoder/layer_2/attention/self/key/bias": 32,
+        "bert/encoder/layer_2/attention/self/value/bias": 32,
+        "bert/encoder/layer_2/attention/output/dense/bias": 32,
+        "bert/encoder/layer_2/attention/output/LayerNorm/gamma": 32,
+        "bert/encoder/layer_2/attention/output/LayerNorm/beta": 32,
+        "bert/encoder/layer_2/intermediate/dense/bias": 56,
+        "bert/encoder/layer_2/output/dense/bias": 32,
+        "bert/encoder/layer_2/output/LayerNorm/gamma": 32,
+        "bert/encoder/layer_2/output/LayerNorm/beta": 32,
+    }
+    assert joined.shape == (9 * 32 + 56,) and not joined.transposed
+    config = odd_config(embedding_size=20, num_hidden_groups=1)
+    names = {variable.name for variable in plan_of(Listing(albert(config), config)).variables}
+    assert "bert/encoder/transformer/group_0/inner_group_0/bias_and_LayerNorm" in names
 
 
 def test_slots_and_counters_are_left_out_by_name() -> None:
