@@ -102,11 +102,11 @@ class Encoder(tf.Module):
     # -- the three parts ----------------------------------------------------------------------------------------------
 
     def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, seed: Any) -> tf.Tensor:
-        x = self._rows("embeddings/word/table", tf.gather(tf.reshape(ids, [-1]), packing.kept))  # [n, E]
+        x = self._rows("embeddings/word/table", self._kept(ids, packing))  # [n, E]
         if self.config.projection == "word":
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
-        x += self._rows("embeddings/type/table", tf.gather(tf.reshape(types, [-1]), packing.kept))
-        x += self._rows("embeddings/position/table", packing.kept % tf.shape(ids)[1])
+        x += self._rows("embeddings/type/table", self._kept(types, packing))
+        x += self._rows("embeddings/position/table", packing.position)
         drop = self._drops(seed)[1]
         x = tf.cast(drop(self.norm(x, "embeddings/norm")), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
@@ -155,7 +155,12 @@ class Encoder(tf.Module):
 
     def _pack(self, ids: tf.Tensor, mask: tf.Tensor) -> Packing:
         with tf.control_dependencies([self._limit_positions(ids)]):
-            return pack(mask, self.config.heads)
+            mask = tf.identity(mask)
+        return pack(mask, self.config.heads)
+
+    def _kept(self, x: tf.Tensor, packing: Packing) -> tf.Tensor:
+        """Return [B, T] as [n], of the kept tokens."""
+        return tf.gather_nd(x, packing.kept)
 
     def _split_heads(self, joined: tf.Tensor, packing: Packing) -> Sequence[tf.Tensor]:
         return tf.unstack(tf.gather(joined, packing.split))

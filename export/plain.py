@@ -28,7 +28,7 @@ OUTPUT_KEYS = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
 class _Plain(NamedTuple):
     """What the arithmetic asks about a batch."""
 
-    kept: tf.Tensor  # [B * T] flat place in [B, T]: every one
+    position: tf.Tensor  # [B * T] of every token
     first: tf.Tensor  # [B] place of each text's first token
     shape: tf.Tensor  # B, T
     real: tf.Tensor  # [B, T, 1] float, 0 where the mask is 0
@@ -51,7 +51,7 @@ class PlainEncoder(Encoder):
         is_first = tf.expand_dims(tf.cast(tf.equal(tf.range(length), 0), tf.float32), 0)
         keys = tf.maximum(real, is_empty * is_first)
         return _Plain(
-            kept=tf.range(batch * length),
+            position=tf.range(batch * length) % length,
             first=tf.range(batch) * length,
             shape=tf.stack([batch, length]),
             real=tf.expand_dims(real, 2),
@@ -61,6 +61,9 @@ class PlainEncoder(Encoder):
     def _layers(self) -> Sequence[Layer]:
         """Return functions of Python: converters take one graph."""
         return [self._layer] * self.config.layers
+
+    def _kept(self, x: tf.Tensor, packing: Any) -> tf.Tensor:
+        return tf.reshape(x, [-1])
 
     def _split_heads(self, joined: tf.Tensor, packing: Any) -> Sequence[tf.Tensor]:
         batch, length = tf.unstack(packing.shape)

@@ -36,11 +36,13 @@ def test_every_token_has_a_place_of_its_own_beside_its_text_and_sees_its_text_al
     is_kept = mask != 0
     is_kept[:, 0] = True
     texts, _ = np.nonzero(is_kept)
-    assert found["kept"].tolist() == np.flatnonzero(is_kept).tolist()
+    assert found["kept"].tolist() == np.argwhere(is_kept).tolist()
+    assert found["position"].tolist() == np.nonzero(is_kept)[1].tolist()
     assert found["first"].tolist() == [np.flatnonzero(texts == text)[0] for text in range(len(mask))]
 
-    places = found["places"][is_kept]
     length = is_kept.sum(1).max()
+    places = (found["row"][:, None] * length + found["column"])[is_kept]
+    assert (found["column"][is_kept] < length).all()
     assert len(set(places.tolist())) == len(places)
     for text in range(len(mask)):
         own = places[texts == text]
