@@ -70,7 +70,12 @@ def _drop_nodes(function: Any, op: str) -> None:
 
 
 def _name_by_place(function: Any) -> None:
-    """Rename the arguments of an inner function that carry a number: a captured value's is of the process's counter."""
+    """Rename the arguments of an inner function that carry a number: a captured value's is of the process's counter.
+
+    Nobody gives them by name, so the names that a user would read go.
+    """
+    for attributes in function.arg_attr.values():
+        attributes.attr.pop("_user_specified_name", None)
     names = {
         argument.name: f"argument_{place}"
         for place, argument in enumerate(function.signature.input_arg)

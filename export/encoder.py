@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from export.config import EncoderConfig
 from export.elementwise import activate, layer_norm
 from export.packing import Packing, pack, unpack, unpack_scores
-from export.vectors import with_vectors
-from zoo.contract import ATTENTION_SCORES, DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from export.vectors import EMBEDDINGS, with_vectors
+from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 Block: TypeAlias = Mapping[str, tf.Variable | tf.Tensor]
 Layer: TypeAlias = Callable[[Block, tf.Tensor, Packing, Any], Sequence[tf.Tensor]]
@@ -47,6 +47,23 @@ class Drop:
         return x
 
 
+class Encoded(NamedTuple):
+    """What an encoder computes."""
+
+    outputs: Sequence[tf.Tensor]  # [B, T, H] of each layer, zeros wherever the mask is 0
+    pooled: tf.Tensor  # [B, H]
+    scores: Sequence[tf.Tensor]  # [B, A, T, T], what each layer attends to; who does not ask for it does not pay
+
+    def named(self) -> dict[str, object]:
+        """Return the outputs of the contract."""
+        return {
+            SEQUENCE_OUTPUT: self.outputs[-1],
+            POOLED_OUTPUT: self.pooled,
+            DEFAULT: self.pooled,
+            ENCODER_OUTPUTS: self.outputs,
+        }
+
+
 class Encoder(tf.Module):
     """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings."""
 
@@ -55,35 +72,30 @@ class Encoder(tf.Module):
         self.config, self.compute = config, compute
         self.weights = dict(variables)
 
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
-        """Return the outputs of the contract for int32 [B, T] inputs, without dropout.
-
-        And for each layer what each position attends to; who does not ask for it does not pay.
-        """
+    def __call__(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
+        """Return what is computed of int32 [B, T] inputs, without dropout."""
         packing = self._pack(ids, mask)
         seeds = self._seeds()
         x = self._embed(ids, types, packing, seeds[0])
         outputs, scores = [], []
         for layer, block, seed in zip(self._layers(), self.config.block_of_layer, seeds[1:], strict=True):
-            x, output, *attended = layer(self._block(block), x, packing, seed)
+            x, output, *attention = layer(self._part(f"block_{block}"), x, packing, seed)
             outputs.append(output)
-            scores += attended
+            scores += attention
         first = tf.cast(tf.gather(x, packing.first), tf.float32)  # [B, H]
         pooled = first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
-        return {
-            SEQUENCE_OUTPUT: outputs[-1],
-            POOLED_OUTPUT: pooled,
-            DEFAULT: pooled,
-            ENCODER_OUTPUTS: outputs,
-            ATTENTION_SCORES: scores,
-        }
+        return Encoded(outputs, pooled, scores)
+
+    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
+        """Return the outputs of the contract for int32 [B, T] inputs."""
+        return self(ids, mask, types).named()
 
     def _layers(self) -> Sequence[Layer]:
         """Return for each layer the function that computes it: one and the same."""
         return [tf.function(self._layer, autograph=False)] * self.config.layers
 
-    def _block(self, number: int) -> Block:
-        scope = f"block_{number}/"
+    def _part(self, name: str) -> Block:
+        scope = f"{name}/"
         return {name.removeprefix(scope): it for name, it in self.weights.items() if name.startswith(scope)}
 
     # -- dropout, of which there is none here -------------------------------------------------------------------------
@@ -108,7 +120,8 @@ class Encoder(tf.Module):
         x += self._rows("embeddings/type/table", self._kept(types, packing))
         x += self._rows("embeddings/position/table", packing.position)
         drop = self._drops(seed)[1]
-        x = tf.cast(drop(self.norm(x, "embeddings/norm")), self.compute)
+        vectors = with_vectors(self._part(EMBEDDINGS), self.config, EMBEDDINGS)
+        x = tf.cast(drop(self._norm(x, vectors["norm/gamma"], vectors["norm/beta"])), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
     def _layer(self, block: Block, x: tf.Tensor, packing: Packing, seed: Any) -> Sequence[tf.Tensor]:

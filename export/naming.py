@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from export.config import EncoderConfig
 from export.families.table import Layout
 from export.readers.protocol import Format, Shape
-from export.vectors import VECTORS
+from export.vectors import EMBEDDINGS, VECTORS
 
 _Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
 _TENSORFLOW: _Leaves = {
@@ -93,10 +93,12 @@ def _scope(layout: Layout, module: str) -> str:
     return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
 
 
-def _block_scope(layout: Layout, block: str) -> str:
-    """The scope that all modules of a block share: block_3 -> bert/encoder/layer_3."""
+def _scope_of_part(layout: Layout, part: str) -> str:
+    """The scope of a block, which all its modules share, or of the embeddings: block_3 -> bert/encoder/layer_3."""
+    if part == EMBEDDINGS:
+        return posixpath.dirname(layout.scopes["embeddings/norm"])
     modules = [module.removeprefix("block/") for module in layout.scopes if module.startswith("block/")]
-    return posixpath.commonpath(_scope(layout, f"{block}/{module}") for module in modules)
+    return posixpath.commonpath(_scope(layout, f"{part}/{module}") for module in modules)
 
 
 def archive_name(ours: str, canonical: Layout) -> str:
@@ -106,7 +108,7 @@ def archive_name(ours: str, canonical: Layout) -> str:
     """
     module, leaf = next(parts(ours)).rsplit("/", 1)
     if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay
-        return _block_scope(canonical, module) + "/bias_and_LayerNorm"
+        return _scope_of_part(canonical, module) + "/bias_and_LayerNorm"
     if module not in canonical.heads and module.partition("/")[0] in ("mlm", "nsp", "discriminator"):
         return f"{module}/{leaf}"  # a head that the canonical format keeps elsewhere
     scope = _scope(canonical, module)

@@ -29,10 +29,10 @@ class Packing(NamedTuple):
     spread: tf.Tensor  # [B, T] kept token, n where the mask is 0
     split: tf.Tensor  # [3, R, A, S] query, key or value of a head in [n * 3 * A, D]; idle places borrow some token's
     joined: tf.Tensor  # [n, A] head of a kept token in [R * A * S, D]
+    scores_mask: tf.Tensor  # additive: [R, 1, 1, S] when no row is shared, else [R, 1, S, S]
     row: tf.Tensor  # [B] row of attention that a text lies in
     column: tf.Tensor  # [B, T] place of a kept token in its row, any number elsewhere
     real: tf.Tensor  # [B, T] bool, whether the mask is not 0
-    scores_mask: tf.Tensor  # additive: [R, 1, 1, S] when no row is shared, else [R, 1, S, S]
 
 
 def pack(mask: tf.Tensor, heads: int) -> Packing:
@@ -52,9 +52,9 @@ def pack(mask: tf.Tensor, heads: int) -> Packing:
     kept = tf.cast(tf.where(is_kept), tf.int32)  # [n, 2]
     count = tf.shape(kept)[0]
     row_of_text, begin, rows = _begins(lengths, length, batch)
-    places = place + tf.expand_dims(begin, 1)  # [B, T]
+    columns = place + tf.expand_dims(begin, 1)  # [B, T]
     text, position = tf.unstack(kept, axis=1)
-    row, column = tf.gather(row_of_text, text), tf.gather_nd(places, kept)  # [n]
+    row, column = tf.gather(row_of_text, text), tf.gather_nd(columns, kept)  # [n]
     # What lies at each place; texts are counted from 1, and 0 is none.
     of_query = text + 1
     of_key = tf.where(tf.gather_nd(is_key, kept), of_query, -1)
@@ -71,10 +71,10 @@ def pack(mask: tf.Tensor, heads: int) -> Packing:
         spread=tf.where(real, place + tf.expand_dims(first, 1), count),
         split=tf.expand_dims(borrowed * (3 * heads), 1) + parts,
         joined=tf.expand_dims(row * (heads * length) + column, 1) + head * length,
-        row=row_of_text,
-        column=places,
-        real=real,
         scores_mask=_scores_mask(of_query, of_key, shared=rows < batch),
+        row=row_of_text,
+        column=columns,
+        real=real,
     )
 
 

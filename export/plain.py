@@ -79,14 +79,14 @@ class PlainEncoder(Encoder):
         shape = tf.concat([packing.shape, [self.config.hidden_size]], 0)
         return tf.reshape(x, shape) * packing.real
 
+    def _unpack_scores(self, scores: tf.Tensor, packing: Any) -> tf.Tensor:
+        return scores
+
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
         # TFLite has no erf of its own; it knows gelu by this order of its factors.
         if self.config.activation == "gelu":
             return (x * 0.5) * (tf.math.erf(x * math.sqrt(0.5)) + 1.0)
         return super()._activate(x)
-
-    def _unpack_scores(self, scores: tf.Tensor, packing: Any) -> tf.Tensor:
-        return scores
 
 
 class PlainRoot(tf.train.Checkpoint):

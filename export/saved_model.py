@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
 from export.canonical import canonicalize
-from export.encoder import Encoder
+from export.encoder import Encoded, Encoder
 from export.heads import discriminator_logits, mlm_logits, nsp_logits
 from export.training import TrainingEncoder
 from zoo.contract import (
@@ -28,6 +29,14 @@ from zoo.contract import (
 )
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+@dataclass(frozen=True)
+class _Encoders:
+    """The graphs that every form calls. In a list they would be saved as attributes of the root."""
+
+    inference: Callable[..., Encoded]
+    training: Callable[..., Encoded]
 
 
 class EncoderRoot(tf.train.Checkpoint):
@@ -47,7 +56,7 @@ class EncoderRoot(tf.train.Checkpoint):
         self._token_ids = _token_table(vocabulary)
         self._type_vocab_size = encoder.config.type_vocab_size
         # One graph per value of `training`; every input form below is a thin trace over it.
-        self._encode = [_trace_encode(each) for each in (encoder, TrainingEncoder.of(encoder, recompute))]
+        self._encoders = _Encoders(_traced(encoder), _traced(TrainingEncoder.of(encoder, recompute)))
         self.__call__ = tf.function(self._call, autograph=False)
         for form in _input_forms():
             for training in (False, True):
@@ -58,7 +67,7 @@ class EncoderRoot(tf.train.Checkpoint):
 
     def _attention(self) -> Any:
         def attention(inputs: Any) -> dict[str, object]:
-            return {ATTENTION_SCORES: self._encode[False](*self.read_inputs(inputs))[ATTENTION_SCORES]}
+            return {ATTENTION_SCORES: self._encoders.inference(*self.read_inputs(inputs)).scores}
 
         traced = tf.function(attention, autograph=False)
         for form in _main_forms():
@@ -71,8 +80,8 @@ class EncoderRoot(tf.train.Checkpoint):
 
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
         """Return what a plain call returns, of int32 [B, T]."""
-        outputs = self._encode[bool(training)](ids, mask, types)
-        return {name: output for name, output in outputs.items() if name != ATTENTION_SCORES}
+        encode = self._encoders.training if training else self._encoders.inference
+        return encode(ids, mask, types).named()
 
     def signatures(self) -> dict[str, Callable[..., Any]]:
         """Return the two signatures: `serving_default` of ids, mask and types, `tokens` of strings."""
@@ -111,7 +120,10 @@ class EncoderRoot(tf.train.Checkpoint):
         tokens = tf.pad(tokens, [[0, 0], [0, tf.maximum(1 - tf.shape(tokens)[1], 0)]])  # a batch of empty texts
         separators = tf.cast(tf.equal(tokens, "[SEP]"), tf.int32)
         types = tf.cumsum(separators, axis=1, exclusive=True) % self._type_vocab_size
-        return self._token_ids.lookup(tokens), tf.cast(tf.not_equal(tokens, ""), tf.int32), types
+        ids = tf.reshape(
+            self._token_ids.lookup(tokens), tf.shape(tokens)
+        )  # or their shape is lost, and fusions with it
+        return ids, tf.cast(tf.not_equal(tokens, ""), tf.int32), types
 
 
 class _Head(tf.train.Checkpoint):
@@ -163,9 +175,9 @@ def write_saved_model(make_root: Callable[[], Any], directory: Path) -> None:
     canonicalize(directory)
 
 
-def _trace_encode(encoder: Encoder) -> Callable[..., dict[str, object]]:
-    def encode(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
-        return encoder.encode(ids, mask, types)
+def _traced(encoder: Encoder) -> Callable[..., Encoded]:
+    def encode(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
+        return encoder(ids, mask, types)
 
     return tf.function(encode, input_signature=[_IDS, _IDS, _IDS], autograph=False)
 

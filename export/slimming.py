@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import config_pb2
 
 # Of shapes and constants: stateless, and small wherever they are kept for longer.
 _ALIKE = frozenset({"Const", "Pack", "Shape", "StridedSlice", "ExpandDims", "Fill", "Range"})
@@ -23,18 +24,30 @@ def slim(function: Any) -> None:
     _wait_once(function)
     while _replace(function, _passed_on(function), whole=True) or _replace(function, _repeated(function), whole=False):
         pass
+    _drop_idle(function)
 
 
 def _forget_hints(function: Any) -> None:
-    """Drop names of the variables that a function is given, and their shapes where it only passes them on.
+    """Drop names of the variables that a function is given, their shapes where it only passes them on, and results'.
 
-    Users name what they give; and whoever computes with a variable states its shape, as does the variable itself.
+    Users name what they give; whoever computes with a variable states its shape, as does the variable itself; and when
+    a function is loaded, TensorFlow infers the shapes of all but what calls give and what resources hold. What a call
+    says of the machine that traced it is left out as well, down to the placement of what a device cannot do.
     """
-    used = {name.partition(":")[0] for node in function.node_def if node.op not in _CALLS for name in node.input}
-    resources = [argument for argument in function.signature.input_arg if argument.type == types_pb2.DT_RESOURCE]
-    computes = any(argument.name in used for argument in resources if argument.handle_data)  # a table has no shape
-    for number, argument in enumerate(function.signature.input_arg):
-        if argument.type == types_pb2.DT_RESOURCE:
+    resources = {each.name for each in function.signature.input_arg if each.type == types_pb2.DT_RESOURCE}
+    for node in function.node_def:
+        if node.op in _CALLS:
+            config = config_pb2.ConfigProto.FromString(node.attr["config_proto"].s)
+            config = config_pb2.ConfigProto(allow_soft_placement=config.allow_soft_placement)
+            node.attr["config_proto"].s = config.SerializeToString(deterministic=True)
+            node.attr.pop("_collective_manager_ids", None)
+        elif resources.isdisjoint(node.input):
+            node.attr.pop("_output_shapes", None)
+    used = {name for node in function.node_def if node.op not in _CALLS for name in node.input}
+    arguments = function.signature.input_arg
+    computes = any(each.name in used for each in arguments if each.handle_data)  # a table has no shape
+    for number, argument in enumerate(arguments):
+        if argument.name in resources:
             function.arg_attr[number].attr.pop("_user_specified_name", None)
             if not computes:
                 argument.ClearField("handle_data")
@@ -47,6 +60,10 @@ def _wait_once(function: Any) -> None:
         read = {f"^{name.partition(':')[0]}" for name in node.input if not name.startswith("^")}
         kept = [name for name in node.input if not (name[1:] in waits and read.issuperset(waits[name[1:]]))]
         node.input[:] = kept
+
+
+def _drop_idle(function: Any) -> None:
+    """Drop every NoOp that nobody waits for."""
     needed = _waited_for(function)
     nodes = [node for node in function.node_def if node.op != "NoOp" or node.name in needed]
     del function.node_def[:]
@@ -54,16 +71,24 @@ def _wait_once(function: Any) -> None:
 
 
 def _passed_on(function: Any) -> dict[str, str]:
-    """Return Identity node -> the argument or output that it passes on; those stay that return an argument."""
+    """Return Identity node -> the argument or output that it passes on; those stay that return an argument.
+
+    What is returned may wait for what runs at every call anyway: whoever calls waits for that too.
+    """
     needed, returned = _waited_for(function), {name.partition(":")[0] for name in function.ret.values()}
+    runs = {*function.control_ret.values()}
+    runs |= {node.name for node in function.node_def if node.op == "NoOp" and runs.issuperset(_waits(node))}
     return {
         node.name: node.input[0]
         for node in function.node_def
         if node.op == "Identity"
-        and len(node.input) == 1
         and node.name not in needed
-        and (":" in node.input[0] or node.name not in returned)
+        and (runs.issuperset(_waits(node)) and ":" in node.input[0] if node.name in returned else not _waits(node))
     }
+
+
+def _waits(node: Any) -> list[str]:
+    return [name[1:] for name in node.input if name.startswith("^")]
 
 
 def _repeated(function: Any) -> dict[str, str]:

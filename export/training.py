@@ -26,7 +26,6 @@ from export.elementwise import FACTORED, layer_norm_in_training
 from export.encoder import Block, Drop, Encoder, Layer
 from export.packing import Packing
 from export.vectors import with_vectors
-from zoo.contract import ATTENTION_SCORES
 
 _STEPS = 2**16  # of a rate
 
@@ -42,18 +41,21 @@ class Dropout(Drop):
     def kept(self, x: tf.Tensor) -> tf.Tensor:
         if not self.rate:
             return x
-        kept = self._drawn(tf.shape(x)) >= tf.constant(round(self.rate * _STEPS), tf.uint16)
+        kept = self._drawn_for(x) >= tf.constant(round(self.rate * _STEPS), tf.uint16)
         return tf.where(kept, x, tf.zeros([], x.dtype))
 
-    def _drawn(self, shape: tf.Tensor) -> tf.Tensor:
+    def _drawn_for(self, x: tf.Tensor) -> tf.Tensor:
         """Return uniform uint16: chance has its cost by the bit, and 16 of them choose as well as a float's 32."""
-        size = tf.reduce_prod(shape)
+        size = tf.size(x)
         fours = tf.raw_ops.StatelessRandomUniformFullInt(shape=[(size + 3) // 4], seed=self.seed, dtype=tf.uint64)
-        return tf.reshape(tf.reshape(tf.bitcast(fours, tf.uint16), [-1])[:size], shape)
+        drawn = tf.bitcast(fours, tf.uint16)
+        if (x.shape[-1] or 1) % 4:  # there may be up to three too many
+            drawn = tf.reshape(drawn, [-1])[:size]
+        return tf.reshape(drawn, tf.shape(x))
 
 
 class TrainingEncoder(Encoder):
-    """An `Encoder` with dropout; it gives no attention scores.
+    """An `Encoder` with dropout, another at every call; it gives no attention scores.
 
     TrainingEncoder.of(encoder).encode(ids, mask, types)["sequence_output"]
     """
@@ -66,12 +68,6 @@ class TrainingEncoder(Encoder):
         made = cls(encoder.config, encoder.weights, encoder.compute)
         made.recompute = recompute
         return made
-
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
-        """Return the outputs of the contract for int32 [B, T] inputs; other dropout at every call."""
-        outputs = super().encode(ids, mask, types)
-        del outputs[ATTENTION_SCORES]
-        return outputs
 
     def _seeds(self) -> Sequence[Any]:
         """Drawn with a seed: without one, TensorFlow refuses random operations under op determinism.

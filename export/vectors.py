@@ -1,7 +1,7 @@
-"""The biases and norms of a block, which are one variable: which lies where in it.
+"""The biases and norms of a block, or of the embeddings, are one variable: what lies where in it.
 
 A variable is an argument of every function of an archive, and each costs time and memory at every load; a block has
-eight short vectors and four matrices. They are split where a layer begins to compute.
+eight short vectors beside its four matrices. They are taken apart where a layer begins to compute.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import tensorflow as tf
 from export.config import EncoderConfig
 
 VECTORS = "vectors"
+EMBEDDINGS = "embeddings"
 
 
-def widths(config: EncoderConfig) -> dict[str, int]:
-    """Return the vectors of a block in the order they lie beside each other, and how many numbers each has.
+def widths(config: EncoderConfig, part: str = "block") -> dict[str, int]:
+    """Return the vectors of a part in the order they lie beside each other, and how many numbers each has.
 
     widths(config)["attention/norm/gamma"]  # 768
     """
-    h, f = config.hidden_size, config.intermediate_size
+    h, f, n = config.hidden_size, config.intermediate_size, config.normed_size
+    if part == EMBEDDINGS:
+        return {"norm/gamma": n, "norm/beta": n}
     return {
         "attention/query_key_value/bias": 3 * h,
         "attention/output/bias": h,
@@ -34,8 +37,8 @@ def widths(config: EncoderConfig) -> dict[str, int]:
     }
 
 
-def with_vectors(block: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any]:
-    """Return the weights of a block, and its vectors besides, each by its own name."""
-    sizes = widths(config)
-    apart = tf.split(block[VECTORS], list(sizes.values()))
-    return {**block, **dict(zip(sizes, apart, strict=True))}
+def with_vectors(weights: Mapping[str, Any], config: EncoderConfig, part: str = "block") -> dict[str, Any]:
+    """Return the weights of a part, and its vectors besides, each by its own name."""
+    sizes = widths(config, part)
+    apart = tf.split(weights[VECTORS], list(sizes.values()))
+    return {**weights, **dict(zip(sizes, apart, strict=True))}

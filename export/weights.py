@@ -187,7 +187,7 @@ def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
     shapes: dict[str, Shape] = {"embeddings/word/table": (v, e)}
     if config.projection == "word":
         shapes["embeddings/word_projection/table"] = (e, h)
-    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), **_norm("embeddings/norm", n)}
+    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), f"embeddings/{VECTORS}": (2 * n,)}
     if config.projects:
         shapes |= _dense("embeddings/projection", e, h)
     for block in sorted(set(config.block_of_layer)):
@@ -205,7 +205,7 @@ def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
 def _parts(ours: str, shape: Shape, config: EncoderConfig) -> dict[str, Shape]:
     scope, _, leaf = ours.rpartition("/")
     if leaf == VECTORS:
-        vectors = {f"{scope}/{name}": (width,) for name, width in widths(config).items()}
+        vectors = {f"{scope}/{name}": (width,) for name, width in widths(config, scope).items()}
         return {part: shape for name, width in vectors.items() for part, shape in _parts(name, width, config).items()}
     found = [*parts(ours)]
     return {part: (*shape[:-1], shape[-1] // len(found)) for part in found}
@@ -213,10 +213,6 @@ def _parts(ours: str, shape: Shape, config: EncoderConfig) -> dict[str, Shape]:
 
 def _dense(module: str, inputs: int, outputs: int) -> dict[str, Shape]:
     return {f"{module}/kernel": (inputs, outputs), f"{module}/bias": (outputs,)}
-
-
-def _norm(module: str, width: int) -> dict[str, Shape]:
-    return {f"{module}/gamma": (width,), f"{module}/beta": (width,)}
 
 
 def _shape(shape: Shape) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo.card import EncoderCard, TokenizerCard
 from zoo.contract import INPUT_KEYS
 
@@ -38,6 +40,24 @@ class Model:
         except AttributeError:
             heads = ", ".join(getattr(self.card, "exported_heads", [])) or "none"
             raise AttributeError(f"{self.card.name} has no {name!r}; its exported heads: {heads}.") from None
+
+    def checkpoint_variables(self) -> dict[str, np.ndarray]:
+        """Return an encoder's weights as they are now, by the names that its checkpoint has for them.
+
+            model.checkpoint_variables()["bert/encoder/layer_0/output/LayerNorm/gamma"]  # (H,)
+
+        A variable of an archive may hold several of the checkpoint's beside each other, as `card.variables` says; here
+        each is apart, heads included. Matrices are [in, out] whatever the checkpoint's format, and as precise as they
+        are stored. A tokenizer has none.
+        """
+        if not isinstance(self.card, EncoderCard):
+            return {}
+        roots = [self.loaded, *(getattr(self.loaded, head) for head in self.card.exported_heads)]
+        found: dict[str, np.ndarray] = {}
+        for variable in (variable for root in roots for variable in root.variables):
+            names, widths = zip(*self.card.variables[variable.name.partition(":")[0]], strict=True)
+            found |= dict(zip(names, np.split(variable.numpy(), np.cumsum(widths)[:-1], axis=-1), strict=True))
+        return found
 
     def keras_model(self, trainable: bool | str = False, **arguments: Any) -> Any:
         """Return a ready Keras 3 functional model around a `zoo.KerasLayer`, whose further arguments may be given.

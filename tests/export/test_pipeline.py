@@ -270,14 +270,14 @@ def test_output_that_is_a_file(odd: Path, tmp_path: Path, capsys: pytest.Capture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.decode().strip()}")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("filler", [0, 300, 560], ids=lambda kib: f"{600 - kib}KiB-free")
+@pytest.mark.parametrize("filler", [0, 200, 360], ids=lambda kib: f"{400 - kib}KiB-free")
 def test_a_full_disk(filler: int, odd: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (small_disk / "precious").write_bytes(b"x" * filler * 1024)
     assert main(["export", str(odd), "--name", "odd", "--out", str(small_disk)]) == 2

@@ -80,6 +80,8 @@ def test_biases_and_norms_of_a_layer_become_one_variable() -> None:
         "bert/encoder/layer_2/output/LayerNorm/beta": 32,
     }
     assert joined.shape == (9 * 32 + 56,) and not joined.transposed
+    of_embeddings = by_name["bert/embeddings/bias_and_LayerNorm"]
+    assert of_embeddings.sources == ("bert/embeddings/LayerNorm/gamma", "bert/embeddings/LayerNorm/beta")
     config = odd_config(embedding_size=20, num_hidden_groups=1)
     names = {variable.name for variable in plan_of(Listing(albert(config), config)).variables}
     assert "bert/encoder/transformer/group_0/inner_group_0/bias_and_LayerNorm" in names

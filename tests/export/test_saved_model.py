@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
+import zoo
 from export.pipeline import export_encoder
 from export.planning import EncoderRequest
 from tests.conftest import ROOT
@@ -118,6 +119,22 @@ def test_variables_are_real_lists_with_the_checkpoint_s_names(encoder: Any, out:
     assert sum(int(tf.size(variable)) for variable in [*encoder.variables, *heads]) == card.parameters
 
 
+def test_the_checkpoint_s_variables_come_back_by_their_names(odd: Path, out: Path) -> None:
+    model, checkpoint = zoo.load_model(out / "odd"), tf.train.load_checkpoint(str(odd / "bert_model.ckpt"))
+    found = model.checkpoint_variables()
+    left_out = {name for names in model.card.left_out.values() for name in names}
+    assert (
+        found.keys() == checkpoint.get_variable_to_shape_map().keys() - left_out
+        and "cls/seq_relationship/output_weights" in found
+    )
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, checkpoint.get_tensor(name), err_msg=name)
+    vectors = next(each for each in model.variables if each.name == "bert/encoder/layer_1/bias_and_LayerNorm:0")
+    vectors.assign_add(tf.ones_like(vectors))  # as training would
+    name = "bert/encoder/layer_1/intermediate/dense/bias"
+    np.testing.assert_array_equal(model.checkpoint_variables()[name], found[name] + 1)
+
+
 def test_needs_no_tensorflow_text(out: Path) -> None:
     code = (
         "import sys, tensorflow_hub as hub; hub.load(sys.argv[1])([[2, 5]]); sys.exit('tensorflow_text' in sys.modules)"
@@ -160,7 +177,7 @@ def test_hub_keras_layer_trains_what_it_should(trainable: bool, out: Path) -> No
     names = ("input_word_ids", "input_mask", "input_type_ids")
     inputs = {name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in names}
     model = tf_keras.Model(inputs, tf_keras.layers.Dense(1)(layer(inputs)["pooled_output"]))
-    assert len(layer.variables) == 22 and len(layer.trainable_variables) == (22 if trainable else 0)
+    assert len(layer.variables) == 21 and len(layer.trainable_variables) == (21 if trainable else 0)
 
     data, target = as_inputs(case(6, 7)), np.arange(6.0)
     before = [variable.numpy() for variable in layer.variables]
@@ -175,7 +192,7 @@ def test_hub_keras_layer_trains_what_it_should(trainable: bool, out: Path) -> No
     again = model.predict(data, verbose=0)
     np.testing.assert_array_equal(model.predict(data, verbose=0), again)  # no dropout in inference
     layer.trainable = not trainable
-    assert len(layer.trainable_variables) == (0 if trainable else 22)
+    assert len(layer.trainable_variables) == (0 if trainable else 21)
 
 
 def test_hub_keras_layer_drops_out_only_in_training(out: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
 from export.inlining import inline_called_once
 from export.slimming import slim
@@ -80,6 +80,31 @@ def test_nothing_is_saved_twice(out: Path) -> None:
     assert all(argument.handle_data for function in layers for argument in variables(function))
     # What saves and restores is no function: those who load functions would pay for it.
     assert not [name for name in found if "traced" in name]
+    # Values are returned as they are, and shapes stated where TensorFlow cannot infer them again.
+    nodes = [node for function in found.values() for node in function.node_def]
+    assert not [node.name for function in plain for node in function.node_def if node.op == "Identity"]
+    stated = {node.op for node in nodes if "_output_shapes" in node.attr}
+    read = {"ReadVariableOp", "ResourceGather", "LookupTableFindV2", "LookupTableImportV2"}
+    assert stated == read | {"StatefulPartitionedCall"}
+
+
+def test_calls_say_nothing_of_the_machine(out: Path) -> None:
+    calls = [node for each in functions(out / "odd").values() for node in each.node_def if "Call" in node.op]
+    assert calls
+    for call in calls:
+        assert config_pb2.ConfigProto.FromString(call.attr["config_proto"].s) == config_pb2.ConfigProto(
+            allow_soft_placement=True
+        )
+
+
+def test_shapes_that_are_not_stated_are_inferred(encoder: Any) -> None:
+    """Gradients and fusions depend on them."""
+    for form in encoder.__call__.concrete_functions:
+        nested = [*form.graph._functions.values()]
+        assert len(nested) == 2
+        for function in nested:
+            products = [node.outputs[0] for node in function.graph.get_operations() if node.type == "MatMul"]
+            assert products and all(product.shape.rank == 2 and product.shape[1] for product in products)
 
 
 def test_what_saves_and_restores_still_does(out: Path, tmp_path: Path) -> None:

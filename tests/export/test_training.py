@@ -130,7 +130,7 @@ class PlainTraining(PlainEncoder):
 
 def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Whatever is drawn: the constants that training moves elsewhere come out as those of plain dropout."""
-    monkeypatch.setattr(Dropout, "_drawn", lambda _, shape: tf.cast(drawn(shape), tf.uint16))
+    monkeypatch.setattr(Dropout, "_drawn_for", lambda _, x: tf.cast(drawn(tf.shape(x)), tf.uint16))
     encoder = export_and_load(checkpoint, tmp_path, heads=())
     card = read_card(tmp_path / "odd")
     assert isinstance(card, EncoderCard)

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 _BOTH = """
-    AddV2 All Any Assert AssignVariableOp BroadcastTo Cast ConcatV2 Const Cumsum Equal ExpandDims FloorDiv GatherV2
-    Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Mul Neg NoOp
-    NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd Select
+    AddV2 All Any Assert AssignVariableOp BroadcastTo Cast ConcatV2 Const Cumsum Equal ExpandDims FloorDiv GatherNd
+    GatherV2 Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Mul Neg
+    NoOp NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd Select
     SelectV2 Shape ShardedFilename Size StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin Sub Sum
     TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
 """
 _ENCODER = """
     AddN BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
     InvertPermutation LogicalAnd LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
-    ResourceGather Rsqrt RsqrtGrad Softmax Square StatelessRandomUniformFullInt Tanh
+    ResourceGather Rsqrt RsqrtGrad Slice Softmax SplitV Square StatelessRandomUniformFullInt Tanh
 """
 _TOKENIZER = """
-    DenseBincount EnsureShape Fill GatherNd If LowerBound Minimum PadV2 PartitionedCall RaggedRange
+    DenseBincount EnsureShape Fill If LowerBound Minimum PadV2 PartitionedCall RaggedRange
     RaggedTensorToTensor Rank SegmentMax SegmentMin Squeeze StatelessIf StaticRegexReplace StringLength StringLower
     StringSplitV2 TensorScatterUpdate Tile Transpose UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode
     UnicodeTranscode UnsortedSegmentJoin

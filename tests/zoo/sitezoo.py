@@ -38,7 +38,7 @@ def make_encoder_card(directory: Path, name: str, sizes: Mapping[str, int], **ch
         "exported_heads": ["mlm"],
         "parameters": 4080520,
         "left_out": {"counts training steps": ["global_step"]},
-        "variables": {"a": ["a"]},
+        "variables": {"a": [["a", 1]]},
         "vocabulary_sha256": "a" * 64,
         "source": Source(format="tf1", files={"model.ckpt.index": FileDigest(sha256="c" * 64, size=9)}),
         "ops": ["MatMul"],

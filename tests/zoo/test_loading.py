@@ -160,7 +160,7 @@ def test_every_input_form_and_the_card(toy_zoo: ToyZoo, expected: np.ndarray, no
     assert np.abs(pooled(lambda inputs: model(inputs, training=True)) - expected).max() > 0.01
     masked = {**INPUTS, "masked_lm_positions": np.array([[1, 2], [1, 1]], np.int32)}
     assert model.mlm(masked)["mlm_logits"].shape == (2, 2, 99)
-    assert len(model.variables) == 22
+    assert len(model.variables) == 21
     with pytest.raises(AttributeError, match="toy has no 'discriminator'; its exported heads: mlm, nsp"):
         _ = model.discriminator
 

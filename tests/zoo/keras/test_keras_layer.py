@@ -88,7 +88,7 @@ def test_endpoints(toy: Any, data: Data) -> None:
     assert mlm({key: keras.Input([9], dtype="int32") for key in inputs}).shape == (None, 9, 99)
     expected = toy.mlm({key: tf.constant(array) for key, array in inputs.items()})["mlm_logits"]
     np.testing.assert_array_equal(mlm(inputs), expected)
-    assert len(mlm.weights) == 25 and {"cls.predictions.output_bias"} <= {weight.name for weight in mlm.weights}
+    assert len(mlm.weights) == 24 and {"cls.predictions.output_bias"} <= {weight.name for weight in mlm.weights}
 
     attention = KerasLayer(toy, endpoint="attention")
     scores = attention(keras.Input([7], dtype="int32"))["attention_scores"]
@@ -153,7 +153,7 @@ def test_weights_have_the_checkpoints_names(trained: KerasLayer, toy: Any) -> No
     assert trained.weights[0].value is trained.resolved_object.variables[0]
 
 
-WORDS: dict[str | bool, int] = {True: 22, False: 0, "pooler": 2, "last:1": BLOCK + 2, "last:2": 2 * BLOCK + 2}
+WORDS: dict[str | bool, int] = {True: 21, False: 0, "pooler": 2, "last:1": BLOCK + 2, "last:2": 2 * BLOCK + 2}
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -161,8 +161,8 @@ def test_a_step_changes_exactly_what_trains(
     word: str | bool, trained: KerasLayer, data: Data, target: np.ndarray
 ) -> None:
     trained.trainable = word
-    assert trained.trainable == word and len(trained.weights) == 22
-    assert len(trained.trainable_weights) == WORDS[word] and len(trained.non_trainable_weights) == 22 - WORDS[word]
+    assert trained.trainable == word and len(trained.weights) == 21
+    assert len(trained.trainable_weights) == WORDS[word] and len(trained.non_trainable_weights) == 21 - WORDS[word]
     model = compiled(functional(trained))
     assert len(model.trainable_weights) == WORDS[word] + 2
     moved = changed(trained, lambda: model.fit(data, target, verbose=0))
@@ -175,7 +175,7 @@ def test_a_step_changes_exactly_what_trains(
 
 def test_a_frozen_layer_is_frozen_from_the_start(layer: KerasLayer, toy: Any) -> None:
     assert layer.trainable is False and not any(weight.trainable for weight in layer.weights)
-    assert len(KerasLayer(toy, trainable=True).trainable_weights) == 22
+    assert len(KerasLayer(toy, trainable=True).trainable_weights) == 21
     assert len(KerasLayer(toy, trainable="pooler").trainable_weights) == 2
 
 
@@ -188,7 +188,7 @@ def test_toggled_in_a_compiled_model(trained: KerasLayer, data: Data, target: np
     model.trainable = False
     assert trained.trainable is False
     model.trainable = True
-    assert trained.trainable is True and len(trained.trainable_weights) == 22
+    assert trained.trainable is True and len(trained.trainable_weights) == 21
 
 
 def test_dropout_only_in_training_and_only_where_the_layer_trains(trained: KerasLayer, data: Data) -> None:
@@ -244,7 +244,7 @@ def test_mixed_precision(policy: str, dtype: str, trained: KerasLayer, data: Dat
     np.testing.assert_array_equal(outputs["pooled_output"], tf.cast(exact, dtype))  # rounded once, at the end
     model = compiled(functional(mixed))
     model.compile("adam", "mse", run_eagerly=True)
-    assert len(changed(mixed, lambda: model.fit(data, target, verbose=0))) == 22
+    assert len(changed(mixed, lambda: model.fit(data, target, verbose=0))) == 21
 
 
 def test_xla_comes_in_only_when_it_is_let_in(toy: Any, data: Data, target: np.ndarray) -> None:

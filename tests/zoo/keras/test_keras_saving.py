@@ -114,7 +114,7 @@ def test_a_keras_file_is_complete(lost: str, tuned: Tuned, lose: Lose, data: Dat
     assert layer.trainable == "last:1" and len(again.trainable_weights) == len(tuned.model.trainable_weights) == 9
 
     if lost == "archive and cache":
-        assert len(layer.resolved_object.nsp.variables) == 24  # heads that were not called were saved too
+        assert len(layer.resolved_object.nsp.variables) == 23  # heads that were not called were saved too
         for one, other in zip(
             layer.resolved_object.nsp.variables, tuned.layer.resolved_object.nsp.variables, strict=True
         ):
