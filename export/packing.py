@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 MASKED = -10000.0  # added to the scores of other keys, as in google-research/bert; exp() of it is 0 in fp32
-_PARTS = 16  # the smallest share of a row is one of so many; a power of two
-_HALVES = [1, 2, 4, 8]  # the shares that double when a text does not fit
+_PARTS = 16  # the smallest share of a row is one of so many
+_TOO_SMALL = [1, 2, 4, 8]  # shares that a text may be too long for
 
 
 class Packing(NamedTuple):
@@ -101,9 +101,9 @@ def _begins(lengths: tf.Tensor, length: tf.Tensor, batch: tf.Tensor) -> tuple[tf
 
     Shares are powers of two and the largest come first, so none ends in another row than it begins.
     """
-    halves = tf.constant(_HALVES)
-    larger = tf.expand_dims(lengths, 1) > halves * length // _PARTS  # [B, 4]
-    shares = 1 + tf.reduce_sum(tf.where(larger, halves, 0), 1)  # each step doubles it
+    smaller = tf.constant(_TOO_SMALL)
+    too_small = tf.expand_dims(lengths, 1) > smaller * length // _PARTS  # [B, 4]
+    shares = 1 + tf.reduce_sum(tf.where(too_small, smaller, 0), 1)  # each that is too small doubles it
     descending, order = tf.math.top_k(shares, batch)  # of equals, the first comes first
     begins = tf.gather(tf.cumsum(descending, exclusive=True), tf.math.invert_permutation(order))  # in sixteenths
     rows = (tf.reduce_sum(shares) + _PARTS - 1) // _PARTS
