@@ -153,6 +153,14 @@ def test_weights_have_the_checkpoints_names(trained: KerasLayer, toy: Any) -> No
     assert trained.weights[0].value is trained.resolved_object.variables[0]
 
 
+def test_biases_and_norms_are_spared_from_weight_decay_by_the_usual_words(trained: KerasLayer) -> None:
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "LayerNorm"])
+    nothing = [(tf.zeros(weight.shape), weight) for weight in trained.trainable_weights]
+    decayed = changed(trained, lambda: optimizer.apply_gradients(nothing))
+    assert decayed == {weight.name for weight in trained.trainable_weights if len(weight.shape) == 2}
+
+
 WORDS: dict[str | bool, int] = {True: 21, False: 0, "pooler": 2, "last:1": BLOCK + 2, "last:2": 2 * BLOCK + 2}
 
 
