@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from export.inlining import inline_called_once
 from export.slimming import slim
@@ -39,6 +39,8 @@ def canonicalize(directory: Path) -> None:
             slim(function)
             if function.signature.name not in graph.object_graph_def.concrete_functions:
                 _name_by_place(function)
+            _forget_machine(function.node_def)
+        _forget_machine(graph.graph_def.node)
         _drop_attribute(graph.graph_def.node, *_UNKNOWN_ATTRIBUTE)
         operations = graph.meta_info_def.stripped_op_list.op
         kept = [operation for operation in operations if operation.name != _UNKNOWN_OPERATION]
@@ -90,6 +92,16 @@ def _name_by_place(function: Any) -> None:
         ]
     for key in [*function.ret]:
         function.ret[key] = names.get(function.ret[key], function.ret[key])
+
+
+def _forget_machine(nodes: Iterable[Any]) -> None:
+    """Drop what calls say of the devices of whoever exports, but for whether what one lacks may be placed elsewhere."""
+    for node in nodes:
+        if "config_proto" in node.attr:
+            config = config_pb2.ConfigProto.FromString(node.attr["config_proto"].s)
+            config = config_pb2.ConfigProto(allow_soft_placement=config.allow_soft_placement)
+            node.attr["config_proto"].s = config.SerializeToString(deterministic=True)
+            node.attr.pop("_collective_manager_ids", None)
 
 
 def _drop_attribute(nodes: Iterable[Any], op: str, name: str) -> None:

@@ -120,9 +120,8 @@ class EncoderRoot(tf.train.Checkpoint):
         tokens = tf.pad(tokens, [[0, 0], [0, tf.maximum(1 - tf.shape(tokens)[1], 0)]])  # a batch of empty texts
         separators = tf.cast(tf.equal(tokens, "[SEP]"), tf.int32)
         types = tf.cumsum(separators, axis=1, exclusive=True) % self._type_vocab_size
-        ids = tf.reshape(
-            self._token_ids.lookup(tokens), tf.shape(tokens)
-        )  # or their shape is lost, and fusions with it
+        # A table's values have no shape, and without one the embeddings' sum is not fused.
+        ids = tf.reshape(self._token_ids.lookup(tokens), tf.shape(tokens))
         return ids, tf.cast(tf.not_equal(tokens, ""), tf.int32), types
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import config_pb2
 
 # Of shapes and constants: stateless, and small wherever they are kept for longer.
 _ALIKE = frozenset({"Const", "Pack", "Shape", "StridedSlice", "ExpandDims", "Fill", "Range"})
@@ -31,17 +30,11 @@ def _forget_hints(function: Any) -> None:
     """Drop names of the variables that a function is given, their shapes where it only passes them on, and results'.
 
     Users name what they give; whoever computes with a variable states its shape, as does the variable itself; and when
-    a function is loaded, TensorFlow infers the shapes of all but what calls give and what resources hold. What a call
-    says of the machine that traced it is left out as well, down to the placement of what a device cannot do.
+    a function is loaded, TensorFlow infers the shapes of all but what calls give and what resources hold.
     """
     resources = {each.name for each in function.signature.input_arg if each.type == types_pb2.DT_RESOURCE}
     for node in function.node_def:
-        if node.op in _CALLS:
-            config = config_pb2.ConfigProto.FromString(node.attr["config_proto"].s)
-            config = config_pb2.ConfigProto(allow_soft_placement=config.allow_soft_placement)
-            node.attr["config_proto"].s = config.SerializeToString(deterministic=True)
-            node.attr.pop("_collective_manager_ids", None)
-        elif resources.isdisjoint(node.input):
+        if node.op not in _CALLS and resources.isdisjoint(node.input):
             node.attr.pop("_output_shapes", None)
     used = {name for node in function.node_def if node.op not in _CALLS for name in node.input}
     arguments = function.signature.input_arg

@@ -12,7 +12,7 @@ from export.config import EncoderConfig
 from export.families.table import Family, Layout
 from export.naming import LEAVES, Names, archive_name, parts
 from export.readers.protocol import Checkpoint, Format, Shape
-from export.vectors import VECTORS, widths
+from export.vectors import EMBEDDINGS, VECTORS, widths
 from zoo.errors import BadCheckpoint, WeightMismatch
 
 # What training leaves beside the weights, whatever the family.
@@ -187,7 +187,7 @@ def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
     shapes: dict[str, Shape] = {"embeddings/word/table": (v, e)}
     if config.projection == "word":
         shapes["embeddings/word_projection/table"] = (e, h)
-    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), f"embeddings/{VECTORS}": (2 * n,)}
+    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), **_vectors(EMBEDDINGS, config)}
     if config.projects:
         shapes |= _dense("embeddings/projection", e, h)
     for block in sorted(set(config.block_of_layer)):
@@ -196,7 +196,7 @@ def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
         shapes[f"{scope}/attention/output/kernel"] = (h, h)
         shapes[f"{scope}/ffn/expand/kernel"] = (h, f)
         shapes[f"{scope}/ffn/contract/kernel"] = (f, h)
-        shapes[f"{scope}/{VECTORS}"] = (sum(widths(config).values()),)
+        shapes |= _vectors(scope, config)
     if config.pooler != "first_token":
         shapes |= _dense("pooler", h, h)
     return {ours: _parts(ours, shape, config) for ours, shape in shapes.items()}
@@ -209,6 +209,10 @@ def _parts(ours: str, shape: Shape, config: EncoderConfig) -> dict[str, Shape]:
         return {part: shape for name, width in vectors.items() for part, shape in _parts(name, width, config).items()}
     found = [*parts(ours)]
     return {part: (*shape[:-1], shape[-1] // len(found)) for part in found}
+
+
+def _vectors(part: str, config: EncoderConfig) -> dict[str, Shape]:
+    return {f"{part}/{VECTORS}": (sum(widths(config, part).values()),)}
 
 
 def _dense(module: str, inputs: int, outputs: int) -> dict[str, Shape]:
