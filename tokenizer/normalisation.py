@@ -7,34 +7,22 @@ Unicode 13. NFKC case folding, as tensorflow-text's own BertTokenizer does it, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-WORD_LIMIT = 200  # characters; a longer word becomes [UNK]
+from zoo import wordpiece_model
+from zoo.wordpiece_model import MARK, WORD_LIMIT
 
-CJK = (
-    r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
-    r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
-)
+CJK = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in wordpiece_model.CJK)
 PUNCTUATION = r"[[:punct:]\p{P}]"
 WHITESPACE = r"[\t\n\r\p{Zs}\p{Zl}\p{Zp}]"
 DROPPED = r"[\x00\x02-\x1F\x7F-\x9F\p{Cf}\x{FFFD}]"  # Cc, Cf and the replacement character; MARK apart
 
-# U+0001 is dropped from every text, so it is free to stand for what no text can say.
-MARK = "\x01"
-
 # Characters that the model splits as BERT does, and that nothing but a lower case of ASCII changes: most Chinese texts
 # hold no others. Runs of more than WORD_LIMIT in ASCII, where a word may be too long, are left to the other rules.
 _COMMON = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
-
-SINGLE_WORD = rf"[^ {MARK}{CJK}]*|[{CJK}]"  # once normalised; punctuation has spaces around it
-
-
-def marks(tokens: Sequence[str]) -> dict[str, str]:
-    """Return what stands for each special token inside a text: as many characters, no letter to lower, no space."""
-    return {token: MARK + str(number) * (len(token) - 2) + MARK for number, token in enumerate(tokens)}
 
 
 def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from zoo.errors import BadVocabulary
+from zoo.wordpiece_model import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, vocabulary_sha256
 
-PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-CONTINUATION = "##"
+__all__ = ["CLS", "CONTINUATION", "MASK", "PAD", "SEP", "SPECIAL_TOKENS", "UNK", "Vocabulary"]
 
 PROBLEMS_SHOWN = 10
 
@@ -54,7 +53,7 @@ class Vocabulary:
     @cached_property
     def sha256(self) -> str:
         """The digest of the entries, each followed by '\\n': the same with or without the file's last newline."""
-        return hashlib.sha256("".join(f"{entry}\n" for entry in self.entries).encode()).hexdigest()
+        return vocabulary_sha256(self.entries)
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ import tensorflow_text as tf_text
 
 from tokenizer import normalisation
 from tokenizer.functions import TEXTS, seldom_called
-from tokenizer.vocabulary import CONTINUATION, SPECIAL_TOKENS, UNK, Vocabulary
+from tokenizer.vocabulary import Vocabulary
+from zoo.wordpiece_model import CONTINUATION, SPECIAL_TOKENS, marks, model_bytes
 
 
 class WordPiece:
@@ -23,22 +24,10 @@ class WordPiece:
     """
 
     def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
-        stand_ins = normalisation.marks(SPECIAL_TOKENS)
         self.lower_case = lower_case
-        self.kept_whole = stand_ins if special_tokens_in_text else {}
-        # The model would match entries across words: the ones that no single word can be get names that no text holds.
-        # So do the special tokens, which only a mark may reach.
-        is_word = tf.strings.regex_full_match(vocabulary.entries, normalisation.SINGLE_WORD).numpy()
-        reachable = [
-            stand_ins.get(entry, entry if reached else f"{normalisation.MARK}{number}")
-            for number, (entry, reached) in enumerate(zip(vocabulary.entries, is_word, strict=True))
-        ]
+        self.kept_whole = marks(SPECIAL_TOKENS) if special_tokens_in_text else {}
         self._model = tf_text.FastWordpieceTokenizer(
-            reachable,
-            suffix_indicator=CONTINUATION,
-            max_bytes_per_word=4 * normalisation.WORD_LIMIT,
-            token_out_type=tf.int32,
-            unknown_token=stand_ins[UNK],
+            token_out_type=tf.int32, model_buffer=model_bytes(vocabulary.entries)
         )
         self._entries = tf.constant(vocabulary.entries)
         self._normalised = seldom_called(self._normalise, TEXTS)

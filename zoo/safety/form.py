@@ -1,0 +1,215 @@
+"""Compares every field, attribute, name and object of saved_model.pb with the tables of zoo.safety.written.
+
+Each function returns sentences, one for each problem, so that all of them are told at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+from zoo.safety import written
+from zoo.safety.operations import ALLOWED_OPS, MAIN_GRAPH_ONLY
+
+_NAME = re.compile(r"\w+", re.ASCII)  # of a function: no blank, as `bodies` gives the main graph's name with some
+_UINT8 = 4  # tensorflow.DT_UINT8
+_NESTED = frozenset({"list", "tensor", "func"})
+_NEVER = "it holds {}, which the exporter never writes"
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_PASSES_BYTES_ON = {("Const", "dtype"), *((op, "Tin") for op in ("If", "StatelessIf", *_CALLS))}
+
+
+def odd_form(model: Any) -> list[str]:
+    """Return what of a SavedModel message TensorFlow would load in another way than the one our exporter writes for."""
+    graphs = model.meta_graphs
+    if len(graphs) != 1 or not graphs[0].HasField("object_graph_def"):
+        return ["it was not saved by TensorFlow 2"]
+    graph = graphs[0]
+    problems = ["it reads asset files"] if graph.asset_file_def or "assets" in graph.collection_def else []
+    if tuple(graph.meta_info_def.tags) != written.TAGS:
+        problems.append(f"it has the tags {', '.join(map(repr, graph.meta_info_def.tags)) or 'none'}, not 'serve'")
+    problems += [
+        f"it holds the collection {name!r}" for name in sorted(graph.collection_def) if name != written.INIT_COLLECTION
+    ]
+    problems += [
+        f"it holds the signature {name!r}" for name in sorted(graph.signature_def) if name not in written.SIGNATURES
+    ]
+    operations = sorted({op.name for op in graph.meta_info_def.stripped_op_list.op} - ALLOWED_OPS)
+    problems += [f"it describes the operation {name!r}" for name in operations]
+    return problems + _odd_init(graph)
+
+
+def _odd_init(graph: Any) -> list[str]:
+    """Return a problem when loaders of TensorFlow 1 would run another node than the one that fills tables."""
+    named = [*graph.collection_def[written.INIT_COLLECTION].node_list.value] if graph.collection_def else []
+    if written.INIT_SIGNATURE in graph.signature_def:
+        outputs = graph.signature_def[written.INIT_SIGNATURE].outputs
+        named += [outputs[name].name for name in sorted(outputs)]
+    ops = {node.name: node.op for node in graph.graph_def.node}
+    is_right = len(set(named)) <= 1 and all(ops.get(name) == "NoOp" for name in named)
+    return [] if is_right else [f"it runs {', '.join(map(repr, sorted(set(named))))} when it is loaded"]
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+
+def odd_fields(message: Any) -> list[str]:
+    """Return every field of a message, and of all messages in it, that the exporter never sets. Attributes excepted."""
+    found = _unwritten(message)
+    size = message.ByteSize()
+    known = type(message)()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    if known.ByteSize() != size:
+        found["fields of a later TensorFlow"] = None
+    return [_NEVER.format(name) for name in found]
+
+
+def _unwritten(message: Any) -> dict[str, None]:
+    found: dict[str, None] = {}  # keeps the order
+    _walk(message, found)
+    return found
+
+
+def _walk(message: Any, found: dict[str, None]) -> None:
+    ways = _ways(message.DESCRIPTOR)
+    for field, value in message.ListFields():
+        way = ways.get(field.name)
+        if way is None:
+            found[f"{_name(message.DESCRIPTOR)}.{field.name}"] = None
+        elif way == "message":
+            _walk(value, found)
+        elif way == "messages":
+            for part in value:
+                _walk(part, found)
+        elif way == "mapping":
+            for part in value.values():
+                _walk(part, found)
+
+
+@cache
+def _ways(descriptor: Any) -> Mapping[str, str]:
+    """Return field -> what there is to look at in it, of all fields of a message that may be set."""
+    allowed = written.FIELDS.get(_name(descriptor), ())
+    return {field.name: _way(field) for field in descriptor.fields if field.name in allowed}
+
+
+def _way(field: Any) -> str:
+    kind = field.message_type
+    if kind is None or _name(kind) in written.OPAQUE:
+        return "nothing"
+    if not kind.GetOptions().map_entry:
+        return "messages" if field.is_repeated else "message"
+    inner = kind.fields_by_name["value"].message_type
+    # Attributes are compared by `odd_nodes`, which knows the operation that they belong to.
+    return "nothing" if inner is None or inner.name == "AttrValue" else "mapping"
+
+
+def _name(descriptor: Any) -> str:
+    name: str = descriptor.full_name
+    return name.removeprefix("tensorflow.")
+
+
+# -- nodes and functions ----------------------------------------------------------------------------------------------
+
+
+def odd_nodes(graph: Any) -> list[str]:
+    """Return what is odd about functions' names, and about attributes and devices of all nodes of a MetaGraphDef."""
+    from tensorflow.python.framework import op_def_registry
+
+    library = graph.graph_def.library
+    problems, names = [], [function.signature.name for function in library.function]
+    problems += [f"function {name} is there twice" for name in _repeated(names)]
+    problems += [f"a function has the name {name!r}" for name in sorted({*names}) if not _NAME.fullmatch(name)]
+    taken = sorted({name for name in names if name in ALLOWED_OPS or op_def_registry.get(name) is not None})
+    problems += [f"function {name} has the name of an operation, whose place it would take" for name in taken]
+    for gradient in library.registered_gradients:
+        if not written.CUSTOM_GRADIENT.fullmatch(gradient.registered_op_type):
+            problems.append(f"{gradient.gradient_func} is the gradient of {gradient.registered_op_type!r}")
+    found: dict[str, None] = {}
+    for place, nodes in bodies(graph):
+        problems += [f"node {name} of {place} is there twice" for name in _repeated(node.name for node in nodes)]
+        for node in nodes:
+            for problem in _odd_node(node, place):
+                found[problem] = None
+    for function in library.function:
+        found |= dict.fromkeys(_beyond(function.attr, written.FUNCTION_ATTRIBUTES, function.signature.name))
+        for argument in function.arg_attr.values():
+            found |= dict.fromkeys(_beyond(argument.attr, written.ARGUMENT_ATTRIBUTES, function.signature.name))
+    return [*problems, *found]
+
+
+def bodies(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and nodes of the main graph and of every function."""
+    yield "its main graph", graph.graph_def.node
+    for function in graph.graph_def.library.function:
+        yield function.signature.name, function.node_def
+
+
+def _odd_node(node: Any, place: str) -> Iterator[str]:
+    op = node.op
+    if node.device not in written.DEVICES:
+        yield f"{op} in {place} is placed on {node.device!r}"
+    if op in MAIN_GRAPH_ONLY and place != "its main graph":
+        yield f"{op} in {place} is not allowed"
+    declared = _declared(op)
+    for name, value in node.attr.items():
+        kind, wanted = value.WhichOneof("value"), declared.get(name)
+        if kind in _NESTED:
+            yield from map(_NEVER.format, _unwritten(getattr(value, kind)))
+            if kind == "list" and _UINT8 in value.list.type and (op, name) not in _PASSES_BYTES_ON:
+                yield f"{op} in {place} makes bytes, which only constants may"
+        elif kind == "type" and value.type == _UINT8 and (op, name) not in _PASSES_BYTES_ON:
+            yield f"{op} in {place} makes bytes, which only constants may"
+        # A function in the place of another kind of attribute, or under a name of its own, redirects a call.
+        is_right = kind != "placeholder" and (kind == "func") == (wanted == "func")
+        if wanted is None:
+            is_right = is_right and name in written.NODE_ATTRIBUTES and _is_gradient_right(op, name, value)
+        if not is_right:
+            yield f"{op} in {place} has the attribute {name!r}, which the exporter never writes"
+    if "config_proto" in node.attr:
+        yield from _odd_config(node.attr["config_proto"].s)
+
+
+def _is_gradient_right(op: str, name: str, value: Any) -> bool:
+    if name != "_gradient_op_type":
+        return True
+    return (
+        op in written.GRADIENT_OPS and written.CUSTOM_GRADIENT.fullmatch(value.s.decode("utf-8", "replace")) is not None
+    )
+
+
+@lru_cache(maxsize=64)  # all calls of an archive say the same
+def _odd_config(text: bytes) -> Sequence[str]:
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import config_pb2
+
+    try:
+        return odd_fields(config_pb2.ConfigProto.FromString(text))
+    except DecodeError:
+        return ["a call holds a config that cannot be read"]
+
+
+def _beyond(attributes: Mapping[str, Any], allowed: Iterable[str], function: str) -> list[str]:
+    return [f"{function} has the attribute {name!r}" for name in sorted(set(attributes) - set(allowed))] + [
+        f"{function} has a function as its attribute {name!r}"
+        for name in sorted(attributes)
+        if attributes[name].WhichOneof("value") == "func"
+    ]
+
+
+@cache
+def _declared(op: str) -> Mapping[str, str]:
+    """Return name -> type of the attributes that an operation declares, without those that are never written."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(op)
+    attributes = definition.attr if definition is not None else ()
+    return {each.name: each.type for each in attributes if each.name not in written.REFUSED_ATTRIBUTES}
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return sorted({name for name in names if name in seen or seen.add(name)})  # type: ignore[func-returns-value]

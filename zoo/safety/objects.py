@@ -1,0 +1,94 @@
+"""Compares the objects of saved_model.pb, which TensorFlow makes in Python, with those that our exporter writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zoo.safety import written
+
+_ARGUMENTS = "FullArgSpec"
+_UINT8 = 4  # tensorflow.DT_UINT8
+
+
+def odd_objects(graph: Any) -> list[str]:
+    """Return what is odd about the objects of a MetaGraphDef and the functions that they name."""
+    objects = graph.object_graph_def
+    library = {function.signature.name for function in graph.graph_def.library.function}
+    found: dict[str, None] = {}
+    for number, each in enumerate(objects.nodes):
+        for problem in _odd_object(each, len(objects.nodes)):
+            found[f"object {number} {problem}"] = None
+        for name in named_functions(each):
+            if name not in objects.concrete_functions:
+                found[f"object {number} calls {name}, which the list of concrete functions lacks"] = None
+    for name, function in objects.concrete_functions.items():
+        if name not in library:
+            found[f"its objects call {name}, which is not there"] = None
+        if not all(0 <= node < len(objects.nodes) for node in function.bound_inputs):
+            found[f"{name} captures an object that is not there"] = None
+    for value in _structures(objects):
+        for problem in _odd_structure(value):
+            found[problem] = None
+    return [*found]
+
+
+def named_functions(each: Any) -> list[str]:
+    """Return the functions that an object names."""
+    kind = each.WhichOneof("kind")
+    if kind == "function":
+        return [*each.function.concrete_functions]
+    return [each.bare_concrete_function.concrete_function_name] if kind == "bare_concrete_function" else []
+
+
+def _odd_object(each: Any, count: int) -> Iterator[str]:
+    kind = each.WhichOneof("kind")
+    if kind == "user_object":
+        kind = each.user_object.identifier
+    names = written.CHILDREN.get(kind)
+    if names is None:
+        yield f"is of the kind {kind!r}, which the exporter never writes"
+        return
+    if each.registered_name != written.REGISTERED.get(kind, ""):
+        yield f"is registered as {each.registered_name!r}"
+    for child in (*each.children, *each.dependencies):
+        if not names.fullmatch(child.local_name):
+            yield f"has an attribute {child.local_name!r}, which the exporter never writes"
+        if not 0 <= child.node_id < count:
+            yield f"refers to object {child.node_id}, which is not there"
+
+
+# -- the form of arguments and results --------------------------------------------------------------------------------
+
+
+def _structures(objects: Any) -> Iterator[Any]:
+    for each in objects.nodes:
+        for kind in ("function", "bare_concrete_function"):
+            if each.HasField(kind):
+                specification = getattr(each, kind).function_spec
+                yield from (specification.fullargspec, specification.input_signature)
+    for function in objects.concrete_functions.values():
+        yield from (function.canonicalized_input_signature, function.output_signature)
+
+
+def _odd_structure(value: Any) -> Iterator[str]:
+    """Yield what of a StructuredValue would make other classes than lists, dicts and specs of tensors."""
+    kind = value.WhichOneof("kind")
+    if kind == "type_spec_value":
+        specification = value.type_spec_value
+        if specification.type_spec_class != specification.RAGGED_TENSOR_SPEC:
+            yield f"a function takes or gives {specification.type_spec_class_name!r}"
+        yield from _odd_structure(value.type_spec_value.type_state)
+    elif kind == "tensor_spec_value" and value.tensor_spec_value.dtype == _UINT8:
+        yield "a function takes or gives bytes, which only constants may be"
+    elif kind == "named_tuple_value":
+        if value.named_tuple_value.name != _ARGUMENTS:
+            yield f"a function takes or gives {value.named_tuple_value.name!r}"
+        for pair in value.named_tuple_value.values:
+            yield from _odd_structure(pair.value)
+    elif kind in ("list_value", "tuple_value"):
+        for part in getattr(value, kind).values:
+            yield from _odd_structure(part)
+    elif kind == "dict_value":
+        for part in value.dict_value.fields.values():
+            yield from _odd_structure(part)

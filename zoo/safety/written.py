@@ -1,0 +1,144 @@
+"""What the exporter writes into saved_model.pb: every message, field, attribute and object, in tables.
+
+The tables were read off the archives of all exporters of this project (tests/hostile/test_known_archives.py compares
+them with those of today's). Whatever is not in a table is refused by its name, also where it would do no harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+def _words(table: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
+    return MappingProxyType({name: frozenset(words.split()) for name, words in table.items()})
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+# Message type -> the fields that may be set. A message type that is missing here may not occur at all.
+FIELDS = _words(
+    {
+        "SavedModel": "saved_model_schema_version meta_graphs",
+        "MetaGraphDef": "meta_info_def graph_def saver_def collection_def signature_def object_graph_def",
+        "MetaGraphDef.MetaInfoDef": """
+            stripped_op_list tags tensorflow_version tensorflow_git_version stripped_default_attrs
+        """,
+        "SaverDef": "filename_tensor_name save_tensor_name restore_op_name version",
+        "CollectionDef": "node_list",
+        "CollectionDef.NodeList": "value",
+        "SignatureDef": "inputs outputs method_name",
+        "TensorInfo": "name dtype tensor_shape",
+        # the graph and its functions
+        "GraphDef": "node library versions",
+        "FunctionDefLibrary": "function registered_gradients",
+        "RegisteredGradient": "gradient_func registered_op_type",
+        "FunctionDef": "signature node_def ret attr control_ret arg_attr",
+        "FunctionDef.ArgAttrs": "attr",
+        "NodeDef": "name op attr input device experimental_type",
+        "OpDef": "name input_arg output_arg is_stateful control_output",
+        "OpDef.ArgDef": "name type handle_data",
+        "ResourceHandleProto.DtypeAndShape": "dtype shape",
+        "AttrValue.ListValue": "type s shape i f b",  # attributes themselves: see zoo.safety.form
+        "NameAttrList": "name",
+        "TensorProto": """
+            dtype tensor_shape tensor_content string_val int_val int64_val float_val double_val half_val bool_val
+        """,
+        "VersionDef": "producer min_consumer",
+        # the objects
+        "SavedObjectGraph": "nodes concrete_functions",
+        "SavedObject": """
+            children user_object resource registered_name variable function dependencies bare_concrete_function constant
+            captured_tensor
+        """,
+        "TrackableObjectGraph.TrackableObject.ObjectReference": "node_id local_name",
+        "SavedUserObject": "identifier version",
+        "SavedVariable": "dtype shape name trainable",
+        "SavedConstant": "operation",
+        "SavedResource": "",
+        "CapturedTensor": "name concrete_function",
+        "SavedFunction": "concrete_functions function_spec",
+        "SavedBareConcreteFunction": """
+            concrete_function_name argument_keywords allowed_positional_arguments function_spec
+        """,
+        "SavedConcreteFunction": "bound_inputs canonicalized_input_signature output_signature",
+        "FunctionSpec": "fullargspec input_signature",
+        # the form of arguments and results
+        "StructuredValue": """
+            none_value bool_value int64_value float64_value string_value tensor_shape_value tensor_dtype_value
+            tensor_spec_value type_spec_value list_value tuple_value dict_value named_tuple_value
+        """,
+        "NoneValue": "",
+        "TensorSpecProto": "name shape dtype",
+        "TypeSpecProto": "type_spec_class type_state type_spec_class_name num_flat_components",
+        "ListValue": "values",
+        "TupleValue": "values",
+        "DictValue": "fields",
+        "NamedTupleValue": "name values",
+        "PairValue": "key value",
+        # what a call says of the machine; archives before 2026 had all of it, today's have the first word
+        "ConfigProto": "allow_soft_placement device_count gpu_options experimental pluggable_device_options",
+        "ConfigProto.Experimental": "",
+        "GPUOptions": "experimental",
+        "GPUOptions.Experimental": "",
+    }
+)
+# Only sizes, types and descriptions of operations: nothing in them is looked up or run.
+OPAQUE = frozenset({"TensorShapeProto", "FullTypeDef", "OpList"})
+
+# -- attributes -------------------------------------------------------------------------------------------------------
+
+# Attributes beyond those that an operation declares. All are hints; none names a function or a kernel.
+NODE_ATTRIBUTES = frozenset(
+    [
+        "_class",
+        "_collective_manager_ids",
+        "_gradient_op_type",
+        "_has_manual_control_dependencies",
+        "_lower_using_switch_merge",
+        "_output_shapes",
+        "_read_only_resource_inputs",
+    ]
+)
+FUNCTION_ATTRIBUTES = frozenset({"_construction_context", "_input_shapes", "_noinline"})
+ARGUMENT_ATTRIBUTES = frozenset({"_output_shapes", "_user_specified_name"})
+# Declared by operations, and never written: they name executors, containers and devices.
+REFUSED_ATTRIBUTES = frozenset({"allowed_devices", "config", "container", "executor_type", "use_node_name_sharing"})
+DEVICES = frozenset({"", "/device:CPU:0", "/device:CPU:*"})
+CUSTOM_GRADIENT = re.compile(r"CustomGradient-\d+")
+GRADIENT_OPS = frozenset({"IdentityN"})  # those that may carry _gradient_op_type
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+_ATTRIBUTE = r"[a-z][a-z0-9_]*"
+# Kind of object, and of a user object its identifier -> the names that its children may have. TensorFlow sets a child
+# as a Python attribute of that name, and calls some that begin with an underscore: `_initialize` while it loads.
+CHILDREN = MappingProxyType(
+    {
+        "_generic_user_object": re.compile(rf"{_ATTRIBUTE}|__call__|_token_ids|_encode"),
+        "trackable_list_wrapper": re.compile(r"\d+"),
+        "signature_map": re.compile(_ATTRIBUTE),
+        "function": re.compile(r"trace_\d+"),
+        "bare_concrete_function": re.compile(r"capture_\d+"),
+        "resource": re.compile(r"_create_resource|_initialize|_destroy_resource|_initializer"),
+        "variable": re.compile("(?!)"),
+        "constant": re.compile("(?!)"),
+        "captured_tensor": re.compile("(?!)"),
+    }
+)
+# Kind of object -> the class that it may be registered under. TensorFlow hands the object to that class of Python.
+REGISTERED = MappingProxyType({"resource": "tf.StaticHashTable", "constant": "tf.TrackableConstant"})
+TAGS = ("serve",)
+INIT_SIGNATURE = "__saved_model_init_op"
+SIGNATURES = frozenset({"serving_default", "tokens", INIT_SIGNATURE})
+INIT_COLLECTION = "saved_model_main_op"
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+FOLDERS = frozenset({"assets", "assets.extra", "variables"})
+GRAPH_FILE = "saved_model.pb"
+INDEX_FILE = "variables/variables.index"
+WEIGHTS_FILE = "variables/variables.data-00000-of-00001"
+FILES = frozenset({GRAPH_FILE, INDEX_FILE, WEIGHTS_FILE, "assets.extra/card.json", "assets.extra/golden.npz"})
+MOST_GRAPH_BYTES = 64 << 20  # of saved_model.pb; that of a BERT of 24 layers with all heads takes about 2 MB
