@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # What a row says of a model and an export finds out.
 _FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
-_ZOO_MODULES = ("archive", "card", "contract", "gz", "safety")  # those that decide bytes of an archive
+_ZOO_MODULES = ("archive", "card", "contract", "gz", "wordpiece_model")  # those that decide bytes of an archive
 
 
 @dataclass(frozen=True)
