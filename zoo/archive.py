@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from zoo.aside import Aside
 from zoo.card import EncoderCard, FileDigest, TokenizerCard
 from zoo.contract import CARD_FILE
-from zoo.errors import BadArchive, CannotWrite
+from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 from zoo.files import written_directory, written_file
 from zoo.gz import compressor
 from zoo.progress import progress
@@ -183,8 +183,8 @@ def check_files(
 ) -> None:
     """Compare every file of an unpacked archive with its card, the card itself excepted.
 
-    `digests` are those of the files, where they are known; else all files are read. Raises BadArchive, which lists all
-    files that are missing, too many or different.
+    `digests` are those of the files, where they are known; else all files are read. Raises DamagedArchive, which lists
+    all files that are missing, too many or different.
     """
     found = dict(file_digests(directory) if digests is None else digests)
     found.pop(CARD_FILE, None)
@@ -197,4 +197,4 @@ def check_files(
         elif is_.sha256 != should.sha256:
             problems.append(f"{name} is sha256 {is_.sha256[:12]}…, the card says {should.sha256[:12]}…")
     if problems:
-        raise BadArchive(f"{card.name} in {directory} is damaged: {'; '.join(problems)}. Fetch or build it again.")
+        raise DamagedArchive(f"{card.name} in {directory} is damaged: {'; '.join(problems)}. Fetch or build it again.")

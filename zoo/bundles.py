@@ -138,11 +138,11 @@ def install(file: str | Path, *, dry_run: bool = False) -> list[str]:
     return registry.names()
 
 
-def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = None) -> Path:
+def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = None, thorough: bool = False) -> Path:
     """Return the directory, in the cache, of a bundle's model `name`, or of its only encoder. Nothing is installed.
 
-    `sha256` is the digest the bundle has to have. Raises UnknownModel, which lists what there is, DigestMismatch,
-    Untrusted as `install` does, BadArchive, BadRegistry, CannotWrite.
+    `sha256` is the digest the bundle has to have; `thorough` is that of `zoo.cache.resolve`. Raises UnknownModel, which
+    lists what there is, DigestMismatch, Untrusted as `install` does, BadArchive, BadRegistry, CannotWrite.
     """
     if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
         raise DigestMismatch(f"{path} should be sha256 {sha256}, is {found}.")
@@ -151,13 +151,13 @@ def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = Non
     registry = read_bundle(path)
     if name is not None:
         with suppress(UnknownModel):
-            return _kept(path, registry.canonical(name), registry)
+            return _kept(path, registry.canonical(name), registry, thorough)
         raise UnknownModel(f"no model {name!r} in {path}, which holds {', '.join(registry.names())}.")
     encoders = [other for other in registry.names() if registry.models[other].kind == "encoder"]
     candidates = encoders or registry.names()
     if len(candidates) > 1:
         raise UnknownModel(f"{path} holds {', '.join(candidates)}: choose one with name={candidates[0]!r}.")
-    return _kept(path, candidates[0], registry)
+    return _kept(path, candidates[0], registry, thorough)
 
 
 def is_bundle(path: Path) -> bool:
@@ -205,10 +205,10 @@ def _check_members(path: Path, registry: Registry) -> None:
         raise BadArchive(f"{path} is damaged: {'; '.join(problems)}. Copy or bundle it again.")
 
 
-def _kept(path: Path, name: str, registry: Registry) -> Path:
+def _kept(path: Path, name: str, registry: Registry, thorough: bool = False) -> Path:
     record = registry.archive(name)
     place = cache_directory() / str(record.sha256)
-    return keep(place, name, _extracted(path, name, record, place))
+    return keep(place, name, _extracted(path, name, record, place), thorough)
 
 
 @contextmanager

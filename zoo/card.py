@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
@@ -89,6 +89,14 @@ class EncoderCertificate(_Record):
     max_difference: dict[str, float]
 
 
+def _with_width(part: object) -> object:
+    """Return a part as it is written today: the exporters of the first months wrote the name alone."""
+    return (part, None) if isinstance(part, str) else part
+
+
+Part = Annotated[tuple[str, int | None], BeforeValidator(_with_width)]  # name and width
+
+
 class EncoderCard(_Record):
     """Card of an encoder archive."""
 
@@ -106,9 +114,9 @@ class EncoderCard(_Record):
     exported_heads: list[str] = []
     parameters: int
     left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
-    variables: dict[str, list[tuple[str, int]]] = Field(
+    variables: dict[str, list[Part]] = Field(
         description="variable of the archive -> checkpoint variables that lie beside each other in it, along its last "
-        "axis, each with its width there"
+        "axis, each with its width there; widths that are missing are equal ones"
     )
     vocabulary_sha256: str | None = None
     source: Source

@@ -40,6 +40,10 @@ class BadArchive(ZooError):
     """An archive that is damaged, unsafe to unpack, or not one of ours."""
 
 
+class DamagedArchive(BadArchive):
+    """Files of an unpacked archive that are missing, or not the ones that its card names."""
+
+
 class CannotLoad(ZooError):
     """A model that TensorFlow refuses, or that needs a package which is not installed."""
 

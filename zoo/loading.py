@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundles import from_bundle, is_bundle
-from zoo.cache import resolve
+from zoo.cache import model_name, resolve
 from zoo.card import EncoderCard, TokenizerCard, read_card
+from zoo.checking import checking
 from zoo.contract import INPUT_KEYS
-from zoo.errors import BadArchive, CannotLoad, VocabularyMismatch, first_line
+from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.registry import Registry
 from zoo.safety import check_ops
+from zoo.store import check_sizes
 from zoo.web import local_path, offline
 
 if TYPE_CHECKING:
@@ -43,8 +45,7 @@ def load(
     Raises what `resolve` does; BadArchive for operations that do more than compute, before anything is loaded;
     CannotLoad when a package is missing or TensorFlow refuses the model.
     """
-    directory, card = checked_model(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
-    return load_directory(directory, card.name, card.needs, tokens=True)
+    return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)[2]
 
 
 def load_model(handle: str | Path, *, name: str | None = None) -> Model:
@@ -60,8 +61,31 @@ def load_model(handle: str | Path, *, name: str | None = None) -> Model:
     from zoo.model import Model
 
     with offline():
-        directory, card = checked_model(handle, name=name)
-    return Model(card, directory, load_directory(directory, card.name, card.needs, tokens=True))
+        directory, card, loaded = load_found(handle, name=name)
+    return Model(card, directory, loaded)
+
+
+def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | TokenizerCard, Any]:
+    """Return directory, card and loaded object of a model; `how` are the further arguments of `find_model`.
+
+    A model of the cache that turns out to be damaged while it is loaded is fetched once more.
+    """
+    directory, card = find_model(handle, **how)
+    try:
+        return directory, card, load_checked(directory, card, tokens=True)
+    except DamagedArchive:
+        directory, card = find_model(handle, thorough=True, **how)  # which replaces it, or tells what is wrong
+        return directory, card, load_checked(directory, card, tokens=True)
+
+
+def load_checked(directory: Path, card: EncoderCard | TokenizerCard, tokens: bool = False) -> Any:
+    """Return what `load_directory` does, after every file and everything in the graph has been checked.
+
+    Raises DamagedArchive, BadArchive, CannotLoad.
+    """
+    with checking(directory, card):
+        prepare(directory, card)
+        return load_directory(directory, card.name, card.needs, tokens)
 
 
 def checked_model(
@@ -72,8 +96,13 @@ def checked_model(
     sha256: str | None = None,
     allow_unverified: bool = False,
 ) -> tuple[Path, EncoderCard | TokenizerCard]:
-    """Return directory and card of a model that may be loaded: see `load`, and `load_model` for `name`."""
-    directory, card = find_model(handle, name=name, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
+    """Return directory and card of a model that may be loaded: see `load`, and `load_model` for `name`.
+
+    It is for those who load the directory themselves: every file is compared with the card before this returns.
+    """
+    directory, card = find_model(
+        handle, name=name, registry=registry, sha256=sha256, allow_unverified=allow_unverified, thorough=True
+    )
     prepare(directory, card)
     return directory, card
 
@@ -85,18 +114,24 @@ def find_model(
     registry: Registry | str | Path | None = None,
     sha256: str | None = None,
     allow_unverified: bool = False,
+    thorough: bool = False,
 ) -> tuple[Path, EncoderCard | TokenizerCard]:
     """Return directory and card of a model, as `checked_model` does, before its operations are looked at.
 
-    Imports no TensorFlow.
+    Only the sizes of its files have been compared with its card, unless `thorough`. Imports no TensorFlow.
     """
     path = None if str(handle).startswith("zoo://") else local_path(str(handle))
     if path is not None and is_bundle(path):
-        directory = from_bundle(path, name, sha256=sha256)
+        directory = from_bundle(path, name, sha256=sha256, thorough=thorough)
     elif name is not None:
         raise BadArchive(f"name={name!r} chooses a model of a bundle, and {handle} is none.")
+    elif path is not None and path.is_dir() and model_name(handle) is None and not (sha256 or thorough):
+        directory = path
+        check_sizes(directory, read_card(directory))
     else:
-        directory = resolve(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
+        directory = resolve(
+            handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified, thorough=thorough
+        )
     return directory, read_card(directory)
 
 

@@ -56,7 +56,8 @@ class Model:
         found: dict[str, np.ndarray] = {}
         for variable in (variable for root in roots for variable in root.variables):
             names, widths = zip(*self.card.variables[variable.name.partition(":")[0]], strict=True)
-            found |= dict(zip(names, np.split(variable.numpy(), np.cumsum(widths)[:-1], axis=-1), strict=True))
+            borders = len(names) if None in widths else np.cumsum(widths)[:-1]
+            found |= dict(zip(names, np.split(variable.numpy(), borders, axis=-1), strict=True))
         return found
 
     def keras_model(self, trainable: bool | str = False, **arguments: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Below the cache directory, `D` being an archive's digest:
 
-    D/                  an unpacked archive, whole; its time is when it was last used
+    D/                  an unpacked archive, whole and read-only; its time is when it was last used
     .D.part/            an archive on its way, gone on with by the next run
     .D.<random>.tmp/    an archive being unpacked
     url-K.json          which archive the URL with the key K gave last
@@ -29,8 +29,9 @@ from filelock import FileLock, Timeout
 
 from zoo.archive import check_files, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
-from zoo.errors import BadArchive
+from zoo.errors import BadArchive, DamagedArchive
 from zoo.files import cannot_write, unique_beside
+from zoo.permissions import make_read_only, make_writable
 
 _log = logging.getLogger("zoo")
 _PATIENCE = 2.0  # seconds to wait for another process before we say so
@@ -78,7 +79,7 @@ def damage(place: Path, thorough: bool = False) -> BadArchive | None:
         if thorough:
             check_files(place, card)
         else:
-            _check_sizes(place, card)
+            check_sizes(place, card)
     except BadArchive as error:
         return error
     return None
@@ -109,8 +110,10 @@ def _fill(place: Path, archive: Path) -> None:
         digests = unpack(archive, work / "model", sha256=place.name)
         check_files(work / "model", read_card(work / "model"), digests)
         if place.exists():
+            make_writable(place)  # or it could not be moved
             place.rename(work / "damaged")
         (work / "model").rename(place)
+        make_read_only(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -121,10 +124,14 @@ def _used(place: Path) -> Path:
     return place
 
 
-def _check_sizes(place: Path, card: EncoderCard | TokenizerCard) -> None:
+def check_sizes(place: Path, card: EncoderCard | TokenizerCard) -> None:
+    """Compare the sizes of an unpacked archive's files with its card; their digests are compared when they are loaded.
+
+    Raises DamagedArchive.
+    """
     wrong = [name for name, digest in card.files.items() if _size(place / name) != digest.size]
     if wrong:
-        raise BadArchive(f"{place} is damaged: {', '.join(sorted(wrong))} missing or of another size.")
+        raise DamagedArchive(f"{place} is damaged: {', '.join(sorted(wrong))} missing or of another size.")
 
 
 def _size(path: Path) -> int | None:
@@ -178,6 +185,7 @@ def remove(path: Path) -> bool:
         except Timeout:
             return False
         try:
+            make_writable(path)
             doomed = path if leftover else path.rename(unique_beside(path))
             _delete(doomed)
         finally:
@@ -203,6 +211,7 @@ def _recorded(record: Path) -> str:
 
 def _delete(path: Path) -> None:
     if path.is_dir():
+        make_writable(path)
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

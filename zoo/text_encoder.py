@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
-from zoo.loading import load_directory, prepare
+from zoo.loading import load_checked
 from zoo.pair import find_pair
 from zoo.progress import progress
 from zoo.registry import Registry
@@ -55,10 +55,8 @@ class TextEncoder:
         self.card, self.pooling, self.max_length = pair.card, pooling, pair.max_length(max_length)
         self.hidden_size, self.digests = pair.card.sizes.hidden_size, pair.digests()
         self._directories = (pair.tokenizer_directory, pair.directory)
-        for place, card in ((pair.directory, pair.card), (pair.tokenizer_directory, pair.tokenizer_card)):
-            prepare(place, card)
-        self._tokenizer = load_directory(pair.tokenizer_directory, pair.tokenizer_card.name, pair.tokenizer_card.needs)
-        self._encoder = load_directory(pair.directory, pair.card.name, pair.card.needs)
+        self._tokenizer = load_checked(pair.tokenizer_directory, pair.tokenizer_card)
+        self._encoder = load_checked(pair.directory, pair.card)
 
     def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
         """Return one vector for each text or pair, (N, H) float32, in their order.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive import check_files, file_digests
-from zoo.aside import Aside
 from zoo.card import EncoderCard, TokenizerCard, read_card
+from zoo.checking import checking
 from zoo.contract import (
-    CARD_FILE,
     ENCODER_OUTPUTS,
     GOLDEN_FILE,
     HEADS,
@@ -34,7 +31,6 @@ from zoo.errors import BadArchive, VerificationFailed, first_line
 from zoo.loading import expect_any_shape, load_directory, prepare
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
-_WEIGHTS = "variables/variables.data-"
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
 
 Array = NDArray[Any]
@@ -78,7 +74,7 @@ def verify(directory: Path) -> Report:
     """
     card = read_card(directory)
     golden: dict[str, Array] = {}
-    with _checking(directory, card):
+    with checking(directory, card):
         ops = prepare(directory, card)
         if isinstance(card, EncoderCard):
             golden = _read_golden(directory / GOLDEN_FILE)
@@ -93,25 +89,6 @@ def verify(directory: Path) -> Report:
         return Report(card.name, card.kind, len(card.files), ops, rows, tolerance, differences)
     texts = _compare_tokenizer(model, card)
     return Report(card.name, card.kind, len(card.files), ops, texts, 0.0, {INPUT_WORD_IDS: 0.0})
-
-
-@contextmanager
-def _checking(directory: Path, card: EncoderCard | TokenizerCard) -> Iterator[None]:
-    """Compare the files with the card: before the block, but for the weights, which are read while it runs.
-
-    The weights are all but all of the bytes, and TensorFlow leaves time beside it. Damage, all of it at once, is told
-    rather than what came of it.
-    """
-    weights = {name for name in card.files if name.startswith(_WEIGHTS)}
-    with Aside() as aside:
-        aside.do(check_files, directory, card)
-        others = {name: digest for name, digest in card.files.items() if name not in weights}
-        if file_digests(directory, without={CARD_FILE, *weights}) != others:
-            aside.wait()
-        try:
-            yield
-        finally:
-            aside.wait()
 
 
 # -- encoders -----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from export.versions import versions
 from zoo.card import EncoderCard
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
 from zoo.files import cannot_write, unique_beside, written_directory
-from zoo.loading import load_directory, prepare
+from zoo.loading import load_checked
 from zoo.progress import progress
 
 _NO_CHECK = "texts longer than {limit} tokens are not refused, as the archive does: cut them before"
@@ -51,10 +51,9 @@ def convert_encoder(asked: Conversion) -> Report:
     """
     format, used = ready(asked)
     source, card, start = asked.source, asked.source.card, time.monotonic()
-    prepare(source.directory, card)
     label = f"{card.name} to {asked.to}"
     with replaced_directory(asked.out) as work, progress(label, 3, unit="steps") as advance:
-        encoder = load_directory(source.directory, card.name, card.needs)
+        encoder = load_checked(source.directory, card)
         questions = batches(source.directory, card)
         expected = answers(encoder, questions)
         advance(1)

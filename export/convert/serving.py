@@ -17,12 +17,13 @@ from export.convert.check import TOLERANCE, Comparison, answers, batches, compar
 from export.convert.report import FILE, Report
 from export.convert.sources import Source
 from export.versions import versions
-from zoo.archive import sha256_and_size
+from zoo.archive import check_files, sha256_and_size
 from zoo.card import EncoderCard, TokenizerCard, to_json, write_card
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
 from zoo.errors import VerificationFailed, first_line
 from zoo.files import written_directory, written_file
-from zoo.loading import load_directory, prepare
+from zoo.loading import load_checked, load_directory, prepare
+from zoo.permissions import make_writable
 
 CONFIG_FILE = "models.config"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -91,8 +92,10 @@ def models_config(out: Path) -> str:
 
 def _fill(work: Path, directory: Path, card: EncoderCard | TokenizerCard) -> None:
     """Put the archive's files into a new version, and warm-up requests, which its card then lists too."""
+    check_files(directory, card)
     prepare(directory, card)
     shutil.copytree(directory, work, dirs_exist_ok=True)
+    make_writable(work)  # what lies in the cache is not
     write_warmup(_requests(directory, card), card.name, work / WARMUP_FILE)
     files = {**card.files, WARMUP_FILE: sha256_and_size(work / WARMUP_FILE)}
     write_card(card.model_copy(update={"files": files}), work)
@@ -113,7 +116,7 @@ def _compared(source: Source, place: Path) -> Comparison:
     asked = batches(source.directory, card)
     served = tf.saved_model.load(str(place), tags=["serve"]).signatures[SERVING_SIGNATURE]
     found = [_answers(served, batch) for batch in asked]
-    return compare(asked, answers(load_directory(source.directory, card.name, card.needs), asked), found, TOLERANCE)
+    return compare(asked, answers(load_checked(source.directory, card), asked), found, TOLERANCE)
 
 
 def _answers(signature: Any, inputs: Inputs) -> dict[str, Any]:

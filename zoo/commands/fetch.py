@@ -30,6 +30,7 @@ def fetch(parser: argparse.ArgumentParser) -> Run:
                 registry=registry,
                 sha256=arguments.sha256,
                 allow_unverified=arguments.allow_unverified,
+                thorough=True,
             )
             paths[handle] = str(path)
             if not arguments.json:

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.card import EncoderCard, read_card
 from zoo.contract import INPUT_KEYS
-from zoo.loading import load_directory, prepare
+from zoo.loading import load_checked
 from zoo.quiet import import_tensorflow_quietly
 
 _LEAST_CALLS, _MOST_CALLS, _ENOUGH = 3, 50, 2.0  # calls, calls, seconds
@@ -28,8 +28,7 @@ def main(argv: Sequence[str]) -> None:
     import_tensorflow_quietly()
     import tensorflow as tf
 
-    prepare(directory, card)
-    encoder = load_directory(directory, card.name, card.needs)
+    encoder = load_checked(directory, card)
     seconds = {batch: _seconds(encoder, _inputs(card, int(batch), tokens)) for batch in argv[2:]}
     print(json.dumps({"seconds": seconds, "tensorflow": tf.__version__}))
 
