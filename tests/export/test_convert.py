@@ -277,7 +277,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, encoder: Any, change: Change) -> None:
     def write(root: Any, directory: Path, quantized: bool) -> None:
         (directory / "model.tflite").write_bytes(b"no model")
 
-    monkeypatch.setattr(conversion, "load_directory", lambda *_: encoder)
+    monkeypatch.setattr(conversion, "load_checked", lambda *_: encoder)
     monkeypatch.setitem(FORMATS, "tflite", replace(FORMATS["tflite"], write=write, run=run))
 
 

@@ -303,16 +303,12 @@ def test_goldens_catch_a_changed_weight(out: Path, tmp_path: Path) -> None:
     model = tf.saved_model.load(str(directory))
     variable = next(v for v in model.variables if "layer_1/bias_and_LayerNorm" in v.name)
     variable.assign(variable * 1.001)
-    tf.train.Checkpoint(model=model)  # the graph stays, the numbers change
-    tf.saved_model.save(model, str(tmp_path / "changed"), signatures=dict(model.signatures))
-    shutil.copytree(tmp_path / "changed/variables", directory / "variables", dirs_exist_ok=True)
-    shutil.copy(tmp_path / "changed/saved_model.pb", directory / "saved_model.pb")
+    tf.train.Checkpoint(root=model).write(str(directory / "variables/variables"))  # the graph stays as it is
     from zoo.archive import file_digests
     from zoo.card import write_card
-    from zoo.safety import used_ops
 
     card = read_card(directory)
     files = {name: digest for name, digest in file_digests(directory).items() if not name.endswith("card.json")}
-    write_card(card.model_copy(update={"files": files, "ops": used_ops(directory)}), directory)
+    write_card(card.model_copy(update={"files": files}), directory)
     with pytest.raises(VerificationFailed, match=r"first wrong layer is .*encoder_outputs\[1\]"):
         verify(directory)
