@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from zoo.archive import check_files, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.errors import BadArchive
-from zoo.files import cannot_write, unique_beside
+from zoo.files import cannot_write, move_into_place, set_aside, unique_beside
 
 _log = logging.getLogger("zoo")
 _PATIENCE = 2.0  # seconds to wait for another process before we say so
@@ -109,8 +109,8 @@ def _fill(place: Path, archive: Path) -> None:
         digests = unpack(archive, work / "model", sha256=place.name)
         check_files(work / "model", read_card(work / "model"), digests)
         if place.exists():
-            place.rename(work / "damaged")
-        (work / "model").rename(place)
+            set_aside(place, work / "damaged")
+        move_into_place(work / "model", place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -178,7 +178,9 @@ def remove(path: Path) -> bool:
         except Timeout:
             return False
         try:
-            doomed = path if leftover else path.rename(unique_beside(path))
+            doomed = path if leftover else unique_beside(path)
+            if doomed != path:
+                set_aside(path, doomed)
             _delete(doomed)
         finally:
             lock.release()
