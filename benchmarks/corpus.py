@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import facts
+from zoo.files import move_into_place
 
 HERE = Path(__file__).parent
 RUNS = ("plain loop", "local", "beam", "spark")
@@ -85,7 +86,7 @@ def model(work: Path) -> Path:
         ):
             command = [sys.executable, "-m", "zoo", *words, "--out", str(work / "new")]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        (work / "new").rename(out)
+        move_into_place(work / "new", out)
     return out / "registry.json"
 
 

@@ -15,7 +15,7 @@ import requests
 from zoo import web
 from zoo.archive import sha256_of
 from zoo.errors import DigestMismatch, DownloadFailed
-from zoo.files import cannot_write, unique_beside
+from zoo.files import cannot_write, move_into_place, unique_beside
 from zoo.progress import progress
 from zoo.web import Answer, Cut, OtherRange, Refused, Slow, Version, asked, is_offline, local_path, session, shown
 
@@ -65,7 +65,7 @@ def download(
         try:
             version = _first_right(sources, target, file, expected, unless)
             if version is not None and not resume:
-                file.replace(target)
+                move_into_place(file, target)
             return version
         finally:
             if not resume:

@@ -1,4 +1,9 @@
-"""Files and directories that appear whole or not at all: written under a unique name beside, then moved."""
+"""Files and directories that appear whole or not at all: written under a unique name beside, then moved.
+
+A power cut is no exception: a file system may put a new name on the disk before the bytes that it names, and after the
+cut the name would be there with an empty file. So the bytes are synced before the name is given; a test keeps that
+nothing else in the project renames.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,12 @@ _ADVICE = {
     errno.EPERM: "You have no permission there: choose another place.",
     errno.EROFS: "That file system is read-only: choose another place.",
     errno.ENOTEMPTY: "Something is there already: remove it or choose another place.",
+    errno.EEXIST: "Something else is there already: remove it or choose another place.",
+    errno.EISDIR: "A directory is where a file should be: remove it or choose another place.",
+    errno.ENOTDIR: "A file is where a directory should be: remove it or choose another place.",
 }
+# What file systems without fsync answer; EIO, a disk that has lost bytes, is not among them.
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 
 @contextmanager
@@ -51,7 +61,7 @@ def written_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            temporary.replace(path)
+            move_into_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -68,9 +78,53 @@ def written_directory(path: Path) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            temporary.replace(path)
+            move_into_place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a file or directory to `target` when its bytes are on the disk; a file that is there is replaced."""
+    folders = [source, *(path for path in source.rglob("*") if path.is_dir())] if source.is_dir() else []
+    files = [path for folder in folders for path in folder.iterdir() if path.is_file()] if folders else [source]
+    for path in files:
+        sync_file(path)
+    for folder in reversed(folders):
+        sync_directory(folder)
+    source.replace(target)
+    sync_directory(target.parent)
+
+
+def set_aside(path: Path, aside: Path) -> None:
+    """Rename what is to be removed, or may come back, to `aside`. Its bytes are not read: they may be damaged."""
+    path.rename(aside)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the bytes of a file are on the disk."""
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a directory are on the disk, where the system can do that. (Windows cannot.)"""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows; or one that may be written to and not be listed
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(handle)
 
 
 def unique_beside(path: Path) -> Path:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from zoo.errors import CannotWrite, Untrusted, ZooError
-from zoo.files import cannot_write
+from zoo.files import cannot_write, sync_directory, sync_file
 
 SUFFIX = ".minisig"
 _KEY, _SIGNED, _OLD = b"Ed", b"ED", b"Ed"  # a key; the signature of a file's BLAKE2b; that of the file itself
 _NO_PASSWORD, _CHECKSUM = b"\0\0", b"B2"
 _UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
 _CHUNK = 1 << 20
+_MOST_KEY = 100_000  # bytes that are read of what is said to be a key; one has 300
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,18 @@ def write_keys(name: Path) -> tuple[Path, Path, PublicKey]:
 
 
 def read_secret_key(path: Path) -> SecretKey:
-    """Return the key of a file that `zoo keygen` or `minisign -G -W` has written. Raises ZooError, OSError."""
-    raw = _decoded(_line(path.read_bytes(), 1), 158)
+    """Return the key of a file that `zoo keygen` or `minisign -G -W` has written. Raises ZooError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_KEY)
+    except OSError as error:
+        raise ZooError(
+            f"{path}, the secret key to sign with, cannot be read: {error.strerror}. --key names the file NAME.key "
+            "that `zoo keygen NAME` has written; nothing was signed."
+        ) from None
+    if not text:
+        raise ZooError(f"{path} is empty, no secret key. Take your copy of it, or make a key with `zoo keygen NAME`.")
+    raw = _decoded(_line(text, 1), 158)
     if raw is None or raw[:2] != _KEY or raw[4:6] != _CHECKSUM:
         raise ZooError(f"{path} is not a secret key of minisign. `zoo keygen` makes one.")
     if raw[2:4] != _NO_PASSWORD:
@@ -188,6 +199,8 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
+        sync_file(path)
+        sync_directory(path.parent)
 
 
 def _ed25519() -> Any:

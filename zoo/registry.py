@@ -19,7 +19,7 @@ from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.download import local_path
 from zoo.entry import ArchiveRecord, Entry, Name, Record
 from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
-from zoo.files import cannot_write, written_file
+from zoo.files import cannot_write, move_into_place, written_file
 from zoo.trust import check_registry_signature, read_twice
 
 PACKAGED = Path(__file__).with_name(REGISTRY_FILE)
@@ -229,7 +229,7 @@ def _change(
                 }
                 _write(registry_text(_with_models(before, unsettled, path)), path)
             for source, target in (moves or {}).items():
-                source.replace(target)
+                move_into_place(source, target)
             _write(registry_text(after), path)
             _write(json_schema(), path.with_name(SCHEMA_FILE))
     return after

@@ -32,6 +32,9 @@ _TYPES = {
     ".tar": "application/x-tar",
     "": _TEXT,
 }
+# Connections that may wait to be accepted. Python's own 5 keep everybody waiting for a second, and for two, and for
+# four, when twenty clients begin at once; the system cuts the number down to what it allows.
+_WAITING = 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -54,6 +57,7 @@ def server(directory: Path, host: str = "127.0.0.1", port: int = 8500) -> Thread
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = _WAITING
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     try:

@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from zoo.archive import check_files, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.errors import BadArchive, DamagedArchive
-from zoo.files import cannot_write, unique_beside
+from zoo.files import cannot_write, move_into_place, set_aside, unique_beside
 from zoo.permissions import make_read_only, make_writable
 
 _log = logging.getLogger("zoo")
@@ -111,8 +111,8 @@ def _fill(place: Path, archive: Path) -> None:
         check_files(work / "model", read_card(work / "model"), digests)
         if place.exists():
             make_writable(place)  # or it could not be moved
-            place.rename(work / "damaged")
-        (work / "model").rename(place)
+            set_aside(place, work / "damaged")
+        move_into_place(work / "model", place)
         make_read_only(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -186,7 +186,9 @@ def remove(path: Path) -> bool:
             return False
         try:
             make_writable(path)
-            doomed = path if leftover else path.rename(unique_beside(path))
+            doomed = path if leftover else unique_beside(path)
+            if doomed != path:
+                set_aside(path, doomed)
             _delete(doomed)
         finally:
             lock.release()

@@ -19,7 +19,7 @@ from export.plain import PlainRoot, plain_encoder
 from export.versions import versions
 from zoo.card import EncoderCard
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
-from zoo.files import cannot_write, unique_beside, written_directory
+from zoo.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.loading import load_checked
 from zoo.progress import progress
 
@@ -154,6 +154,6 @@ def replaced_directory(out: Path) -> Iterator[Path]:
     with written_directory(new) as work:
         yield work
     with cannot_write(out):
-        out.rename(old)
-        new.rename(out)
+        set_aside(out, old)
+        move_into_place(new, out)
         shutil.rmtree(old, ignore_errors=True)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from zoo.download import download, file_name
 from zoo.entry import HuggingFaceSource
 from zoo.errors import DigestMismatch, DownloadFailed
-from zoo.files import cannot_write
+from zoo.files import cannot_write, move_into_place
 from zoo.web import read_bytes, shown
 
 # The same weights lie there several times; one of these is enough, the first that the readers prefer.
@@ -76,7 +76,7 @@ def _filled(place: Path) -> Iterator[Path | None]:
             part = place.with_name(f".{place.name}.part")
             part.mkdir(exist_ok=True)
             yield part
-            part.replace(place)
+            move_into_place(part, place)
 
 
 def _damage(file: Path) -> str:

@@ -42,6 +42,30 @@ def served(directory: Path) -> Iterator[str]:
             thread.join()
 
 
+def test_a_burst_of_clients(folder: Path) -> None:
+    """All of them are connected at once, before the server has accepted a single one, and all are answered."""
+    clients: list[socket.socket] = []
+    with server(folder, port=0) as http_server:
+        try:
+            for _ in range(min(200, socket.SOMAXCONN)):
+                clients.append(socket.create_connection(("127.0.0.1", http_server.server_port), timeout=0.5))
+            thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                for client in clients:
+                    client.settimeout(10)
+                    client.sendall(b"GET /abc.tar.gz HTTP/1.0\r\n\r\n")
+                for client in clients:
+                    with client.makefile("rb") as answer:
+                        assert answer.read().endswith(b"\r\n\r\n0123456789")
+            finally:
+                http_server.shutdown()
+                thread.join()
+        finally:
+            for client in clients:
+                client.close()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "secret" / "dist"

@@ -424,6 +424,26 @@ def test_a_signed_registry_without_a_digest(
 # -- the commands -------------------------------------------------------------------------------------------------
 
 
+def test_sign_without_a_key(tmp_path: Path, small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.key").write_bytes(b"")
+    for key, words in (
+        (
+            tmp_path / "missing.key",
+            "cannot be read: No such file or directory. --key names the file NAME.key that `zoo",
+        ),
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "empty.key" / "x", "cannot be read: Not a directory"),
+        (tmp_path / "empty.key", "is empty, no secret key. Take your copy of it, or make a key with `zoo keygen NAME`"),
+        (Path("/dev/zero"), "is not a secret key of minisign"),
+    ):
+        assert main(["sign", str(small_zoo.registry), "--key", str(key)]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"zoo: ZooError: {key}") and words in err, err
+        with pytest.raises(ZooError):
+            read_secret_key(key)
+    assert not small_zoo.registry.with_name("registry.json.minisig").exists()
+
+
 def test_keygen_and_sign(
     small_zoo: SmallZoo, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
