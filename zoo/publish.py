@@ -16,9 +16,10 @@ from zoo.archive import sha256_and_size
 from zoo.card import FileDigest
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
+from zoo.files import read_regular
 from zoo.minisign import SUFFIX
 from zoo.progress import progress
-from zoo.registry import Registry, parse_registry, read_registry
+from zoo.registry import Registry, own_registry, parse_registry, read_registry
 from zoo.targets import Target, open_target
 from zoo.trust import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
 
@@ -69,7 +70,8 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
     SHA256SUMS there names: it is written after them, and is believed.
 
     Raises, before anything is written, Unverified when dist/ is not whole, CannotWrite when other bytes are there under
-    the name of an archive, each with everything it found, and Untrusted; CannotWrite when the writing fails.
+    the name of an archive, each with everything it found, or a registry whose number is not lower, Untrusted, and Stale
+    for a registry that has expired; CannotWrite when the writing fails.
     """
     dist = Path(dist)
     files, left_out = _checked(dist)
@@ -79,7 +81,7 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
     sums = parse_sums(target.read(SUMS_FILE) or b"") if target.is_far else {}
     new = {name: file for name, file in files.items() if not _is_there(target, name, file, sums)}
     _refuse_conflicts(target, dist, new)
-    gone = _gone(target, files[REGISTRY_FILE].source)
+    gone = _gone(target, files[REGISTRY_FILE])
     if not dry_run:
         _write(target, new)
     written = {name: file.digest.size for name, file in new.items()}
@@ -216,12 +218,21 @@ def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
     )
 
 
-def _gone(target: Target, registry: Path) -> tuple[str, ...]:
+def _gone(target: Target, registry: _File) -> tuple[str, ...]:
+    """Return the models that only the registry there has. Raises CannotWrite when readers would refuse the new one."""
+    text = target.read(REGISTRY_FILE) or b"{}"
     try:
-        before = parse_registry(target.read(REGISTRY_FILE) or b"{}", target.place).names()
+        before = parse_registry(text, target.place)
     except BadRegistry:
         return ()
-    return tuple(sorted({*before} - {*parse_registry(registry.read_bytes(), str(registry)).models}))
+    after = own_registry(registry.source)
+    if before.number and after.number <= before.number and text != read_regular(registry.source):
+        raise CannotWrite(
+            f"{target.place} holds number {before.number} of the registry, {registry.source} is number {after.number}, "
+            "and readers who trust a key refuse a number that does not grow. Nothing was published. "
+            f"`zoo sign {registry.source.parent} --key FILE --number {before.number + 1}` gives the next one."
+        )
+    return tuple(sorted({*before.models} - {*after.models}))
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
