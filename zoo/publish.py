@@ -95,9 +95,7 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
 def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
     """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
     if not (dist / REGISTRY_FILE).is_file():
-        raise Unverified(
-            f"{dist} has no {REGISTRY_FILE}, so there is nothing to publish. `zoo build --out {dist}` makes it."
-        )
+        raise Unverified(f"{dist} has no {REGISTRY_FILE} that could be published. `zoo build --out {dist}` makes it.")
     named = _archives(read_registry(dist / REGISTRY_FILE))
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
     paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
@@ -174,7 +172,7 @@ def _sums_problems(dist: Path, named: Mapping[str, object], files: _Files) -> It
 
 def parse_sums(text: bytes) -> dict[str, str]:
     """Return name -> sha256 of a file in the format of sha256sum; lines that are not are passed over."""
-    lines = [line.partition(" ") for line in text.decode("utf-8", "replace").splitlines()]
+    lines = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
     return {rest[1:]: digest.lower() for digest, _, rest in lines if len(digest) == 64 and rest[:1] in (" ", "*")}
 
 

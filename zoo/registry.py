@@ -136,6 +136,7 @@ def update_registry(
 
 def renumber(path: Path, number: int, expires: str | None) -> None:
     """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
+    path = path.resolve()  # a link stays a link
     with cannot_write(path), FileLock(path.with_name(".registry.lock")):
         registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
         parse_registry(registry_text(registry).encode(), str(path))

@@ -14,6 +14,8 @@ from zoo.minisign import SUFFIX, SecretKey, check, parse_signature, sign
 from zoo.registry import own_registry, renumber
 from zoo.trust import SIGNED_FILES
 
+_LONGEST = 36_500  # days
+
 
 def sign_dist(
     place: Path,
@@ -64,6 +66,8 @@ def _stamp(registry: Path, key: SecretKey, now: int, number: int | None, expires
         )
     if expires_in is None and last.expires is not None and seconds(last.expires) <= now:
         raise ZooError(f"{registry} has expired, {last.expires}. Say for how long it is good: --expires-in DAYS.")
+    if expires_in is not None and not 0 <= expires_in <= _LONGEST:
+        raise ZooError(f"a registry is good for 1 to {_LONGEST:,} days, or 0 for ever, not for {expires_in:g}.")
     if number is None and expires_in is None and _is_signed(registry, key):
         return
     expires = last.expires if expires_in is None else moment_after(now, expires_in) if expires_in else None

@@ -32,7 +32,8 @@ _SMALL_SECONDS = 300.0  # for all of it
 _REDIRECTS = 10
 _OFFLINE = "not asked, ZOO_OFFLINE is set"
 _FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class Refused(Exception):
@@ -122,7 +123,7 @@ def asked(
 def _answer(response: requests.Response, start: int, decode: bool) -> Answer:
     status, headers = response.status_code, response.headers
     length = headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else None
+    total = int(length) if _LENGTH.fullmatch(length) else None
     if status == requests.codes.partial_content:
         found = _RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or int(found[1]) != start:

@@ -105,5 +105,7 @@ def test_no_command_waits_for_a_pipe(small_zoo: SmallZoo, pipe: Path, case: str)
     words, environment = CASES[case](small_zoo, pipe)
     done = run(*words, **environment)
     assert done.returncode == 2 and done.stderr.startswith("zoo: "), done.stderr
-    assert any(said in done.stderr for said in ("ordinary files", "no bundle", "is no file", "no public key")), done.stderr
+    assert any(said in done.stderr for said in ("ordinary files", "no bundle", "is no file", "no public key")), (
+        done.stderr
+    )
     assert "Traceback" not in done.stderr

@@ -119,6 +119,16 @@ def test_the_body_of_a_refusal_or_redirect_is_not_read(server: LocalServer, targ
     assert target.read_bytes() == BODY and time.monotonic() - began < 5
 
 
+def test_lengths_that_are_no_numbers(server: LocalServer, target: Path) -> None:
+    """Python refuses to read a number of 5 000 digits."""
+    digits = "9" * 5000
+    url = server.serve("/x", Reply(BODY, announced=NO_LENGTH, headers={"Content-Length": digits}))
+    assert read_bytes(url) == BODY  # as if there were none: it ends where the connection does
+    url = server.serve("/y", Reply(BODY, 206, headers={"Content-Range": f"bytes 0-{digits}/{digits}"}))
+    with pytest.raises(DownloadFailed):
+        download([url], target, RIGHT)
+
+
 # -- much ---------------------------------------------------------------------------------------------------------
 
 

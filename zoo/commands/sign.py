@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from zoo.commands.common import Run, add_json, print_json
-from zoo.minisign import read_secret_key, write_keys
+from zoo.contract import REGISTRY_FILE
+from zoo.minisign import SUFFIX, read_secret_key, write_keys
+from zoo.registry import own_registry
 from zoo.signing import sign_dist
 from zoo.trust import VARIABLE
 
@@ -45,10 +47,17 @@ def sign(parser: argparse.ArgumentParser) -> Run:
         key = read_secret_key(arguments.key)
         files = sign_dist(arguments.dist, key, number=arguments.number, expires_in=arguments.expires_in)
         written = [str(path) for path in files]
+        is_registry = files[0].name == REGISTRY_FILE + SUFFIX
+        registry = own_registry(files[0].with_name(REGISTRY_FILE)) if is_registry else None
         if arguments.json:
-            print_json({"key": str(key.public), "id": key.public.name, "written": written})
-        else:
-            print("\n".join(written))
+            facts = {"number": registry.number, "expires": registry.expires} if registry else {}
+            print_json({"key": str(key.public), "id": key.public.name, "written": written, **facts})
+            return 0
+        print("\n".join(written))
+        if registry:
+            print(
+                f"registry.json is number {registry.number}; it expires {registry.expires or 'never'}.", file=sys.stderr
+            )
         return 0
 
     return run
