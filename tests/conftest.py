@@ -30,7 +30,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test reads or fills the caches of the person who runs it."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("zoo-cache")))
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path_factory.mktemp("hub-cache")))
-    for name in ("ZOO_REGISTRY", "ZOO_OFFLINE", "ZOO_MIRROR", "ZOO_TRUSTED_KEY"):
+    for name in ("ZOO_REGISTRY", "ZOO_OFFLINE", "ZOO_MIRROR", "ZOO_TRUSTED_KEY", "ZOO_ALLOW_STALE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -21,7 +21,8 @@ class Reply:
     `announced` is the Content-Length to claim when it is not the true one, NO_LENGTH for none. With `ranges` a Range is
     answered, if If-Range names this ETag, by 206 or 416. Equal If-None-Match or If-Modified-Since are answered by 304.
     After `delay` seconds `sent` bytes of what was announced are sent, `pieces` at a time with `wait` seconds before
-    each; then `stall` seconds pass before the connection closes. With `hangs_up` it closes without a word.
+    each; then `stall` seconds pass before the connection closes. With `hangs_up` it closes without a word. `raw` is
+    sent, in such pieces, in place of status, headers and body.
     """
 
     body: bytes = b""
@@ -35,6 +36,7 @@ class Reply:
     wait: float = 0.0
     stall: float = 0.0
     hangs_up: bool = False
+    raw: bytes | None = None
 
     def to(self, asked: dict[str, str]) -> Reply:
         """Return what a server makes of this for a request with the headers `asked`."""
@@ -107,6 +109,10 @@ def running_server() -> Iterator[LocalServer]:
             server.closing.wait(reply.stall)
 
         def _send(self, reply: Reply, body: bytes) -> None:
+            if reply.raw is not None:
+                self.close_connection = True
+                self._in_pieces(reply, reply.raw)
+                return
             self.send_response(reply.status)
             if reply.announced != NO_LENGTH:
                 length = len(reply.body) if reply.announced is None else reply.announced
@@ -114,9 +120,12 @@ def running_server() -> Iterator[LocalServer]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            for start in range(0, len(body), reply.pieces):
+            self._in_pieces(reply, body)
+
+        def _in_pieces(self, reply: Reply, data: bytes) -> None:
+            for start in range(0, len(data), reply.pieces):
                 server.closing.wait(reply.wait)
-                self.wfile.write(body[start : start + reply.pieces])
+                self.wfile.write(data[start : start + reply.pieces])
 
         def log_message(self, *_: object) -> None:
             pass

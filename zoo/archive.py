@@ -15,7 +15,7 @@ from zoo.aside import Aside
 from zoo.card import EncoderCard, FileDigest, TokenizerCard
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotWrite, DamagedArchive
-from zoo.files import written_directory, written_file
+from zoo.files import open_regular, written_directory, written_file
 from zoo.gz import compressor
 from zoo.progress import progress
 from zoo.tarstream import damaged, read_members
@@ -161,7 +161,7 @@ def _write(chunks: Iterable[bytes], target: Path, aside: Aside) -> str:
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal sha256 of a file, read in constant memory."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -18,16 +18,14 @@ from zoo.card import to_json
 from zoo.contract import REGISTRY_FILE
 from zoo.download import download, is_offline, with_mirror
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
-from zoo.files import cannot_write, unique_beside, written_file
+from zoo.files import cannot_write, open_regular, unique_beside, written_file
 from zoo.installed import add_installed, conflicts
 from zoo.registry import PACKAGED, ArchiveRecord, Entry, Registry, parse_registry, read_registry, to_record
+from zoo.registry_form import MOST_REGISTRY
 from zoo.store import cache_directory, damage, keep
 from zoo.tarstream import read_members
 from zoo.trust import check_file
 from zoo.web import local_path, shown
-
-_MOST_REGISTRY = 16 << 20  # bytes
-
 
 # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -163,7 +161,7 @@ def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = Non
 def is_bundle(path: Path) -> bool:
     """True for a tar that begins with a registry."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(tarfile.BLOCKSIZE)
     except OSError:
         return False
@@ -177,13 +175,21 @@ def read_bundle(path: Path) -> Registry:
         raise BadArchive(f"{path} {what}. `zoo bundle NAME… --out FILE` makes one.")
     with closing(read_members(path, gzipped=False)) as members:
         member, chunks = next(members)
-        if member.size > _MOST_REGISTRY:
+        if member.size > MOST_REGISTRY:
             raise BadArchive(f"{path} has a registry of {member.size:,} bytes: no bundle of this zoo.")
-        registry = parse_registry(b"".join(chunks), f"{REGISTRY_FILE} in {path}")
+        registry = parse_registry(b"".join(chunks), f"{REGISTRY_FILE} in {path}", from_afar=True)
     odd = [name for name, entry in registry.models.items() if entry.archive is None or entry.archive.sha256 is None]
     if odd or not registry.models:
         raise BadRegistry(f"{path} vouches for no archive of {', '.join(odd) or 'anything'}. Bundle it again.")
+    if paths := sorted({url for name in registry.models for url in _paths(name, registry)}):
+        raise BadRegistry(f"{path} names files outside of it: {', '.join(paths[:9])}. Bundle it again.")
     return registry
+
+
+def _paths(name: str, registry: Registry) -> list[str]:
+    """Return what a bundle says of where an archive lies that is neither a URL nor its member."""
+    archive = registry.models[name].archive
+    return [url for url in (archive.urls if archive else ()) if local_path(url) and url != f"{name}.tar.gz"]
 
 
 def _check_members(path: Path, registry: Registry) -> None:

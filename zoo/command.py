@@ -9,16 +9,26 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 
 import zoo
 from zoo.commands import COMMANDS, HAND_ON
 from zoo.commands.common import Register, Run
+from zoo.display import PrintableStream
 from zoo.errors import ZooError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for every error a person can act on, 130 for Ctrl-C."""
+    """Run one command and return its exit code: 0, 2 for every error a person can act on, 130 for Ctrl-C.
+
+    Whatever it prints, and whatever is logged meanwhile, holds nothing that steers a terminal.
+    """
+    with redirect_stdout(PrintableStream(sys.stdout)), redirect_stderr(PrintableStream(sys.stderr)):
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments, run = _parse(sys.argv[1:] if argv is None else argv)
         code = run(arguments)

@@ -7,33 +7,24 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import requests
 
-from zoo import web
+from zoo import patience, room, web
 from zoo.archive import sha256_of
-from zoo.errors import DigestMismatch, DownloadFailed
 from zoo.files import cannot_write, move_into_place, unique_beside
+from zoo.patience import too_slow
 from zoo.progress import progress
-from zoo.web import Answer, Cut, OtherRange, Refused, Slow, Version, asked, is_offline, local_path, session, shown
+from zoo.promised import Expected, Mismatch, TooLong, failure
+from zoo.room import require_room, spaced
+from zoo.web import Answer, Cut, OtherRange, Refused, Slow, Version, asked, is_offline, local_path, session
 
 __all__ = ["Expected", "download", "file_name", "is_offline", "local_path", "with_mirror"]
 
 _ATTEMPTS = 3  # in a row that brought nothing further
 _WINDOW = 20.0  # seconds over which the pace of a source is measured while another one could be asked
 _LEAST = 32 << 10  # bytes a second, below which the other one is
-
-
-class Expected(Protocol):
-    """What is known of a file beforehand, None for what is not."""
-
-    @property
-    def sha256(self) -> str | None: ...
-
-    @property
-    def size(self) -> int | None: ...
 
 
 def download(
@@ -43,6 +34,7 @@ def download(
     *,
     resume: bool = False,
     unless: Version | None = None,
+    most: int | None = None,
 ) -> Version | None:
     """Write the first source that delivers what is expected to `target` and return what the source calls this version.
 
@@ -54,16 +46,20 @@ def download(
     the target is complete. Without `expected` only the announced length is checked.
     None, and no target, when the source still has the version `unless`.
 
+    A file of unknown size has at most `most` bytes, by default 4 GiB, and some of the disk stays free. A source that
+    sends less than a kilobyte a second, over a minute, is given up, the only one too.
+
     Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources tried and
     what each said. Raises CannotWrite when the target cannot be written.
     """
     if resume and (expected is None or expected.sha256 is None) and len(sources) != 1:
         raise ValueError("resume needs the digest of the whole, or one source: parts of several may not fit")
     file = target if resume else unique_beside(target)
-    with cannot_write(target):
+    limit = room.MOST if most is None else most
+    with cannot_write(target, kept=target if resume else None):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            version = _first_right(sources, target, file, expected, unless)
+            version = _first_right(sources, target, file, expected, unless, limit)
             if version is not None and not resume:
                 move_into_place(file, target)
             return version
@@ -89,12 +85,8 @@ def file_name(source: str) -> str:
 # -- sources in order ---------------------------------------------------------------------------------------------
 
 
-class _Mismatch(Refused):
-    """A complete answer with other bytes than promised."""
-
-
 def _first_right(
-    sources: Sequence[str], target: Path, file: Path, expected: Expected | None, unless: Version | None
+    sources: Sequence[str], target: Path, file: Path, expected: Expected | None, unless: Version | None, limit: int
 ) -> Version | None:
     said: list[tuple[str, Refused]] = []
     waiting, slow = deque(sources), set[str]()
@@ -103,13 +95,13 @@ def _first_right(
             source = waiting.popleft()
             hurried = bool(waiting) and source not in slow
             try:
-                return _Transfer(source, target.name, file, expected, unless, http).run(hurried)
+                return _Transfer(source, target.name, file, expected, unless, limit, http).run(hurried)
             except Refused as refused:
                 said.append((source, refused))
                 if hurried and isinstance(refused, Slow):
                     slow.add(source)
                     waiting.append(source)
-    raise _failure(target.name, said, expected, kept=_size(file) if file == target else 0)
+    raise failure(target.name, said, expected, kept=_size(file) if file == target else 0)
 
 
 class _Transfer:
@@ -122,9 +114,10 @@ class _Transfer:
         file: Path,
         expected: Expected | None,
         unless: Version | None,
+        limit: int,
         http: requests.Session,
     ) -> None:
-        self._source, self._name, self._file, self._http = source, name, file, http
+        self._source, self._name, self._file, self._limit, self._http = source, name, file, limit, http
         self._sha256 = expected.sha256 if expected else None
         self._length = expected.size if expected else None
         self._unless = unless or None  # a version that says nothing is no condition
@@ -135,20 +128,29 @@ class _Transfer:
     def run(self, hurried: bool) -> Version | None:
         """Return the version that lies whole and right in the file, None when there is nothing new. Raises Refused."""
         furthest, fruitless = _size(self._file), 0
+        began, had = time.monotonic(), furthest
         while True:
             start = self._start()
             try:
                 return self._receive(start, hurried)
-            except (_Mismatch, OtherRange):
+            except (Mismatch, OtherRange):
                 self._file.unlink(missing_ok=True)
                 if start == 0:
                     raise
                 self._resumes = False  # once more from the beginning: what lay there before may be at fault
+            except TooLong as long:
+                if long.came:
+                    self._file.unlink()  # what is here will never be whole
+                raise
             except Cut as cut:
                 fruitless = 0 if _size(self._file) > furthest else fruitless + 1
                 furthest = max(furthest, _size(self._file))
                 if fruitless == _ATTEMPTS or (hurried and isinstance(cut, Slow)):
                     raise
+                if (seconds := time.monotonic() - began) >= patience.WINDOW:  # over all attempts: each may bring a byte
+                    if problem := too_slow(max(furthest - had, 0), seconds):
+                        raise cut if isinstance(cut, Slow) else Slow(problem) from None
+                    began, had = time.monotonic(), furthest
                 time.sleep(web.PAUSE * 2**fruitless)
 
     def _start(self) -> int:
@@ -183,23 +185,29 @@ class _Transfer:
         total = answer.total if self._length is None else self._length
         if answer.start and answer.total not in (None, total):
             raise OtherRange(f"has {answer.total} bytes, not {total}")
+        if self._length is None and (total or 0) > self._limit:
+            raise TooLong(self._limit)
         received = answer.start
+        require_room(self._file, (total or received) - received)
         with self._file.open("ab") as file, progress(f"fetching {self._name}", total, received) as advance:
             file.truncate(received)
             for chunk in _at_pace(answer.chunks()) if hurried else answer.chunks():
-                file.write(chunk)
-                advance(len(chunk))
                 received += len(chunk)
                 if total is not None and received > total:
-                    raise _Mismatch(f"is longer than {_spaced(total)} bytes")
+                    raise Mismatch(f"is longer than {spaced(total)} bytes")
+                if self._length is None and received > self._limit:
+                    raise TooLong(self._limit, came=True)
+                require_room(self._file, len(chunk))
+                file.write(chunk)
+                advance(len(chunk))
         if total is not None and received < total and received != answer.total:
-            raise Cut(f"ends after {_spaced(received)} of {_spaced(total)} bytes")
+            raise Cut(f"ends after {spaced(received)} of {spaced(total)} bytes")
 
     def _check(self) -> None:
         size = _size(self._file)
         found = sha256_of(self._file)
         if self._sha256 not in (None, found) or self._length not in (None, size):
-            raise _Mismatch(f"is {found[:12]}… ({_spaced(size)} bytes)")
+            raise Mismatch(f"is {found[:12]}… ({spaced(size)} bytes)")
 
 
 def _at_pace(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -211,36 +219,9 @@ def _at_pace(chunks: Iterator[bytes]) -> Iterator[bytes]:
         seconds = time.monotonic() - began
         if seconds >= _WINDOW:
             if received < _LEAST * seconds:
-                raise Slow(f"sends {_spaced(round(received / seconds))} bytes a second")
+                raise Slow(f"sends {spaced(round(received / seconds))} bytes a second")
             began, received = time.monotonic(), 0
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
-
-
-# -- words --------------------------------------------------------------------------------------------------------
-
-
-def _failure(name: str, said: Sequence[tuple[str, Refused]], expected: Expected | None, kept: int) -> Exception:
-    lines = "; ".join(f"{shown(source)}: {refused}" for source, refused in said) or "no source is known"
-    wrong = [isinstance(refused, _Mismatch) for _, refused in said]
-    promised = _promised(expected)
-    if wrong and all(wrong):
-        found = f"{said[0][1]}, from {shown(said[0][0])}" if len(said) == 1 else f"but from {lines}"
-        return DigestMismatch(
-            f"{name} should be {promised}, {found}. The file was removed; run again or check the registry."
-        )
-    rest = f" It should be {promised}." if any(wrong) else ""
-    rest += f" {_spaced(kept)} bytes are kept: run again to go on from there." if kept else ""
-    return DownloadFailed(f"{name} could not be fetched. Tried in order: {lines}.{rest}")
-
-
-def _promised(expected: Expected | None) -> str:
-    if expected and expected.sha256:
-        return f"sha256 {expected.sha256[:12]}…"
-    return f"{_spaced(expected.size)} bytes" if expected and expected.size is not None else "another file"
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

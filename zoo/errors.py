@@ -1,8 +1,18 @@
 """The errors people meet. Each says what was asked, what was found and the next move."""
 
+from __future__ import annotations
+
+from zoo.display import printable
+
 
 class ZooError(Exception):
-    """Everything this project raises on purpose; the command line prints it and exits with 2."""
+    """Everything this project raises on purpose; the command line prints it and exits with 2.
+
+    Its words may quote registries, cards and servers; what of them would steer a terminal is spelled out.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 # -- names and archives -------------------------------------------------------------------------------------------
@@ -34,6 +44,10 @@ class Unverified(ZooError):
 
 class Untrusted(ZooError):
     """Something that no key of ZOO_TRUSTED_KEY has signed."""
+
+
+class Stale(ZooError):
+    """A registry that has expired, or that is older than one of the same place that was trusted before."""
 
 
 class BadArchive(ZooError):

@@ -1,8 +1,11 @@
-"""Files and directories that appear whole or not at all: written under a unique name beside, then moved.
+"""Files and directories that appear whole or not at all, and files that are read because they are files.
 
-A power cut is no exception: a file system may put a new name on the disk before the bytes that it names, and after the
-cut the name would be there with an empty file. So the bytes are synced before the name is given; a test keeps that
-nothing else in the project renames.
+What is written goes under a unique name beside its place and is then moved. A power cut is no exception: a file system
+may put a new name on the disk before the bytes that it names, and after the cut the name would be there with an empty
+file. So the bytes are synced before the name is given; a test keeps that nothing else in the project renames.
+
+What comes from outside is opened by `open_regular`: a pipe in the place of a file would block for ever, a device never
+end.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from zoo.errors import CannotWrite, ZooError
 
@@ -31,10 +36,63 @@ _ADVICE = {
 # What file systems without fsync answer; EIO, a disk that has lost bytes, is not among them.
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
+_ODD = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+_MOST = 64 << 20  # bytes of what is read at once
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Return an ordinary file, opened for reading: at once, whatever lies there.
+
+    Raises OSError, for a pipe, a device, a socket or a directory too.
+    """
+    return open(path, "rb", opener=_opened)
+
+
+def read_regular(path: str | os.PathLike[str], most: int = _MOST) -> bytes:
+    """Return what an ordinary file holds. Raises OSError as `open_regular` does, and when it is longer than `most`."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"is longer than {most:,} bytes", os.fspath(path))
+    return content
+
+
+def _opened(path: str, flags: int) -> int:
+    _refuse_odd(Path(path).stat().st_mode, path)  # before it is opened: to open a device may do something
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe since
+    try:
+        _refuse_odd(os.fstat(descriptor).st_mode, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_odd(mode: int, path: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        kind = _ODD.get(stat.S_IFMT(mode), "no file")
+        raise OSError(errno.EINVAL, f"is {kind}, and only ordinary files are read", path)
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
 
 @contextmanager
-def cannot_write(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into CannotWrite, which names `path`, the reason and the next move."""
+def cannot_write(path: Path, kept: Path | None = None) -> Iterator[None]:
+    """Turn an OSError of the block into CannotWrite, which names `path`, the reason and the next move.
+
+    `kept` is a file that stays for the next run; the error says how much of it there is.
+    """
     try:
         yield
     except ZooError:
@@ -43,8 +101,12 @@ def cannot_write(path: Path) -> Iterator[None]:
         found = error.strerror or str(error)
         if error.filename is not None and Path(os.fsdecode(error.filename)) != path:
             found += f" ({os.fsdecode(error.filename)})"
-        advice = _ADVICE.get(error.errno or 0, "Nothing was left behind.")
-        raise CannotWrite(f"{path} could not be written: {found}. {advice}") from error
+        advice = [known] if (known := _ADVICE.get(error.errno or 0)) else []
+        if kept is not None and kept.is_file() and (size := kept.stat().st_size):
+            advice.append(f"{size:,} bytes are kept: run again to go on from there.".replace(",", " "))
+        raise CannotWrite(
+            f"{path} could not be written: {found}. {' '.join(advice) or 'Nothing was left behind.'}"
+        ) from error
 
 
 @contextmanager

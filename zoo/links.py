@@ -24,7 +24,8 @@ DEFAULT_TIMEOUT = 30  # seconds without a byte
 _CONNECT = 10.0  # seconds
 _A_HOST = 2  # how many of one host are asked at once
 _IN_WORDS = re.compile(r"https?://[^\s\"'<>()\u3000-\u303f\uff00-\uffef]+")
-_RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
+_RANGE = re.compile(r"bytes \d+-\d+/(\d{1,18})", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _length(response: requests.Response) -> int | None:
     if found := _RANGE.fullmatch(response.headers.get("Content-Range", "")):
         return int(found[1])
     length = response.headers.get("Content-Length", "")
-    return int(length) if response.status_code == requests.codes.ok and length.isdecimal() else None
+    return int(length) if response.status_code == requests.codes.ok and _LENGTH.fullmatch(length) else None
 
 
 def _compared(finding: Finding) -> Finding:

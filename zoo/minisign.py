@@ -23,6 +23,7 @@ SUFFIX = ".minisig"
 _KEY, _SIGNED, _OLD = b"Ed", b"ED", b"Ed"  # a key; the signature of a file's BLAKE2b; that of the file itself
 _NO_PASSWORD, _CHECKSUM = b"\0\0", b"B2"
 _UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
+_FILE = "file:"
 _CHUNK = 1 << 20
 _MOST_KEY = 100_000  # bytes that are read of what is said to be a key; one has 300
 
@@ -65,6 +66,12 @@ class Signature:
     of_file: bytes
     comment: str
     of_all: bytes
+
+    @property
+    def file_name(self) -> str | None:
+        """The file that was signed, as the comment of `zoo sign` and of minisign without -t says, else None."""
+        fields = self.comment.split("\t")
+        return next((field.removeprefix(_FILE) for field in fields if field.startswith(_FILE)), None)
 
     def __str__(self) -> str:
         return (
@@ -148,8 +155,11 @@ def parse_signature(text: bytes) -> Signature:
     return Signature(raw[2:10], raw[10:], comment.removeprefix(_TRUSTED), of_all)
 
 
-def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> None:
-    """Compare a signature with what is left to read of a file. Raises Untrusted, its words meant to follow a name."""
+def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
+    """Return the key of a signature, compared with what is left to read of a file.
+
+    Raises Untrusted, its words meant to follow the name of the signature.
+    """
     ed25519, invalid = _ed25519(), importlib.import_module("cryptography.exceptions").InvalidSignature
     own = [key for key in keys if key.id == signature.id]
     if not own:
@@ -160,7 +170,7 @@ def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> No
         try:
             public.verify(signature.of_file, digest)
             public.verify(signature.of_all, signature.of_file + signature.comment.encode())
-            return
+            return key
         except invalid:
             continue
     raise Untrusted(f"is by the key {own[0].name}, of other bytes than these")

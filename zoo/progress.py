@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from zoo.display import printable
+
 
 @contextmanager
 def progress(
@@ -18,7 +20,7 @@ def progress(
     `initial` of the total were there before and do not count for the time that remains. Without `shown` there is none.
     """
     with tqdm(
-        desc=label,
+        desc=printable(label),
         total=total,
         initial=initial,
         unit=unit,
@@ -26,7 +28,7 @@ def progress(
         unit_divisor=1024 if unit == "B" else 1000,
         delay=1,
         leave=False,
-        file=sys.stderr,
+        file=getattr(sys.stderr, "unwrapped", sys.stderr),  # see zoo.display.PrintableStream
         disable=not (shown and sys.stderr.isatty()),
     ) as bar:
         yield bar.update

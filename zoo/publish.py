@@ -16,9 +16,10 @@ from zoo.archive import sha256_and_size
 from zoo.card import FileDigest
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
+from zoo.files import read_regular
 from zoo.minisign import SUFFIX
 from zoo.progress import progress
-from zoo.registry import Registry, parse_registry, read_registry
+from zoo.registry import Registry, own_registry, parse_registry, read_registry
 from zoo.targets import Target, open_target
 from zoo.trust import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
 
@@ -69,7 +70,8 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
     SHA256SUMS there names: it is written after them, and is believed.
 
     Raises, before anything is written, Unverified when dist/ is not whole, CannotWrite when other bytes are there under
-    the name of an archive, each with everything it found, and Untrusted; CannotWrite when the writing fails.
+    the name of an archive, each with everything it found, or a registry whose number is not lower, Untrusted, and Stale
+    for a registry that has expired; CannotWrite when the writing fails.
     """
     dist = Path(dist)
     files, left_out = _checked(dist)
@@ -79,7 +81,7 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
     sums = parse_sums(target.read(SUMS_FILE) or b"") if target.is_far else {}
     new = {name: file for name, file in files.items() if not _is_there(target, name, file, sums)}
     _refuse_conflicts(target, dist, new)
-    gone = _gone(target, files[REGISTRY_FILE].source)
+    gone = _gone(target, files[REGISTRY_FILE])
     if not dry_run:
         _write(target, new)
     written = {name: file.digest.size for name, file in new.items()}
@@ -93,9 +95,7 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
 def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
     """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
     if not (dist / REGISTRY_FILE).is_file():
-        raise Unverified(
-            f"{dist} has no {REGISTRY_FILE}, so there is nothing to publish. `zoo build --out {dist}` makes it."
-        )
+        raise Unverified(f"{dist} has no {REGISTRY_FILE} that could be published. `zoo build --out {dist}` makes it.")
     named = _archives(read_registry(dist / REGISTRY_FILE))
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
     paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
@@ -172,7 +172,7 @@ def _sums_problems(dist: Path, named: Mapping[str, object], files: _Files) -> It
 
 def parse_sums(text: bytes) -> dict[str, str]:
     """Return name -> sha256 of a file in the format of sha256sum; lines that are not are passed over."""
-    lines = [line.partition(" ") for line in text.decode("utf-8", "replace").splitlines()]
+    lines = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
     return {rest[1:]: digest.lower() for digest, _, rest in lines if len(digest) == 64 and rest[:1] in (" ", "*")}
 
 
@@ -216,12 +216,21 @@ def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
     )
 
 
-def _gone(target: Target, registry: Path) -> tuple[str, ...]:
+def _gone(target: Target, registry: _File) -> tuple[str, ...]:
+    """Return the models that only the registry there has. Raises CannotWrite when readers would refuse the new one."""
+    text = target.read(REGISTRY_FILE) or b"{}"
     try:
-        before = parse_registry(target.read(REGISTRY_FILE) or b"{}", target.place).names()
+        before = parse_registry(text, target.place)
     except BadRegistry:
         return ()
-    return tuple(sorted({*before} - {*parse_registry(registry.read_bytes(), str(registry)).models}))
+    after = own_registry(registry.source)
+    if before.number and after.number <= before.number and text != read_regular(registry.source):
+        raise CannotWrite(
+            f"{target.place} holds number {before.number} of the registry, {registry.source} is number {after.number}, "
+            "and readers who trust a key refuse a number that does not grow. Nothing was published. "
+            f"`zoo sign {registry.source.parent} --key FILE --number {before.number + 1}` gives the next one."
+        )
+    return tuple(sorted({*before.models} - {*after.models}))
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

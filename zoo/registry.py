@@ -1,96 +1,45 @@
-"""registry.json: which models there are, what they are and where their archives lie."""
+"""registry.json where it lies: read from a path or URL as far as it may be trusted, and changed safely."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from zoo.building import not_built
-from zoo.card import to_json
-from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
+from zoo.contract import SCHEMA_FILE
 from zoo.download import local_path
-from zoo.entry import ArchiveRecord, Entry, Name, Record
-from zoo.errors import BadRegistry, DownloadFailed, NotBuilt, UnknownModel
-from zoo.files import cannot_write, move_into_place, written_file
+from zoo.entry import ArchiveRecord, Entry
+from zoo.errors import BadRegistry, DownloadFailed
+from zoo.files import cannot_write, move_into_place, read_regular, written_file
+from zoo.freshness import check_expiry, check_number
+from zoo.registry_form import (
+    MOST_REGISTRY,
+    PACKAGED,
+    Registry,
+    json_schema,
+    parse_registry,
+    registry_text,
+    to_record,
+)
 from zoo.trust import check_registry_signature, read_twice
 
-PACKAGED = Path(__file__).with_name(REGISTRY_FILE)
-
-
-class Registry(Record):
-    """The models of a zoo by name."""
-
-    model_config = ConfigDict(title="Registry of a zoo of BERT models")
-
-    schema_file: str = Field(default=SCHEMA_FILE, alias="$schema")
-    models: dict[Name, Entry] = Field(default={})
-
-    _place: str = PrivateAttr(default=str(PACKAGED))
-
-    @model_validator(mode="after")
-    def _each_name_means_one_model(self) -> Registry:
-        owners, problems = {name: name for name in self.models}, []
-        for name, entry in self.models.items():
-            for alias in entry.aliases:
-                if owners.setdefault(alias, name) != name or alias == name:
-                    problems.append(f"alias {alias!r} of {name!r} already means {owners[alias]!r}")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    @property
-    def place(self) -> str:
-        """Where this registry was read from; relative URLs start there."""
-        return self._place
-
-    def names(self) -> list[str]:
-        """Return the names of all models, sorted, aliases left out."""
-        return sorted(self.models)
-
-    def canonical(self, name: str) -> str:
-        """Return the name that `name`, or the alias `name`, stands for. Raises UnknownModel with the closest ones."""
-        if name in self.models:
-            return name
-        aliases = {alias: owner for owner, entry in self.models.items() for alias in entry.aliases}
-        if name in aliases:
-            return aliases[name]
-        if not self.models:
-            raise UnknownModel(f"no model {name!r}: {self.place} holds no models yet.")
-        closest = difflib.get_close_matches(name, [*self.models, *aliases], n=3)
-        hint = f" Did you mean {' or '.join(map(repr, closest))}?" if closest else ""
-        raise UnknownModel(f"no model {name!r}.{hint} `zoo list` shows all {len(self.models)}.")
-
-    def entry(self, name: str) -> Entry:
-        """Return the entry of a name or alias. Raises UnknownModel with the closest ones."""
-        return self.models[self.canonical(name)]
-
-    def tokenizer(self, name: str) -> str | None:
-        """Return the tokenizer of an encoder: the one its entry names, else the only one of the same vocabulary."""
-        entry = self.entry(name)
-        if entry.kind != "encoder" or entry.tokenizer or entry.vocabulary_sha256 is None:
-            return entry.tokenizer
-        tokenizers = [other for other in self.names() if self.models[other].kind == "tokenizer"]
-        same = [other for other in tokenizers if self.models[other].vocabulary_sha256 == entry.vocabulary_sha256]
-        return same[0] if len(same) == 1 else None
-
-    def archive(self, name: str) -> ArchiveRecord:
-        """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
-        entry = self.entry(name)
-        if entry.archive is None:
-            raise NotBuilt(not_built(name, self))
-        return entry.archive.model_copy(update={"urls": self.urls(entry)})
-
-    def urls(self, entry: Entry) -> list[str]:
-        """Return the absolute URLs of an entry's archive, mirrors in order; file URLs where the registry is local."""
-        return [_resolve(url, self.place) for url in entry.archive.urls] if entry.archive else []
+__all__ = [
+    "PACKAGED",
+    "ArchiveRecord",
+    "Entry",
+    "Registry",
+    "json_schema",
+    "own_registry",
+    "parse_registry",
+    "read_registry",
+    "registry_text",
+    "renumber",
+    "to_record",
+    "update_registry",
+]
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -101,7 +50,8 @@ def read_registry(place: str | Path | None = None) -> Registry:
 
         read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
 
-    Raises BadRegistry with everything that is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it.
+    Raises BadRegistry with what is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it, Stale when it
+    has expired or is older than one of that URL and key that was trusted before.
     """
     given = place or os.environ.get("ZOO_REGISTRY")
     source = str(given or PACKAGED)
@@ -111,68 +61,57 @@ def read_registry(place: str | Path | None = None) -> Registry:
         raise BadRegistry(
             f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
         ) from None
-    with _readable(source):
-        content = read_twice(lambda: _read_local(path) if path else _read_remote(source))
-    registry = _placed(content, str(path.absolute()) if path else source, source)
+    with _readable(source, " Check --registry and ZOO_REGISTRY."):
+        registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
     from zoo.installed import with_installed  # which reads a registry itself
 
     return registry if given else with_installed(registry)
 
 
 def own_registry(path: Path) -> Registry:
-    """Return the registry at `path`, signed or not: for those who write it. Raises BadRegistry."""
+    """Return the registry at `path`, signed or not, fresh or not: for those who write it. Raises BadRegistry."""
     with _readable(str(path)):
-        content = path.read_bytes()
+        content = read_regular(path, MOST_REGISTRY)
     return _placed(content, str(path.absolute()), str(path))
 
 
 def _placed(content: bytes, place: str, source: str) -> Registry:
-    registry = parse_registry(content, source)
+    registry = parse_registry(content, source, from_afar=local_path(place) is None)
     registry._place = place
     return registry
 
 
 @contextmanager
-def _readable(source: str) -> Iterator[None]:
+def _readable(source: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:  # DownloadFailed is one, and names its source
         reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
-        raise BadRegistry(f"no registry to read. {reason} Check --registry and ZOO_REGISTRY.") from error
+        raise BadRegistry(f"no registry to read. {reason}{advice}") from error
 
 
-def _read_local(path: Path) -> bytes:
-    content = path.read_bytes()
+def _read_local(path: Path, source: str) -> Registry:
+    content = read_regular(path, MOST_REGISTRY)
     if path != PACKAGED:  # which came with the code that would check it
         check_registry_signature(content, str(path))
-    return content
+    registry = _placed(content, str(path.absolute()), source)
+    check_expiry(registry.expires, source)
+    return registry
 
 
-def _read_remote(url: str) -> bytes:
+def _read_remote(url: str) -> Registry:
     from zoo.remembered import read_remembered, signature_of  # which bring the cache
 
+    found: dict[bytes, Registry] = {}
+
     def check(content: bytes) -> None:
-        parse_registry(content, url)
-        check_registry_signature(content, url, signature_of(url, content))
+        key = check_registry_signature(content, url, signature_of(url, content))
+        registry = _placed(content, url, url)
+        check_expiry(registry.expires, url)
+        check_number(registry.number, url, key)
+        found[content] = registry
 
-    return read_remembered(url, check)
-
-
-def parse_registry(text: bytes, source: str) -> Registry:
-    """Return the registry that a file's bytes hold; relative URLs are not resolved. Raises BadRegistry."""
-    try:
-        return Registry.model_validate_json(text)
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors())
-        raise BadRegistry(f"{source} is not a registry: {'; '.join(problems)}.") from None
-
-
-def _resolve(url: str, place: str) -> str:
-    if urlsplit(url).scheme in ("http", "https", "file"):
-        return url
-    if local_path(place) is None:
-        return urljoin(place, url)
-    return (Path(place).parent / unquote(url)).absolute().as_uri()
+    return found[read_remembered(url, check, MOST_REGISTRY)]
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -195,14 +134,13 @@ def update_registry(
     return _change(path, lambda models: {**models, **entries}, moves or {}, try_only)
 
 
-def json_schema() -> str:
-    """Return the text of registry.schema.json."""
-    return to_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Registry.model_json_schema()})
-
-
-def to_record(model: BaseModel) -> dict[str, Any]:
-    """Return what of a registry or entry is written to JSON: everything that is not at its default."""
-    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+def renumber(path: Path, number: int, expires: str | None) -> None:
+    """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
+    path = path.resolve()  # a link stays a link
+    with cannot_write(path), FileLock(path.with_name(".registry.lock")):
+        registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
+        parse_registry(registry_text(registry).encode(), str(path))
+        _write(registry_text(registry), path)
 
 
 def _change(
@@ -237,12 +175,6 @@ def _change(
 
 def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
     return _placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
-
-
-def registry_text(registry: Registry) -> str:
-    """Return the text of a registry.json in its one form: sorted, without what is at its default."""
-    models = {name: to_record(entry) for name, entry in registry.models.items()}
-    return to_json({"$schema": registry.schema_file, "models": models})
 
 
 def _write(text: str, path: Path) -> None:

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from zoo.entry import Entry, FromParent, NoteSource, UrlSource
 from zoo.errors import BadRegistry
+from zoo.files import read_regular
 from zoo.registry import Registry, json_schema, parse_registry, registry_text, update_registry
+from zoo.registry_form import MOST_REGISTRY
 from zoo.registry_table import stale_pages
 
 _SAME_AS_PARENT = ("family", "hidden_size", "heads", "activation", "vocab_size", "tokenizer")
@@ -24,7 +26,7 @@ def check_registry(path: Path) -> list[str]:
     no such file.
     """
     path = path.resolve()  # the packaged registry of a checkout is a link to the one beside the pages
-    text = path.read_bytes()
+    text = read_regular(path, MOST_REGISTRY)
     try:
         registry = parse_registry(text, str(path))
     except BadRegistry as error:
@@ -38,9 +40,9 @@ def format_registry(path: Path) -> list[str]:
     Raises BadRegistry, CannotWrite; OSError when there is no such file.
     """
     path = path.resolve()
-    before = path.read_bytes()
+    before = read_regular(path, MOST_REGISTRY)
     registry = update_registry(path, {})
-    changed = [] if path.read_bytes() == before else [path.name]
+    changed = [] if read_regular(path, MOST_REGISTRY) == before else [path.name]
     return [*changed, *stale_pages(registry, path.parent, mend=True)]
 
 
@@ -155,8 +157,8 @@ def _file_problems(registry: Registry, path: Path, text: bytes) -> Iterator[str]
     mends = f"`zoo registry format {path}` mends it"
     if text != registry_text(registry).encode():
         yield f"{path.name} is not written in its one form (sorted, two spaces, no defaults); {mends}"
-    schema = path.with_name(registry.schema_file)
-    if schema.is_file() and schema.read_text(encoding="utf-8") != json_schema():
+    schema = path.parent / registry.schema_file  # a URL where it lies elsewhere
+    if schema.parent == path.parent and schema.is_file() and schema.read_text(encoding="utf-8") != json_schema():
         yield f"{schema.name} is not the schema of this version; {mends}"
     for page in stale_pages(registry, path.parent):
         yield f"{page} holds another table of models; {mends}"

@@ -19,14 +19,14 @@ from zoo.web import Version, is_offline, read_bytes, shown
 _log = logging.getLogger("zoo")
 
 
-def read_remembered(url: str, check: Callable[[bytes], object]) -> bytes:
-    """Return what a small file at a URL holds, or what it held last when it cannot be asked.
+def read_remembered(url: str, check: Callable[[bytes], object], most: int) -> bytes:
+    """Return what a file of at most `most` bytes at a URL holds, or what it held last when it cannot be asked.
 
     Remembered and returned is only what `check` raises nothing about. Raises DownloadFailed, and what `check` raises.
     """
     copy = cache_directory() / f"registry-{_key(url)}.json"
     try:
-        content = read_bytes(url)
+        content = read_bytes(url, most)
     except DownloadFailed as error:
         if not copy.is_file():
             raise

@@ -8,6 +8,7 @@ Below the cache directory, `D` being an archive's digest:
     url-K.json          which archive the URL with the key K gave last
     registry-K.json     what a registry said last
     registry-K.C.minisig  the signature of it, C being the digest of what it said
+    number-K.json       the highest number that was trusted of a registry, K being of its URL and key
     installed/          the registry of models from bundles
     .D.lock, .url-K.lock
 """

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from zoo import gz
 from zoo.errors import BadArchive
+from zoo.files import open_regular
 
 _CHUNK = 1 << 19
 _PACKED_CHUNK = 3 << 17  # of weights, it inflates to less than a chunk
@@ -46,7 +47,7 @@ def read_members(
 
     Raises BadArchive, which names the archive and what was found in it.
     """
-    with _told(archive), archive.open("rb") as file:
+    with _told(archive), open_regular(archive) as file:
         raw = _Raw(file, seen)
         for member, chunks in _Tar(_Gunzip(raw) if gzipped else _Plain(raw)).members():
             yield member, _told_chunks(archive, chunks)

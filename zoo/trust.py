@@ -1,7 +1,8 @@
-"""What may be read when ZOO_TRUSTED_KEY is set: registries and files that one of its keys has signed.
+"""What may be read when ZOO_TRUSTED_KEY is set: registries and files that one of its keys has signed, by name.
 
-The registry inside the package and the one of installed bundles are part of the installation, as the code is that
-would check them; a bundle is checked when it is installed. Unpacked directories are taken as they are.
+A signature counts for the file that its trusted comment names: one of SHA256SUMS is none of registry.json. The registry
+inside the package and the one of installed bundles are part of the installation, as the code is that would check them;
+a bundle is checked when it is installed. Unpacked directories are taken as they are.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from zoo import web
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import CannotWrite, DownloadFailed, Untrusted, ZooError
-from zoo.files import written_file
-from zoo.minisign import SUFFIX, PublicKey, SecretKey, check, parse_public_key, parse_signature, sign
+from zoo.files import open_regular, read_regular, written_file
+from zoo.minisign import SUFFIX, PublicKey, check, parse_public_key, parse_signature
 from zoo.web import local_path, read_bytes, shown
+
+_T = TypeVar("_T")
 
 VARIABLE = "ZOO_TRUSTED_KEY"
 SIGNED_FILES = (REGISTRY_FILE, SUMS_FILE)
 SIGNATURES = "signatures/"  # beside the registry, one file a version
+_MOST = 100_000  # bytes of a key or signature
 
 
 def trusted_keys() -> list[PublicKey]:
@@ -51,7 +56,7 @@ def _key(word: str) -> PublicKey | None:
     if (key := parse_public_key(word)) is not None:
         return key
     try:
-        return parse_public_key(Path(word).expanduser().read_text(encoding="utf-8"))
+        return parse_public_key(read_regular(Path(word).expanduser(), _MOST).decode())
     except (OSError, ValueError):
         return None
 
@@ -59,8 +64,8 @@ def _key(word: str) -> PublicKey | None:
 # -- registries ---------------------------------------------------------------------------------------------------
 
 
-def check_registry_signature(content: bytes, place: str, kept: Path | None = None) -> None:
-    """Do nothing when the registry that was read from `place` is signed by a trusted key, or when there is none.
+def check_registry_signature(content: bytes, place: str, kept: Path | None = None) -> str | None:
+    """Return the name of the trusted key that has signed the registry that was read from `place`, None without keys.
 
     The signature is looked for in `kept`, a file of the cache that receives it, at PLACE.minisig, and beside the
     registry by its digest, where `zoo publish` leaves one for each version: a registry and PLACE.minisig cannot change
@@ -68,13 +73,13 @@ def check_registry_signature(content: bytes, place: str, kept: Path | None = Non
     """
     keys = trusted_keys()
     if not keys:
-        return
+        return None
     said = []
     own, of_version = beside(place), by_digest(place, content)
     for source in [*([str(kept)] if kept and kept.is_file() else []), own, of_version]:
         try:
             text = _read(source)
-            check(io.BytesIO(content), parse_signature(text), keys)
+            key = _signer(io.BytesIO(content), text, _name(place), keys)
         except Untrusted as problem:
             said.append(f"{shown(source)} {problem}")
         except (DownloadFailed, OSError) as error:
@@ -83,14 +88,33 @@ def check_registry_signature(content: bytes, place: str, kept: Path | None = Non
         else:
             if kept is not None:
                 _keep(text, kept)
-            return
+            return key.name
     raise Untrusted(
         f"{shown(place)} is refused: {VARIABLE} asks for a signature by {_names(keys)}. Found: {'; '.join(said)}. "
         "Ask its publisher to sign it (`zoo sign DIST --key FILE`), or whether the key has changed."
     )
 
 
-def read_twice(read: Callable[[], bytes]) -> bytes:
+def _signer(file: BinaryIO, signature: bytes, name: str, keys: list[PublicKey]) -> PublicKey:
+    """Return whose signature of the file of that name it is. Raises Untrusted, its words meant to follow a name."""
+    parsed = parse_signature(signature)
+    key = check(file, parsed, keys)
+    if parsed.file_name is None:
+        raise Untrusted(
+            f"does not say in its trusted comment of which file it is: sign {name} again, with `zoo sign`, or with "
+            "minisign and without -t"
+        )
+    if parsed.file_name != name:
+        raise Untrusted(f"is of a file named {parsed.file_name!r}, not {name!r}")
+    return key
+
+
+def _name(place: str) -> str:
+    path = local_path(place)
+    return path.name if path is not None else PurePosixPath(unquote(urlsplit(place).path)).name
+
+
+def read_twice(read: Callable[[], _T]) -> _T:
     """Return what `read` gives, at the second attempt if the first one met a registry between two versions."""
     try:
         return read()
@@ -118,12 +142,12 @@ def by_digest(place: str, content: bytes) -> str:
 
 def _read(source: str) -> bytes:
     path = local_path(source)
-    return read_bytes(source) if path is None else path.read_bytes()
+    return read_bytes(source, _MOST) if path is None else read_regular(path, _MOST)
 
 
 def _keep(text: bytes, kept: Path) -> None:
     try:
-        if not kept.is_file() or kept.read_bytes() != text:
+        if not kept.is_file() or read_regular(kept) != text:
             with written_file(kept) as temporary:
                 temporary.write_bytes(text)
     except (OSError, CannotWrite):
@@ -143,13 +167,13 @@ def check_file(path: Path) -> None:
         return
     signature = path.with_name(path.name + SUFFIX)
     try:
-        with path.open("rb") as file:
-            check(file, parse_signature(signature.read_bytes()), keys)
+        with open_regular(path) as file:
+            _signer(file, read_regular(signature, _MOST), path.name, keys)
             return
     except Untrusted as problem:
         said = f"{signature} {problem}"
     except OSError as error:
-        said = f"{signature}: {error.strerror}"
+        said = f"{error.filename or signature}: {error.strerror}"
     raise Untrusted(
         f"{path} is refused: no registry vouches for it, and {VARIABLE} asks for a signature by {_names(keys)}. "
         f"Found: {said}. Give its sha256, take the model by name, or sign the file (`zoo sign FILE --key KEY`)."
@@ -167,30 +191,3 @@ def refuse_bare(url: str) -> None:
 
 def _names(keys: list[PublicKey]) -> str:
     return " or ".join(key.name for key in keys)
-
-
-# -- signing ------------------------------------------------------------------------------------------------------
-
-
-def sign_dist(place: Path, key: SecretKey, now: int | None = None) -> list[Path]:
-    """Return the signatures written for a directory's registry.json and SHA256SUMS, or for one file.
-
-        sign_dist(Path("dist"), read_secret_key(Path("release.key")))  # [dist/registry.json.minisig, …]
-
-    `now`, in seconds, goes into the trusted comment, by default the time; all else depends on file and key alone.
-    Raises ZooError when there is nothing to sign, CannotWrite.
-    """
-    files = [place] if place.is_file() else [place / name for name in SIGNED_FILES if (place / name).is_file()]
-    if place.is_dir() and place / SIGNED_FILES[0] not in files:
-        raise ZooError(f"{place} has no registry.json to sign. `zoo build --out {place}` makes one.")
-    if not files:
-        raise ZooError(f"{place} is neither a directory nor a file.")
-    moment = int(time.time()) if now is None else now
-    written = []
-    for path in files:
-        with path.open("rb") as file:
-            signature = sign(file, key, f"timestamp:{moment}\tfile:{path.name}\thashed")
-        with written_file(path.with_name(path.name + SUFFIX)) as temporary:
-            temporary.write_text(str(signature), encoding="utf-8", newline="\n")
-        written.append(path.with_name(path.name + SUFFIX))
-    return written

@@ -5,29 +5,35 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
+import zoo
 from zoo.errors import DownloadFailed
+from zoo.files import open_regular
+from zoo.patience import PatientAdapter, TooSlow
 
 _CHUNK = 1 << 18
+_PACKED_CHUNK = 1 << 14  # of what is unpacked on the way: it may become a thousand times as much
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
 PAUSE = 0.3  # seconds before the second attempt, doubled for each further one
 _SMALL = 64 << 20  # bytes of what is read at once
+_SMALL_SECONDS = 300.0  # for all of it
+_REDIRECTS = 10
 _OFFLINE = "not asked, ZOO_OFFLINE is set"
 _FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class Refused(Exception):
@@ -73,12 +79,13 @@ class Answer:
     total: int | None
     version: Version
     read: Callable[[int], bytes | None]
+    chunk: int = _CHUNK
 
     def chunks(self) -> Iterator[bytes]:
         """Yield what arrives as it arrives. Raises Cut, or Slow after seconds without a byte."""
         while True:
             with told(Cut):
-                piece = self.read(_CHUNK)
+                piece = self.read(self.chunk)
             if not piece:
                 return
             yield piece
@@ -98,7 +105,7 @@ def asked(
     """
     with told(Refused):
         path = local_path(source)
-        file = path.open("rb") if path is not None else None
+        file = open_regular(path) if path is not None else None
     if file is not None:
         with file:
             file.seek(start)
@@ -116,7 +123,7 @@ def asked(
 def _answer(response: requests.Response, start: int, decode: bool) -> Answer:
     status, headers = response.status_code, response.headers
     length = headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else None
+    total = int(length) if _LENGTH.fullmatch(length) else None
     if status == requests.codes.partial_content:
         found = _RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or int(found[1]) != start:
@@ -131,18 +138,21 @@ def _answer(response: requests.Response, start: int, decode: bool) -> Answer:
     # Raw bytes: servers that label .tar.gz as "Content-Encoding: gzip" would have it unpacked on the way.
     # read1 gives what has arrived, so that a trickle is seen as one.
     read = partial(response.raw.read1, decode_content=decode)
-    return Answer(start, total, Version(headers.get("ETag", ""), headers.get("Last-Modified", "")), read)
+    version = Version(headers.get("ETag", ""), headers.get("Last-Modified", ""))
+    return Answer(start, total, version, read, _PACKED_CHUNK if decode else _CHUNK)
 
 
-def read_bytes(source: str) -> bytes:
-    """Return what one small source holds. Raises DownloadFailed."""
-    content = bytearray()
+def read_bytes(source: str, most: int | None = None) -> bytes:
+    """Return what one small source of at most `most` bytes holds. Raises DownloadFailed."""
+    content, most, began = bytearray(), _SMALL if most is None else most, time.monotonic()
     try:
         with session() as http, asked(source, http, decode=True) as answer:
             for chunk in answer.chunks() if answer else ():
                 content += chunk
-                if len(content) > _SMALL:
-                    raise Refused(f"is longer than {_SMALL:,} bytes")
+                if len(content) > most:
+                    raise Refused(f"is longer than {most:,} bytes")
+                if time.monotonic() - began > _SMALL_SECONDS:
+                    raise Slow(f"sent {len(content):,} bytes in {_SMALL_SECONDS:g} seconds and was not done")
     except Refused as refused:
         raise DownloadFailed(f"{shown(source)}: {refused}.") from None
     return bytes(content)
@@ -205,17 +215,11 @@ def session() -> Iterator[requests.Session]:
         respect_retry_after_header=False,  # an hour's wait is for a person to decide
     )
     with _Session() as made:
-        made.headers.update({"User-Agent": _user_agent(), "Accept-Encoding": "identity"})
+        made.headers.update({"User-Agent": f"bert-zoo/{zoo.__version__}", "Accept-Encoding": "identity"})
+        made.max_redirects = _REDIRECTS
         for scheme in ("http://", "https://"):
-            made.mount(scheme, HTTPAdapter(max_retries=retry))
+            made.mount(scheme, PatientAdapter(max_retries=retry))
         yield made
-
-
-def _user_agent() -> str:
-    try:
-        return f"bert-zoo/{version('bert-zoo')}"
-    except PackageNotFoundError:  # run from a checkout
-        return "bert-zoo"
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -228,6 +232,8 @@ def told(kind: type[Refused]) -> Iterator[None]:
         yield
     except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:  # requests' too
         causes = list(_causes(error))
+        if slow := next((cause for cause in causes if isinstance(cause, TooSlow)), None):
+            raise Slow(str(slow)) from None
         if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in causes):
             raise Slow(f"no byte for {_TIMEOUT[1]:g} seconds") from None
         if any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in causes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from zoo.download import download, file_name
 from zoo.entry import HuggingFaceSource
 from zoo.errors import DigestMismatch, DownloadFailed
 from zoo.files import cannot_write, move_into_place
+from zoo.strict_json import parse_json
 from zoo.web import read_bytes, shown
 
 # The same weights lie there several times; one of these is enough, the first that the readers prefer.
@@ -28,6 +28,9 @@ _WEIGHTS = (
     "tf_model.h5",
 )
 _INDEX = ".index.json"
+_MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size nobody says
+_MOST_WEIGHTS = 64 << 30  # and of weights, or an archive of them
+_WEIGHT_FILES = (".safetensors", ".bin", ".h5")
 _CHUNK = 1 << 20
 
 
@@ -43,7 +46,7 @@ def fetch_file(url: str, place: Path) -> Path:
     name = file_name(url)
     with _filled(place) as part:
         if part is not None:
-            download([url], part / name, resume=True)
+            download([url], part / name, resume=True, most=_MOST_WEIGHTS)
             if problem := _damage(part / name):
                 (part / name).unlink()
                 raise DownloadFailed(f"{shown(url)}: what it sends is damaged: {problem}.")
@@ -115,9 +118,8 @@ class _Repository:
 
     def _shards(self, index: str) -> list[str]:
         try:
-            return sorted(
-                {file_name(file) for file in json.loads((self._part / index).read_bytes())["weight_map"].values()}
-            )
+            parts = parse_json((self._part / index).read_bytes(), _MOST_TEXT)["weight_map"].values()
+            return sorted({file_name(part) for part in parts})
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
 
@@ -136,9 +138,11 @@ class _Repository:
     def _get(self, name: str) -> None:
         known = (self._listed or {}).get(name)
         large = known is not None and known.sha256 is not None
+        most = _MOST_WEIGHTS if Path(name).suffix in _WEIGHT_FILES else _MOST_TEXT
         try:
             # A small file may have changed since the run that left its beginning; it is fetched as a whole.
-            download([self._source.file_url(name)], self._part / name, known, resume=large or self._listed is None)
+            resume = large or self._listed is None
+            download([self._source.file_url(name)], self._part / name, known, resume=resume, most=most)
         except DigestMismatch as error:
             raise DownloadFailed(str(error)) from None
 
@@ -147,8 +151,13 @@ def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
     """Return what lies at the top of a repository, None where nobody can say: a mirror need not have the hub's API."""
     endpoint = source.page.removesuffix(source.repository)
     try:
-        found = json.loads(read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}"))
+        text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}", _MOST_TEXT)
+        found = parse_json(text, _MOST_TEXT)
         files = [each for each in found if each["type"] == "file"]
-        return {each["path"]: _Listed((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
+        listed = {each["path"]: ((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
+        return {
+            str(path): _Listed(sha256 if isinstance(sha256, str) else None, size if isinstance(size, int) else None)
+            for path, (sha256, size) in listed.items()
+        }
     except (DownloadFailed, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -355,7 +355,7 @@ class PlainTls(HTTPAdapter):
 def test_a_redirect_to_something_unencrypted_is_refused(
     server: LocalServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.web.HTTPAdapter", PlainTls)
+    monkeypatch.setattr("zoo.web.PatientAdapter", PlainTls)
     secure = server.url.replace("http://", "https://")
     server.serve("/there", BODY)
     server.serve("/down", redirect(server.url + "/there?sig=hush"))

@@ -24,8 +24,8 @@ from zoo.errors import BadRegistry, CannotWrite, Untrusted, Unverified, ZooError
 from zoo.minisign import read_secret_key, write_keys
 from zoo.publish import parse_sums, publish
 from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.signing import sign_dist
 from zoo.targets import open_target
-from zoo.trust import sign_dist
 
 KILLS = int(os.environ.get("ZOO_TEST_KILLS", "12"))  # of each kind
 PAGES = ["cards/small.json", "build.json", "index.html", "registry.schema.json", "SHA256SUMS"]

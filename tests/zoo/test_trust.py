@@ -31,7 +31,8 @@ from zoo.minisign import (
     write_keys,
 )
 from zoo.registry import ArchiveRecord, Entry, own_registry, read_registry, update_registry
-from zoo.trust import by_digest, sign_dist, trusted_keys
+from zoo.signing import sign_dist
+from zoo.trust import by_digest, trusted_keys
 
 # Made by minisign 0.11: `minisign -G -W`, `minisign -S -t …` and `minisign -S -l` of this text.
 GENUINE_TEXT = "你好\n".encode()

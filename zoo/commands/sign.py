@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 from zoo.commands.common import Run, add_json, print_json
-from zoo.minisign import read_secret_key, write_keys
-from zoo.trust import VARIABLE, sign_dist
+from zoo.contract import REGISTRY_FILE
+from zoo.minisign import SUFFIX, read_secret_key, write_keys
+from zoo.registry import own_registry
+from zoo.signing import sign_dist
+from zoo.trust import VARIABLE
 
 
 def keygen(parser: argparse.ArgumentParser) -> Run:
@@ -29,18 +32,39 @@ def keygen(parser: argparse.ArgumentParser) -> Run:
 
 
 def sign(parser: argparse.ArgumentParser) -> Run:
-    """Sign registry.json and SHA256SUMS of a directory, or one file such as a bundle; writes FILE.minisig."""
+    """Number and sign registry.json, and SHA256SUMS, of a directory, or one file such as a bundle: FILE.minisig."""
     parser.add_argument("dist", metavar="DIST|FILE", type=Path)
     parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="what `zoo keygen` has written")
+    parser.add_argument(
+        "--number", metavar="N", type=_not_negative, help="of the registry; by default one more when it has changed"
+    )
+    parser.add_argument(
+        "--expires-in", metavar="DAYS", type=_not_negative, help="for how long the registry is good; 0 is for ever"
+    )
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
         key = read_secret_key(arguments.key)
-        written = [str(path) for path in sign_dist(arguments.dist, key)]
+        files = sign_dist(arguments.dist, key, number=arguments.number, expires_in=arguments.expires_in)
+        written = [str(path) for path in files]
+        is_registry = files[0].name == REGISTRY_FILE + SUFFIX
+        registry = own_registry(files[0].with_name(REGISTRY_FILE)) if is_registry else None
         if arguments.json:
-            print_json({"key": str(key.public), "id": key.public.name, "written": written})
-        else:
-            print("\n".join(written))
+            facts = {"number": registry.number, "expires": registry.expires} if registry else {}
+            print_json({"key": str(key.public), "id": key.public.name, "written": written, **facts})
+            return 0
+        print("\n".join(written))
+        if registry:
+            print(
+                f"registry.json is number {registry.number}; it expires {registry.expires or 'never'}.", file=sys.stderr
+            )
         return 0
 
     return run
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number

@@ -1,0 +1,130 @@
+"""How long a server may take: a deadline for its headers, a floor on the speed of its bodies. Below requests.
+
+A socket's timeout is about silence: a byte every twenty seconds keeps a client for ever. Here the headers of an answer
+have to be there in time, and a body has to come at some speed, whoever sends it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+HEADERS = 60.0  # seconds for the status line and the headers of one answer
+WINDOW = 60.0  # seconds of waiting over which the speed of a body is measured
+LEAST = 1 << 10  # bytes a second that a body has to come at; a telephone of the second generation has some more
+
+
+class TooSlow(TimeoutError):
+    """An answer that comes, and so slowly that it might as well not."""
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives, as long as it comes fast enough. Only the time that is spent waiting for it counts."""
+
+    def __init__(self, raw: Any, sock: Any) -> None:
+        self._raw, self._sock, self._silence = raw, sock, sock.gettimeout()
+        self._in_headers, self._deadline = True, time.monotonic() + HEADERS
+        self._waited, self._received = 0.0, 0
+
+    def headers_end(self) -> None:
+        """Measure the speed from here on."""
+        self._in_headers = False
+        self._sock.settimeout(self._silence)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        began = time.monotonic()
+        if self._in_headers:
+            self._sock.settimeout(self._left(began))
+        try:
+            count: int | None = self._raw.readinto(buffer)
+        except TimeoutError:
+            if self._in_headers:
+                self._left(time.monotonic())
+            raise
+        if count and not self._in_headers:
+            self._measure(time.monotonic() - began, count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def _left(self, now: float) -> float:
+        """Return how long the next byte of the headers may take."""
+        left = self._deadline - now
+        if left <= 0:
+            raise TooSlow(f"its headers took longer than {HEADERS:g} seconds")
+        return left if self._silence is None else min(left, self._silence)
+
+    def _measure(self, seconds: float, count: int) -> None:
+        self._waited += seconds
+        self._received += count
+        if self._waited >= WINDOW:
+            if problem := too_slow(self._received, self._waited):
+                raise TooSlow(problem)
+            self._waited, self._received = 0.0, 0
+
+
+def too_slow(received: int, seconds: float) -> str:
+    """Return in words that so many bytes in so many seconds are fewer than LEAST a second, '' when they are not."""
+    if received >= LEAST * seconds:
+        return ""
+    return f"sends {received / seconds:.0f} bytes a second; given up below {LEAST:,} over {WINDOW:g} seconds"
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._timed = _Timed(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._timed, 1 << 16)
+
+    def begin(self) -> None:
+        super().begin()
+        self._timed.headers_end()
+        if self.status >= http.client.MULTIPLE_CHOICES:
+            # Of a refusal or a redirect we want the headers. Libraries above read its body, without a limit.
+            self.will_close, self.chunked, self.length = True, False, 0
+            for name in ("Content-Length", "Transfer-Encoding"):
+                del self.headers[name]
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+_POOLS = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class PatientAdapter(HTTPAdapter):
+    """requests' adapter with our connections. A SOCKS proxy keeps its own, where silence alone ends the waiting."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if type(manager) is urllib3.ProxyManager:
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
