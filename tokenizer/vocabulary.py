@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from zoo.bounded import Refused, read_small
 from zoo.errors import BadVocabulary
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
 
 PROBLEMS_SHOWN = 10
+MOST_BYTES = 16 << 20  # multilingual BERT's vocabulary has 1 MB
+_MOST_ENTRIES = 1_000_000  # multilingual BERT's has 119,547
+_LONGEST = 1_000  # characters of an entry; words of more than 200 become [UNK] in any case
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,11 @@ class Vocabulary:
         Raises BadVocabulary with the line numbers of every problem found.
         """
         try:
-            lines = _lines(path.read_bytes())
+            lines = _lines(read_small(path, MOST_BYTES))
         except OSError as error:
             raise BadVocabulary(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from None
+        except Refused as error:
+            raise BadVocabulary(f"{path} is not a WordPiece vocabulary: {error}.") from None
         entries, problems = _entries(lines)
         problems += _repeated(entries) + _absent(entries)
         if problems:
@@ -67,6 +73,8 @@ class Vocabulary:
 
 
 def _lines(data: bytes) -> list[bytes]:
+    if (count := data.count(b"\n")) > _MOST_ENTRIES:
+        raise Refused(f"it has {count:,} lines, more than the {_MOST_ENTRIES:,} that are read")
     lines = data.split(b"\n")
     last = lines.pop()
     if lines and all(line.endswith(b"\r") for line in lines):
@@ -85,6 +93,9 @@ def _entries(lines: list[bytes]) -> tuple[list[str], list[str]]:
         else:
             if not entry:
                 problems.append(f"line {number} is empty")
+            elif len(entry) > _LONGEST:
+                problems.append(f"line {number} has {len(entry):,} characters, more than the {_LONGEST:,} of any entry")
+                entry = ""
             elif number == 1 and entry.startswith("\ufeff"):
                 problems.append("line 1 starts with a byte order mark (U+FEFF)")
         entries.append(entry)
