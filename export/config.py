@@ -22,6 +22,8 @@ _REQUIRED = (
     "max_position_embeddings",
     "type_vocab_size",
 )
+_MOST: Mapping[str, int] = {"num_hidden_layers": 128}  # the deepest published model of these families has 24
+_MOST_OF_ANY = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -107,31 +109,35 @@ def read_config(
     raw, notes = _filled_in(raw, tables or {}, heads)
     required = (*_REQUIRED, *(("embedding_size",) if family.projection != "none" else ()))
     problems = [f"no '{key}'" for key in required if key not in raw]
+    counts = [key for key in required if key in raw and key != "hidden_act"]
     problems += [
-        f"'{key}' is {raw[key]!r}, not a positive whole number"
-        for key in required
-        if key in raw and key != "hidden_act" and not _is_count(raw[key])
+        f"'{key}' is {_shown(raw[key])}, not a positive whole number" for key in counts if not _is_count(raw[key])
+    ]
+    problems += [
+        f"'{key}' is {_shown(raw[key])}, more than the {most:,} that are converted"
+        for key in counts
+        if _is_count(raw[key]) and raw[key] > (most := _MOST.get(key, _MOST_OF_ANY))
     ]
     word = raw.get("hidden_act", "gelu")
     meanings = family.activations[source_format]
     if activation is None and (not isinstance(word, str) or word not in meanings):
-        problems.append(f"'hidden_act' is {word!r}; known here: {', '.join(meanings)} (or give --activation)")
+        problems.append(f"'hidden_act' is {_shown(word)}; known here: {', '.join(meanings)} (or give --activation)")
     if pooler is not None and pooler not in family.poolers:
         problems.append(f"{family.name} has no pooler of kind {pooler!r}; choose from {', '.join(family.poolers)}")
     hidden, said = raw.get("hidden_size"), raw.get("num_attention_heads")
     if isinstance(hidden, int) and isinstance(said, int) and said > 0 and hidden % said:
-        problems.append(f"'hidden_size' {hidden} is not a multiple of 'num_attention_heads' {said}")
+        problems.append(f"'hidden_size' {_shown(hidden)} is not a multiple of 'num_attention_heads' {_shown(said)}")
     if heads is not None and said != heads:
-        problems.append(f"'num_attention_heads' is {said!r}, the shapes have {heads} heads")
+        problems.append(f"'num_attention_heads' is {_shown(said)}, the shapes have {heads} heads")
     groups, layers = raw.get("num_hidden_groups", 1), raw.get("num_hidden_layers")
     if not _is_count(groups) or (_is_count(layers) and groups > layers):
-        problems.append(f"'num_hidden_groups' is {groups!r}, not a number from 1 to the number of layers")
+        problems.append(f"'num_hidden_groups' is {_shown(groups)}, not a number from 1 to the number of layers")
     epsilon = raw.get("layer_norm_eps", 1e-12)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
-        problems.append(f"'layer_norm_eps' is {epsilon!r}, not a small positive number")
+        problems.append(f"'layer_norm_eps' is {_shown(epsilon)}, not a small positive number")
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if not (isinstance(raw.get(key, 0.0), int | float) and 0 <= raw.get(key, 0.0) < 1):
-            problems.append(f"'{key}' is {raw[key]!r}, not a rate from 0 to 1")
+            problems.append(f"'{key}' is {_shown(raw[key])}, not a rate from 0 to 1")
     if problems:
         raise BadConfig(f"the config cannot be used for family {family.name}: {'; '.join(problems)}.")
 
@@ -139,7 +145,7 @@ def read_config(
     if activation is None:
         activation, reason = meanings[word]
     else:
-        reason = f"chosen by the exporter; the config says {word!r}"
+        reason = f"chosen by the exporter; the config says {_shown(word)}"
     layers, blocks = raw["num_hidden_layers"], family.blocks(raw)
     return EncoderConfig(
         family=family.name,
@@ -167,7 +173,7 @@ def _filled_in(
     raw: Mapping[str, Any], tables: Mapping[str, Shape], heads: int | None
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     rows = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
-    found = {key: tables[table][0] for key, table in rows.items() if key not in raw and table in tables}
+    found = {key: tables[table][0] for key, table in rows.items() if key not in raw and tables.get(table)}
     if heads is not None and "num_attention_heads" not in raw:
         found["num_attention_heads"] = heads
     notes = tuple(f"{key} {value} is not in the config; it was read from the shapes" for key, value in found.items())
@@ -178,10 +184,10 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
     for key, converted in (family.refused or {}).items():
         if raw.get(key, converted[0]) not in converted:
             which = " or ".join(repr(value) for value in converted)
-            raise Unsupported(f"{key!r} is {raw[key]!r}; of family {family.name} only {which} is converted.")
+            raise Unsupported(f"{key!r} is {_shown(raw[key])}; of family {family.name} only {which} is converted.")
     positions = raw.get("position_embedding_type", "absolute")
     if positions != "absolute":
-        raise Unsupported(f"'position_embedding_type' is {positions!r}; only absolute positions are converted.")
+        raise Unsupported(f"'position_embedding_type' is {_shown(positions)}; only absolute positions are converted.")
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise Unsupported(
             "the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted."
@@ -190,3 +196,8 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"

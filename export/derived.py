@@ -15,7 +15,8 @@ import ml_dtypes
 import numpy as np
 
 from export.readers.protocol import Checkpoint, Format, Shape
-from tokenizer.vocabulary import Vocabulary
+from tokenizer.vocabulary import MOST_BYTES, Vocabulary
+from zoo.bounded import read_small
 from zoo.card import Computed
 from zoo.errors import BadConfig, BadVocabulary
 
@@ -80,8 +81,8 @@ def kept_ids(vocabulary: Vocabulary, file: Path) -> np.ndarray:
     Raises BadVocabulary with every token that the vocabulary does not have.
     """
     try:
-        wanted = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        wanted = read_small(file, MOST_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except (OSError, ValueError) as error:
         raise BadVocabulary(f"the tokens to keep cannot be read from {file}: {error}.") from None
     wanted = wanted[:-1] if wanted[-1] == "" else wanted
     known = {entry: i for i, entry in enumerate(vocabulary.entries)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
+from zoo.bounded import parse_json, read_small
 from zoo.errors import BadConfig, BadVocabulary, Unsupported
 
 CONFIG_FILE = "tokenizer_config.json"
+_MOST_BYTES = 1 << 20  # a tokenizer_config.json has some kilobytes
+_MOST_VALUES = 50_000
 
 # Classes of transformers that run BERT's algorithm over a vocab.txt. RoFormer segments with jieba, ALBERT's and
 # XLNet's read SentencePiece, RoBERTa's reads byte-level BPE.
@@ -74,7 +76,7 @@ def vocabulary_file(path: Path) -> Path:
 
 def _read_settings(path: Path) -> Mapping[str, Any]:
     try:
-        settings = json.loads(path.read_bytes())
+        settings = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
     except (OSError, ValueError) as error:
         raise BadConfig(f"Cannot read {path}: {error}. Mend it, or give the vocab.txt itself.") from None
     if not isinstance(settings, dict):

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from zoo.bounded import Refused, read_small
 from zoo.errors import BadVocabulary
 from zoo.wordpiece_model import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, vocabulary_sha256
 
 __all__ = ["CLS", "CONTINUATION", "MASK", "PAD", "SEP", "SPECIAL_TOKENS", "UNK", "Vocabulary"]
 
 PROBLEMS_SHOWN = 10
+MOST_BYTES = 16 << 20  # multilingual BERT's vocabulary has 1 MB
+_MOST_ENTRIES = 1_000_000  # multilingual BERT's has 119,547
+_LONGEST = 1_000  # characters of an entry; words of more than 200 become [UNK] in any case
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,11 @@ class Vocabulary:
         Raises BadVocabulary with the line numbers of every problem found.
         """
         try:
-            lines = _lines(path.read_bytes())
+            lines = _lines(read_small(path, MOST_BYTES))
         except OSError as error:
             raise BadVocabulary(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from None
+        except Refused as error:
+            raise BadVocabulary(f"{path} is not a WordPiece vocabulary: {error}.") from None
         entries, problems = _entries(lines)
         problems += _repeated(entries) + _absent(entries)
         if problems:
@@ -66,6 +72,8 @@ class Vocabulary:
 
 
 def _lines(data: bytes) -> list[bytes]:
+    if (count := data.count(b"\n")) > _MOST_ENTRIES:
+        raise Refused(f"it has {count:,} lines, more than the {_MOST_ENTRIES:,} that are read")
     lines = data.split(b"\n")
     last = lines.pop()
     if lines and all(line.endswith(b"\r") for line in lines):
@@ -84,6 +92,9 @@ def _entries(lines: list[bytes]) -> tuple[list[str], list[str]]:
         else:
             if not entry:
                 problems.append(f"line {number} is empty")
+            elif len(entry) > _LONGEST:
+                problems.append(f"line {number} has {len(entry):,} characters, more than the {_LONGEST:,} of any entry")
+                entry = ""
             elif number == 1 and entry.startswith("\ufeff"):
                 problems.append("line 1 starts with a byte order mark (U+FEFF)")
         entries.append(entry)

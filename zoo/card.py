@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from zoo.bounded import Refused, check_cost, read_small
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
@@ -158,6 +159,9 @@ class TokenizerCard(_Record):
 
 Card = Annotated[EncoderCard | TokenizerCard, Field(discriminator="kind")]
 _CARD: TypeAdapter[EncoderCard | TokenizerCard] = TypeAdapter(Card)
+_MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
+_MOST_VALUES = 100_000  # that card has 3,000
+_PROBLEMS_SHOWN = 5
 
 
 def read_card(directory: Path) -> EncoderCard | TokenizerCard:
@@ -170,7 +174,9 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
     """
     path = directory / CARD_FILE
     try:
-        return parse_card(path.read_bytes(), str(path))
+        return parse_card(read_small(path, _MOST_BYTES), str(path))
+    except Refused as error:
+        raise BadArchive(f"{path} does not follow the card format: {error}.") from None
     except FileNotFoundError:
         raise BadArchive(
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
@@ -180,9 +186,20 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
 def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
     """Return the card that a file's bytes hold. Raises BadArchive, which names its `place`."""
     try:
+        if len(text) > _MOST_BYTES:
+            raise Refused(f"it has {len(text):,} bytes, more than the {_MOST_BYTES:,} that any card needs")
+        check_cost(text, _MOST_VALUES)
         return _CARD.validate_json(text)
+    except Refused as error:
+        raise BadArchive(f"{place} does not follow the card format: {error}.") from None
     except ValidationError as error:
-        raise BadArchive(f"{place} does not follow the card format: {error}") from None
+        raise BadArchive(f"{place} does not follow the card format: {_problems(error)}.") from None
+
+
+def _problems(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, each['loc']))[:100]}: {each['msg'][:200]}" for each in found[:_PROBLEMS_SHOWN]]
+    return "; ".join(shown) + (f"; and {len(found) - len(shown)} more" if len(found) > len(shown) else "")
 
 
 def write_card(card: EncoderCard | TokenizerCard, directory: Path) -> None:

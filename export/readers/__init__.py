@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import weakref
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 from export.readers.archive import is_archive, unpack
 from export.readers.config_file import find_config, read_json
 from export.readers.model_garden import understood_as_model_garden
-from export.readers.protocol import Checkpoint, OpenedCheckpoint
+from export.readers.protocol import MOST_VARIABLES, Checkpoint, Container, OpenedCheckpoint
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
 from export.readers.views import Viewed
 from zoo.errors import BadCheckpoint
+
+_LONGEST_NAME = 500
+_PRINTABLE = re.compile(r"[^\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = None) -> Checkpoint:
@@ -34,6 +38,7 @@ def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = 
 
 def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> OpenedCheckpoint:
     container = main.open()
+    _check_names(main, container)
     config_file = config or find_config(main.file.parent)
     checkpoint = OpenedCheckpoint(
         format=main.format,
@@ -45,6 +50,16 @@ def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> O
         facts=main.facts,
     )
     return understood_as_uer(understood_as_model_garden(checkpoint))
+
+
+def _check_names(main: MainFile, container: Container) -> None:
+    """Names are shown, written into cards and matched with patterns: they are text, and of a sane length and number."""
+    if (count := len(container.shapes)) > MOST_VARIABLES:
+        raise BadCheckpoint(f"{main.file} holds {count:,} variables, more than the {MOST_VARIABLES:,} that are read.")
+    odd = [name for name in container.shapes if len(name) > _LONGEST_NAME or not _PRINTABLE.fullmatch(name)]
+    if odd:
+        shown = ", ".join(ascii(name[:80]) for name in odd[:5])
+        raise BadCheckpoint(f"{main.file} holds {len(odd):,} variables whose names are no names: {shown}.")
 
 
 def _open_archive(archive: Path, config: Path | None, work: Path | None) -> Checkpoint:

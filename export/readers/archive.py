@@ -6,24 +6,31 @@
 from __future__ import annotations
 
 import gzip
+import io
+import os
+import re
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Any, BinaryIO, cast
 
+from export.readers.zip_file import ZIP_ERRORS, opened_zip
 from zoo.building import ARCHIVES
 from zoo.errors import BadCheckpoint, CannotWrite
 from zoo.files import cannot_write
 
 _NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
 _CHUNK = 1 << 20
+_MOST_RATIO = 50  # unpacked to packed size; weights shrink by a tenth
+_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
+_MOST_MEMBERS = 10_000
+_TAR_ERRORS = (tarfile.TarError, gzip.BadGzipFile, *ZIP_ERRORS)  # tarfile lets the others through, too
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    return path.name.lower().endswith(ARCHIVES) and path.is_file()
+    try:
+        return path.name.lower().endswith(ARCHIVES) and path.is_file()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def unpack(archive: Path, work: Path | None = None) -> Path:
@@ -49,7 +59,7 @@ def unpack(archive: Path, work: Path | None = None) -> Path:
         folder = own / archive.name  # so that messages about what is inside name the archive
         folder.mkdir()
         _unpack(archive, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, gzip.BadGzipFile) as error:
+    except _TAR_ERRORS as error:
         shutil.rmtree(own, ignore_errors=True)
         raise BadCheckpoint(f"{archive} is damaged: {error}. Fetch it again.") from None
     except BaseException:
@@ -60,8 +70,10 @@ def unpack(archive: Path, work: Path | None = None) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     members = _zip_members if archive.suffix.lower() == ".zip" else _tar_members
-    room, taken = shutil.disk_usage(folder).free, 0
-    for member in members(archive):
+    room, most, taken = shutil.disk_usage(folder).free, _most(archive), 0
+    for number, member in enumerate(members(archive), start=1):
+        if number > _MOST_MEMBERS:
+            raise BadCheckpoint(f"{archive} holds more than {_MOST_MEMBERS:,} members; refused.")
         name = _checked(archive, member)
         if member.kind == "directory" or not _is_needed(name):
             continue
@@ -71,17 +83,29 @@ def _unpack(archive: Path, folder: Path) -> None:
                 f"{archive} claims {taken:,} bytes up to '{name}', {folder.parent} has room for {room:,}. "
                 "Set TMPDIR to a larger disk."
             )
+        if taken > most:
+            raise BadCheckpoint(
+                f"{archive} claims {taken:,} bytes up to '{name}', and has {archive.stat().st_size:,} itself: "
+                "no weights shrink so far; refused."
+            )
         target = folder / name
-        if target.exists():
+        if target.exists() or any((folder / parent).is_file() for parent in name.parents):
             raise BadCheckpoint(f"{archive} holds '{name}' twice; refused.")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with cannot_write(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
         _copy(member, target)
+
+
+def _most(archive: Path) -> int:
+    return max(_MOST_RATIO * archive.stat().st_size, _MOST_WITHOUT_RATIO)
 
 
 def _copy(member: _Member, target: Path) -> None:
     source = member.open()
     assert source is not None  # of a file it never is
-    with source, target.open("xb") as file:
+    with cannot_write(target):
+        file = target.open("xb")
+    with source, file:
         while chunk := source.read(_CHUNK):
             with cannot_write(target):
                 file.write(chunk)
@@ -89,11 +113,17 @@ def _copy(member: _Member, target: Path) -> None:
 
 def _checked(archive: Path, member: _Member) -> PurePosixPath:
     name = PurePosixPath(member.name)
+    if (not name.parts and member.kind != "directory") or not all(map(_is_file_name, name.parts)):
+        raise BadCheckpoint(f"{archive} holds {member.name[:80]!r}, which is not the name of a file; refused.")
     if ".." in name.parts or "\\" in member.name or PureWindowsPath(member.name).anchor:  # "/" is an anchor too
         raise BadCheckpoint(f"{archive} holds '{member.name}', which leads outside of its directory; refused.")
     if member.kind not in ("file", "directory"):
         raise BadCheckpoint(f"{archive} holds '{member.name}', which is {member.kind}, not a file; refused.")
     return name
+
+
+def _is_file_name(part: str) -> bool:
+    return not re.search(r"[\0-\x1f\x7f]", part) and len(os.fsencode(part)) < 256
 
 
 def _is_needed(name: PurePosixPath) -> bool:
@@ -102,18 +132,20 @@ def _is_needed(name: PurePosixPath) -> bool:
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as opened:
+    with opened_zip(archive) as opened:
         for info in opened.infolist():
-            kind = "directory" if info.is_dir() else "file"
+            kind = "directory" if info.filename.endswith("/") else "file"
             if stat.S_ISLNK(info.external_attr >> 16):
                 kind = "a symbolic link"
             elif info.flag_bits & 1:
                 kind = "encrypted"
+            elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                kind = "compressed in an unusual way"
             yield _Member(info.filename, info.file_size, kind, partial(opened.open, info))
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with _SmallReads(archive) as stream:
+    with archive.open("rb") as file, _SmallReads(file, _most(archive)) as stream:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             for info in tar:
                 kind = "directory" if info.isdir() else "file"
@@ -125,9 +157,38 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
 
 
 class _SmallReads(gzip.GzipFile):
-    """Is never asked for more than a little at once, whatever sizes a tar's headers claim."""
+    """Is never asked for more than a little at once, nor for more than `most` bytes in all, whatever headers claim."""
+
+    def __init__(self, packed: IO[bytes], most: int) -> None:
+        super().__init__(fileobj=cast(BinaryIO, _FewReads(packed)), mode="rb")
+        self._most = most
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= 16 * _CHUNK:
             raise tarfile.ReadError(f"a header claims {size:,} bytes")
-        return super().read(size)
+        return super().read(self._checked(self.tell() + size) and size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return super().seek(self._checked(offset), whence)
+
+    def _checked(self, end: int) -> int:
+        if end > self._most + 16 * _CHUNK:
+            raise tarfile.ReadError(f"it unpacks to more than {self._most:,} bytes; no weights shrink so far")
+        return end
+
+
+class _FewReads:
+    """A gzip file as packed. gzip reads a name in its header byte by byte, and there may be millions of headers."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._left = 10_000 + os.fstat(packed.fileno()).st_size // 1024
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise gzip.BadGzipFile("it consists of headers")
+        return self._packed.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._packed, name)

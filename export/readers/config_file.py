@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo.bounded import Refused, parse_json, read_small
 from zoo.errors import BadConfig, ZooError
 
 _MARKS = {"hidden_size", "num_hidden_layers"}  # any other .json file is something else
+_MOST_BYTES = 4 << 20  # a config has one kilobyte, or a megabyte where it names the classes of a task
+_MOST_VALUES = 200_000
 
 
 def find_config(folder: Path) -> Path:
@@ -37,10 +39,12 @@ def find_config(folder: Path) -> Path:
 def read_json(file: Path) -> Mapping[str, Any]:
     """Return what a config file says, word for word. Raises BadConfig when it is not a JSON object."""
     try:
-        value = json.loads(file.read_bytes())
+        value = parse_json(read_small(file, _MOST_BYTES), _MOST_VALUES)
     except FileNotFoundError:
         raise BadConfig(f"no config at {file}.") from None
-    except (ValueError, RecursionError) as error:
+    except (Refused, OSError) as error:
+        raise BadConfig(f"{file} is no config: {error}. Name the right one with --config.") from None
+    except ValueError as error:
         raise BadConfig(f"{file} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BadConfig(f"{file} holds a {type(value).__name__}, not an object of settings.")

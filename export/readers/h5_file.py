@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from export.readers.protocol import Shape
+from export.readers.protocol import MOST_DIMENSIONS, MOST_VARIABLES, Shape
 from zoo.errors import BadCheckpoint
+
+_MOST_DEPTH = 32  # groups within groups; HDF5 visits them by calls within calls
+# What h5py raises over damaged files, some of it by accident.
+_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError)
 
 
 class H5File:
@@ -19,24 +24,36 @@ class H5File:
         self.files = (file,)
         self._file = file
         shapes: dict[str, Shape] = {}
+        visited = claimed = 0
 
-        def visit(path: str, item: h5py.Group | h5py.Dataset) -> None:
+        def visit(path: str | bytes, item: h5py.Group | h5py.Dataset) -> None:
+            nonlocal visited, claimed
+            visited += 1
+            if not isinstance(path, str):
+                raise BadCheckpoint(f"{file} has the name {path!r}, which is no text.")
+            if path.count("/") > _MOST_DEPTH or visited > 10 * MOST_VARIABLES:
+                raise BadCheckpoint(f"{file} has too many groups, or groups within groups, at '{path[:80]}'.")
             if isinstance(item, h5py.Dataset):
                 _check(file, path, item)
+                claimed += item.nbytes
                 shapes[path] = item.shape
 
         try:
             with h5py.File(file, "r") as opened:
                 opened.visititems(visit)  # follows neither soft nor external links
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"{file} cannot be read: {error}. Fetch it again.") from None
+        if claimed > (held := file.stat().st_size):
+            raise BadCheckpoint(
+                f"{file} has {held:,} bytes, its variables claim {claimed:,}: the same again and again."
+            )
         self.shapes: Mapping[str, Shape] = dict(sorted(shapes.items()))
 
     def read(self, name: str) -> np.ndarray:
         try:
             with h5py.File(self._file, "r") as opened:
                 return np.asarray(opened[name][()])
-        except (OSError, RuntimeError, KeyError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"'{name}' of {self._file} cannot be read: {error}.") from None
 
 
@@ -44,10 +61,11 @@ def _check(file: Path, path: str, dataset: h5py.Dataset) -> None:
     """Refuse what Keras does not write: numbers kept elsewhere, and sizes that the file does not hold."""
     if dataset.is_virtual or dataset.external:
         raise BadCheckpoint(f"'{path}' of {file} takes its numbers from another file; this is not read.")
-    if dataset.shape is None or dataset.dtype.kind not in "fiub":
+    if dataset.shape is None or dataset.dtype.kind not in "fiub" or len(dataset.shape) > MOST_DIMENSIONS:
         raise BadCheckpoint(f"'{path}' of {file} holds {dataset.dtype}, not an array of numbers.")
     stored = dataset.id.get_storage_size()
-    if stored < dataset.nbytes:
+    chunk = prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if stored < max(dataset.nbytes, chunk * bool(dataset.nbytes)) or dataset.id.get_create_plist().get_nfilters():
         raise BadCheckpoint(
             f"'{path}' of {file} claims {dataset.nbytes:,} bytes, the file holds {stored:,} of them; "
             "compressed or cut short, it is not as Keras writes it."

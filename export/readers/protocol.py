@@ -14,6 +14,9 @@ import numpy as np
 Format = Literal["tf1", "tf2", "huggingface", "uer"]
 Shape = tuple[int, ...]
 
+MOST_VARIABLES = 20_000  # a large BERT with its optimiser's slots has 1,200
+MOST_DIMENSIONS = 8
+
 
 class Container(Protocol):
     """The variables of one file, or of several that belong together."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.readers.protocol import Shape
+from export.readers.protocol import MOST_DIMENSIONS, Shape
 from zoo.errors import BadCheckpoint, ZooError
+
+_MOST_HEADER = 4 << 20  # bytes; that of a large BERT has 40 kilobytes
 
 
 class SafetensorsFile:
@@ -21,16 +23,24 @@ class SafetensorsFile:
             raise ZooError(f"reading {file.name} needs the extra 'hf': pip install 'bert-zoo[hf]'.") from None
         self.files = (file,)
         try:
+            with file.open("rb") as opened:
+                header = int.from_bytes(opened.read(8), "little")
+            if _MOST_HEADER < header < file.stat().st_size:
+                raise BadCheckpoint(f"{file} has a header of {header:,} bytes, far more than a description needs.")
             self._file = safetensors.safe_open(file, framework="numpy")
+            shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in sorted(self._file.keys())}
         except (safetensors.SafetensorError, OSError) as error:
             raise BadCheckpoint(f"{file} cannot be read: {error}. Fetch it again.") from None
-        self.shapes: Mapping[str, Shape] = {
-            name: tuple(self._file.get_slice(name).get_shape()) for name in sorted(self._file.keys())
-        }
+        if deep := [name for name, shape in shapes.items() if len(shape) > MOST_DIMENSIONS]:
+            raise BadCheckpoint(f"{file} cannot be read: {len(shapes[deep[0]]):,} dimensions in {deep[0]!r}.")
+        self.shapes: Mapping[str, Shape] = shapes
 
     def read(self, name: str) -> np.ndarray:
+        from safetensors import SafetensorError
+
         try:
             value: np.ndarray = self._file.get_tensor(name)
-        except (TypeError, AttributeError) as error:  # a kind of number that numpy does not have
+        # Of a kind of number that numpy does not have, or a shape too large for it.
+        except (TypeError, AttributeError, ValueError, OverflowError, SafetensorError) as error:
             raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {error}.") from None
         return value

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from export.readers.protocol import Container, Shape
+from zoo.bounded import parse_json, read_small
 from zoo.errors import BadCheckpoint
+
+_MOST_BYTES = 4 << 20  # the index of a large BERT has 40 kilobytes
+_MOST_VALUES = 100_000
 
 
 class Sharded:
@@ -43,8 +46,8 @@ class Sharded:
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        weight_map = json.loads(index.read_bytes())["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        weight_map = parse_json(read_small(index, _MOST_BYTES), _MOST_VALUES)["weight_map"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"{index} is not an index of shards: {error!r}.") from None
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise BadCheckpoint(f"{index} is not an index of shards: its 'weight_map' does not give a file for each name.")

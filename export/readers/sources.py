@@ -57,9 +57,13 @@ class MainFile:
 
     def open(self) -> Container:
         """Return its variables. Raises BadCheckpoint."""
-        with self.file.open("rb") as file:
-            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
-                raise BadCheckpoint(f"{self.file} is a git-lfs pointer, not the weights. Run `git lfs pull` there.")
+        try:
+            with self.file.open("rb") as file:
+                is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
+        except OSError as error:
+            raise BadCheckpoint(f"{self.file} cannot be read: {error.strerror or error}.") from None
+        if is_pointer:
+            raise BadCheckpoint(f"{self.file} is a git-lfs pointer, not the weights. Run `git lfs pull` there.")
         return self.opener(self.file)
 
 
@@ -68,10 +72,14 @@ def find_main_file(path: Path) -> MainFile:
 
     Raises BadCheckpoint when there is none, or several that are not the same weights in other formats.
     """
-    if path.is_dir():
-        return _choose(path)
-    file = path if path.is_file() else path.with_name(f"{path.name}.index")
-    if not file.is_file():
+    try:
+        if path.is_dir():
+            return _choose(path)
+        file = path if path.is_file() or not path.name else path.with_name(f"{path.name}.index")
+        found = file.is_file()
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        raise BadCheckpoint(f"no checkpoint at {str(path)[:200]!r}: {error}.") from None
+    if not found:
         raise BadCheckpoint(
             f"no checkpoint at {path}: neither a directory, nor a file, nor the prefix of an .index file."
         )
@@ -104,8 +112,12 @@ def _choose(folder: Path) -> MainFile:
 
 def _candidates(folder: Path) -> list[Path]:
     preferred = [folder / name for name in _PREFERRED if (folder / name).is_file()]
-    other = [] if preferred else [file for file in sorted(folder.glob("*.bin")) if file.name not in _NO_WEIGHTS]
-    return [*sorted(folder.glob("*.index")), *preferred, *other]
+    other = [] if preferred else [file for file in _files(folder, "*.bin") if file.name not in _NO_WEIGHTS]
+    return [*_files(folder, "*.index"), *preferred, *other]
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return [file for file in sorted(folder.glob(pattern)) if file.is_file()]  # opening a pipe would wait for ever
 
 
 def _main(file: Path, facts: tuple[str, ...] = ()) -> MainFile | None:

@@ -17,9 +17,11 @@ import numpy as np
 
 from export.readers.protocol import Shape
 from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load
+from export.readers.zip_file import ZIP_ERRORS, opened_zip
 from zoo.errors import BadCheckpoint
 
 _PICKLE_LIMIT = 1 << 24  # a large BERT's takes 100 kB
+_MOST_SHARED = 4  # how often, on average, a byte of the file may be used; the word table may be tied to two heads
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, length of the name, length of the extra field
@@ -45,7 +47,7 @@ class TorchFile:
             described, self._places = read_index(file)
             self._tensors = _tensors(described)
             _check_places(self._tensors, self._places)
-        except (BadPickle, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError) as error:
+        except (BadPickle, OSError, *ZIP_ERRORS) as error:
             raise BadCheckpoint(f"{file} cannot be read: {error}.") from None
         self.shapes: Mapping[str, Shape] = {name: self._tensors[name].shape for name in sorted(self._tensors)}
 
@@ -79,13 +81,16 @@ def _check_places(tensors: Mapping[str, StoredTensor], places: Mapping[str, _Pla
         if place is None or place.size != size:
             found = "it is not there" if place is None else f"there are {place.size:,}"
             raise BadPickle(f"the storage of '{name}' claims {size:,} bytes, {found}; cut short? Fetch it again")
+    used = sum(tensor.span * tensor.storage.dtype.itemsize for tensor in tensors.values())
+    if used > _MOST_SHARED * (stored := sum(place.size for place in places.values())):
+        raise BadPickle(f"its tensors claim {used:,} bytes of {stored:,}, the same ones again and again")
 
 
 # -- the zip of today -------------------------------------------------------------------------------------------------
 
 
 def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
-    with zipfile.ZipFile(file) as archive, file.open("rb") as raw:
+    with opened_zip(file) as archive, file.open("rb") as raw:
         records = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in records if name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -100,6 +105,8 @@ def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
             for name, info in records.items()
             if name.startswith(f"{root}data/")
         }
+    if sum(place.size for place in places.values()) > end:
+        raise BadPickle("its records lie over each other")
     return described, places
 
 
@@ -133,10 +140,10 @@ def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
         described, keys = load(head), load(head)
         storages = {tensor.storage.key: tensor.storage for tensor in _tensors(described).values()}
-        if not isinstance(keys, list) or {*map(str, keys)} != storages.keys():
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or {*keys} != storages.keys():
             raise BadPickle("its list of storages is not that of its tensors")
         places, start, end = {}, head.tell(), file.stat().st_size
-        for key in map(str, keys):
+        for key in keys:
             places[key] = place = _legacy_place(raw, storages[key], start, end)
             start = place.start + place.size
     return described, places

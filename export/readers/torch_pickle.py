@@ -16,7 +16,10 @@ from typing import BinaryIO
 import ml_dtypes
 import numpy as np
 
-from export.readers.protocol import Shape
+from export.readers.protocol import MOST_DIMENSIONS, Shape
+
+_MOST_STEPS = 300_000  # a large BERT's takes 20,000
+_LARGEST = 1 << 53  # no file has as many bytes; without a bound a number may have a million digits
 
 
 class BadPickle(Exception):
@@ -53,7 +56,9 @@ def load(stream: BinaryIO) -> object:
     """Return what one pickle describes and leave the stream behind it. Raises BadPickle."""
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if steps + machine.called_with > _MOST_STEPS:
+                raise BadPickle(f"its pickle takes more than {_MOST_STEPS:,} steps, far more than a description needs")
             machine.step(opcode.name, argument)
         return machine.pop()
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -132,6 +137,7 @@ class _Machine:
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
+        self.called_with = 0  # items of lists that functions were called with; one list may be used again and again
 
     def pop(self) -> object:
         return self._stack.pop()
@@ -175,6 +181,7 @@ class _Machine:
                 arguments, function = pop(), pop()
                 if not callable(function) or not isinstance(arguments, tuple):  # only functions of _KNOWN get here
                     raise ValueError("a call of something that is no function")
+                self.called_with += sum(len(each) for each in arguments if isinstance(each, list))
                 push(function(*arguments))
             case "BUILD":
                 pop()  # attributes of a state_dict, its `_metadata`: versions of modules, no weights
@@ -206,7 +213,7 @@ def _storage(reference: object) -> Storage:
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < _LARGEST:
         raise ValueError("a size that is no number")
     return value
 
@@ -214,6 +221,8 @@ def _count(value: object) -> int:
 def _counts(values: object) -> Shape:
     if not isinstance(values, list | tuple):
         raise ValueError("sizes that are no list")
+    if len(values) > MOST_DIMENSIONS:
+        raise ValueError(f"a tensor of {len(values):,} dimensions")
     return tuple(_count(value) for value in values)
 
 

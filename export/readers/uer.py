@@ -80,7 +80,7 @@ def _views(container: Container) -> Iterator[View]:
         name = next(
             (re.sub(pattern, ours, stored) for pattern, ours in _NAMES.items() if re.match(pattern, stored)), stored
         )
-        drop_padding = name == _SEGMENT and shape[0] == 3
+        drop_padding = name == _SEGMENT and shape[:1] == (3,)
         yield (without_first_row if drop_padding else as_stored)(name, stored, shape)
 
 
@@ -88,4 +88,4 @@ def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Other keys stay; a config that already has google's words is returned as it is."""
     translated = {ours: raw[key] for key, words in _CONFIG_WORDS.items() if key in raw for ours in words}
     word = raw.get("hidden_act")
-    return {**translated, **raw, **({"hidden_act": _ACTIVATION_WORDS[word]} if word in _ACTIVATION_WORDS else {})}
+    return {**translated, **raw, **({"hidden_act": _ACTIVATION_WORDS[word]} if str(word) in _ACTIVATION_WORDS else {})}

@@ -1,0 +1,108 @@
+"""The table in a TensorFlow checkpoint's .index file: keys and values, read without TensorFlow.
+
+It is LevelDB's table: blocks of entries, each entry a key that shares its beginning with the one before, and a last
+block that says where the others lie. TensorFlow looks a key up by halving, through the offsets at a block's end; here
+everything is read in order. Order and offsets are checked, so that both find the same value for every key.
+
+Source: tensorflow/core/lib/io/table_format.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from export.readers.protocol import MOST_VARIABLES
+
+_FOOTER = 48
+_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
+_TRAILER = 5  # how a block is compressed, and a checksum, which TensorFlow compares
+_NOT_COMPRESSED = 0  # TensorFlow has never written anything else
+_LONGEST_KEY = 2_000
+_LONGEST_VALUE = 1 << 16
+
+
+class BadTable(Exception):
+    """What was found; the caller says in which file."""
+
+
+def read_table(data: bytes) -> dict[bytes, bytes]:
+    """Return every key and its value, in the order of the keys. Raises BadTable."""
+    if len(data) < _FOOTER or not data.endswith(_MAGIC):
+        raise BadTable("it does not end as an index does")
+    footer = len(data) - _FOOTER
+    _, _, at = _handle(data, footer)  # of a block that is not used
+    start, size, _ = _handle(data, at)
+    found: dict[bytes, bytes] = {}
+    last, end = b"", 0  # the last key, and where the block before ends
+    for separator, handle in _entries(_block(data, start, size, footer)):
+        start, size, at = _handle(handle, 0)
+        if at != len(handle) or start < end:
+            raise BadTable("its blocks do not lie one behind the other")
+        for key, value in _entries(_block(data, start, size, footer)):
+            if found and key <= last:
+                raise BadTable(f"its keys are not in order at {key!r}")
+            found[key] = value
+            last = key
+            if len(found) > MOST_VARIABLES:
+                raise BadTable(f"it has more than {MOST_VARIABLES:,} entries")
+        if separator < last:
+            raise BadTable(f"the block that ends with {last!r} would not be found")
+        last, end = separator, start + size + _TRAILER  # the next block begins behind the separator
+    return found
+
+
+def _block(data: bytes, start: int, size: int, footer: int) -> bytes:
+    if start + size + _TRAILER > footer:
+        raise BadTable(f"a block of {size:,} bytes at {start:,} does not lie in the file")
+    if data[start + size] != _NOT_COMPRESSED:
+        raise BadTable("a block is compressed, which TensorFlow never does")
+    return data[start : start + size]
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield keys and values; the block ends with offsets of entries whose keys are written out, and their number."""
+    count = int.from_bytes(block[-4:], "little")
+    limit = len(block) - 4 - 4 * count
+    if len(block) < 8 or count < 1 or limit < 1:
+        raise BadTable("a block has no entries")
+    offsets = iter([int.from_bytes(block[at : at + 4], "little") for at in range(limit, len(block) - 4, 4)])
+    at, key, expected = 0, b"", next(offsets)
+    while at < limit:
+        is_restart = at == expected
+        shared, at = read_number(block, at, limit)
+        own, at = read_number(block, at, limit)
+        size, at = read_number(block, at, limit)
+        if is_restart:
+            expected = next(offsets, -1)
+        if shared > len(key) or (is_restart and shared) or at + own + size > limit:
+            raise BadTable("an entry does not lie in its block")
+        if shared + own > _LONGEST_KEY or size > _LONGEST_VALUE:
+            raise BadTable(f"an entry has a key of {shared + own:,} bytes and a value of {size:,}, more than any has")
+        key = key[:shared] + block[at : at + own]
+        yield key, block[at + own : at + own + size]
+        at += own + size
+    if expected != -1:
+        raise BadTable("a block says that an entry begins where none does")
+
+
+def _handle(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return where a block lies, how long it is, and where the next number begins."""
+    start, at = read_number(data, at, len(data))
+    size, at = read_number(data, at, len(data))
+    return start, size, at
+
+
+def read_number(data: bytes, at: int, limit: int) -> tuple[int, int]:
+    """Return a number, seven bits a byte, and where the next one begins."""
+    value = 0
+    for shift in range(0, 35, 7):
+        if at >= limit:
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if value >> 32:
+                break
+            return value, at
+    raise BadTable("a number is cut short or too large")
