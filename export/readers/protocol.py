@@ -9,13 +9,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from zoo.tensor_index import MOST_DIMENSIONS, Shape
+from zoo.tensor_table import MOST_VARIABLES
+
+__all__ = ["MOST_DIMENSIONS", "MOST_VARIABLES", "Checkpoint", "Container", "Format", "OpenedCheckpoint", "Shape"]
+
 # Whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of "uer" under
 # the names of "huggingface"; what "gelu" means there differs.
 Format = Literal["tf1", "tf2", "huggingface", "uer"]
-Shape = tuple[int, ...]
-
-MOST_VARIABLES = 20_000  # a large BERT with its optimiser's slots has 1,200
-MOST_DIMENSIONS = 8
 
 
 class Container(Protocol):

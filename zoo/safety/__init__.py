@@ -8,6 +8,7 @@ What our exporter writes is small and known; that is accepted, and everything el
     objects     the same for the objects that TensorFlow makes in Python
     saver       operations that reach files: only for saving and restoring, and only to the name that is given there
     wordpiece   the model of the tokenizer: made again and compared
+    weights     the index of the weights: every entry
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from zoo.safety.form import bodies, odd_fields, odd_form, odd_nodes
 from zoo.safety.objects import odd_objects
 from zoo.safety.operations import ALLOWED_OPS, SAVER_OPS
 from zoo.safety.saver import forbidden
+from zoo.safety.weights import odd_weights
 from zoo.safety.wordpiece import odd_models
 from zoo.safety.written import GRAPH_FILE
 
@@ -51,7 +53,7 @@ def check_ops(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     for graph in model.meta_graphs:
         problems += [*forbidden(graph), *odd_nodes(graph), *odd_objects(graph)]
         problems += odd_models(graph, card.vocabulary_sha256 or "none")
-    problems += odd_fields(model)
+    problems += [*odd_fields(model), *odd_weights(directory)]
     if unlisted := sorted(found - set(card.ops)):
         problems.append(f"its card does not list {', '.join(unlisted)}")
     if absent := sorted(set(card.ops) - found):

@@ -77,6 +77,11 @@ FIELDS = _words(
         "DictValue": "fields",
         "NamedTupleValue": "name values",
         "PairValue": "key value",
+        # which variable of which object each of the weights is
+        "TrackableObjectGraph": "nodes",
+        "TrackableObjectGraph.TrackableObject": "children attributes has_checkpoint_values",
+        "TrackableObjectGraph.TrackableObject.SerializedTensor": "name full_name checkpoint_key",
+        "google.protobuf.BoolValue": "value",
         # what a call says of the machine; archives before 2026 had all of it, today's have the first word
         "ConfigProto": "allow_soft_placement device_count gpu_options experimental pluggable_device_options",
         "ConfigProto.Experimental": "",
