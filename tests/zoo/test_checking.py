@@ -27,7 +27,7 @@ from zoo.permissions import make_writable
 from zoo.registry import read_registry
 from zoo.store import cache_directory, remove
 
-FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+FILES = ("saved_model.pb", "variables/variables.data-00000-of-00001")
 IDS = {"input_word_ids": [[2, 5, 3]]}
 
 
