@@ -35,7 +35,8 @@ Address = Annotated[Text, AfterValidator(_address)]
 WebAddress = Annotated[Address, StringConstraints(pattern="^https?://")]
 Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_moment)]
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+Word = Annotated[Text, StringConstraints(max_length=100)]  # which has a column in tables
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 NOT_STATED = "not stated"
 
@@ -105,7 +106,7 @@ class Recipe(Record):
     """What `zoo export` or `zoo export-tokenizer` has to be told beside the source; what is not said they find out."""
 
     derivation: FromParent | None = None
-    family: Text | None = Field(default=None, description="where a checkpoint holds several")
+    family: Word | None = Field(default=None, description="where a checkpoint holds several")
     pooler: Literal["dense", "first_token", "discriminator"] | None = None
     heads: list[Literal["mlm", "nsp", "discriminator"]] | None = Field(
         default=None, description="pre-training heads; [] is none, null those whose weights look trained"
@@ -138,7 +139,7 @@ class Entry(Record):
     """One model: what it is, where it comes from, and its archive once it has been built."""
 
     kind: Literal["encoder", "tokenizer", "preprocess"]
-    family: Text | None = None
+    family: Word | None = None
     description: Text = ""
     layers: Count | None = None
     hidden_size: Count | None = None

@@ -168,8 +168,6 @@ def _asked(link: Link, http: requests.Session, timeout: float) -> Finding:
         refused = not finding.ok and (finding.status is None or finding.status < 500 or finding.status == 501)
         if refused or (link.size is not None and finding.length != link.size):
             finding = _answered("GET", link, http, timeout)
-    except Slow:
-        return Finding(link, False, f"no answer for {timeout:g} seconds")
     except Refused as error:
         return Finding(link, False, str(error))
     return _compared(finding)

@@ -15,13 +15,13 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-HEADERS = 60.0  # seconds for the status line and the headers of one answer
+HEADERS = 60.0  # seconds for the status line and the headers of one answer; more where more silence is allowed
 WINDOW = 60.0  # seconds of waiting over which the speed of a body is measured
 LEAST = 1 << 10  # bytes a second that a body has to come at; a telephone of the second generation has some more
 
 
 class TooSlow(TimeoutError):
-    """An answer that comes, and so slowly that it might as well not."""
+    """An answer that does not come, or so slowly that it might as well not."""
 
 
 class _Timed(io.RawIOBase):
@@ -29,7 +29,8 @@ class _Timed(io.RawIOBase):
 
     def __init__(self, raw: Any, sock: Any) -> None:
         self._raw, self._sock, self._silence = raw, sock, sock.gettimeout()
-        self._in_headers, self._deadline = True, time.monotonic() + HEADERS
+        self._in_headers, self._patience = True, max(HEADERS, self._silence or 0)
+        self._deadline = time.monotonic() + self._patience
         self._waited, self._received = 0.0, 0
 
     def headers_end(self) -> None:
@@ -49,7 +50,7 @@ class _Timed(io.RawIOBase):
         except TimeoutError:
             if self._in_headers:
                 self._left(time.monotonic())
-            raise
+            raise TooSlow(f"no byte for {self._silence or self._patience:g} seconds") from None
         if count and not self._in_headers:
             self._measure(time.monotonic() - began, count)
         return count
@@ -62,7 +63,7 @@ class _Timed(io.RawIOBase):
         """Return how long the next byte of the headers may take."""
         left = self._deadline - now
         if left <= 0:
-            raise TooSlow(f"its headers took longer than {HEADERS:g} seconds")
+            raise TooSlow(f"its headers took longer than {self._patience:g} seconds")
         return left if self._silence is None else min(left, self._silence)
 
     def _measure(self, seconds: float, count: int) -> None:

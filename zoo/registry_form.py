@@ -146,7 +146,7 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
     except BadJson as error:
         problems.append(str(error))
     if problems:
-        told = [f"{printable(problem)[:300]}" for problem in problems[:_MOST_PROBLEMS]]
+        told = [printable(problem).replace("\n", "\\n")[:300] for problem in problems[:_MOST_PROBLEMS]]
         rest = "; and more" if len(problems) > _MOST_PROBLEMS else ""
         newer = " A newer bert-zoo may know what is extra here." if any("Extra inputs" in each for each in told) else ""
         raise BadRegistry(f"{source} is not a registry: {'; '.join(told)}{rest}.{newer}")

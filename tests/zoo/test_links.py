@@ -129,7 +129,7 @@ def test_a_busy_server_is_asked_again(server: LocalServer) -> None:
 
 
 def test_silence_and_hanging_up(server: LocalServer) -> None:
-    assert ask(server.serve("/slow", Reply(BODY, delay=60)), timeout=0.2).said == "no answer for 0.2 seconds"
+    assert ask(server.serve("/slow", Reply(BODY, delay=60)), timeout=0.2).said == "no byte for 0.2 seconds"
     assert server.asked == ["HEAD /slow"]  # no second wait
     finding = ask(server.serve("/x", Reply(hangs_up=True)))
     assert not finding.ok and "Remote" in finding.said

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A minute is a third of a second, and the test may take a few of them."""
     monkeypatch.setattr("zoo.patience.WINDOW", 0.3)
     monkeypatch.setattr("zoo.patience.HEADERS", 0.3)
+    monkeypatch.setattr("zoo.web._TIMEOUT", (5.0, 0.3))
     began = time.monotonic()
     yield
     assert time.monotonic() - began < 8
@@ -69,6 +71,19 @@ def test_one_byte_for_each_connection_is_a_trickle_too(
     assert 0 < target.stat().st_size < 200
 
 
+@pytest.mark.usefixtures("impatient")
+def test_what_is_told_of_the_cache_is_true(small_zoo: SmallZoo, server: LocalServer) -> None:
+    registry = read_registry(server.serve_directory(small_zoo.registry.parent) + "registry.json")
+    whole = Reply(small_zoo.archive.read_bytes(), ranges=True)
+    server.serve("/small.tar.gz", replace(whole, pieces=1, wait=0.02))
+    with pytest.raises(DownloadFailed) as caught:
+        fetch("small", registry)
+    part = cache_directory() / f".{small_zoo.digest.sha256}.part" / "small.tar.gz"
+    assert f"{part.stat().st_size} bytes are kept: run again to go on from there." in str(caught.value)
+    server.serve("/small.tar.gz", whole)
+    assert fetch("small", registry).is_dir() and not part.exists()
+
+
 HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Filler: " + b"x" * 5000
 CONTINUE = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 200
 
@@ -82,6 +97,11 @@ def test_headers_that_trickle(server: LocalServer, target: Path, raw: bytes) -> 
     with pytest.raises(DownloadFailed, match=r"its headers took longer than 0\.3 seconds.*ZOO_MIRROR names"):
         download([url], target, RIGHT)
     assert tree(target.parent) == []
+
+
+def test_more_silence_is_more_patience(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.patience.HEADERS", 0.1)
+    assert read_bytes(server.serve("/x", Reply(BODY, delay=0.3))) == BODY  # 30 seconds are allowed
 
 
 @pytest.mark.usefixtures("impatient")
