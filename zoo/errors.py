@@ -82,7 +82,7 @@ class BadCheckpoint(ZooError):
 
 
 class BadConfig(ZooError):
-    """A config that is missing, contradicts itself, or contradicts the checkpoint's shapes."""
+    """A config that is missing, contradicts itself or the checkpoint's shapes, or is not as Keras layers write it."""
 
 
 class Unsupported(ZooError):

@@ -108,7 +108,8 @@ def endpoint_of(loaded: Any, model: str, endpoint: str | None, signature: str | 
             raise BadArgument(f"{model} has no signature {signature!r}. There is {_listed(signatures)}.")
         function = signatures[signature]
         return Endpoint(f"{model}, signature {signature}", function, loaded, _forms([function]), False, True)
-    owner = loaded if endpoint is None else getattr(loaded, endpoint, None)
+    is_public = endpoint is None or not endpoint.startswith("_")  # "__class__" and the like are no endpoints
+    owner = loaded if endpoint is None else getattr(loaded, endpoint, None) if is_public else None
     if not callable(owner):
         there = [name for name in vars(loaded) if not name.startswith("_") and callable(getattr(loaded, name))]
         raise BadArgument(f"{model} has no endpoint {endpoint!r} to call. There is {_listed(there)}.")

@@ -14,6 +14,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope  # has no 
 
 from zoo.errors import BadArgument, WeightMismatch
 from zoo.fine_tuning import chosen
+from zoo.keras_config import layer_config, recorded
 from zoo.keras_endpoint import BadInputs, endpoint_of
 from zoo.keras_origin import Origin, fill, opened, variables_of
 
@@ -44,7 +45,10 @@ class KerasLayer(keras.layers.Layer):
     and compiles a training step for minutes. `layer.supports_jit = True` before compiling admits it, for predicting.
 
     A .keras file with such a layer is complete: it holds the graph, and after `from zoo import KerasLayer` it loads
-    without cache, archive or network.
+    without cache, archive or network. Nothing that such a file says is asked of the network or loosens a check, for
+    anybody may have written it: its graph is looked at as an archive's is, and a config that is not as this class
+    writes it is refused. A config alone, as of `clone_model` or `model_from_json`, has its weights from the cache, or
+    from the local archive or directory it was made of: see `zoo.keras_origin.Origin`.
 
     Raises BadArgument, and whatever `zoo.load` raises.
     """
@@ -144,19 +148,23 @@ class KerasLayer(keras.layers.Layer):
             store[name] = variable
 
     def load_own_variables(self, store: Any) -> None:
-        """Read what `save_own_variables` wrote. Raises WeightMismatch, which lists all that is missing or misshapen."""
+        """Read what `save_own_variables` wrote.
+
+        Raises WeightMismatch, which lists all that is missing, misshapen or of another dtype. (`load_model` collects
+        the errors of all layers and raises Keras' own ValueError, in which that list stands.)
+        """
         there = {name: store[name] for name in store.keys()}  # noqa: SIM118, Keras' stores are no mappings
         problems = [f"{name} is missing" for name in self._variables if name not in there]
         problems += [f"{name} is not of {self._opened.name}" for name in there if name not in self._variables]
-        problems += [
-            f"{name} is {tuple(there[name].shape)}, should be {tuple(variable.shape)}"
-            for name, variable in self._variables.items()
-            if name in there and tuple(there[name].shape) != tuple(variable.shape)
-        ]
+        for name, variable in self._variables.items():
+            if name in there and tuple(there[name].shape) != tuple(variable.shape):
+                problems.append(f"{name} is {tuple(there[name].shape)}, should be {tuple(variable.shape)}")
+            elif name in there and there[name].dtype.name != variable.dtype.name:
+                problems.append(f"{name} is {there[name].dtype.name}, should be {variable.dtype.name}")
         if problems:
             raise WeightMismatch(f"{self.name} cannot load its weights: {'; '.join(problems)}.")
         for name, variable in self._variables.items():
-            variable.assign(tf.cast(np.asarray(there[name]), variable.dtype))
+            variable.assign(np.asarray(there[name]))
         self._has_values = True
 
     def _need_values(self) -> None:
@@ -211,11 +219,15 @@ class KerasLayer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> KerasLayer:
-        """Return a layer like the one whose config this is; its weights are the archive's until others are loaded."""
-        handle = config["handle"]
-        if isinstance(handle, Mapping):
-            handle = keras.saving.deserialize_keras_object(handle)
-        return cls(**{**config, "handle": handle})
+        """Return a layer like the one whose config this is; its weights are the archive's until others are loaded.
+
+        Raises BadConfig for a config that `get_config` does not write, BadArchive for a graph that is refused.
+        """
+        arguments = layer_config(config, cls, KerasLayer)
+        handle = arguments["handle"]
+        if not isinstance(handle, Origin):  # which it is in the process that called get_config
+            handle = Origin.from_config(recorded(handle))
+        return cls(**{**arguments, "handle": handle})
 
 
 def _tensors(inputs: Any) -> Any:

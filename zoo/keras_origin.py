@@ -1,26 +1,30 @@
-"""Where the SavedModel of a Keras layer came from, and how it is had again: from its config, the cache, the network."""
+"""Where the SavedModel of a Keras layer came from, and how it is had again: from its config, the cache, a path."""
 
 from __future__ import annotations
 
 import base64
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from zoo.archive import pack, unpack
+from zoo.archive import check_files, pack, sha256_of, unpack
+from zoo.cache import resolve
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.contract import CARD_FILE
-from zoo.errors import BadArchive, CannotLoad, ZooError, first_line
+from zoo.errors import BadArchive, CannotLoad, DownloadFailed, ZooError, first_line
+from zoo.keras_config import origin_config
 from zoo.loading import checked_model, load_directory, prepare
 from zoo.model import Model
 from zoo.safety import GRAPH_FILE
 from zoo.store import cache_directory
+from zoo.web import local_path, offline, shown
 
-_GRAPH_LIMIT = 1 << 30  # bytes; TensorFlow's own limit is twice this
+_GRAPH_LIMIT = 1 << 28  # bytes unpacked: a hundred times what ours have
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,20 @@ class Origin:
     `graph` is a tar.gz of saved_model.pb and the card, some 300 KB. With it a model that Keras saved, which brings the
     weights, needs neither archive nor cache. (The assets of Keras' saving protocol would not do: a layer is given them
     after its model was rebuilt from the config, and for that the graph has to be there.)
+
+    A config alone, of `to_json`, `get_config` or a copied layer, has no weights. They are taken, when they are needed
+    and Keras has not loaded any, from the cache, where the archive's digest names the directory; from the directory
+    that is the handle, if its card is the very one; or from the local archive that is the handle, if it has the digest.
+    Nothing is downloaded for a config, which anybody may have written: `zoo fetch NAME` first.
     """
 
     handle: str
     name: str
     digest: str | None  # sha256 of the archive; None when the handle is a directory outside of the cache
-    registry: str | None
     graph: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, directory: Path, handle: str, registry: str | None) -> Origin:
+    def of(cls, directory: Path, handle: str) -> Origin:
         """Return what is kept of the unpacked archive that `handle` means."""
         digest = directory.name if directory.parent == cache_directory() else None
         with tempfile.TemporaryDirectory() as work:
@@ -48,7 +56,8 @@ class Origin:
                 (kept / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(directory / name, kept / name)
             pack(kept, packed)
-            return cls(handle, read_card(directory).name, digest, registry, packed.read_bytes())
+            handle = handle if local_path(handle) else shown(handle)
+            return cls(handle, read_card(directory).name, digest, packed.read_bytes())
 
     def get_config(self) -> dict[str, Any]:
         """Return what JSON can hold; Keras asks for it."""
@@ -56,7 +65,9 @@ class Origin:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Origin:
-        return cls(**{**config, "graph": base64.b64decode(config["graph"], validate=True)})
+        """Return the origin that a file records. Raises BadConfig, which lists all that is wrong with it."""
+        found = origin_config(config)
+        return cls(found.handle, found.name, found.digest, found.graph)
 
     @contextmanager
     def unpacked(self) -> Iterator[Path]:
@@ -64,19 +75,32 @@ class Origin:
         with tempfile.TemporaryDirectory() as work:
             packed = Path(work, "graph.tar.gz")
             packed.write_bytes(self.graph)
-            unpack(packed, Path(work, "graph"), limit=_GRAPH_LIMIT)
+            with _named(packed):
+                unpack(packed, Path(work, "graph"), limit=_GRAPH_LIMIT)
             yield Path(work, "graph")
 
+    def local(self) -> Path | None:
+        """Return the path, there or not, that the handle means on this machine; None for a URL or a network share."""
+        try:
+            path = None if self.handle.startswith("zoo://") else local_path(self.handle)
+        except ValueError:  # a URL that is none
+            return None
+        return None if path is None or PureWindowsPath(str(path)).drive.startswith("\\\\") else path.absolute()
+
     def place(self) -> Path | None:
-        """Return the directory with the weights where no network is needed: in the cache, or the handle itself."""
-        place = cache_directory() / self.digest if self.digest else Path(self.handle)
-        return place if self.is_at(place) else None
+        """Return the directory with the weights that is there already: in the cache, or the handle itself."""
+        place = cache_directory() / self.digest if self.digest else self.local()
+        return place if place and self.is_at(place) else None
 
     def is_at(self, directory: Path) -> bool:
         """True when a directory has the very card, which states the digest of every file."""
+        card = directory / CARD_FILE
         with self.unpacked() as graph:
-            card = directory / CARD_FILE
-            return card.is_file() and card.read_bytes() == (graph / CARD_FILE).read_bytes()
+            own = (graph / CARD_FILE).read_bytes() if (graph / CARD_FILE).is_file() else None
+        try:
+            return own is not None and card.is_file() and card.stat().st_size == len(own) and card.read_bytes() == own
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -104,14 +128,13 @@ def opened(handle: Any, **how: Any) -> Opened:
     """
     if isinstance(handle, str | Path):
         directory, card = checked_model(handle, **how)
-        registry = how.get("registry")
-        place = str(getattr(registry, "place", registry)) if registry else None
-        return _loaded(directory, card, Origin.of(directory, str(handle), place))
+        return _loaded(directory, card, Origin.of(directory, str(handle)))
     if isinstance(handle, Model):
-        known = Origin.of(handle.path, str(handle.path), None) if handle.path.is_dir() else None
+        known = Origin.of(handle.path, str(handle.path)) if handle.path.is_dir() else None
         return Opened(handle.loaded, known, handle.card)
     if isinstance(handle, Origin):
-        return _from_place(handle) or _without_values(handle)
+        with _checked_graph(handle) as (graph, card):  # also where a whole model is there: a changed config is refused
+            return _from_place(handle) or _without_values(handle, graph, card)
     return Opened(handle)
 
 
@@ -129,13 +152,16 @@ def variables_of(loaded: Any) -> dict[str, Any]:
 
 
 def fill(variables: Mapping[str, Any], origin: Origin) -> None:
-    """Give every variable without a value the one that it has in the archive, wherever that is to be had by now."""
+    """Give every variable without a value the one that it has in the archive, if that is on this machine.
+
+    Raises BadArchive when it is no longer where it was, DownloadFailed when it would have to be downloaded.
+    """
     with _no_scope():
         empty = {name: variable for name, variable in variables.items() if not variable.is_initialized()}
         if not empty:
             return
         try:
-            values = variables_of((_from_place(origin) or _from_handle(origin)).object)
+            values = variables_of((_from_place(origin) or _from_archive(origin)).object)
         except ZooError as error:
             raise type(error)(f"a config of {origin.name} has its graph and not its weights. {error}") from error
         for name, variable in empty.items():
@@ -149,29 +175,68 @@ def _loaded(directory: Path, card: EncoderCard | TokenizerCard, origin: Origin) 
 
 def _from_place(origin: Origin) -> Opened | None:
     try:
-        return _loaded(*checked_model(place), origin) if (place := origin.place()) else None
-    except ZooError:  # damaged
+        return _checked(place, origin) if (place := origin.place()) else None
+    except (ZooError, OSError):  # damaged
         return None
 
 
-def _from_handle(origin: Origin) -> Opened:
-    directory, card = checked_model(origin.handle, registry=origin.registry, sha256=origin.digest)
+def _from_archive(origin: Origin) -> Opened:
+    path = origin.local()
+    if path and path.is_file() and sha256_of(path) == origin.digest:
+        with offline():
+            return _checked(resolve(path), origin)  # a trusted key wants its signature, whatever the config says
+    if path and path.exists():
+        raise BadArchive(f"{origin.handle} was {origin.name} once; {path} is another model, or is damaged.")
+    if path and (path.suffix or len(Path(origin.handle).parts) > 1):
+        raise BadArchive(f"{origin.handle} is not there any more: put it back, or load the weights that Keras saved.")
+    raise DownloadFailed(
+        f"Nothing is downloaded for a config: `zoo fetch {shlex.quote(origin.handle)}` first, if it is sha256 "
+        f"{str(origin.digest)[:12]}… still, or load the weights that Keras saved."
+    )
+
+
+def _checked(directory: Path, origin: Origin) -> Opened:
+    """Return the model of a directory, every file of it compared with its card. Opens no socket."""
     if not origin.is_at(directory):
-        raise BadArchive(f"{origin.handle} was {origin.name} once; {directory} is another model.")
+        raise BadArchive(f"{directory} is not the {origin.name} that its config is of.")
+    card = read_card(directory)
+    check_files(directory, card)
+    prepare(directory, card)
     return _loaded(directory, card, origin)
 
 
-def _without_values(origin: Origin) -> Opened:
+@contextmanager
+def _checked_graph(origin: Origin) -> Iterator[tuple[Path, EncoderCard | TokenizerCard]]:
+    """Yield the unpacked graph of a config, which only computes and is the one that its card is of."""
+    with origin.unpacked() as graph:
+        with _named(graph):
+            card = read_card(graph)
+            prepare(graph, card)
+            files = {name: digest for name, digest in card.files.items() if name == GRAPH_FILE}
+            check_files(graph, card.model_copy(update={"files": files}))
+            if card.name != origin.name:
+                raise BadArchive(f"the config is of {origin.name}, the graph in it of {card.name}.")
+        yield graph, card
+
+
+def _without_values(origin: Origin, graph: Path, card: EncoderCard | TokenizerCard) -> Opened:
     import tensorflow as tf
 
-    with origin.unpacked() as graph, _no_scope():
-        card = read_card(graph)
-        prepare(graph, card)
-        options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
-        try:
+    options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
+    try:
+        with _no_scope():
             return Opened(tf.saved_model.load(str(graph), options=options), origin, card, has_values=False)
-        except Exception as error:  # whatever TensorFlow raises about a SavedModel
-            raise CannotLoad(f"{card.name} does not load from its config: {first_line(error)}") from error
+    except Exception as error:  # whatever TensorFlow raises about a SavedModel
+        raise CannotLoad(f"{card.name} does not load from its config: {first_line(error)}") from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let errors about a file that is there for a moment say where its bytes came from."""
+    try:
+        yield
+    except BadArchive as error:
+        raise BadArchive(str(error).replace(str(path), "the config's graph")) from None
 
 
 @contextmanager

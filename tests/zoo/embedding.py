@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,8 @@ from zoo.embed.run import run as embedded
 def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
     """The engine: a vector holds the length of its text and the number of its part."""
     for part in parts:
-        rows = Reader(job.source).read(part)
+        with closing(Reader(job.source)) as reader:
+            rows = reader.read(part)
         vectors = [[len(text), part.number] * (job.hidden_size // 2) for text in rows.texts]
         job.write(part, rows, np.array(vectors, np.float32).reshape(-1, job.hidden_size))
         advance(part.rows)

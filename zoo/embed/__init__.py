@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.embed.asked import Corpus, Settings
     from zoo.embed.encoder import EncoderSpec
-    from zoo.embed.output import Manifest
+    from zoo.embed.manifest import Manifest
     from zoo.embed.run import Plan, embed_corpus, plan_corpus
 
 # Imported when first asked for, since the command line reads this package whatever the command.
 _HOMES = {
     "Corpus": "asked",
     "EncoderSpec": "encoder",
-    "Manifest": "output",
+    "Manifest": "manifest",
     "Plan": "run",
     "Settings": "asked",
     "embed_corpus": "run",

@@ -12,9 +12,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import Job
 from zoo.embed.needs import gave_up
-from zoo.embed.output import watched
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader, Rows
+from zoo.embed.watching import watched
 from zoo.text_encoder import TextEncoder
 
 # Beam's own default would download a runner first.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -72,8 +74,22 @@ def open_source(corpus: Corpus) -> Source:
 
 
 def open_lines(path: str | Path) -> IO[bytes]:
-    """Return a file of lines, unpacked as it is read where it ends in `.gz`."""
+    """Return a file of lines, unpacked as it is read where it ends in `.gz`; see `unpacking`."""
+    if str(path).endswith(".gz") and Path(path).stat().st_size == 0:
+        raise BadArgument(f"{path} is empty, and so is no gzip: it was cut. Copy it, or compress the text again.")
     return cast(IO[bytes], gzip.open(path)) if str(path).endswith(".gz") else Path(path).open("rb")
+
+
+@contextmanager
+def unpacking(path: str | Path, lines: int) -> Iterator[None]:
+    """Let what gzip says about a cut or damaged file name the file, and how many lines of it could be read."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadArgument(
+            f"{path} is damaged after line {lines:,}: {str(error).rstrip('.')}. Nothing behind that can be read: copy "
+            "the file, or compress the text again."
+        ) from None
 
 
 def _input_file(path: Path) -> InputFile:
@@ -140,7 +156,11 @@ def _objects(paths: list[Path]) -> Iterator[dict[str, Any]]:
     """Yield those of the first lines of the files that are JSON objects."""
     for path in paths:
         with open_lines(path) as lines:
-            for line in islice(lines, _LOOKED_AT):
+            for number in range(_LOOKED_AT):
+                with unpacking(path, number):
+                    line = lines.readline()
+                if not line:
+                    break
                 try:
                     row = json.loads(line.decode("utf-8-sig"))
                 except (ValueError, RecursionError):

@@ -86,7 +86,9 @@ class Job:
 
     def write(self, part: Part, rows: Rows, vectors: NDArray[np.float32]) -> None:
         """Write the files of a part: the bad rows first, since the part counts as done when its vectors are there."""
-        if rows.bad:
+        if not rows.bad:
+            self.output.bad(part.number).unlink(missing_ok=True)  # what a damaged run may have left
+        else:
             with written_file(self.output.bad(part.number)) as temporary:
                 temporary.write_text("".join(bad.to_json() for bad in rows.bad), encoding="ascii")
         texts = {}

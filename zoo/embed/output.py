@@ -7,45 +7,30 @@
     _bad/000000.jsonl       those of one part, until the end
     _lock                   held while a run writes
 
-Readers of Parquet pass over names that begin with `_`.
+Readers of Parquet pass over names that begin with `_`. No file is believed to be whole: a part counts when its rows and
+its bad ones add up; another one, emptied or cut, is computed again, and so is a manifest that does not say the truth.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from zoo.card import to_json
+from zoo.embed.manifest import Manifest, parsed, read_json, read_manifest
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part
 from zoo.errors import CannotWrite, ZooError
 from zoo.files import cannot_write, written_file
-
-_PATIENCE = 0.5  # seconds between two looks at what workers have finished
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What became of a corpus: every row has a vector or is among the bad ones, and `rows` is the sum."""
-
-    rows: int
-    vectors: int
-    bad: int
-    parts: int
-    hidden_size: int
-    job: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `_manifest.json` holds."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -73,8 +58,46 @@ class Output:
         return self.path / "_bad" / f"{number:06d}.jsonl"
 
     def missing(self, parts: Sequence[Part]) -> list[Part]:
-        """Return the parts that are still to be done."""
-        return [part for part in parts if not self.part(part.number).is_file()]
+        """Return the parts that are still to be done: absent, damaged, or without the rows that they should have."""
+        found = zip(parts, self._counts(parts), strict=True)
+        return [part for part, (vectors, bad) in found if vectors is None or vectors + bad != part.rows]
+
+    def _counts(self, parts: Sequence[Part]) -> Iterator[tuple[int | None, int]]:
+        """Yield of each part how many vectors it has, None where it is absent or damaged, and how many bad rows."""
+        kept = Counter(part.number for part, _ in self._kept_bad(parts))
+        for part in parts:
+            path, own = self.part(part.number), self.bad(part.number)
+            bad = own.read_bytes().count(b"\n") if own.is_file() else kept[part.number]
+            yield parquet().count_own(path) if path.is_file() else None, bad
+
+    def _kept_bad(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bytes]]:
+        """Yield the lines of `_bad_rows.jsonl`, each with the part of its `row`; lines without one are passed over."""
+        if not self.bad_rows.is_file() or not parts:
+            return
+        starts = [part.first for part in parts]
+        with self.bad_rows.open("rb") as lines:
+            for line in lines:
+                row = parsed(line)
+                number = row.get("row") if isinstance(row, dict) else None
+                if type(number) is int and 0 <= number < parts[-1].first + parts[-1].rows and line.endswith(b"\n"):
+                    yield parts[bisect_right(starts, number) - 1], line
+
+    def reopen(self, parts: Sequence[Part], missing: Sequence[Part] = ()) -> None:
+        """Make a run that is to be gone on with of one that said it was finished; the bad rows are kept."""
+        with cannot_write(self.path):
+            (self.path / "_manifest.json").unlink(missing_ok=True)  # first: from here on it is not finished
+            for part in missing:
+                self.part(part.number).unlink(missing_ok=True)
+            if not self.bad_rows.exists():
+                return
+            lines: dict[int, list[bytes]] = {}
+            for part, line in self._kept_bad(parts):
+                lines.setdefault(part.number, []).append(line)
+            for number, own in lines.items():
+                if not self.bad(number).is_file():
+                    with written_file(self.bad(number)) as temporary:
+                        temporary.write_bytes(b"".join(own))
+            self.bad_rows.unlink()
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Raise CannotWrite, which lists the differences, when what is there is not of this job."""
@@ -86,10 +109,11 @@ class Output:
             return
         if not self._is_begun():
             return
-        try:
-            before = json.loads(job.read_bytes())
-        except ValueError as error:
-            raise CannotWrite(f"{job} cannot be read ({error}): --restart begins anew.") from None
+        before = read_json(job)
+        if not isinstance(before, dict) and (last := self.manifest()) is not None:
+            before = last.job  # says the same
+        if not isinstance(before, dict):
+            raise CannotWrite(f"{job} is damaged, so nobody can tell what these parts are of: --restart begins anew.")
         asked = json.loads(to_json(identity))
         differences = [
             f"{name} {_shown(before.get(name), asked.get(name))}"
@@ -131,38 +155,35 @@ class Output:
 
         Raises ZooError, which names the parts that do not.
         """
-        if (last := self.manifest()) is not None:
-            shutil.rmtree(self.path / "_bad", ignore_errors=True)
-            return last
-        vectors = bad = 0
-        wrong = []
-        with written_file(self.bad_rows) as temporary, temporary.open("wb") as file:
-            for part in parts:
-                lines = self.bad(part.number).read_bytes() if self.bad(part.number).is_file() else b""
-                found = parquet().count(self.part(part.number)) if self.part(part.number).is_file() else None
-                if found is None or found + lines.count(b"\n") != part.rows:
-                    wrong.append(self.part(part.number).name)
-                vectors, bad = vectors + (found or 0), bad + lines.count(b"\n")
-                file.write(lines)
-            if wrong:
-                raise ZooError(
-                    f"{self.path}: {', '.join(wrong[:5])} ({len(wrong)} of {len(parts)} parts) are missing or do not "
-                    "have the rows they should: remove them and run again."
-                )
-        if not bad:
-            self.bad_rows.unlink()
+        counts = list(self._counts(parts))
+        wrong = [
+            self.part(part.number).name
+            for part, (vectors, bad) in zip(parts, counts, strict=True)
+            if vectors is None or vectors + bad != part.rows
+        ]
+        if wrong:
+            raise ZooError(
+                f"{self.path}: {', '.join(wrong[:5])} ({len(wrong)} of {len(parts)} parts) are missing or do not "
+                "have the rows they should: run again, and it computes them again."
+            )
+        vectors, bad = sum(found or 0 for found, _ in counts), sum(bad for _, bad in counts)
         manifest = Manifest(vectors + bad, vectors, bad, len(parts), hidden_size, identity)
-        with written_file(self.path / "_manifest.json") as temporary:
-            temporary.write_text(to_json(manifest.to_dict()), encoding="utf-8")
+        said = read_json(self.path / "_manifest.json")
+        if said != json.loads(to_json(manifest.to_dict())) or (self.path / "_bad").exists():
+            self.reopen(parts)
+            with written_file(self.bad_rows) as temporary, temporary.open("wb") as file:
+                for part in parts:
+                    file.write(self.bad(part.number).read_bytes() if self.bad(part.number).is_file() else b"")
+            if not bad:
+                self.bad_rows.unlink()
+            with written_file(self.path / "_manifest.json") as temporary:
+                temporary.write_text(to_json(manifest.to_dict()), encoding="utf-8")
         shutil.rmtree(self.path / "_bad", ignore_errors=True)
         return manifest
 
     def manifest(self) -> Manifest | None:
-        """Return what the manifest says, None when the run is not finished."""
-        try:
-            return Manifest(**json.loads((self.path / "_manifest.json").read_bytes()))
-        except FileNotFoundError:
-            return None
+        """Return what the manifest says, None when the run is not finished or the manifest is damaged."""
+        return read_manifest(self.path / "_manifest.json")
 
     def _is_begun(self) -> bool:
         """True when something is there that other arguments would not have made."""
@@ -185,33 +206,10 @@ class Output:
         (self.path / "_job.json").unlink()
 
 
-@contextmanager
-def watched(output: Output, parts: Sequence[Part], advance: Callable[[int], object]) -> Iterator[None]:
-    """Tell `advance` of the rows of parts that other processes finish, as their files appear."""
-    done, left = threading.Event(), list(parts)
-
-    def look() -> None:
-        for part in [each for each in left if output.part(each.number).is_file()]:
-            left.remove(part)
-            advance(part.rows)
-
-    def watch() -> None:
-        while not done.wait(_PATIENCE):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        look()
-
-
 def _shown(before: Any, asked: Any) -> str:
     if isinstance(before, list) and isinstance(asked, list):  # the files of the input
-        changed = [each["path"] for each in [*before, *asked] if (each in before) != (each in asked)]
+        both = [each for each in [*before, *asked] if isinstance(each, dict)]
+        changed = [str(each.get("path")) for each in both if (each in before) != (each in asked)]
         names = list(dict.fromkeys(Path(path).name for path in changed))
         return f"of the input have changed, come or gone ({', '.join(names[:5])})"
     return f"was {before!r}, is {asked!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,17 @@ _BATCH = 4096  # rows that are decoded at once
 def count(path: str | Path) -> int:
     """Return the number of rows of a file."""
     return int(_opened(path).metadata.num_rows)
+
+
+def count_own(path: Path) -> int | None:
+    """Return the number of rows of a part of ours, None when the file is damaged: emptied, cut, or no part."""
+    try:
+        file = _opened(path)
+    except BadArgument:
+        return None
+    with file:
+        is_part = {"id", "vector"} <= {*file.schema_arrow.names}
+        return int(file.metadata.num_rows) if is_part else None
 
 
 def find_id(paths: Sequence[Path], corpus: Corpus, default: str) -> tuple[str | None, IdType]:
@@ -60,13 +72,16 @@ def read(path: str | Path, start: int, rows: int, columns: Sequence[str]) -> Ite
             groups.append(group)
         before += size
     skip, left = start - first, rows
-    for batch in file.iter_batches(_BATCH, row_groups=groups, columns=list(columns)):
+    batches = file.iter_batches(_BATCH, row_groups=groups, columns=list(columns))
+    while left:
+        with _damage_named(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
         wanted = batch.slice(skip, left)
         skip = max(0, skip - batch.num_rows)
         left -= wanted.num_rows
         yield from pa.table({name: _plain(wanted.column(name)) for name in columns}).to_pylist()
-        if not left:
-            return
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -82,10 +97,19 @@ def _is_text(type_: pa.DataType) -> bool:
 
 
 def _opened(path: str | Path) -> pq.ParquetFile:
-    try:
+    with _damage_named(path):
         return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise BadArgument(f"{path} is no Parquet: {first_line(error)}") from error
+
+
+@contextmanager
+def _damage_named(path: str | Path) -> Iterator[None]:
+    """Let what pyarrow says about a file that is none, or is damaged, name it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the system's; pyarrow's own have no number
+            raise
+        raise BadArgument(f"{path} is no Parquet, or is damaged: {first_line(error)}. Copy it again.") from error
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

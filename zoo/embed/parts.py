@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Protocol
+from io import BufferedReader
+from typing import IO, Protocol, cast
 
 import numpy as np
 
-from zoo.embed.corpus import Source, open_lines
+from zoo.embed.corpus import Source, open_lines, unpacking
 from zoo.embed.needs import parquet
 
 _BLOCK = 1 << 20
@@ -79,7 +80,7 @@ def _counter(source: Source, file: int) -> Iterator[_Counter]:
         yield _Counted(parquet().count(path))
     else:
         with open_lines(path) as stream:
-            yield _Lines(stream)
+            yield _Lines(path, stream)
 
 
 class _Counted:
@@ -93,8 +94,9 @@ class _Counted:
 
 
 class _Lines:
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._block = stream, b""
+    def __init__(self, path: str, stream: IO[bytes]) -> None:
+        self._path, self._stream, self._block = path, cast(BufferedReader, stream), b""
+        self._passed = 0  # lines
         self._before = 0  # bytes before the block
         self._at = 0  # in the block
 
@@ -104,12 +106,14 @@ class _Lines:
         while found < most:
             if self._at == len(self._block):
                 self._before += len(self._block)
-                self._block, self._at = self._stream.read(_BLOCK), 0
+                with unpacking(self._path, self._passed + found):
+                    self._block, self._at = self._stream.read1(_BLOCK), 0  # all there is before damage, unlike `read`
                 if not self._block:
                     return start, found + is_open
             ends = np.flatnonzero(np.frombuffer(self._block, np.uint8, offset=self._at) == ord("\n"))
             if len(ends) >= most - found:
                 self._at += int(ends[most - found - 1]) + 1
+                self._passed += most
                 return start, most
             found += len(ends)
             is_open = not self._block.endswith(b"\n")

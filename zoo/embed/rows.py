@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo.embed.corpus import Source, open_lines
+from zoo.embed.corpus import Source, open_lines, unpacking
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part, Slice
 from zoo.errors import ZooError
@@ -61,7 +61,7 @@ class Reader:
     def read(self, part: Part) -> Rows:
         """Return the rows of a part. Raises ZooError when a file is not what it was when it was cut."""
         ids, texts, bad = [], [], []
-        row = part.first
+        row = end = part.first
         for each in part.slices:
             file = self._source.files[each.file].path
             for line, raw in enumerate(self._raw(each), start=each.line + 1):
@@ -73,6 +73,9 @@ class Reader:
                     ids.append(id_)
                     texts.append(text)
                 row += 1
+            end += each.rows
+            if row != end:
+                raise _changed(file)
         return Rows(tuple(ids), tuple(texts), tuple(bad))
 
     def close(self) -> None:
@@ -91,16 +94,21 @@ class Reader:
                 else:
                     yield from self._lines(each)
                 return
-        raise ZooError(f"{file.path} has changed since the run began: give its rows back, or begin with --restart.")
+        raise _changed(file.path)
 
     def _lines(self, each: Slice) -> Iterator[bytes]:
         if self._open is None or self._open[0] != each.file:
             self.close()
             self._open = (each.file, open_lines(self._source.files[each.file].path))
-        stream = self._open[1]
-        stream.seek(each.start)
+        path, stream = self._source.files[each.file].path, self._open[1]
+        with unpacking(path, each.line):
+            stream.seek(each.start)
         for number in range(each.rows):
-            line = stream.readline().removesuffix(b"\n")
+            with unpacking(path, each.line + number):
+                line = stream.readline()
+            if not line:
+                raise _changed(path)
+            line = line.removesuffix(b"\n")
             yield line.removeprefix(_BOM) if each.start == number == 0 else line
 
     def _parsed(self, raw: Any, row: int) -> tuple[Any, Any]:
@@ -120,6 +128,10 @@ class Reader:
         if not -(2**63) <= value < 2**63:
             raise _Bad(f"field {name!r} has {value.bit_length()} bits, an id has 64 with its sign")
         return value
+
+
+def _changed(path: str) -> ZooError:
+    return ZooError(f"{path} has changed since the run began: give its rows back, or begin with --restart.")
 
 
 def _object(line: bytes) -> Mapping[str, Any]:

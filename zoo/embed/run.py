@@ -12,8 +12,9 @@ from zoo.embed.asked import Corpus, Engine, Settings
 from zoo.embed.corpus import open_source
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import Job
+from zoo.embed.manifest import Manifest
 from zoo.embed.needs import needed
-from zoo.embed.output import Manifest, Output
+from zoo.embed.output import Output
 from zoo.embed.parts import Part, cut
 from zoo.errors import BadArgument
 from zoo.progress import progress
@@ -145,6 +146,7 @@ def run(plan: Plan, engine: Engine = "local", engine_options: Sequence[str] = ()
     with job.output.begun(identity, restart):
         missing = job.output.missing(plan.parts)  # a run that held the directory may have done some since
         if missing:
+            job.output.reopen(plan.parts, missing)
             left = sum(part.rows for part in missing)
             with progress("embedding", plan.rows, plan.rows - left, unit="rows") as advance:
                 work(job, missing, advance, engine_options)

@@ -16,9 +16,9 @@ from pyspark.sql.types import ArrayType, FloatType, LongType
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import Job
 from zoo.embed.needs import gave_up
-from zoo.embed.output import watched
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader
+from zoo.embed.watching import watched
 from zoo.errors import BadArgument
 
 _LOCAL = "local[*,4]"  # every core here; a task that fails is tried four times, as on a cluster
