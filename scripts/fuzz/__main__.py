@@ -21,11 +21,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from scripts.fuzz.child import MOST_SECONDS, damaged, prepared, serve, whole
-from scripts.fuzz.formats import FORMATS
+from scripts.fuzz.child import MOST_SECONDS, Format, damaged, prepared, serve, whole
 from zoo.errors import ZooError
+from zoo.quiet import import_tensorflow_quietly
 
 _PATIENCE = 300  # seconds for a child's start and its first file of a format
 
@@ -41,6 +42,9 @@ class Tally:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    import_tensorflow_quietly()
+    from scripts.fuzz.formats import FORMATS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="how long, all formats in turn")
     parser.add_argument("--cases", type=int, default=1000, help="of each format, where no --seconds are given")
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if options.case is not None:
-        return _repeat(options.format[0], options.seed, options.case, options.keep)
+        return _repeat(options.format[0], FORMATS[options.format[0]], options.seed, options.case, options.keep)
     numbers = itertools.count(options.first) if options.seconds else range(options.first, options.first + options.cases)
     with tempfile.TemporaryDirectory(prefix="zoo-fuzz-") as work:
         tallies = fuzz(options.format, options.seed, numbers, Path(work), options.seconds)
@@ -67,12 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fuzz(
-    formats: Sequence[str], seed: int, numbers: Iterable[int], work: Path, seconds: float | None = None
+    formats: Sequence[str],
+    seed: int,
+    numbers: Iterable[int],
+    work: Path,
+    seconds: float | None = None,
+    module: str = "scripts.fuzz.formats",
 ) -> dict[str, Tally]:
-    """Return how the cases of these numbers ended, format by format; what is tried stops after `seconds`."""
+    """Return how the cases of these numbers ended, format by format; no further one begins after `seconds`.
+
+    The FORMATS of `module` are meant.
+    """
     end = time.monotonic() + seconds if seconds else float("inf")
     tallies = {name: Tally() for name in formats}
-    child = _Child(work)
+    child = _Child(module, work)
     try:
         for number in numbers:
             for name, tally in tallies.items():
@@ -92,8 +104,8 @@ def fuzz(
 class _Child:
     """A process that reads files, replaced by another where it ended or hangs."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
+    def __init__(self, module: str, work: Path) -> None:
+        self._module, self._work = module, work
         self._process: Any = None
         self._known: set[str] = set()
 
@@ -130,7 +142,7 @@ class _Child:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(self._work, theirs), daemon=True)
+        self._process = context.Process(target=serve, args=(self._module, self._work, theirs), daemon=True)
         self._process.start()
         theirs.close()
         self._known = set()
@@ -145,14 +157,14 @@ def table(tallies: Mapping[str, Tally]) -> str:
     return "\n".join(rows)
 
 
-def _repeat(name: str, seed: int, number: int, keep: Path | None) -> int:
+def _repeat(name: str, format: Format, seed: int, number: int, keep: Path | None) -> int:
     work = keep or Path(tempfile.mkdtemp(prefix="zoo-fuzz-"))
-    good, place = prepared(name, work)
-    target, content = damaged(name, seed, number, good)
+    good, place = prepared(format, work / name)
+    target, content = damaged(format, Random(f"{seed}/{name}/{number}"), good)
     (place / target.relative_to(good)).write_bytes(content)
     print(f"{place}: {target.name} is damaged")
     try:
-        FORMATS[name].read(whole(place))
+        format.read(whole(place))
     except ZooError as error:
         print(f"refused: {type(error).__name__}: {error}")
     else:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import shutil
 import time
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+
+from scripts.fuzz.mutations import BYTES, Mutation
+from zoo.errors import ZooError
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1 << 30  # bytes, above the size of the file
 _CEILING = 4 << 30  # of address space: ends the child before it takes the machine along
 
 
-def serve(work: Path, pipe: Connection) -> None:
+@dataclass(frozen=True)
+class Format:
+    """One kind of file. `make` fills an empty directory; `changed` are patterns of the files that are damaged.
+
+    `read` is given the directory, or its only file, and raises ZooError or returns.
+    """
+
+    make: Callable[[Path], None]
+    read: Callable[[Path], object]
+    changed: tuple[str, ...]
+    mutations: tuple[Mutation, ...] = ()  # beside those that know no format
+
+
+def serve(module: str, work: Path, pipe: Connection) -> None:
     """Read (format, seed, number of the case) from the pipe and answer with (outcome, words), until it is closed."""
     os.dup2(os.open(work / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    from zoo.quiet import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
+    formats: Mapping[str, Format] = importlib.import_module(module).FORMATS
     places: dict[str, tuple[Path, Path]] = {}
     while True:
         try:
@@ -30,30 +47,28 @@ def serve(work: Path, pipe: Connection) -> None:
             return
         if name not in places:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            places[name] = prepared(name, work)
+            places[name] = prepared(formats[name], work / name)
             resource.setrlimit(resource.RLIMIT_AS, (_statm(0) + _CEILING, resource.RLIM_INFINITY))
             pipe.send(("ready", ""))
         good, place = places[name]
-        target, content = damaged(name, seed, number, good)
+        target, content = damaged(formats[name], Random(f"{seed}/{name}/{number}"), good)
         file = place / target.relative_to(good)
         file.write_bytes(content)
-        pipe.send(_outcome(name, whole(place), len(content)))
+        pipe.send(_outcome(formats[name], whole(place), len(content)))
         file.write_bytes(target.read_bytes())
 
 
-def prepared(name: str, work: Path) -> tuple[Path, Path]:
+def prepared(format: Format, work: Path) -> tuple[Path, Path]:
     """Return the directory of a good one, made once, and a copy of it that may be damaged; it has been read."""
-    from scripts.fuzz.formats import FORMATS
-
-    good, place = work / name / "good", work / name / "case"
+    good, place, making = work / "good", work / "case", work / "making"
     if not good.exists():
-        shutil.rmtree(work / name, ignore_errors=True)
-        (work / name / "making").mkdir(parents=True)
-        FORMATS[name].make(work / name / "making")
-        (work / name / "making").rename(good)
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True)
+        format.make(making)
+        making.rename(good)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(good, place)
-    FORMATS[name].read(whole(place))  # what is imported late is imported now
+    format.read(whole(place))  # what is imported late is imported now
     return good, place
 
 
@@ -63,16 +78,11 @@ def whole(place: Path) -> Path:
     return inside[0] if len(inside) == 1 else place
 
 
-def damaged(name: str, seed: int, number: int, good: Path) -> tuple[Path, bytes]:
-    """Return which file of a good one is damaged in a case, and what it holds then: always the same."""
-    from scripts.fuzz.formats import FORMATS
-    from scripts.fuzz.mutations import BYTES
-
-    format, random = FORMATS[name], Random(f"{seed}/{name}/{number}")
-    files = sorted(good.glob(random.choice(format.changed)))
-    target = random.choice(files)
+def damaged(format: Format, random: Random, good: Path) -> tuple[Path, bytes]:
+    """Return which file of a good one is damaged, and what it holds then: the same for the same generator."""
+    target = random.choice(sorted(good.glob(random.choice(format.changed))))
     content = target.read_bytes()
-    # A format's own mutations know the form of its first file only; what they cannot take apart is damaged as bytes.
+    # A format's own mutations know the form of its first file; what they cannot take apart is damaged as bytes.
     own = format.mutations if target.match(format.changed[0]) else ()
     for _ in range(random.choice((1, 1, 1, 2))):
         try:
@@ -82,13 +92,10 @@ def damaged(name: str, seed: int, number: int, good: Path) -> tuple[Path, bytes]
     return target, content
 
 
-def _outcome(name: str, path: Path, size: int) -> tuple[str, str]:
-    from scripts.fuzz.formats import FORMATS
-    from zoo.errors import ZooError
-
+def _outcome(format: Format, path: Path, size: int) -> tuple[str, str]:
     before, start = _reset_peak(), time.monotonic()
     try:
-        FORMATS[name].read(path)
+        format.read(path)
         outcome, words = "accepted", ""
     except ZooError as error:
         outcome, words = "refused", f"{type(error).__name__}: {str(error)[:300]}"

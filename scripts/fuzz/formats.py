@@ -7,7 +7,6 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from scripts.fuzz import mutations as m
+from scripts.fuzz.child import Format
 from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
 from tests.export import writers
@@ -25,19 +25,6 @@ from zoo.contract import CARD_FILE
 from zoo.errors import ZooError
 from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
 from zoo.safety import check_ops, used_ops
-
-Read = Callable[[Path], None]  # raises ZooError, or returns
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file. `make` fills an empty directory; `changed` are patterns of the files that are damaged."""
-
-    make: Callable[[Path], None]
-    read: Read
-    changed: tuple[str, ...]
-    mutations: tuple[m.Mutation, ...] = ()  # beside those that know no format
-
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------
 
