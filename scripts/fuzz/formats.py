@@ -18,6 +18,7 @@ from scripts.fuzz.child import Format
 from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
 from tests.export import writers
+from tokenizer.source import read_tokenizer_source
 from zoo.archive import check_files, file_digests, pack, sha256_and_size, unpack
 from zoo.bundles import bundle, install, read_bundle
 from zoo.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
@@ -95,6 +96,19 @@ def _tarred(folder: Path) -> None:
     with tarfile.open(folder / "bert.tar.gz", "w:gz") as tar:
         tar.add(folder / "bert", "bert")
     shutil.rmtree(folder / "bert")
+
+
+def _tokenizer(folder: Path) -> None:
+    write_vocabulary(folder / "vocab.txt", _VOCABULARY)
+    settings = {
+        "do_lower_case": True,
+        "tokenizer_class": "BertTokenizer",
+        "never_split": ["[MASK]"],
+        "pad_token": {"content": "[PAD]", "lstrip": False},
+        "added_tokens_decoder": {"0": {"content": "[PAD]"}},
+        "model_max_length": 512,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 # -- the zoo's own files ----------------------------------------------------------------------------------------------
@@ -235,7 +249,8 @@ FORMATS: Mapping[str, Format] = {
     "tar": Format(_tarred, read_checkpoint, ("*.tar.gz",), (m.tar_member((*m.BYTES, m.lines)),) * 3),
     "config": Format(_of_checkpoint, read_checkpoint, ("config.json",), _JSON * 2),
     "vocabulary": Format(_of_checkpoint, read_checkpoint, ("vocab.txt",), (m.lines,) * 4),
-    "archive": Format(_archive, _read_archive, ("*.tar.gz",), (m.tar_member((*m.BYTES, *_JSON[:0])),) * 3),
+    "tokenizer": Format(_tokenizer, read_tokenizer_source, ("tokenizer_config.json",), _JSON * 2),
+    "archive": Format(_archive, _read_archive, ("*.tar.gz",), (m.tar_member(m.BYTES),) * 3),
     "card": Format(_saved_model, read_unpacked, (CARD_FILE,), _JSON * 2),
     "graph": Format(_saved_model, _read_graph, ("saved_model.pb",)),
     "registry": Format(_registry, _read_registry, ("registry.json",), _JSON * 2),
