@@ -38,6 +38,8 @@ _SIZES = {  # bytes of a number
 _TEXT = types_pb2.DT_STRING  # an object-based checkpoint describes its objects in one
 _MOST_TEXT = 64 << 20  # bytes
 _MOST_TEXTS = 100_000
+# What is found here, and what TensorFlow raises where a file is damaged: its own errors, or Python's in their place.
+_ERRORS = (BadTable, Refused, DecodeError, OSError, tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class TensorBundle:
             self._entries = _variables(entries)
             self._data = dict(zip(sorted(_shards_of(entries)), data, strict=True))
             self._reader = tf.train.load_checkpoint(str(index.parent / prefix))
-        except (BadTable, Refused, DecodeError, OSError, tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"{index} cannot be read: {_first_line(error)}. Fetch it again.") from None
         self.shapes: Mapping[str, Shape] = {name: self._entries[name].shape for name in sorted(self._entries)}
 
@@ -77,7 +79,7 @@ class TensorBundle:
             if entry.dtype == _TEXT:
                 _check_texts(self._data[entry.shard], entry)
             return np.asarray(self._reader.get_tensor(name))
-        except (BadTable, Refused, OSError, tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {_first_line(error)}") from None
 
 

@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import multiprocessing
+import re
 import sys
 import tempfile
 import time
@@ -126,8 +127,9 @@ class _Child:
             found = f"more than {patience} seconds"
         except (EOFError, ConnectionError):
             self._process.join()
-            last = (self._work / "stderr").read_text(errors="replace").strip().splitlines()[-1:]
-            found = f"the process ended with {self._process.exitcode}: {' '.join(last)[:300]}"
+            said = (self._work / "stderr").read_text(errors="replace").strip().splitlines() or [""]
+            why = next((line for line in said if re.search(r"Check failed|terminate|Error", line)), said[-1])
+            found = f"the process ended with {self._process.exitcode}: {why[:300]}"
         self.end()
         return "fault", found
 
