@@ -58,9 +58,13 @@ def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerCon
 
 def vocabulary_file(path: Path) -> Path:
     """Return `path` itself if it is a file, else the vocab.txt, or the only vocab*.txt, of that directory."""
-    if path.is_file():
-        return path
-    if not path.is_dir():
+    try:
+        if path.is_file():
+            return path
+        is_directory = path.is_dir()
+    except OSError as error:  # a name that no file system takes
+        raise BadVocabulary(f"No file or directory {str(path)[:200]}: {error.strerror}. Give a vocab.txt.") from None
+    if not is_directory:
         raise BadVocabulary(f"No file or directory {path}. Give a vocab.txt, or a directory that holds one.")
     if (path / "vocab.txt").is_file():
         return path / "vocab.txt"
@@ -125,15 +129,23 @@ def _refuse_what_differs(settings: Mapping[str, Any], lower_case: bool, path: Pa
     for token in SPECIAL_TOKENS:
         allowed[f"{token[1:-1].lower()}_token"] = lambda value, token=token: _content(value) == token  # type: ignore[misc]
     refused = [
-        f"{key}={settings[key]!r}"
+        f"{key}={repr(settings[key])[:200]}"
         for key, fits in allowed.items()
-        if settings.get(key) is not None and not fits(settings[key])
+        if settings.get(key) is not None and not _holds(fits, settings[key])
     ]
     if refused:
         raise Unsupported(
             f"{path} asks for what the original BERT tokenizer does not do: {'; '.join(refused)}. "
             "Give the vocab.txt itself to export the original tokenizer over it."
         )
+
+
+def _holds(fits: Callable[[Any], bool], value: Any) -> bool:
+    """Whether a setting fits; one of another type than transformers writes, a number for a list, does not."""
+    try:
+        return fits(value)
+    except (TypeError, AttributeError):
+        return False
 
 
 def _content(token: Any) -> Any:

@@ -160,7 +160,7 @@ class TokenizerCard(_Record):
 Card = Annotated[EncoderCard | TokenizerCard, Field(discriminator="kind")]
 _CARD: TypeAdapter[EncoderCard | TokenizerCard] = TypeAdapter(Card)
 _MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
-_MOST_VALUES = 100_000  # that card has 3,000
+_MOST_VALUES = 100_000  # that card has 4,000
 _PROBLEMS_SHOWN = 5
 
 

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from export.readers.zip_file import ZIP_ERRORS, opened_zip
 from zoo.building import ARCHIVES
-from zoo.errors import BadCheckpoint, CannotWrite
+from zoo.errors import BadCheckpoint, CannotWrite, ZooError
 from zoo.files import cannot_write
 
 _NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
@@ -30,7 +30,7 @@ _CHUNK = 1 << 20
 _MOST_RATIO = 50  # unpacked to packed size; weights shrink by a tenth
 _MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
 _MOST_MEMBERS = 10_000
-_TAR_ERRORS = (tarfile.TarError, gzip.BadGzipFile, *ZIP_ERRORS)  # tarfile lets the others through, too
+_TAR_ERRORS = (tarfile.TarError, *ZIP_ERRORS)  # tarfile lets the others through, too
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,10 @@ def unpack(archive: Path, work: Path | None = None) -> Path:
         folder = own / archive.name  # so that messages about what is inside name the archive
         folder.mkdir()
         _unpack(archive, folder)
-    except _TAR_ERRORS as error:
+    except ZooError:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    except (OSError, *_TAR_ERRORS) as error:  # of reading; what writing raises is a ZooError
         shutil.rmtree(own, ignore_errors=True)
         raise BadCheckpoint(f"{archive} is damaged: {error}. Fetch it again.") from None
     except BaseException:

@@ -13,6 +13,7 @@ from zoo.errors import BadCheckpoint
 
 _MOST_BYTES = 4 << 20  # the index of a large BERT has 40 kilobytes
 _MOST_VALUES = 100_000
+_LONGEST_NAME = 60  # characters of a file's name; four bytes each, and file systems take 255
 
 
 class Sharded:
@@ -21,6 +22,8 @@ class Sharded:
     def __init__(self, index: Path, open_shard: Callable[[Path], Container]) -> None:
         weight_map = _weight_map(index)
         names = sorted(set(weight_map.values()))
+        if odd := [name[:80] for name in names if len(name) > _LONGEST_NAME]:
+            raise BadCheckpoint(f"{index} names shards by what is not the name of a file: {', '.join(odd)}.")
         if outside := [name for name in names if Path(name).name != name or "\\" in name]:
             raise BadCheckpoint(f"{index} names shards outside of its directory: {', '.join(outside)}.")
         if missing := [name for name in names if not (index.parent / name).is_file()]:

@@ -15,6 +15,9 @@ from export.readers.protocol import Shape
 from zoo.errors import BadCheckpoint
 from zoo.tensor_index import TEXT, BadIndex, read_index
 
+# What is found in the index, and what TensorFlow raises where a file is damaged: its own errors, or Python's.
+_ERRORS = (BadIndex, OSError, tf.errors.OpError, ValueError, RuntimeError, IndexError)
+
 
 class TensorBundle:
     """What tf.train.Saver and tf.train.Checkpoint write. A variable that is kept in parts is read as a whole."""
@@ -24,7 +27,7 @@ class TensorBundle:
             self._index = read_index(index)
             self.files = (index, *self._index.data.values())
             self._reader = tf.train.load_checkpoint(str(index).removesuffix(".index"))
-        except (BadIndex, OSError, tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"{index} cannot be read: {_first_line(error)}. Fetch it again.") from None
         self.shapes: Mapping[str, Shape] = {
             name: self._index.entries[name].shape for name in sorted(self._index.entries)
@@ -35,7 +38,7 @@ class TensorBundle:
             if self._index.entries[name].dtype == TEXT:
                 self._index.texts(name)  # TensorFlow would make room for texts of any length that they claim
             return np.asarray(self._reader.get_tensor(name))
-        except (BadIndex, OSError, tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _ERRORS as error:
             raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {_first_line(error)}") from None
 
 

@@ -87,5 +87,5 @@ def _views(container: Container) -> Iterator[View]:
 def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Other keys stay; a config that already has google's words is returned as it is."""
     translated = {ours: raw[key] for key, words in _CONFIG_WORDS.items() if key in raw for ours in words}
-    word = raw.get("hidden_act")
-    return {**translated, **raw, **({"hidden_act": _ACTIVATION_WORDS[word]} if str(word) in _ACTIVATION_WORDS else {})}
+    word = _ACTIVATION_WORDS.get(str(raw.get("hidden_act")))
+    return {**translated, **raw, **({"hidden_act": word} if word else {})}

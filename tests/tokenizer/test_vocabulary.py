@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,28 @@ def test_every_problem_is_named_with_its_line(path: Path, data: bytes, words: li
     for expected in words:
         with pytest.raises(BadVocabulary, match=f"(?s)vocab.txt is not a WordPiece vocabulary: .*{expected}"):
             Vocabulary.read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (lines(*GOOD, "a" * 1001), "line 13 has 1,001 characters, more than the 1,000 of any entry"),
+        (b"\n" * 1_000_001, "it has 1,000,001 lines, more than the 1,000,000 that are read"),
+        (b"a" * ((16 << 20) + 1), "it has more than 16,777,216 bytes"),
+    ],
+)
+def test_what_costs_more_than_any_vocabulary(path: Path, data: bytes, words: str) -> None:
+    path.write_bytes(data)
+    with pytest.raises(BadVocabulary, match=f"vocab.txt is not a WordPiece vocabulary: {words}"):
+        Vocabulary.read(path)
+
+
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(BadVocabulary, match="it is a pipe or a device, not a file"):
+        Vocabulary.read(path)
+    with pytest.raises(BadVocabulary, match="No file or directory .*: File name too long"):
+        read_tokenizer_source(Path("a" * 300))
 
 
 def test_special_tokens_of_entries_made_by_hand() -> None:
@@ -169,7 +192,34 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read_tokenizer_source(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "Cannot read"), ("[]", "should be a JSON object, is a list")])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tokenizer_class": ["BertTokenizer"]},
+        {"never_split": 5},
+        {"never_split": [["a"]]},
+        {"additional_special_tokens": [[]]},
+        {"added_tokens_decoder": ["[PAD]"]},
+        {"added_tokens_decoder": {"0": {"content": {}}}},
+        {"pad_token": ["a" * 100_000]},
+    ],
+)
+def test_settings_of_another_type_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    directory(tmp_path, **settings)
+    with pytest.raises(Unsupported, match="asks for what the original BERT tokenizer does not do") as caught:
+        read_tokenizer_source(tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "Cannot read"),
+        ("[]", "should be a JSON object, is a list"),
+        ("[" * 40_000, "Cannot read .*nested"),
+        ('{"a": [' + "1," * 60_000 + "1]}", "Cannot read .*values, more than"),
+    ],
+)
 def test_broken_settings(tmp_path: Path, text: str, words: str) -> None:
     directory(tmp_path, do_lower_case=True)
     (tmp_path / "tokenizer_config.json").write_text(text)

@@ -1,0 +1,258 @@
+"""The formats that are damaged: how a small good one is made, which of its files are changed, what reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from scripts.fuzz import mutations as m
+from scripts.fuzz.child import Format
+from scripts.layouts import bert, bert_config, transformers_arrays
+from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
+from tests.export import writers
+from tokenizer.source import read_tokenizer_source
+from zoo.archive import check_files, file_digests, pack, sha256_and_size, unpack
+from zoo.bundles import bundle, install, read_bundle
+from zoo.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
+from zoo.contract import CARD_FILE
+from zoo.errors import ZooError
+from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.safety import check_ops, used_ops
+
+# -- checkpoints ------------------------------------------------------------------------------------------------------
+
+_CONFIG = bert_config(2, 8, 2, 12, 15, positions=9)
+_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
+
+
+def read_checkpoint(path: Path) -> None:
+    """Do everything that an export does with a checkpoint before it builds, and read every variable."""
+    from export.inspect import inspected
+    from export.planning import EncoderRequest, plan_encoder
+    from export.readers import open_checkpoint
+
+    checkpoint = open_checkpoint(path)
+    inspection = inspected(checkpoint, path)
+    str(inspection).encode()
+    json.dumps(inspection.to_dict())
+    for name in checkpoint.shapes:
+        checkpoint.read(name)
+    planned = plan_encoder(EncoderRequest(path, "fuzzed", path), checkpoint)
+    for variable in planned.plan.checked("fuzzed").variables:
+        planned.plan.read(variable, checkpoint)
+
+
+def _arrays() -> dict[str, np.ndarray]:
+    return random_arrays(bert(_CONFIG))
+
+
+def _tf1(folder: Path) -> None:
+    write_arrays(folder, _CONFIG, _arrays())
+    write_vocabulary(folder / "vocab.txt", _VOCABULARY)
+
+
+def _tf2(folder: Path) -> None:
+    writers.write_object_based(folder, writers.model_garden_arrays(_arrays(), 2, 2), _CONFIG, slots=False)
+    write_vocabulary(folder / "vocab.txt", _VOCABULARY)
+
+
+def _transformers(write: Callable[[Path, dict[str, np.ndarray]], Any], name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        write(folder / name, transformers_arrays(_arrays()))
+        (folder / "config.json").write_text(json.dumps(_CONFIG | {"model_type": "bert"}))
+        write_vocabulary(folder / "vocab.txt", _VOCABULARY)
+
+    return make
+
+
+def _sharded(index: Path, arrays: dict[str, np.ndarray]) -> None:
+    items = sorted(arrays.items())
+    parts = {f"part-{i}.safetensors": dict(items[i::2]) for i in range(2)}
+    writers.write_sharded(index.parent, parts, index.name, lambda file, part: save_file(dict(part), file))
+
+
+def _h5(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    writers.write_h5(file, _arrays())
+
+
+def _zipped(folder: Path) -> None:
+    _tf1(folder / "bert")
+    with zipfile.ZipFile(folder / "bert.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted((folder / "bert").iterdir()):
+            archive.write(file, f"bert/{file.name}")
+    shutil.rmtree(folder / "bert")
+
+
+def _tarred(folder: Path) -> None:
+    _tf1(folder / "bert")
+    with tarfile.open(folder / "bert.tar.gz", "w:gz") as tar:
+        tar.add(folder / "bert", "bert")
+    shutil.rmtree(folder / "bert")
+
+
+def _tokenizer(folder: Path) -> None:
+    write_vocabulary(folder / "vocab.txt", _VOCABULARY)
+    settings = {
+        "do_lower_case": True,
+        "tokenizer_class": "BertTokenizer",
+        "never_split": ["[MASK]"],
+        "pad_token": {"content": "[PAD]", "lstrip": False},
+        "added_tokens_decoder": {"0": {"content": "[PAD]"}},
+        "model_max_length": 512,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+# -- the zoo's own files ----------------------------------------------------------------------------------------------
+
+
+def _saved_model(folder: Path) -> None:
+    """Write an unpacked archive: a graph of little, and a card that is right about it."""
+    import tensorflow as tf
+
+    class Root(tf.Module):
+        def __init__(self) -> None:
+            self.weight = tf.Variable([1.0, 2.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def __call__(self, x: tf.Tensor) -> tf.Tensor:
+            return tf.nn.relu(x * tf.reduce_sum(self.weight))
+
+    tf.saved_model.save(Root(), str(folder))
+    (folder / "fingerprint.pb").unlink()
+    (folder / "assets").rmdir()
+    write_card(_card(folder, used_ops(folder)), folder)
+
+
+def _card(folder: Path, ops: list[str]) -> TokenizerCard:
+    return TokenizerCard(
+        kind="tokenizer",
+        name="small",
+        lower_case=True,
+        lower_case_reason="given",
+        special_tokens={"[CLS]": 2, "[SEP]": 3},
+        special_tokens_in_text=False,
+        vocab_size=99,
+        vocabulary_sha256="a" * 64,
+        source=Source(format="vocabulary", files={"vocab.txt": FileDigest(sha256="b" * 64, size=7)}),
+        needs=[],
+        ops=ops,
+        versions={"tensorflow": "2.21.0"},
+        files=file_digests(folder, without=(CARD_FILE,)),
+        certificate=[GoldenText(text=["你好"], ids=[2, 7, 8, 3])],
+    )
+
+
+def read_unpacked(folder: Path) -> None:
+    """Do what is done with an archive's directory before TensorFlow loads it."""
+    card = read_card(folder)
+    check_files(folder, card)
+    check_ops(folder, card)
+
+
+def _read_graph(folder: Path) -> None:
+    """The same, of a graph whose digest is on the card and whose operations may be, too."""
+    card = read_card(folder)
+    files = card.files | {"saved_model.pb": sha256_and_size(folder / "saved_model.pb")}
+    try:
+        ops = used_ops(folder)
+    except ZooError:
+        ops = card.ops
+    check_ops(folder, card.model_copy(update={"files": files, "ops": ops}))
+
+
+def _archive(folder: Path) -> None:
+    _saved_model(folder / "small")
+    pack(folder / "small", folder / "small.tar.gz")
+    shutil.rmtree(folder / "small")
+
+
+def _read_archive(archive: Path) -> None:
+    unpacked = archive.with_name("unpacked")
+    try:
+        unpack(archive, unpacked)
+        read_unpacked(unpacked)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _registry(folder: Path) -> None:
+    archive = ArchiveRecord(urls=["small.tar.gz"], sha256="a" * 64, size=100)
+    entries = {
+        "small": Entry(kind="tokenizer", description="for tests", vocab_size=99, aliases=["old"], archive=archive),
+        "later": Entry(kind="encoder", family="albert", layers=4, hidden_size=312, tokenizer="small"),
+    }
+    update_registry(folder / "registry.json", entries)
+    _leave_only(folder, "registry.json")
+
+
+def _read_registry(file: Path) -> None:
+    registry = read_registry(file)
+    for name in registry.names():
+        registry.tokenizer(name)
+
+
+def _bundle(folder: Path) -> None:
+    _archive(folder)
+    record = ArchiveRecord(urls=["small.tar.gz"], **sha256_and_size(folder / "small.tar.gz").model_dump())
+    update_registry(folder / "registry.json", {"small": Entry(kind="tokenizer", vocab_size=99, archive=record)})
+    bundle("small", folder / "small.tar", registry=folder / "registry.json")
+    _leave_only(folder, "small.tar")
+
+
+def _leave_only(folder: Path, name: str) -> None:
+    for file in folder.iterdir():
+        if file.name != name:
+            file.unlink()
+
+
+def _read_bundle(file: Path) -> None:
+    read_bundle(file)
+    install(file, dry_run=True)
+
+
+# -- all of them ------------------------------------------------------------------------------------------------------
+
+_JSON = (m.json_value, m.json_value, m.json_text)
+_PICKLE = (m.pickle_steps, *m.BYTES)
+_of_checkpoint = _transformers(lambda file, arrays: save_file(arrays, file), "model.safetensors")
+
+FORMATS: Mapping[str, Format] = {
+    "tf1": Format(_tf1, read_checkpoint, ("*.index", "*.index", "*.data-*"), (m.index_entry,) * 5),
+    "tf2": Format(_tf2, read_checkpoint, ("*.index", "*.index", "*.data-*"), (m.index_entry,) * 5),
+    "torch_zip": Format(
+        _transformers(writers.write_torch_zip, "pytorch_model.bin"),
+        read_checkpoint,
+        ("*.bin",),
+        (m.zip_record(_PICKLE), m.zip_record(_PICKLE), m.zip_directory),
+    ),
+    "torch_legacy": Format(
+        _transformers(writers.write_torch_legacy, "pytorch_model.bin"),
+        read_checkpoint,
+        ("*.bin",),
+        (m.pickle_steps,) * 3,
+    ),
+    "safetensors": Format(_of_checkpoint, read_checkpoint, ("*.safetensors",), (m.safetensors_header,) * 3),
+    "sharded": Format(
+        _transformers(_sharded, "model.safetensors.index.json"), read_checkpoint, ("*.index.json",), _JSON
+    ),
+    "h5": Format(_transformers(_h5, "tf_model.h5"), read_checkpoint, ("*.h5",)),
+    "zip": Format(_zipped, read_checkpoint, ("*.zip",), (m.zip_record((*m.BYTES, m.lines)), m.zip_directory)),
+    "tar": Format(_tarred, read_checkpoint, ("*.tar.gz",), (m.tar_member((*m.BYTES, m.lines)),) * 3),
+    "config": Format(_of_checkpoint, read_checkpoint, ("config.json",), _JSON * 2),
+    "vocabulary": Format(_of_checkpoint, read_checkpoint, ("vocab.txt",), (m.lines,) * 4),
+    "tokenizer": Format(_tokenizer, read_tokenizer_source, ("tokenizer_config.json",), _JSON * 2),
+    "archive": Format(_archive, _read_archive, ("*.tar.gz",), (m.tar_member(m.BYTES),) * 3),
+    "card": Format(_saved_model, read_unpacked, (CARD_FILE,), _JSON * 2),
+    "graph": Format(_saved_model, _read_graph, ("saved_model.pb",)),
+    "registry": Format(_registry, _read_registry, ("registry.json",), _JSON * 2),
+    "bundle": Format(_bundle, _read_bundle, ("*.tar",), (m.tar_member(m.BYTES, gzipped=False),) * 3),
+}
