@@ -18,7 +18,6 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from export.readers.tf_table import BadTable, read_table
 from safetensors.numpy import save_file
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleHeaderProto
@@ -28,6 +27,7 @@ from export.readers import open_checkpoint
 from scripts.fuzz.table import masked_crc32c, write_table
 from zoo.command import main
 from zoo.errors import BadCheckpoint, BadConfig
+from zoo.tensor_table import BadTable, read_table
 
 from . import writers
 from .conftest import odd_config, write_odd, write_transformers
