@@ -18,7 +18,7 @@ from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotLoad, DownloadFailed, ZooError, first_line
 from zoo.keras_config import origin_config
-from zoo.loading import checked_model, load_directory, prepare
+from zoo.loading import load_checked, load_found, prepare
 from zoo.model import Model
 from zoo.safety import GRAPH_FILE
 from zoo.store import cache_directory
@@ -127,8 +127,9 @@ def opened(handle: Any, **how: Any) -> Opened:
     `how` are `registry`, `sha256` and `allow_unverified` of `zoo.load`, whose errors are raised.
     """
     if isinstance(handle, str | Path):
-        directory, card = checked_model(handle, **how)
-        return _loaded(directory, card, Origin.of(directory, str(handle)))
+        with _no_scope():
+            directory, card, loaded = load_found(handle, **how)
+        return Opened(loaded, Origin.of(directory, str(handle)), card)
     if isinstance(handle, Model):
         known = Origin.of(handle.path, str(handle.path)) if handle.path.is_dir() else None
         return Opened(handle.loaded, known, handle.card)
@@ -168,11 +169,6 @@ def fill(variables: Mapping[str, Any], origin: Origin) -> None:
             variable.assign(values[name])
 
 
-def _loaded(directory: Path, card: EncoderCard | TokenizerCard, origin: Origin) -> Opened:
-    with _no_scope():
-        return Opened(load_directory(directory, card.name, card.needs, tokens=True), origin, card)
-
-
 def _from_place(origin: Origin) -> Opened | None:
     try:
         return _checked(place, origin) if (place := origin.place()) else None
@@ -200,9 +196,8 @@ def _checked(directory: Path, origin: Origin) -> Opened:
     if not origin.is_at(directory):
         raise BadArchive(f"{directory} is not the {origin.name} that its config is of.")
     card = read_card(directory)
-    check_files(directory, card)
-    prepare(directory, card)
-    return _loaded(directory, card, origin)
+    with _no_scope():
+        return Opened(load_checked(directory, card, tokens=True), origin, card)
 
 
 @contextmanager
