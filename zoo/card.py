@@ -163,10 +163,12 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
     path = directory / CARD_FILE
     try:
         return parse_card(path.read_bytes(), str(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadArchive(
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
         ) from None
+    except OSError as error:
+        raise BadArchive(f"{path} cannot be read: {error.strerror}. Fetch or build it again.") from None
 
 
 def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
