@@ -75,7 +75,7 @@ def vocabulary_file(path: Path) -> Path:
 def _read_settings(path: Path) -> Mapping[str, Any]:
     try:
         settings = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadConfig(f"Cannot read {path}: {error}. Mend it, or give the vocab.txt itself.") from None
     if not isinstance(settings, dict):
         raise BadConfig(f"{path} should be a JSON object, is a {type(settings).__name__}.")

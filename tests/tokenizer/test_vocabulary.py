@@ -169,7 +169,10 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read_tokenizer_source(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "Cannot read"), ("[]", "should be a JSON object, is a list")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "Cannot read"), ("[" * 100_000, "Cannot read"), ("[]", "should be a JSON object, is a list")],
+)
 def test_broken_settings(tmp_path: Path, text: str, words: str) -> None:
     directory(tmp_path, do_lower_case=True)
     (tmp_path / "tokenizer_config.json").write_text(text)
