@@ -19,7 +19,7 @@ from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, Z
 from zoo.files import cannot_write, unique_beside
 from zoo.registry import PACKAGED, ArchiveRecord, Registry, read_registry
 from zoo.remembered import Given, given, record_of, remember
-from zoo.store import cache_directory, keep, locked
+from zoo.store import cache_directory, check_cache, keep, locked, part_of
 from zoo.trust import check_file, refuse_bare
 from zoo.web import Version, shown
 
@@ -134,7 +134,7 @@ def _by_digest(name: str, archive: ArchiveRecord, root: Path, command: str, thor
 @contextmanager
 def _downloaded(place: Path, name: str, archive: ArchiveRecord, command: str) -> Iterator[Path]:
     """Yield the archive, complete and right. It stays for the next run until it has been unpacked or proved useless."""
-    part = place.with_name(f".{place.name}.part")
+    part = part_of(place)
     packed = part / f"{name}.tar.gz"
     try:
         download(_reachable(with_mirror(archive.urls), name, place.parent, command), packed, archive, resume=True)
@@ -206,6 +206,7 @@ def _from_url(url: str, pin: str | None, root: Path, thorough: bool) -> Path:
         if last := given(record, thorough):
             return root / last.sha256
         raise DownloadFailed(_gap(shown(url), root, command))
+    check_cache(root)
     with cannot_write(root):
         root.mkdir(parents=True, exist_ok=True)
         with locked(record.with_suffix(""), name):

@@ -177,10 +177,12 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
         return parse_card(read_small(path, _MOST_BYTES), str(path))
     except Refused as error:
         raise BadArchive(f"{path} does not follow the card format: {error}.") from None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadArchive(
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
         ) from None
+    except OSError as error:
+        raise BadArchive(f"{path} cannot be read: {error.strerror}. Fetch or build it again.") from None
 
 
 def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:

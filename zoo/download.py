@@ -122,7 +122,8 @@ class _Transfer:
         self._length = expected.size if expected else None
         self._unless = unless or None  # a version that says nothing is no condition
         self._tag = file.with_name(f"{file.name}.etag") if file.name == name and self._sha256 is None else None
-        self._version = Version(self._tag.read_text() if self._tag and self._tag.is_file() else "")
+        tag = self._tag.read_text(encoding="latin-1") if self._tag and self._tag.is_file() else ""
+        self._version = Version(tag if tag.isprintable() else "")  # it becomes a header
         self._resumes = True  # until the source, or what came of it, says otherwise
 
     def run(self, hurried: bool) -> Version | None:
@@ -167,7 +168,7 @@ class _Transfer:
                 self._version = answer.version
                 if self._tag and answer.start == 0:
                     self._file.unlink(missing_ok=True)  # first: no tag is ever beside bytes of another version
-                    self._tag.write_text(answer.version.etag)
+                    self._tag.write_text(answer.version.etag, encoding="latin-1")
                 self._append(answer, hurried)
         self._check()
         if self._tag:

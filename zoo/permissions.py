@@ -22,7 +22,9 @@ def make_read_only(directory: Path) -> None:
 
 
 def make_writable(directory: Path) -> None:
-    """Give the owner the right to write back, so that a tree can be changed, moved or removed."""
+    """Give the owner the right to write back, so that a tree can be changed, moved or removed. A link is left alone."""
+    if directory.is_symlink():
+        return
     with suppress(OSError):
         directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_IRWXU)
     for path in _paths(directory):

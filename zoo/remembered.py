@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.card import to_json
 from zoo.errors import DownloadFailed
 from zoo.files import written_file
 from zoo.store import cache_directory, damage
 from zoo.web import Version, is_offline, read_bytes, shown
+
+_HEADER = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")  # what a request may send back
 
 _log = logging.getLogger("zoo")
 
@@ -63,7 +66,7 @@ class Given(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str
-    sha256: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")  # it becomes a path
     etag: str
     modified: str
 
@@ -84,6 +87,8 @@ def given(record: Path, thorough: bool) -> Given | None:
         last = Given.model_validate_json(record.read_bytes())
     except (OSError, ValidationError):
         return None
+    if not all(_HEADER.fullmatch(text) for text in (last.etag, last.modified)):
+        return None  # no server has sent that
     return last if damage(record.with_name(last.sha256), thorough) is None else None
 
 

@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from zoo.archive import check_files, unpack
 from zoo.card import EncoderCard, TokenizerCard, read_card
-from zoo.errors import BadArchive, DamagedArchive
+from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 from zoo.files import cannot_write, move_into_place, set_aside, unique_beside
 from zoo.permissions import make_read_only, make_writable
 
@@ -42,12 +42,21 @@ _LEFTOVER = re.compile(r"\.?(?P<stem>[0-9a-f]{64}|url-[0-9a-f]{32})\.(part|json|
 def cache_directory() -> Path:
     """Return ZOO_CACHE, or the directory where this platform keeps such things."""
     if given := os.environ.get("ZOO_CACHE"):
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise CannotWrite(f"ZOO_CACHE={given}: there is no such home directory. Name another one.") from None
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "zoo" / "cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "zoo"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
+
+
+def check_cache(root: Path) -> None:
+    """Raise CannotWrite when a file is where the cache directory should be."""
+    if file := next((path for path in (root, *root.parents) if path.exists() and not path.is_dir()), None):
+        raise CannotWrite(f"{file} is a file, and the cache should be at {root}. ZOO_CACHE names another directory.")
 
 
 # -- one digest ---------------------------------------------------------------------------------------------------
@@ -60,6 +69,7 @@ def keep(place: Path, name: str, packed: AbstractContextManager[Path], thorough:
     """
     if damage(place, thorough) is None:
         return _used(place)
+    check_cache(place.parent)
     with cannot_write(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with locked(place, name):  # saves a second download; the digest and the rename make it right
@@ -103,6 +113,14 @@ def locked(place: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
+def part_of(place: Path) -> Path:
+    """Return `.D.part`, where an archive is on its way; anything there but a directory of files is removed."""
+    part = place.with_name(f".{place.name}.part")
+    if part.is_symlink() or part.is_file() or any(path.is_dir() for path in part.glob("*")):
+        _delete(part)
+    return part
+
+
 def _fill(place: Path, archive: Path) -> None:
     """Put the archive's files at `place`; everything on the way there happens in a directory of its own."""
     work = unique_beside(place)
@@ -110,7 +128,7 @@ def _fill(place: Path, archive: Path) -> None:
     try:
         digests = unpack(archive, work / "model", sha256=place.name)
         check_files(work / "model", read_card(work / "model"), digests)
-        if place.exists():
+        if os.path.lexists(place):  # a file or a link too
             make_writable(place)  # or it could not be moved
             set_aside(place, work / "damaged")
         move_into_place(work / "model", place)
@@ -160,15 +178,23 @@ class Kept:
 
 
 def kept(root: Path) -> list[Kept]:
-    """Return every model of a cache directory, by name."""
+    """Return every model of a cache directory, by name. Raises CannotWrite when a file is in its place."""
+    check_cache(root)
     places = [path for path in root.glob("*") if re.fullmatch("[0-9a-f]{64}", path.name) and path.is_dir()]
     return sorted((_described(place) for place in places), key=lambda model: (model.name, model.sha256))
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Return what runs, over or still going on, have not brought to an end, and records of models that are gone."""
-    found = sorted(path for path in root.glob("*") if _LEFTOVER.fullmatch(path.name))
+    """Return what runs, over or still going on, have not brought to an end, and records of models that are gone.
+
+    What has the name of a model and is no directory is one too.
+    """
+    found = sorted(path for path in root.glob("*") if _LEFTOVER.fullmatch(path.name) or _is_no_model(path))
     return [path for path in found if path.suffix != ".json" or not (root / _recorded(path)).is_dir()]
+
+
+def _is_no_model(path: Path) -> bool:
+    return bool(re.fullmatch("[0-9a-f]{64}", path.name)) and not path.is_dir()
 
 
 def size_of(path: Path) -> int:
@@ -207,13 +233,14 @@ def _described(place: Path) -> Kept:
 
 def _recorded(record: Path) -> str:
     """Return the digest in a URL's record, a name that nothing has when there is none."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads(record.read_bytes())["sha256"])
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        digest = json.loads(record.read_bytes())["sha256"]
+        return digest if re.fullmatch("[0-9a-f]{64}", digest) else "?"
     return "?"
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         make_writable(path)
         shutil.rmtree(path, ignore_errors=True)
     else:

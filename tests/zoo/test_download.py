@@ -182,6 +182,18 @@ def test_the_next_run_goes_on(server: LocalServer, target: Path) -> None:
     assert target.read_bytes() == BODY and ranges(server) == []
 
 
+@pytest.mark.parametrize(
+    "tag", [b"", b"\xff\xfe", b'"a"\r\nHost: other', b'"a\x00'], ids=["none", "odd", "lines", "null"]
+)
+def test_a_tag_that_no_server_sends(server: LocalServer, target: Path, tag: bytes) -> None:
+    """The ETag beside a part was damaged: nobody is told it, and the file is fetched from its beginning."""
+    target.parent.mkdir()
+    target.write_bytes(b"x" * 999)
+    target.with_name(f"{target.name}.etag").write_bytes(tag)
+    download([server.serve("/x", Reply(BODY, headers={"ETag": '"a"'}, ranges=True))], target, resume=True)
+    assert target.read_bytes() == BODY and ranges(server) == [None]
+
+
 @pytest.mark.parametrize("lain", [b"x" * 999, b"x" * len(BODY), b"x" * (len(BODY) + 1)], ids=["part", "whole", "more"])
 def test_what_lay_there_may_be_wrong(server: LocalServer, target: Path, lain: bytes) -> None:
     target.parent.mkdir()
