@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +10,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from export.unpacking import ZIP_ERRORS, most_unpacked, opened_zip
+from zoo.bounded import parse_json, read_small
 from zoo.download import download, file_name
 from zoo.entry import HuggingFaceSource
 from zoo.errors import DigestMismatch, DownloadFailed
@@ -28,6 +27,8 @@ _WEIGHTS = (
     "tf_model.h5",
 )
 _INDEX = ".index.json"
+_MOST_LISTED = 4 << 20  # bytes of an index
+_MOST_VALUES = 200_000
 _CHUNK = 1 << 20
 
 
@@ -83,14 +84,17 @@ def _damage(file: Path) -> str:
     """Return what is wrong with an archive, by its own checksums; '' for nothing and for any other file."""
     try:
         if file.name.endswith(".zip"):
-            with zipfile.ZipFile(file) as archive:
+            with opened_zip(file) as archive:
+                if (claimed := sum(member.file_size for member in archive.infolist())) > most_unpacked(file):
+                    return f"it claims to unpack to {claimed:,} bytes"
                 wrong = archive.testzip()
             return f"{wrong} is not as its checksum says" if wrong else ""
         if file.name.endswith((".tar.gz", ".tgz")):
             with gzip.open(file) as stream:
                 while stream.read(_CHUNK):
-                    pass
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
+                    if stream.tell() > most_unpacked(file):
+                        return f"it unpacks to more than {most_unpacked(file):,} bytes"
+    except (gzip.BadGzipFile, *ZIP_ERRORS) as error:
         return str(error)
     return ""
 
@@ -115,9 +119,8 @@ class _Repository:
 
     def _shards(self, index: str) -> list[str]:
         try:
-            return sorted(
-                {file_name(file) for file in json.loads((self._part / index).read_bytes())["weight_map"].values()}
-            )
+            listed = parse_json(read_small(self._part / index, _MOST_LISTED), _MOST_VALUES)["weight_map"].values()
+            return sorted({file_name(file) for file in listed})
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
 
@@ -147,7 +150,8 @@ def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
     """Return what lies at the top of a repository, None where nobody can say: a mirror need not have the hub's API."""
     endpoint = source.page.removesuffix(source.repository)
     try:
-        found = json.loads(read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}"))
+        listing = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}")
+        found = parse_json(listing, _MOST_VALUES)
         files = [each for each in found if each["type"] == "file"]
         return {each["path"]: _Listed((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
     except (DownloadFailed, ValueError, KeyError, TypeError, AttributeError):
