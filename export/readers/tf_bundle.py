@@ -68,7 +68,8 @@ class TensorBundle:
             _check_places(entries, {file: file.stat().st_size for file in data}, prefix, shards)
             self._entries = _variables(entries)
             self._data = dict(zip(sorted(_shards_of(entries)), data, strict=True))
-            self._reader = tf.train.load_checkpoint(str(index.parent / prefix))
+            # tf.train.load_checkpoint would look into a directory of that name, at what its `checkpoint` file says.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(str(index.parent / prefix))
         except _ERRORS as error:
             raise BadCheckpoint(f"{index} cannot be read: {_first_line(error)}. Fetch it again.") from None
         self.shapes: Mapping[str, Shape] = {name: self._entries[name].shape for name in sorted(self._entries)}

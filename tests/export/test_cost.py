@@ -39,9 +39,9 @@ SECONDS = 10
 
 @pytest.fixture(autouse=True)
 def ten_seconds() -> Iterator[None]:
-    start = time.monotonic()
+    start = time.process_time()  # and not by the clock: the machine may have more to do
     yield
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 @pytest.fixture
