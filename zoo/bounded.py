@@ -5,11 +5,12 @@ A limit on bytes alone does not bound the cost: a megabyte of `[],[],[],` become
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
+
+from zoo.files import open_regular
 
 _MOST_DEPTH = 32  # lists within lists; a card has 4
 _MARKS = b",:[{"  # each value of a JSON text follows one of them, but for the first
@@ -26,12 +27,13 @@ def read_small(path: Path, most: int) -> bytes:
 
     Raises Refused, or the OSError of a file that is not there or cannot be opened.
     """
-    # Without O_NONBLOCK, opening a pipe would wait for its writer for ever.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Refused("it is a pipe or a device, not a file")
-        data = file.read(most + 1)
+    try:
+        with open_regular(path) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the answer to pipes and devices
+            raise
+        raise Refused("it is a pipe or a device, not a file") from None
     if len(data) > most:
         raise Refused(f"it has more than {most:,} bytes, which none of its kind needs")
     return data

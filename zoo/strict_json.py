@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from typing import Any, NoReturn
 
+from zoo.bounded import Refused, check_cost
+
 _MOST_VALUES = 1_000_000  # each takes a hundred bytes of memory and more, however short its text
 
 
-class BadJson(ValueError):
+class BadJson(Refused):
     """What is wrong with a text, fit to follow the name of its file."""
 
 
@@ -23,15 +25,13 @@ def parse_json(text: bytes, most: int) -> Any:
     """
     if len(text) > most:
         raise BadJson(f"it has {len(text):,} bytes, and {most:,} at most are read")
-    values = sum(map(text.count, (b",", b"[", b"{")))
-    if values > _MOST_VALUES:
-        raise BadJson(f"it has {values:,} values, and {_MOST_VALUES:,} at most are read")
     try:
+        check_cost(text, _MOST_VALUES)
         return json.loads(text.decode(), object_pairs_hook=_once_each, parse_constant=_refused)
     except RecursionError:
         raise BadJson("Invalid JSON: it is nested too deeply") from None
-    except BadJson:
-        raise
+    except Refused as refused:
+        raise BadJson(str(refused)) from None
     except ValueError as error:
         raise BadJson(f"Invalid JSON: {error}") from None
 

@@ -20,16 +20,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, BinaryIO, cast
 
-from export.readers.zip_file import ZIP_ERRORS, opened_zip
+from export.unpacking import ZIP_ERRORS, most_unpacked, opened_zip
 from zoo.building import ARCHIVES
 from zoo.errors import BadCheckpoint, CannotWrite, ZooError
 from zoo.files import cannot_write
 
 _NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
 _CHUNK = 1 << 20
-_MOST_RATIO = 50  # unpacked to packed size; weights shrink by a tenth
-_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
 _MOST_MEMBERS = 10_000
+_MOST_DEPTH = 32  # directories within directories; what walks through them calls itself
 _TAR_ERRORS = (tarfile.TarError, *ZIP_ERRORS)  # tarfile lets the others through, too
 
 
@@ -73,7 +72,7 @@ def unpack(archive: Path, work: Path | None = None) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     members = _zip_members if archive.suffix.lower() == ".zip" else _tar_members
-    room, most, taken = shutil.disk_usage(folder).free, _most(archive), 0
+    room, most, taken = shutil.disk_usage(folder).free, most_unpacked(archive), 0
     for number, member in enumerate(members(archive), start=1):
         if number > _MOST_MEMBERS:
             raise BadCheckpoint(f"{archive} holds more than {_MOST_MEMBERS:,} members; refused.")
@@ -99,10 +98,6 @@ def _unpack(archive: Path, folder: Path) -> None:
         _copy(member, target)
 
 
-def _most(archive: Path) -> int:
-    return max(_MOST_RATIO * archive.stat().st_size, _MOST_WITHOUT_RATIO)
-
-
 def _copy(member: _Member, target: Path) -> None:
     source = member.open()
     assert source is not None  # of a file it never is
@@ -116,7 +111,7 @@ def _copy(member: _Member, target: Path) -> None:
 
 def _checked(archive: Path, member: _Member) -> PurePosixPath:
     name = PurePosixPath(member.name)
-    if (not name.parts and member.kind != "directory") or not all(map(_is_file_name, name.parts)):
+    if not _MOST_DEPTH >= len(name.parts) >= (member.kind != "directory") or not all(map(_is_file_name, name.parts)):
         raise BadCheckpoint(f"{archive} holds {member.name[:80]!r}, which is not the name of a file; refused.")
     if ".." in name.parts or "\\" in member.name or PureWindowsPath(member.name).anchor:  # "/" is an anchor too
         raise BadCheckpoint(f"{archive} holds '{member.name}', which leads outside of its directory; refused.")
@@ -148,7 +143,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with archive.open("rb") as file, _SmallReads(file, _most(archive)) as stream:
+    with archive.open("rb") as file, _SmallReads(file, most_unpacked(archive)) as stream:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             for info in tar:
                 kind = "directory" if info.isdir() else "file"

@@ -26,7 +26,8 @@ class TensorBundle:
         try:
             self._index = read_index(index)
             self.files = (index, *self._index.data.values())
-            self._reader = tf.train.load_checkpoint(str(index).removesuffix(".index"))
+            # tf.train.load_checkpoint would look into a directory of that name, at what its `checkpoint` file says.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(str(index).removesuffix(".index"))
         except _ERRORS as error:
             raise BadCheckpoint(f"{index} cannot be read: {_first_line(error)}. Fetch it again.") from None
         self.shapes: Mapping[str, Shape] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from export.unpacking import ZIP_ERRORS, most_unpacked, opened_zip
+from zoo.bounded import parse_json, read_small
 from zoo.download import download, file_name
 from zoo.entry import HuggingFaceSource
 from zoo.errors import DigestMismatch, DownloadFailed
 from zoo.files import cannot_write, move_into_place
-from zoo.strict_json import parse_json
 from zoo.web import read_bytes, shown
 
 # The same weights lie there several times; one of these is enough, the first that the readers prefer.
@@ -31,6 +30,8 @@ _INDEX = ".index.json"
 _MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size nobody says
 _MOST_WEIGHTS = 64 << 30  # and of weights, or an archive of them
 _WEIGHT_FILES = (".safetensors", ".bin", ".h5")
+_MOST_LISTED = 4 << 20  # bytes of an index
+_MOST_VALUES = 200_000
 _CHUNK = 1 << 20
 
 
@@ -86,14 +87,17 @@ def _damage(file: Path) -> str:
     """Return what is wrong with an archive, by its own checksums; '' for nothing and for any other file."""
     try:
         if file.name.endswith(".zip"):
-            with zipfile.ZipFile(file) as archive:
+            with opened_zip(file) as archive:
+                if (claimed := sum(member.file_size for member in archive.infolist())) > most_unpacked(file):
+                    return f"it claims to unpack to {claimed:,} bytes"
                 wrong = archive.testzip()
             return f"{wrong} is not as its checksum says" if wrong else ""
         if file.name.endswith((".tar.gz", ".tgz")):
             with gzip.open(file) as stream:
                 while stream.read(_CHUNK):
-                    pass
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
+                    if stream.tell() > most_unpacked(file):
+                        return f"it unpacks to more than {most_unpacked(file):,} bytes"
+    except (gzip.BadGzipFile, *ZIP_ERRORS) as error:
         return str(error)
     return ""
 
@@ -118,8 +122,8 @@ class _Repository:
 
     def _shards(self, index: str) -> list[str]:
         try:
-            parts = parse_json((self._part / index).read_bytes(), _MOST_TEXT)["weight_map"].values()
-            return sorted({file_name(part) for part in parts})
+            listed = parse_json(read_small(self._part / index, _MOST_LISTED), _MOST_VALUES)["weight_map"].values()
+            return sorted({file_name(file) for file in listed})
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
 
@@ -152,7 +156,7 @@ def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
     endpoint = source.page.removesuffix(source.repository)
     try:
         text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}", _MOST_TEXT)
-        found = parse_json(text, _MOST_TEXT)
+        found = parse_json(text, _MOST_VALUES)
         files = [each for each in found if each["type"] == "file"]
         listed = {each["path"]: ((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
         return {

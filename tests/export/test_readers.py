@@ -60,6 +60,13 @@ def test_the_checkpoint_file_is_not_trusted(copy: Path) -> None:
     assert "bert/pooler/dense/bias" in open_checkpoint(copy).shapes
 
 
+def test_a_directory_that_is_called_as_the_prefix(copy: Path) -> None:
+    (copy / "bert_model.ckpt").mkdir()
+    (copy / "bert_model.ckpt" / "checkpoint").write_text('model_checkpoint_path: "/somebody/elses/model.ckpt-best"\n')
+    checkpoint = open_checkpoint(copy)
+    assert checkpoint.read("bert/pooler/dense/bias").shape == (32,)
+
+
 def test_empty_directory(tmp_path: Path) -> None:
     with pytest.raises(
         BadCheckpoint, match=r"no checkpoint in .*looked for \*.index, model.safetensors, .*, found an empty"

@@ -122,7 +122,7 @@ def test_json_that_is_none() -> None:
         (b'{"a":' * 100_000, "nested too deeply"),
         (b"\xff", "Invalid JSON: 'utf-8' codec"),
         (b"9" * 5000, "Invalid JSON: "),
-        (b"[" + b"0," * 1_000_000 + b"0]", "it has 1,000,001 values, and 1,000,000 at most are read"),
+        (b"[" + b"0," * 1_000_000 + b"0]", "it may hold 1,000,002 values, more than the 1,000,000 that are read"),
     ):
         with pytest.raises(BadJson, match=words):
             parse_json(content, 1 << 24)
@@ -138,7 +138,7 @@ from zoo.errors import BadRegistry
 from zoo.registry import parse_registry
 
 def bad():
-    yield b'"m":{"kind":"dog","x":1},' * 2_500_000 + b'"n":{}', "it has 62,500,"
+    yield b'"m":{"kind":"dog","x":1},' * 2_500_000 + b'"n":{}', "values, more than the 1,000,000 that are read"
     yield b",".join(b'"m%d":{"x":1}' % n for n in range(200_000)), "and more"
     yield b'"a":{' + b",".join(b'"k%d":1' % n for n in range(300_000)) + b"}", "is longer than"
     yield b'"a":{"kind":"encoder","aliases":[' + b"1," * 300_000 + b"1]}", "is longer than"

@@ -1,4 +1,7 @@
-"""Opens a zip that a stranger made: its directory is held in memory, so its size is bounded, and so is every read."""
+"""What an archive that a stranger made may cost: how far it unpacks, how much of a zip's directory is held.
+
+Nothing here imports TensorFlow: builds look at downloads with it, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_MOST_RATIO = 50  # unpacked to packed size; weights shrink by a tenth
+_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
 _MOST_AT_ONCE = 4 << 20  # bytes; the directory of a thousand members has a tenth of a megabyte
 # What zipfile and zlib raise over damaged files, some of it by accident.
 ZIP_ERRORS = (
@@ -22,6 +27,11 @@ ZIP_ERRORS = (
     OverflowError,
     IndexError,
 )
+
+
+def most_unpacked(archive: Path) -> int:
+    """Return how many bytes the members of an archive may have together."""
+    return max(_MOST_RATIO * archive.stat().st_size, _MOST_WITHOUT_RATIO)
 
 
 @contextmanager
