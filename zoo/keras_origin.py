@@ -144,7 +144,7 @@ def fill(variables: Mapping[str, Any], origin: Origin) -> None:
 
 def _loaded(directory: Path, card: EncoderCard | TokenizerCard, origin: Origin) -> Opened:
     with _no_scope():
-        return Opened(load_directory(directory, card.name, card.needs, tokens=True), origin, card)
+        return Opened(load_directory(directory, card.name, card.needs), origin, card)
 
 
 def _from_place(origin: Origin) -> Opened | None:
