@@ -74,7 +74,7 @@ class Encoder(tf.Module):
 
     def __call__(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
         """Return what is computed of int32 [B, T] inputs, without dropout."""
-        packing = self._pack(ids, mask)
+        packing = self._pack(self._of_one_shape(ids, mask, types))
         seeds = self._seeds()
         x = self._embed(ids, types, packing, seeds[0])
         outputs, scores = [], []
@@ -114,10 +114,11 @@ class Encoder(tf.Module):
     # -- the three parts ----------------------------------------------------------------------------------------------
 
     def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Packing, seed: Any) -> tf.Tensor:
-        x = self._rows("embeddings/word/table", self._kept(ids, packing))  # [n, E]
+        ids, types = self._in_tables(self._kept(ids, packing), self._kept(types, packing))  # [n]
+        x = self._rows("embeddings/word/table", ids)  # [n, E]
         if self.config.projection == "word":
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
-        x += self._rows("embeddings/type/table", self._kept(types, packing))
+        x += self._rows("embeddings/type/table", types)
         x += self._rows("embeddings/position/table", packing.position)
         drop = self._drops(seed)[1]
         vectors = with_vectors(self._part(EMBEDDINGS), self.config, EMBEDDINGS)
@@ -164,11 +165,41 @@ class Encoder(tf.Module):
         inner = self._activate(self.dense(x, "ffn/expand"))  # [n, F]
         return self.dense(inner, "ffn/contract")
 
+    # -- inputs that would be computed with and give wrong numbers; export/plain takes them as they are ---------------
+
+    def _of_one_shape(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        """Return the mask once it is known that all three have one shape, and no more tokens than positions.
+
+        All that is computed begins with the mask, so nothing runs before the check.
+        """
+        limit, shapes = self.config.position_limit, [tf.shape(each) for each in (ids, mask, types)]
+        length = shapes[0][1]
+        alike = tf.reduce_all(tf.equal(tf.stack(shapes[1:]), shapes[0]))
+        holds = tf.logical_and(alike, tf.logical_and(length >= 1, length <= limit))
+        message = (
+            f"this model takes 1 to {limit} tokens a row (cut or split longer rows), and ids, mask and types of one "
+            "shape. The shapes of input_word_ids, input_mask and input_type_ids here:"
+        )
+        with tf.control_dependencies([tf.debugging.Assert(holds, [message, *shapes])]):
+            return tf.identity(mask)
+
+    def _in_tables(self, ids: tf.Tensor, types: tf.Tensor) -> Sequence[tf.Tensor]:
+        """Return ids and types [n] once it is known that every one has a row in its table. On a GPU no gather asks."""
+        sizes = (self.config.vocab_size, self.config.type_vocab_size)
+        both = tf.stack([ids, types])  # [2, n]
+        outside = tf.logical_or(both < 0, both >= tf.constant(sizes, shape=[2, 1]))
+        wrong = tf.gather_nd(both, tf.where(outside))
+        message = (
+            f"input_word_ids of this model are 0 to {sizes[0] - 1}, input_type_ids 0 to {sizes[1] - 1}; take the "
+            "tokenizer of its vocabulary. Outside of that are here:"
+        )
+        with tf.control_dependencies([tf.debugging.Assert(tf.equal(tf.size(wrong), 0), [message, wrong])]):
+            checked: Sequence[tf.Tensor] = tf.unstack(both)
+        return checked
+
     # -- where a batch's tokens lie; export/plain leaves them where they are ------------------------------------------
 
-    def _pack(self, ids: tf.Tensor, mask: tf.Tensor) -> Packing:
-        with tf.control_dependencies([self._limit_positions(ids)]):
-            mask = tf.identity(mask)
+    def _pack(self, mask: tf.Tensor) -> Packing:
         return pack(mask, self.config.heads)
 
     def _kept(self, x: tf.Tensor, packing: Packing) -> tf.Tensor:
@@ -218,8 +249,3 @@ class Encoder(tf.Module):
 
     def _norm(self, x: tf.Tensor, gamma: Any, beta: Any) -> tf.Tensor:
         return layer_norm(x, gamma, beta, self.config.layer_norm_epsilon)
-
-    def _limit_positions(self, ids: tf.Tensor) -> tf.Operation:
-        limit, length = self.config.position_limit, tf.shape(ids)[1]
-        message = f"this model takes 1 to {limit} tokens a row; cut or split longer rows. Tokens a row in this input:"
-        return tf.debugging.Assert(tf.logical_and(length >= 1, length <= limit), [message, length])

@@ -110,10 +110,16 @@ def mlm_logits(encoder: Encoder, outputs: Mapping[str, tf.Tensor], positions: tf
     """Return [B, M, V]: what stands at the masked positions, by the word table, tied (Devlin et al. 2018, 3.1)."""
     config = encoder.config
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
-    b, t, m = tf.shape(x)[0], tf.shape(x)[1], tf.shape(positions)[1]
+    t = tf.shape(x)[1]
+    b, m = tf.unstack(tf.shape(positions))  # not of x: TensorFlow would find what contradicts it before the check does
     inside = tf.reduce_all(tf.logical_and(positions >= 0, positions < t))
-    message = "masked_lm_positions must lie within the row. Tokens a row in this input:"
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message, t])]):
+    holds = tf.logical_and(inside, tf.equal(b, tf.shape(x)[0]))
+    message = (
+        "masked_lm_positions must lie within the row, and be given for every row. The shapes of input_word_ids and "
+        "masked_lm_positions here:"
+    )
+    shapes = [tf.shape(x)[:2], tf.shape(positions)]
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message, *shapes])]):
         positions = tf.identity(positions)
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)

@@ -36,15 +36,21 @@ class _Plain(NamedTuple):
 
 
 class PlainEncoder(Encoder):
-    """The arithmetic of `Encoder` on all of [B * T]; it does not check how long a text is."""
+    """The arithmetic of `Encoder` on all of [B * T]; it checks neither shapes nor ids."""
 
     def outputs(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, Any]:
         """Return the two outputs that are converted."""
         outputs = self.encode(ids, mask, types)
         return {key: outputs[key] for key in OUTPUT_KEYS}
 
-    def _pack(self, ids: tf.Tensor, mask: tf.Tensor) -> Any:
-        batch, length = tf.shape(ids)[0], tf.shape(ids)[1]
+    def _of_one_shape(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        return mask
+
+    def _in_tables(self, ids: tf.Tensor, types: tf.Tensor) -> Sequence[tf.Tensor]:
+        return ids, types
+
+    def _pack(self, mask: tf.Tensor) -> Any:
+        batch, length = tf.shape(mask)[0], tf.shape(mask)[1]
         real = tf.cast(tf.not_equal(mask, 0), tf.float32)  # [B, T]
         # A text without any real token attends to its first position alone, as in the archive.
         is_empty = 1.0 - tf.reduce_max(real, 1, keepdims=True)

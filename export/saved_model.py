@@ -29,6 +29,7 @@ from zoo.contract import (
 )
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
+_INTEGERS = (tf.int64, tf.int32)  # in the order of the forms: see _input_forms
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ class EncoderRoot(tf.train.Checkpoint):
         elif inputs.dtype == tf.string:
             return self._read_tokens(inputs)
         else:
-            given = _unstacked(inputs)
-        ids = tf.cast(given[0], tf.int32)
-        mask = tf.cast(tf.not_equal(ids, 0) if given[1] is None else given[1], tf.int32)
-        types = tf.zeros_like(ids) if given[2] is None else tf.cast(given[2], tf.int32)
+            given = _unstacked(_as_int32(inputs))
+        ids = _as_int32(given[0])
+        mask = tf.cast(tf.not_equal(ids, 0), tf.int32) if given[1] is None else _as_int32(given[1])
+        types = tf.zeros_like(ids) if given[2] is None else _as_int32(given[2])
         return ids, mask, types
 
     def _read_tokens(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -140,7 +141,7 @@ class _Head(tf.train.Checkpoint):
             ids, mask, types = root.read_inputs(inputs)
             outputs = root.encode(ids, mask, types, training)
             if head == "mlm":
-                logits = mlm_logits(encoder, outputs, tf.cast(inputs[MASKED_POSITIONS], tf.int32))
+                logits = mlm_logits(encoder, outputs, _as_int32(inputs[MASKED_POSITIONS]))
             elif head == "nsp":
                 logits = nsp_logits(encoder, outputs)
             else:
@@ -185,13 +186,24 @@ def _input_forms() -> Iterator[Any]:
     """Every form of `inputs` in the contract: what is loaded with each of them is paid for at every load.
 
     A list or tuple of two or three has no form of its own: TensorFlow stacks it, and a tensor may have any rank here.
-    The names are those TensorFlow would give; with any others it traces every form again when it saves.
+    The names are those TensorFlow would give; with any others it traces every form again when it saves. It makes a
+    list the first form that it could be, so int64 comes first: as int32, numbers of int64 in it would lose a half.
     """
-    for dtype in (tf.int32, tf.int64):
+    for dtype in _INTEGERS:
         yield tf.TensorSpec(None, dtype, "inputs")
         for keys in (INPUT_KEYS, INPUT_KEYS[:2], (INPUT_WORD_IDS,)):
             yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
     yield tf.TensorSpec([None, None], tf.string, "inputs")
+
+
+def _as_int32(numbers: tf.Tensor) -> tf.Tensor:
+    """Return int32 numbers. Wider ones that do not fit become the nearest that do, which no table has a row for.
+
+    A cast alone keeps the lower half: 2**32 + 5 would be the id 5, and a mask of 2**32 would hide its token.
+    """
+    if numbers.dtype == tf.int32:
+        return numbers
+    return tf.cast(tf.maximum(tf.minimum(numbers, tf.int32.max), tf.int32.min), tf.int32)
 
 
 def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
@@ -213,13 +225,13 @@ def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
 def _main_forms() -> Iterator[Any]:
     """The forms of `.attention`: the whole dict, plain ids, string tokens. Heads take the dict alone."""
     yield from _dict_forms(*INPUT_KEYS)
-    for dtype in (tf.int32, tf.int64):
+    for dtype in _INTEGERS:
         yield tf.TensorSpec(None, dtype, "inputs")
     yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
 def _dict_forms(*keys: str) -> Iterator[Any]:
-    for dtype in (tf.int32, tf.int64):
+    for dtype in _INTEGERS:
         yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
 
 

@@ -100,8 +100,8 @@ class TrainingEncoder(Encoder):
 
     # -- where less is kept -------------------------------------------------------------------------------------------
 
-    def _pack(self, ids: tf.Tensor, mask: tf.Tensor) -> Packing:
-        packing = super()._pack(ids, mask)
+    def _pack(self, mask: tf.Tensor) -> Packing:
+        packing = super()._pack(mask)
         rows, length = tf.shape(packing.split)[1], tf.shape(packing.split)[3]
         full = tf.stack([rows, self.config.heads, length, length])
         return packing._replace(scores_mask=tf.broadcast_to(tf.cast(packing.scores_mask, self.compute), full))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.calls import caller, check_shapes, form_of, is_integer, of_one_width
 from zoo.contract import (
     ATTENTION_SCORES,
     DEFAULT,
@@ -58,8 +59,9 @@ class Endpoint:
     is_signature: bool
 
     def check(self, inputs: Any) -> None:
-        """Raise BadInputs when there is no form for these tensors, symbolic or not."""
-        leaves = self.forms.get(_form(inputs), frozenset())
+        """Raise BadInputs when there is no form for these tensors, symbolic or not; BadArgument for odd shapes."""
+        check_shapes(inputs)
+        leaves = self.forms.get(form_of(inputs), frozenset())
         found = [_leaf(tensor) for tensor in _tensors(inputs)]
         if not self.forms or (leaves and all(_fits(leaf, leaves) for leaf in found)):
             return
@@ -69,33 +71,19 @@ class Endpoint:
                 "for keras.Input to say: keras.Input([None], dtype='int32'); for texts keras.Input([], dtype='string')."
             )
         takes = "; ".join(f"{form}: {_in_words(leaves)}" for form, leaves in self.forms.items())
-        raise BadInputs(f"{self.name} has no form for {_form(inputs)}: {_in_words(found)}. It takes {takes}.")
+        raise BadInputs(f"{self.name} has no form for {form_of(inputs)}: {_in_words(found)}. It takes {takes}.")
 
     def __call__(self, inputs: Any, arguments: Mapping[str, Any]) -> Any:
         """Return the outputs for tensors that `check` let pass."""
         import tensorflow as tf
 
-        inputs = self._of_one_dtype(inputs)
+        inputs = of_one_width(inputs, {dtype for dtype, _ in self.forms.get(form_of(inputs), ())})
         if self.is_signature and isinstance(inputs, Mapping):
             return self.function(**inputs, **arguments)
         outputs = self.function(inputs, **arguments)
         if not tf.executing_eagerly() and isinstance(outputs, Mapping):
             _set_shapes(outputs, inputs, arguments)
         return outputs
-
-    def _of_one_dtype(self, inputs: Any) -> Any:
-        """Integers of any width, and masks of bool, become those that the function was traced with."""
-        import tensorflow as tf
-
-        accepted = {dtype for dtype, _ in self.forms.get(_form(inputs), ()) if dtype in ("int32", "int64")}
-        found = {dtype for dtype, _ in map(_leaf, _tensors(inputs)) if _is_integer(dtype)}
-        if not accepted or (len(found) == 1 and found <= accepted):
-            return inputs
-
-        def cast(tensor: Any) -> Any:
-            return tf.cast(tensor, min(accepted)) if _is_integer(_leaf(tensor)[0]) else tensor
-
-        return tf.nest.map_structure(cast, inputs)
 
 
 def endpoint_of(loaded: Any, model: str, endpoint: str | None, signature: str | None) -> Endpoint:
@@ -116,7 +104,7 @@ def endpoint_of(loaded: Any, model: str, endpoint: str | None, signature: str | 
     function = owner if hasattr(owner, "concrete_functions") else owner.__call__
     return Endpoint(
         f"{model}.{endpoint}" if endpoint else model,
-        owner,
+        caller(function),
         owner if hasattr(owner, "variables") else loaded,
         _forms(getattr(function, "concrete_functions", ())),
         "training" in inspect.signature(function).parameters,
@@ -137,23 +125,15 @@ def _forms(functions: Any) -> dict[str, frozenset[Leaf]]:
         positional, named = function.structured_input_signature
         inputs = positional[0] if positional else named
         leaves = frozenset(map(_leaf, _tensors(inputs)))
-        for form in {_form(inputs), *([_form(None)] if not positional and len(named) == 1 else [])}:
+        for form in {form_of(inputs), *([form_of(None)] if not positional and len(named) == 1 else [])}:
             forms[form] = forms.get(form, frozenset()) | leaves
-    if _form(dict.fromkeys(INPUT_KEYS)) in forms:  # of an encoder: its tensors of other ranks are stacked lists
-        plain = forms.get(_form(None), frozenset())
+    if form_of(dict.fromkeys(INPUT_KEYS)) in forms:  # of an encoder: its tensors of other ranks are stacked lists
+        plain = forms.get(form_of(None), frozenset())
         stacked = frozenset((dtype, 2) for dtype, rank in plain if rank in (None, 3))
         if stacked:
             tensors = stacked | {leaf for leaf in plain if leaf[1] == 2}
-            forms |= {_form(None): tensors, _form([None] * 2): stacked, _form([None] * 3): stacked}
+            forms |= {form_of(None): tensors, form_of([None] * 2): stacked, form_of([None] * 3): stacked}
     return forms
-
-
-def _form(inputs: Any) -> str:
-    if isinstance(inputs, Mapping):
-        return f"{{{', '.join(sorted(inputs))}}}"
-    if isinstance(inputs, list | tuple):
-        return f"a list or tuple of {len(inputs)}"
-    return "a tensor"
 
 
 def _tensors(inputs: Any) -> Iterator[Any]:
@@ -181,14 +161,10 @@ def _in_words(leaves: Iterable[Leaf]) -> str:
 
 def _fits(leaf: Leaf, accepted: frozenset[Leaf]) -> bool:
     def same(dtype: str, rank: int | None) -> bool:
-        is_number = _is_integer(leaf[0]) and _is_integer(dtype)
+        is_number = is_integer(leaf[0]) and is_integer(dtype)
         return (leaf[0] == dtype or is_number) and (None in (leaf[1], rank) or leaf[1] == rank)
 
     return any(same(dtype, rank) for dtype, rank in accepted)
-
-
-def _is_integer(dtype: str) -> bool:
-    return dtype == "bool" or dtype.startswith(("int", "uint"))
 
 
 # -- what comes out -----------------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def _checked(directory: Path, origin: Origin) -> Opened:
         raise BadArchive(f"{directory} is not the {origin.name} that its config is of.")
     card = read_card(directory)
     with _no_scope():
-        return Opened(load_checked(directory, card, tokens=True), origin, card)
+        return Opened(load_checked(directory, card), origin, card)
 
 
 @contextmanager

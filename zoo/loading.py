@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundles import from_bundle, is_bundle
 from zoo.cache import model_name, resolve
+from zoo.calls import without_traces
 from zoo.card import EncoderCard, TokenizerCard, read_card
 from zoo.checking import checking
-from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.registry import Registry
 from zoo.safety import check_ops
@@ -72,20 +72,20 @@ def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | Toke
     """
     directory, card = find_model(handle, **how)
     try:
-        return directory, card, load_checked(directory, card, tokens=True)
+        return directory, card, load_checked(directory, card)
     except DamagedArchive:
         directory, card = find_model(handle, thorough=True, **how)  # which replaces it, or tells what is wrong
-        return directory, card, load_checked(directory, card, tokens=True)
+        return directory, card, load_checked(directory, card)
 
 
-def load_checked(directory: Path, card: EncoderCard | TokenizerCard, tokens: bool = False) -> Any:
+def load_checked(directory: Path, card: EncoderCard | TokenizerCard) -> Any:
     """Return what `load_directory` does, after every file and everything in the graph has been checked.
 
     Raises DamagedArchive, BadArchive, CannotLoad.
     """
     with checking(directory, card):
         prepare(directory, card)
-        return load_directory(directory, card.name, card.needs, tokens)
+        return load_directory(directory, card.name, card.needs)
 
 
 def checked_model(
@@ -141,11 +141,11 @@ def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     return check_ops(directory, card)
 
 
-def load_directory(directory: Path, name: str, needs: Sequence[str] = (), tokens: bool = False) -> Any:
+def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any:
     """Return what `hub.load` gives for a directory that the caller trusts, with the modules it `needs` imported.
 
-    It takes inputs of any shape, and string tokens too if wanted, without being traced again: see `expect_any_shape`.
-    Raises BadArchive when it asks for any other module than tensorflow_text, CannotLoad.
+    It takes inputs of any shape in every form without being traced: see zoo/calls. Raises BadArchive when it asks
+    for any other module than tensorflow_text, CannotLoad.
     """
     _import_packages(name, needs)
     import tensorflow_hub as hub
@@ -153,7 +153,7 @@ def load_directory(directory: Path, name: str, needs: Sequence[str] = (), tokens
     try:
         with _no_collection():
             model = hub.load(str(directory))
-            expect_any_shape(model, tokens)
+            without_traces(model)
     except Exception as error:  # whatever TensorFlow raises about a SavedModel
         raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
     return model
@@ -169,25 +169,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def expect_any_shape(model: Any, tokens: bool = False) -> None:
-    """Have an encoder, or its head, traced for the dict of int32 inputs, and for string `tokens`, of any shape.
-
-    TensorFlow traces a loaded function anew for every shape it has not met, which takes longer than most calls and
-    stays in memory, unless it has a trace that is good for all of them.
-    """
-    import tensorflow as tf
-
-    for form in getattr(model.__call__, "concrete_functions", ()) if callable(model) else ():
-        inputs, *training = form.structured_input_signature[0] or [None]
-        if isinstance(inputs, Mapping):
-            is_common = inputs.keys() >= {*INPUT_KEYS} and all(spec.dtype == tf.int32 for spec in inputs.values())
-        else:
-            is_string = isinstance(inputs, tf.TensorSpec) and inputs.dtype == tf.string
-            is_common = tokens and is_string and inputs.shape.rank == 2
-        if is_common and not any(training):
-            model.__call__.get_concrete_function(inputs)
 
 
 def check_pair(encoder: EncoderCard, tokenizer: TokenizerCard) -> None:

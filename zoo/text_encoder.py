@@ -62,9 +62,10 @@ class TextEncoder:
         """Return one vector for each text or pair, (N, H) float32, in their order.
 
         Texts of similar length go through the encoder together, `batch_size` at a time. A bar shows on a terminal when
-        it takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs.
+        it takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs, and for a
+        batch of less than one text.
         """
-        rows = _checked(texts)
+        rows, batch_size = _checked(texts), _batch_size(batch_size)
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
         with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
             for start in range(0, len(rows), _WINDOW):
@@ -88,8 +89,9 @@ class TextEncoder:
         """Return one vector for each row of numpy inputs (N, T), (N, H) float32.
 
         Rows of similar length go through the encoder together, cut to the longest of them; `advance` is told how many
-        are done.
+        are done. Raises BadArgument for a batch of less than one row.
         """
+        batch_size = _batch_size(batch_size)
         vectors = np.zeros((len(inputs[INPUT_MASK]), self.hidden_size), np.float32)
         name = POOLED_OUTPUT if self.pooling == "pooled" else SEQUENCE_OUTPUT
         for places, batch in _by_length(inputs, batch_size):
@@ -144,6 +146,12 @@ class TextEncoder:
         if self.pooling == "first":
             return sequence[:, 0]
         return ops.sum(sequence, axis=1) / ops.sum(inputs[INPUT_MASK], axis=1, keepdims=True)
+
+
+def _batch_size(asked: Any) -> int:
+    if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
+        raise BadArgument(f"batch_size={asked!r}: give a whole number of texts, at least 1.")
+    return int(asked)
 
 
 def _by_length(inputs: _Inputs, batch_size: int) -> Iterator[tuple[NDArray[np.intp], _Inputs]]:

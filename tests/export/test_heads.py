@@ -143,8 +143,23 @@ def test_hub_keras_layer_trains_a_head(out: Path) -> None:
 
 def test_a_position_outside_the_row_is_an_error(encoder: Any) -> None:
     inputs = {**as_inputs(case(2, 6)), "masked_lm_positions": np.array([[1], [6]], np.int32)}
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"masked_lm_positions must lie within the row.*\[6\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must lie within the row.*\[2 6\] \[2 1\]"):
         encoder.mlm(inputs)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_positions_for_another_number_of_rows(rows: int, dtype: Any, encoder: Any) -> None:
+    """Positions of one row were taken for every row, without a word."""
+    inputs = {key: array.astype(dtype) for key, array in as_inputs(case(2, 6)).items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"for every row.*here:\] \[2 6\] \[{rows} 1\]"):
+        encoder.mlm({**inputs, "masked_lm_positions": np.ones([rows, 1], dtype)})
+
+
+def test_a_position_of_int64_beyond_int32(encoder: Any) -> None:
+    inputs = {key: tf.cast(array, tf.int64) for key, array in as_inputs(case(2, 6)).items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must lie within the row"):
+        encoder.mlm({**inputs, "masked_lm_positions": tf.constant([[1], [2**32 + 1]], tf.int64)})
 
 
 def test_the_root_trains_no_head(out: Path) -> None:

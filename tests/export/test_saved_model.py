@@ -20,6 +20,7 @@ from export.planning import EncoderRequest
 from tests.conftest import ROOT
 from zoo.archive import sha256_of
 from zoo.card import EncoderCard, read_card
+from zoo.contract import INPUT_KEYS
 
 from .conftest import VOCABULARY, as_inputs, case, write_odd
 
@@ -98,13 +99,92 @@ def test_signatures(encoder: Any) -> None:
 @pytest.mark.parametrize("length", [41, 600])
 def test_too_many_positions_is_an_error_that_names_the_limit(length: int, encoder: Any) -> None:
     call(encoder, tf.ones([1, 40], tf.int32))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"1 to 40 tokens a row.*\[{length}\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"1 to 40 tokens a row.*\[1 {length}\]"):
         encoder(tf.ones([1, length], tf.int32))
 
 
-def test_an_id_outside_the_vocabulary_is_an_error(encoder: Any) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"99 is not in \[0, 99\)"):
-        encoder(tf.constant([[2, 99]]))
+def serve(encoder: Any, inputs: Any) -> Any:
+    return encoder.signatures["serving_default"](**inputs)["sequence_output"]
+
+
+def logits(encoder: Any, inputs: Any) -> Any:
+    positions = tf.ones([2, 1], inputs["input_word_ids"].dtype)
+    return encoder.mlm({**inputs, "masked_lm_positions": positions})["mlm_logits"]
+
+
+def attention(encoder: Any, inputs: Any) -> Any:
+    return encoder.attention(inputs)["attention_scores"][-1]
+
+
+def in_training(encoder: Any, inputs: Any) -> Any:
+    return encoder(inputs, training=True)["sequence_output"]
+
+
+WAYS = [call, serve, logits, attention, in_training]
+
+
+def with_number(key: str, number: int, dtype: tf.DType) -> dict[str, tf.Tensor]:
+    """Inputs of two rows with a number at the fourth place of the second."""
+    inputs = {name: tf.cast(array, dtype) for name, array in as_inputs(case(2, 5)).items()}
+    inputs[key] = tf.tensor_scatter_nd_update(inputs[key], [[1, 3]], [tf.constant(number, dtype)])
+    return inputs
+
+
+@pytest.mark.parametrize(("key", "shape"), [("input_mask", (1, 5)), ("input_mask", (2, 4)), ("input_type_ids", (1, 5))])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_mask_or_types_of_another_shape_than_the_ids(
+    way: Any, key: str, shape: tuple[int, int], encoder: Any
+) -> None:
+    """Without the check a mask of one row hid every other row, and a shorter one the last token, without a word."""
+    inputs = {name: tf.constant(array) for name, array in as_inputs(case(2, 5)).items()}
+    shapes = [shape if name == key else (2, 5) for name in INPUT_KEYS]
+    words = " ".join(rf"\[{rows} {length}\]" for rows, length in shapes)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"input_mask and input_type_ids here.*{words}"):
+        way(encoder, {**inputs, key: tf.ones(shape, tf.int32)})
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (2, 1), (3, 5), (1, 1)])
+def test_shapes_that_tensorflow_would_broadcast_or_cut(shape: tuple[int, int], encoder: Any) -> None:
+    ids = tf.ones([2, 5], tf.int64)
+    words = rf"\[2 5\] \[{shape[0]} {shape[1]}\] \[2 5\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        call(encoder, {"input_word_ids": ids, "input_mask": tf.ones(shape, tf.int64)})
+
+
+@pytest.mark.parametrize(
+    ("key", "dtype", "number", "shown"),
+    [
+        ("input_word_ids", tf.int32, 99, 99),
+        ("input_word_ids", tf.int32, -(2**31), -(2**31)),
+        ("input_type_ids", tf.int32, 2, 2),
+        ("input_word_ids", tf.int64, 2**32 + 5, 2**31 - 1),  # the id 5, as a cast would have it
+        ("input_type_ids", tf.int64, -(2**32), -(2**31)),
+    ],
+)
+def test_an_id_that_no_table_has_is_an_error(key: str, dtype: tf.DType, number: int, shown: int, encoder: Any) -> None:
+    inputs = with_number(key, number, dtype)
+    words = rf"input_word_ids of this model are 0 to 98, input_type_ids 0 to 1;.*\[{shown}\]"
+    for way in WAYS:
+        if way is not serve or dtype == tf.int32:
+            with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+                way(encoder, inputs)
+    mask = tf.tensor_scatter_nd_update(inputs["input_mask"], [[1, 3]], [tf.constant(0, dtype)])
+    call(encoder, {**inputs, "input_mask": mask})  # nobody looks at what the mask hides
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_an_id_alone_that_no_table_has_is_an_error(dtype: tf.DType, encoder: Any) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"0 to 98.*here:\] \[99\]"):
+        encoder(tf.constant([[2, 99]], dtype))
+
+
+def test_int64_beyond_int32_is_an_error_alone_and_no_padding(encoder: Any) -> None:
+    for number in (2**32, 2**32 + 5, 2**40, -(2**40)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="0 to 98"):
+            encoder(tf.constant([[2, number, 3]], tf.int64))
+    ids = tf.constant(IDS, tf.int64)
+    mask = tf.constant(MASK, tf.int64)
+    np.testing.assert_array_equal(call(encoder, [ids, mask * 2**32]), call(encoder, [ids, mask]))
 
 
 def test_variables_are_real_lists_with_the_checkpoint_s_names(encoder: Any, out: Path) -> None:

@@ -62,21 +62,6 @@ def test_the_predecessors_three_lines(toy_zoo: ToyZoo) -> None:
     assert out["sequence_output"].shape == (1, 2, 32) and out["pooled_output"].shape == (1, 32)
 
 
-def test_no_shape_is_traced_anew(toy_zoo: ToyZoo) -> None:
-    """A trace for each shape is what TensorFlow would do."""
-    encoder = zoo.load(toy_zoo.unpacked())
-    count = encoder.__call__.experimental_get_tracing_count()
-    assert count == 2
-    for rows, length in ((1, 3), (2, 3), (2, 7), (5, 1)):
-        ids = tf.ones([rows, length], tf.int32)
-        inputs = {"input_word_ids": ids, "input_mask": ids, "input_type_ids": tf.zeros_like(ids)}
-        assert encoder(inputs)["sequence_output"].shape == (rows, length, 32)
-        assert encoder(tf.fill([rows, length], "你"))["sequence_output"].shape == (rows, length, 32)
-    assert encoder.__call__.experimental_get_tracing_count() == count
-    for_ids = load_directory(toy_zoo.unpacked(), "toy")
-    assert for_ids.__call__.experimental_get_tracing_count() == count - 1, "tokens are traced for who asks for them"
-
-
 def test_bare_hub_can_be_told_to_trace_less(toy_zoo: ToyZoo) -> None:
     """As README.md says."""
     encoder = hub.load(str(toy_zoo.unpacked()))

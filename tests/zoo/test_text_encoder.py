@@ -10,6 +10,7 @@ import pytest
 
 import zoo
 from tests.zoo.toyzoo import ToyZoo
+from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArgument, VocabularyMismatch
 
 TEXTS = ["你好", "w1 w2 w3 w4 w5 w6 w7", "", "好", "w9 你 w3"]
@@ -107,6 +108,17 @@ def test_refusals(toy_zoo: ToyZoo) -> None:
         encode(["你", ("好", "你")])  # type: ignore[list-item]
     with pytest.raises(BadArgument, match=r"neither texts nor pairs: 2 of 3 rows \(1: None, 2: nan\)"):
         encode(["你", None, float("nan")])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("batch_size", [-1, 0, 2.5, "8", None, True])
+def test_a_batch_of_no_text(batch_size: Any, toy_zoo: ToyZoo) -> None:
+    """-1 gave zeros, without a word."""
+    encode = text_encoder(toy_zoo)
+    inputs = {name: np.ones([2, 4], np.int32) for name in INPUT_KEYS}
+    for call, what in ((encode, TEXTS), (encode, []), (encode.embed, inputs)):
+        with pytest.raises(BadArgument, match=rf"batch_size={batch_size!r}: give a whole number of texts, at least 1"):
+            call(what, batch_size)  # type: ignore[operator]
+    assert encode(TEXTS, np.int64(2)).shape == (len(TEXTS), 32)
 
 
 def test_a_tokenizer_of_another_vocabulary(toy_zoo: ToyZoo, tmp_path: Path) -> None:

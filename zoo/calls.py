@@ -1,0 +1,247 @@
+"""How the functions of a loaded model are called: by the form that was saved, so that no shape and no list is traced.
+
+TensorFlow traces a loaded function anew for every shape, and for every Python list, that it has not met. Each trace
+takes longer than most calls and keeps some 2 MiB. What was saved takes any shape, so it is called itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from zoo.contract import INPUT_KEYS, INPUT_WORD_IDS, MASKED_POSITIONS
+from zoo.errors import BadArgument
+
+_WIDE = {"int64", "uint32", "uint64"}  # integers that int32 does not hold
+
+
+class _Saved(NamedTuple):
+    """A form that a function was saved with: what its inputs are, what follows them, and the graph."""
+
+    inputs: Any
+    others: Sequence[Any]
+    graph: Callable[..., Any]
+
+
+class Forms:
+    """Calls a loaded function, with any shape, lists and integers of several widths, and has nothing traced.
+
+        detokenize = Forms(tokenizer.detokenize)
+        detokenize([[872, 1962]])
+
+    Raises BadArgument for shapes that contradict each other. What no form fits goes to TensorFlow, which lists them.
+    """
+
+    def __init__(self, function: Any, otherwise: Callable[..., Any] | None = None) -> None:
+        self._otherwise = otherwise or function
+        self._parameters = inspect.signature(function).parameters
+        self._saved: dict[str, list[_Saved]] = {}
+        for graph in function.concrete_functions:
+            positional, _ = graph.structured_input_signature
+            if positional:
+                inputs, *others = positional
+                self._saved.setdefault(form_of(inputs), []).append(_Saved(inputs, others, graph))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the function gives."""
+        given = dict(zip(self._parameters, args, strict=False)) | kwargs
+        if len(given) < len(args) + len(kwargs) or not given.keys() <= self._parameters.keys():
+            return self._otherwise(*args, **kwargs)
+        first, *rest = (given.get(name, each.default) for name, each in self._parameters.items())
+        inputs = self._prepared(first)
+        for saved in self._saved.get(form_of(inputs), ()):
+            if _fits(inputs, saved.inputs) and (others := _others(rest, saved.others)) is not None:
+                return saved.graph(inputs, *others)
+        return self._otherwise(*args, **kwargs)
+
+    def _prepared(self, inputs: Any) -> Any:
+        """Return inputs as tensors, integers of one width; a list that was saved as none becomes one tensor."""
+        if isinstance(inputs, Mapping) or form_of(inputs) in self._saved:
+            inputs = tensors_of(inputs)
+        elif isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
+            inputs = _stacked(self._of_one_width([*map(tensors_of, inputs)], form_of(None)))
+        else:
+            inputs = tensors_of(inputs)
+        check_shapes(inputs)
+        return self._of_one_width(inputs, form_of(inputs))
+
+    def _of_one_width(self, inputs: Any, form: str) -> Any:
+        accepted = {spec.dtype.name for saved in self._saved.get(form, ()) for spec in _leaves(saved.inputs)}
+        return of_one_width(inputs, accepted)
+
+
+def without_traces(loaded: Any) -> None:
+    """Have every function of a loaded object, and of its heads, called as `Forms` does. It stays the object it is.
+
+    Functions of a fixed signature, as most of a tokenizer's, are left alone: TensorFlow traces them once.
+    """
+    for function in _functions(loaded):
+        if _has_forms(function):
+            kind = type(function)
+            function.forms = Forms(function, kind.__call__.__get__(function))
+            function.__class__ = _untraced(kind)
+
+
+def caller(function: Any) -> Callable[..., Any]:
+    """Return what calls a function of any object as `Forms` does; the function itself where that is not needed."""
+    is_ready = hasattr(function, "forms") or not _has_forms(function)
+    return function if is_ready else Forms(function)
+
+
+# -- inputs: their form, their tensors, their shapes and widths ---------------------------------------------------
+
+
+def form_of(inputs: Any) -> str:
+    """Return how inputs are nested, in words: 'a tensor', 'a list or tuple of 2', '{input_mask, input_word_ids}'."""
+    if isinstance(inputs, Mapping):
+        return f"{{{', '.join(sorted(inputs))}}}"
+    if isinstance(inputs, list | tuple):
+        return f"a list or tuple of {len(inputs)}"
+    return "a tensor"
+
+
+def tensors_of(inputs: Any) -> Any:
+    """Return inputs with everything that is no tensor made one; Python's integers are int32 where they fit."""
+    import tensorflow as tf
+
+    if isinstance(inputs, Mapping):
+        return {name: tensors_of(value) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
+        tensors = [tensors_of(value) for value in inputs]
+        return tensors if isinstance(inputs, list) else tuple(tensors)
+    if tf.is_tensor(inputs):
+        return inputs
+    try:
+        return tf.convert_to_tensor(inputs)
+    except (TypeError, ValueError) as error:
+        raise BadArgument(f"no tensor can be made of these inputs ({error}): all rows need one length.") from None
+
+
+def check_shapes(inputs: Any) -> None:
+    """Raise BadArgument for a dict whose tensors, symbolic or not, are of contradicting shapes, as far as is known.
+
+    Archives say the same of shapes that are not known here; older ones compute with them.
+    """
+    import tensorflow as tf
+
+    if not isinstance(inputs, Mapping) or INPUT_WORD_IDS not in inputs:
+        return
+    shapes = {name: tf.TensorShape(tensor.shape) for name, tensor in inputs.items()}
+    ids = shapes[INPUT_WORD_IDS]
+    wrong = [name for name in INPUT_KEYS[1:] if name in shapes and not shapes[name].is_compatible_with(ids)]
+    if MASKED_POSITIONS in shapes and not shapes[MASKED_POSITIONS][:1].is_compatible_with(ids[:1]):
+        wrong.append(MASKED_POSITIONS)
+    if wrong:
+        found = "; ".join(f"{name} is {shapes[name]}" for name in (INPUT_WORD_IDS, *wrong))
+        raise BadArgument(
+            f"{found}: mask and types need the shape of the ids, and masked_lm_positions a row for each of theirs."
+        )
+
+
+def of_one_width(inputs: Any, accepted: set[str]) -> Any:
+    """Return inputs with integers of any width, and masks of bool, as the one of `accepted` that holds them all.
+
+    Where that is int32 at most, wider numbers that do not fit become the nearest that do: no table has a row for them.
+    """
+    import tensorflow as tf
+
+    found = {leaf.dtype.name for leaf in _leaves(inputs) if is_integer(leaf.dtype.name)}
+    choices = accepted & {"int32", "int64"}
+    if not choices or not found or (len(found) == 1 and found <= choices):
+        return inputs
+    wanted = max(choices) if found & _WIDE else min(choices)
+
+    def cast(tensor: Any) -> Any:
+        name = tensor.dtype.name
+        if not is_integer(name) or name == wanted or _is_ragged(tensor):
+            return tensor
+        if name in _WIDE and wanted == "int32":
+            tensor = tf.clip_by_value(tf.cast(tensor, tf.int64), tf.int32.min, tf.int32.max)
+        return tf.cast(tensor, wanted)
+
+    return tf.nest.map_structure(cast, inputs)
+
+
+def is_integer(dtype: str) -> bool:
+    """Return whether numbers of a dtype are taken for ids: "int32", "uint8", "bool"."""
+    return dtype == "bool" or dtype.startswith(("int", "uint"))
+
+
+def _stacked(tensors: Sequence[Any]) -> Any:
+    """Return tensors one above the other. Raises BadArgument, which names both shapes."""
+    import tensorflow as tf
+
+    for tensor in tensors[1:]:
+        if not tensor.shape.is_compatible_with(tensors[0].shape):
+            raise BadArgument(
+                f"inputs in a list are ids, mask and types, all of one shape; here are {tensors[0].shape} and "
+                f"{tensor.shape}."
+            )
+    return tf.stack(tensors)
+
+
+# -- functions and what they were saved with ----------------------------------------------------------------------
+
+
+def _functions(loaded: Any) -> Iterator[Any]:
+    """Yield the functions in the attributes of a loaded object, and in those of its heads."""
+    attributes = [*vars(loaded).values()] if hasattr(loaded, "__dict__") else []
+    for value in attributes:
+        if hasattr(value, "concrete_functions"):
+            yield value
+        elif "__call__" in getattr(value, "__dict__", {}):
+            yield from _functions(value)
+
+
+def _has_forms(function: Any) -> bool:
+    """Return whether a function was loaded and takes more than a fixed signature."""
+    return bool(getattr(function, "concrete_functions", ())) and getattr(function, "input_signature", 0) is None
+
+
+def _untraced(kind: type) -> type:
+    """Return the class of a loaded function with calls of our own, made here: naming it would import TensorFlow."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.forms(*args, **kwargs)
+
+    return type(kind.__name__, (kind,), {"__call__": call, "__doc__": kind.__doc__})
+
+
+def _leaves(inputs: Any) -> Iterator[Any]:
+    if isinstance(inputs, Mapping | list | tuple):
+        for value in inputs.values() if isinstance(inputs, Mapping) else inputs:
+            yield from _leaves(value)
+    elif hasattr(inputs, "dtype"):
+        yield inputs
+
+
+def _fits(value: Any, spec: Any) -> bool:
+    """Return whether tensors may be given where a form has `spec`, which is nested in the same way."""
+    if isinstance(spec, Mapping):
+        return all(_fits(value[name], each) for name, each in spec.items())
+    if isinstance(spec, list | tuple):
+        return isinstance(value, list) == isinstance(spec, list) and all(map(_fits, value, spec))
+    if _is_ragged(value):
+        return bool(spec.is_compatible_with(value))
+    return bool(value.dtype == spec.dtype and spec.shape.is_compatible_with(value.shape)) and not _is_ragged(spec)
+
+
+def _others(values: Sequence[Any], specs: Sequence[Any]) -> list[Any] | None:
+    """Return what follows the inputs, as a form takes it; None where the form is for other values."""
+    import tensorflow as tf
+
+    found = []
+    for value, spec in zip(values, specs, strict=True):
+        if isinstance(spec, tf.TensorSpec):
+            value = of_one_width(tf.convert_to_tensor(value), {spec.dtype.name})
+            if not _fits(value, spec):
+                return None
+        elif tf.is_tensor(value) or value != spec:
+            return None
+        found.append(value)
+    return found
+
+
+def _is_ragged(tensor: Any) -> bool:
+    return getattr(tensor, "ragged_rank", None) is not None
