@@ -192,8 +192,8 @@ def very_many_nodes(graph: Any, owned: Path) -> None:
 
 @graph_case(SIZES, "holds more fields than any model of this zoo")
 def very_many_messages(graph: Any, owned: Path) -> None:
-    """Three million empty shapes, of two bytes each in the file and of twenty in memory."""
-    node(graph.graph_def.node, "many", "NoOp").attr["_output_shapes"].list.MergeFromString(b"\x3a\x00" * 3_000_000)
+    """Two million empty shapes, of two bytes each in the file and of twenty in memory."""
+    node(graph.graph_def.node, "many", "NoOp").attr["_output_shapes"].list.MergeFromString(b"\x3a\x00" * 2_100_000)
 
 
 @graph_case(SIZES, "it holds a name of 1,000,000 characters")

@@ -89,6 +89,7 @@ def list_with_a_gap(graph: Any, owned: Path) -> None:
     objects = graph.object_graph_def.nodes
     added = add_object(graph, 0, "items")
     added.user_object.identifier = "trackable_list_wrapper"
+    added.user_object.version.producer = added.user_object.version.min_consumer = 1
     objects[len(objects) - 1].children.add(node_id=0, local_name="9999999999")
 
 

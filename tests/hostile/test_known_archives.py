@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2, trackable_object_graph_pb2
 
 from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
 from tests.export.conftest import write_odd
@@ -29,20 +30,33 @@ SURPLUS_FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def models(toy_zoo: ToyZoo, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """One message of each kind of archive: with heads; without, recomputing, in bfloat16; of each tokenizer."""
+def directories(toy_zoo: ToyZoo, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One archive of each kind: with heads; without, recomputing, in bfloat16; each tokenizer."""
     work = tmp_path_factory.mktemp("kinds")
     checkpoint, out = work / "checkpoint", work / "out"
     write_odd(checkpoint)
     export_encoder(EncoderRequest(checkpoint, "half", out, heads=(), dtype="bfloat16", recompute=True))
     export_tokenizer(TokenizerRequest(checkpoint, "cased", out, cased=True, special_tokens_in_text=True))
-    directories = [toy_zoo.unpacked(name) for name in ("toy", "toy_tokenizer", "toy_tokenizer_preprocess")]
+    found = [toy_zoo.unpacked(name) for name in ("toy", "toy_tokenizer", "toy_tokenizer_preprocess")]
     for name in ("half", "cased", "cased_preprocess"):
         unpack(out / f"{name}.tar.gz", work / name)
-        directories.append(work / name)
-    for directory in directories:
+        found.append(work / name)
+    for directory in found:
         assert check_ops(directory, read_card(directory))
+    return found
+
+
+@pytest.fixture(scope="module")
+def models(directories: list[Path]) -> list[Any]:
     return [saved_model_pb2.SavedModel.FromString((each / GRAPH_FILE).read_bytes()) for each in directories]
+
+
+@pytest.fixture(scope="module")
+def object_graphs(directories: list[Path]) -> list[Any]:
+    """The message that lies among the weights and says which of them is which object's."""
+    readers = [tf.train.load_checkpoint(str(each / "variables" / "variables")) for each in directories]
+    graphs = [reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH") for reader in readers]
+    return [trackable_object_graph_pb2.TrackableObjectGraph.FromString(each) for each in graphs]
 
 
 def _messages(message: Any) -> Iterator[Any]:
@@ -60,7 +74,7 @@ def _messages(message: Any) -> Iterator[Any]:
             yield from _messages(part)
 
 
-def test_fields(models: list[Any]) -> None:
+def test_fields(models: list[Any], object_graphs: list[Any]) -> None:
     found: dict[str, set[str]] = defaultdict(set)
     configs = [
         config_pb2.ConfigProto.FromString(node.attr["config_proto"].s)
@@ -69,7 +83,7 @@ def test_fields(models: list[Any]) -> None:
         for node in nodes
         if "config_proto" in node.attr
     ]
-    for model in [*models, *configs]:
+    for model in [*models, *configs, *object_graphs]:
         for message in _messages(model):
             name = message.DESCRIPTOR.full_name.removeprefix("tensorflow.")
             found[name].update(field.name for field, _ in message.ListFields())
