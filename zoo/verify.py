@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from zoo.errors import BadArchive, VerificationFailed, first_line
 from zoo.loading import load_directory, prepare
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
+_MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers has some 10 MB
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
 
 Array = NDArray[Any]
@@ -127,9 +129,16 @@ def _compare_encoder(encoder: Any, golden: Mapping[str, Array], tolerance: float
 
 def _read_golden(path: Path) -> dict[str, Array]:
     try:
+        with zipfile.ZipFile(path) as file:  # numpy would read other formats too
+            size = sum(member.file_size for member in file.infolist())
+            odd = [name for name in file.namelist() if not name.endswith(".npy")]
+        if size > _MOST_GOLDEN or odd:
+            raise BadArchive(
+                f"{path} holds {size:,} bytes, and {', '.join(odd) or 'arrays'}: no golden outputs of ours."
+            )
         with np.load(path, allow_pickle=False) as file:
             golden = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise BadArchive(f"{path} cannot be read: {error}.") from error
     missing = [key for case in _cases(golden) for key in _GOLDEN_KEYS if key not in case]
     if missing or not golden:

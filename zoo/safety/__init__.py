@@ -6,6 +6,8 @@ What our exporter writes is small and known; that is accepted, and everything el
     written     every field, attribute, object and file that the exporter writes, as tables
     form        fields, names and attributes compared with the tables
     objects     the same for the objects that TensorFlow makes in Python
+    sizes       what grows faster than the bytes of the file: looked at first, and bounded
+    constants   types, shapes and values of constants
     saver       operations that reach files: only for saving and restoring, and only to the name that is given there
     wordpiece   the model of the tokenizer: made again and compared
     weights     the index of the weights: every entry
@@ -14,16 +16,19 @@ What our exporter writes is small and known; that is accepted, and everything el
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from zoo.card import EncoderCard, TokenizerCard
 from zoo.errors import BadArchive
 from zoo.safety import written
+from zoo.safety.constants import odd_constants
 from zoo.safety.form import bodies, odd_fields, odd_form, odd_nodes
 from zoo.safety.objects import odd_objects
 from zoo.safety.operations import ALLOWED_OPS, SAVER_OPS
 from zoo.safety.saver import forbidden
+from zoo.safety.sizes import odd_calls, odd_sizes, too_many_fields
 from zoo.safety.weights import odd_weights
 from zoo.safety.wordpiece import odd_models
 from zoo.safety.written import GRAPH_FILE
@@ -31,6 +36,7 @@ from zoo.safety.written import GRAPH_FILE
 __all__ = ["ALLOWED_OPS", "GRAPH_FILE", "SAVER_OPS", "check_ops", "used_ops"]
 
 _MOST_PROBLEMS = 20  # that a message lists
+_MOST_CHARACTERS = 2_500  # of each: room for two names, each as long as any may be
 
 
 def used_ops(directory: Path) -> list[str]:
@@ -49,9 +55,18 @@ def check_ops(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     """
     model = _read(directory)
     found = _ops(model)
+    problems = [problem for graph in model.meta_graphs for problem in odd_sizes(graph)]
+    if problems:
+        _refuse(directory, card, problems)
     problems = [*_odd_files(directory), *odd_form(model)]
     for graph in model.meta_graphs:
-        problems += [*forbidden(graph), *odd_nodes(graph), *odd_objects(graph)]
+        problems += [
+            *forbidden(graph),
+            *odd_nodes(graph),
+            *odd_constants(graph),
+            *odd_objects(graph),
+            *odd_calls(graph),
+        ]
         problems += odd_models(graph, card.vocabulary_sha256 or "none")
     problems += [*odd_fields(model), *odd_weights(directory)]
     if unlisted := sorted(found - set(card.ops)):
@@ -59,13 +74,17 @@ def check_ops(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     if absent := sorted(set(card.ops) - found):
         problems.append(f"its card lists {', '.join(absent)}, which it does not hold")
     if problems:
-        more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
-        raise BadArchive(
-            f"{card.name} in {directory} is not loaded: {'; '.join(problems[:_MOST_PROBLEMS])}{more}. An archive of "
-            "this zoo only computes, and its card says with what: leave this one alone or, where a later bert-zoo made "
-            "it, load it with that."
-        )
+        _refuse(directory, card, problems)
     return sorted(found)
+
+
+def _refuse(directory: Path, card: EncoderCard | TokenizerCard, problems: Sequence[str]) -> NoReturn:
+    more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
+    listed = "; ".join(problem[:_MOST_CHARACTERS] for problem in problems[:_MOST_PROBLEMS])
+    raise BadArchive(
+        f"{card.name} in {directory} is not loaded: {listed}{more}. An archive of this zoo only computes, and its card "
+        "says with what: leave this one alone or, where a later bert-zoo made it, load it with that."
+    )
 
 
 def _read(directory: Path) -> Any:
@@ -76,7 +95,10 @@ def _read(directory: Path) -> Any:
     try:
         if (size := path.stat().st_size) > written.MOST_GRAPH_BYTES:
             raise BadArchive(f"{path} has {size:,} bytes; at most {written.MOST_GRAPH_BYTES:,} are read.")
-        return saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        content = path.read_bytes()
+        if too_many_fields(content, saved_model_pb2.SavedModel):
+            raise BadArchive(f"{path} holds more fields than any model of this zoo. Leave it alone.")
+        return saved_model_pb2.SavedModel.FromString(content)
     except (OSError, DecodeError) as error:
         raise BadArchive(f"{path} cannot be read: {error}. Fetch or build it again.") from error
 

@@ -17,6 +17,7 @@ _NAME = re.compile(r"\w+", re.ASCII)  # of a function: no blank, as `bodies` giv
 _UINT8 = 4  # tensorflow.DT_UINT8
 _NESTED = frozenset({"list", "tensor", "func"})
 _NEVER = "it holds {}, which the exporter never writes"
+_GRADIENT = "_gradient_op_type"
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _PASSES_BYTES_ON = {("Const", "dtype"), *((op, "Tin") for op in ("If", "StatelessIf", *_CALLS))}
 
@@ -77,7 +78,13 @@ def _walk(message: Any, found: dict[str, None]) -> None:
     ways = _ways(message.DESCRIPTOR)
     for field, value in message.ListFields():
         way = ways.get(field.name)
-        if way is None:
+        if way == "nothing":
+            continue
+        if way in ("type", "types"):
+            for each in {*value} if way == "types" else {value}:
+                if each not in written.TYPES:
+                    found[f"the type {each}"] = None
+        elif way is None:
             found[f"{_name(message.DESCRIPTOR)}.{field.name}"] = None
         elif way == "message":
             _walk(value, found)
@@ -98,6 +105,8 @@ def _ways(descriptor: Any) -> Mapping[str, str]:
 
 def _way(field: Any) -> str:
     kind = field.message_type
+    if field.enum_type is not None and _name(field.enum_type) == "DataType":
+        return "types" if field.is_repeated else "type"
     if kind is None or _name(kind) in written.OPAQUE:
         return "nothing"
     if not kind.GetOptions().map_entry:
@@ -128,11 +137,12 @@ def odd_nodes(graph: Any) -> list[str]:
     for gradient in library.registered_gradients:
         if not written.CUSTOM_GRADIENT.fullmatch(gradient.registered_op_type):
             problems.append(f"{gradient.gradient_func} is the gradient of {gradient.registered_op_type!r}")
+    gradients = {each.registered_op_type: each.gradient_func for each in library.registered_gradients}
     found: dict[str, None] = {}
     for place, nodes in bodies(graph):
         problems += [f"node {name} of {place} is there twice" for name in _repeated(node.name for node in nodes)]
         for node in nodes:
-            for problem in _odd_node(node, place):
+            for problem in _odd_node(node, place, gradients):
                 found[problem] = None
     for function in library.function:
         found |= dict.fromkeys(_beyond(function.attr, written.FUNCTION_ATTRIBUTES, function.signature.name))
@@ -148,7 +158,8 @@ def bodies(graph: Any) -> Iterator[tuple[str, Any]]:
         yield function.signature.name, function.node_def
 
 
-def _odd_node(node: Any, place: str) -> Iterator[str]:
+def _odd_node(node: Any, place: str, gradients: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is odd about a node. `gradients` are the custom gradients of the archive, and their functions."""
     op = node.op
     if node.device not in written.DEVICES:
         yield f"{op} in {place} is placed on {node.device!r}"
@@ -163,22 +174,24 @@ def _odd_node(node: Any, place: str) -> Iterator[str]:
                 yield f"{op} in {place} makes bytes, which only constants may"
         elif kind == "type" and value.type == _UINT8 and (op, name) not in _PASSES_BYTES_ON:
             yield f"{op} in {place} makes bytes, which only constants may"
+        elif kind == "type" and value.type not in written.TYPES:
+            yield _NEVER.format(f"the type {value.type}")
         # A function in the place of another kind of attribute, or under a name of its own, redirects a call.
-        is_right = kind != "placeholder" and (kind == "func") == (wanted == "func")
-        if wanted is None:
-            is_right = is_right and name in written.NODE_ATTRIBUTES and _is_gradient_right(op, name, value)
+        is_right = _is_of_kind(kind, wanted or written.NODE_ATTRIBUTES.get(name))
+        if name == _GRADIENT and is_right:
+            text = value.s.decode("utf-8", "replace")
+            is_right = op in written.GRADIENT_OPS and written.CUSTOM_GRADIENT.fullmatch(text) is not None
+            if is_right and not (text in gradients or place in gradients.values()):
+                yield f"{op} in {place} has the gradient {text}, which may be another model's"
         if not is_right:
             yield f"{op} in {place} has the attribute {name!r}, which the exporter never writes"
     if "config_proto" in node.attr:
         yield from _odd_config(node.attr["config_proto"].s)
 
 
-def _is_gradient_right(op: str, name: str, value: Any) -> bool:
-    if name != "_gradient_op_type":
-        return True
-    return (
-        op in written.GRADIENT_OPS and written.CUSTOM_GRADIENT.fullmatch(value.s.decode("utf-8", "replace")) is not None
-    )
+def _is_of_kind(kind: str | None, wanted: str | None) -> bool:
+    """Return whether a value is of the kind that the table says. An empty text or list may be no value at all."""
+    return wanted is not None and (kind == wanted or (kind is None and wanted in ("s", "list")))
 
 
 @lru_cache(maxsize=64)  # all calls of an archive say the same
@@ -192,22 +205,32 @@ def _odd_config(text: bytes) -> Sequence[str]:
         return ["a call holds a config that cannot be read"]
 
 
-def _beyond(attributes: Mapping[str, Any], allowed: Iterable[str], function: str) -> list[str]:
-    return [f"{function} has the attribute {name!r}" for name in sorted(set(attributes) - set(allowed))] + [
-        f"{function} has a function as its attribute {name!r}"
-        for name in sorted(attributes)
-        if attributes[name].WhichOneof("value") == "func"
-    ]
+def _beyond(attributes: Mapping[str, Any], allowed: Mapping[str, str], function: str) -> list[str]:
+    problems = []
+    for name in sorted(attributes):
+        value = attributes[name]
+        kind = value.WhichOneof("value")
+        if not _is_of_kind(kind, allowed.get(name)):
+            problems.append(
+                f"{function} has the attribute {name!r}" + (f" of the kind {kind}" if name in allowed else "")
+            )
+        elif kind == "list":
+            problems += map(_NEVER.format, _unwritten(value.list))
+    return problems
 
 
 @cache
 def _declared(op: str) -> Mapping[str, str]:
-    """Return name -> type of the attributes that an operation declares, without those that are never written."""
+    """Return name -> kind of value of the attributes that an operation declares; none that are never written."""
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(op)
     attributes = definition.attr if definition is not None else ()
-    return {each.name: each.type for each in attributes if each.name not in written.REFUSED_ATTRIBUTES}
+    return {
+        each.name: written.KINDS.get(each.type, "list")
+        for each in attributes
+        if each.name not in written.REFUSED_ATTRIBUTES
+    }
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from zoo.safety import written
 
 _ARGUMENTS = "FullArgSpec"
+_LIST = "trackable_list_wrapper"
 _UINT8 = 4  # tensorflow.DT_UINT8
 
 
@@ -56,6 +57,8 @@ def _odd_object(each: Any, count: int) -> Iterator[str]:
             yield f"has an attribute {child.local_name!r}, which the exporter never writes"
         if not 0 <= child.node_id < count:
             yield f"refers to object {child.node_id}, which is not there"
+    if kind == _LIST and {child.local_name for child in each.children} != {*map(str, range(len(each.children)))}:
+        yield "is a list with gaps"  # which TensorFlow would fill, however wide they are
 
 
 # -- the form of arguments and results --------------------------------------------------------------------------------
@@ -78,7 +81,11 @@ def _odd_structure(value: Any) -> Iterator[str]:
         specification = value.type_spec_value
         if specification.type_spec_class != specification.RAGGED_TENSOR_SPEC:
             yield f"a function takes or gives {specification.type_spec_class_name!r}"
-        yield from _odd_structure(value.type_spec_value.type_state)
+        if any(
+            not 0 <= part.int64_value <= written.MOST_RAGGED for part in specification.type_state.tuple_value.values
+        ):
+            yield "a function takes or gives a tensor with very many ragged dimensions"
+        yield from _odd_structure(specification.type_state)
     elif kind == "tensor_spec_value" and value.tensor_spec_value.dtype == _UINT8:
         yield "a function takes or gives bytes, which only constants may be"
     elif kind == "named_tuple_value":

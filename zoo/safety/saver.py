@@ -88,6 +88,7 @@ def _roles(graph: Any, nodes: Mapping[str, Any]) -> dict[str, str]:
     }
     outside = inputs.keys() - parts["saving"] - parts["restoring"]
     outputs = {_node(each.name) for signature in graph.signature_def.values() for each in signature.outputs.values()}
+    outputs.update(name for each in graph.collection_def.values() for name in each.node_list.value)  # run when loaded
     others = _reached(outputs | outside, inputs)
     both = parts["saving"] & parts["restoring"]
     return {name: role for role, part in parts.items() for name in part - both - others}
@@ -135,14 +136,20 @@ def _has_right_names(node: Any, scope: _Scope, filename: str) -> bool:
     )
 
 
-def _is_name(source: str, scope: _Scope, filename: str, depth: int = 0) -> bool:
-    """Return whether a tensor is the name that the saver is given, or made of it as TensorFlow does."""
+def _is_name(source: str, scope: _Scope, filename: str, depth: int = 0, is_part: bool = False) -> bool:
+    """Return whether a tensor is the name that the saver is given, or made of it as TensorFlow does.
+
+    Nothing but one list of names leads to several, so the steps are as few as the inputs of that list.
+    """
     node, scope = _made_by(source, scope)
     if node is None or depth > _MOST_STEPS:
         return False
     if node.op == "Placeholder":
         return scope.caller is None and bool(node.name == filename)
     data = [each for each in node.input if not each.startswith("^")]
+    is_list, separator = node.op == "Pack", node.attr["separator"].s if node.op == "StringJoin" else b""
+    if separator or (is_list and is_part):
+        return False
     names, endings = {
         "Identity": (data, []),
         "Pack": (data, []),
@@ -151,18 +158,18 @@ def _is_name(source: str, scope: _Scope, filename: str, depth: int = 0) -> bool:
     }.get(node.op, ([], []))
     return (
         bool(names)
-        and all(_is_name(each, scope, filename, depth + 1) for each in names)
-        and all(_is_ending(each, scope, depth + 1) for each in endings)
+        and all(_is_name(each, scope, filename, depth + 1, is_part or is_list) for each in names)
+        and all(_is_ending(each, scope) for each in endings)
     )
 
 
-def _is_ending(source: str, scope: _Scope, depth: int) -> bool:
+def _is_ending(source: str, scope: _Scope, is_choice: bool = True) -> bool:
     """Return whether a tensor is one of the constants that TensorFlow appends to a name, or a choice of them."""
     node, scope = _made_by(source, scope)
-    if node is None or depth > _MOST_STEPS:
+    if node is None:
         return False
-    if node.op == "Select":
-        return len(node.input) > 2 and all(_is_ending(each, scope, depth + 1) for each in node.input[1:3])
+    if node.op == "Select" and is_choice:
+        return len(node.input) > 2 and all(_is_ending(each, scope, is_choice=False) for each in node.input[1:3])
     value = node.attr["value"].tensor
     is_single = len(value.string_val) == 1 and not value.tensor_content
     return node.op == "Const" and is_single and value.string_val[0] in _ENDINGS

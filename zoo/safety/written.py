@@ -40,10 +40,10 @@ FIELDS = _words(
         "OpDef": "name input_arg output_arg is_stateful control_output",
         "OpDef.ArgDef": "name type handle_data",
         "ResourceHandleProto.DtypeAndShape": "dtype shape",
-        "AttrValue.ListValue": "type s shape i f b",  # attributes themselves: see zoo.safety.form
+        "AttrValue.ListValue": "type s shape i",  # attributes themselves: see zoo.safety.form
         "NameAttrList": "name",
         "TensorProto": """
-            dtype tensor_shape tensor_content string_val int_val int64_val float_val double_val half_val bool_val
+            dtype tensor_shape tensor_content string_val int_val int64_val float_val half_val bool_val
         """,
         "VersionDef": "producer min_consumer",
         # the objects
@@ -66,7 +66,7 @@ FIELDS = _words(
         "FunctionSpec": "fullargspec input_signature",
         # the form of arguments and results
         "StructuredValue": """
-            none_value bool_value int64_value float64_value string_value tensor_shape_value tensor_dtype_value
+            none_value bool_value int64_value string_value tensor_shape_value tensor_dtype_value
             tensor_spec_value type_spec_value list_value tuple_value dict_value named_tuple_value
         """,
         "NoneValue": "",
@@ -92,26 +92,57 @@ FIELDS = _words(
 # Only sizes, types and descriptions of operations: nothing in them is looked up or run.
 OPAQUE = frozenset({"TensorShapeProto", "FullTypeDef", "OpList"})
 
+# Types of tensors. None is a reference or a variant, which may hold an object of any C++ class.
+TYPES = MappingProxyType(
+    {
+        1: "float",
+        3: "int32",
+        4: "uint8",
+        7: "string",
+        9: "int64",
+        10: "bool",
+        14: "bfloat16",
+        17: "uint16",
+        19: "half",
+        20: "resource",
+        23: "uint64",
+    }
+)
+
 # -- attributes -------------------------------------------------------------------------------------------------------
 
-# Attributes beyond those that an operation declares. All are hints; none names a function or a kernel.
-NODE_ATTRIBUTES = frozenset(
-    [
-        "_class",
-        "_collective_manager_ids",
-        "_gradient_op_type",
-        "_has_manual_control_dependencies",
-        "_lower_using_switch_merge",
-        "_output_shapes",
-        "_read_only_resource_inputs",
-    ]
+# Type of a declared attribute -> the kind of value that it may have; of all lists, `list`.
+KINDS = MappingProxyType(
+    {
+        "bool": "b",
+        "float": "f",
+        "func": "func",
+        "int": "i",
+        "shape": "shape",
+        "string": "s",
+        "tensor": "tensor",
+        "type": "type",
+    }
 )
-FUNCTION_ATTRIBUTES = frozenset({"_construction_context", "_input_shapes", "_noinline"})
-ARGUMENT_ATTRIBUTES = frozenset({"_output_shapes", "_user_specified_name"})
+# Attributes beyond those that an operation declares -> kind of value. All are hints; none names a function or a kernel.
+NODE_ATTRIBUTES = MappingProxyType(
+    {
+        "_class": "list",
+        "_collective_manager_ids": "list",
+        "_gradient_op_type": "s",
+        "_has_manual_control_dependencies": "b",
+        "_lower_using_switch_merge": "b",
+        "_output_shapes": "list",
+        "_read_only_resource_inputs": "list",
+    }
+)
+FUNCTION_ATTRIBUTES = MappingProxyType({"_construction_context": "s", "_input_shapes": "list", "_noinline": "b"})
+ARGUMENT_ATTRIBUTES = MappingProxyType({"_output_shapes": "list", "_user_specified_name": "s"})
 # Declared by operations, and never written: they name executors, containers and devices.
 REFUSED_ATTRIBUTES = frozenset({"allowed_devices", "config", "container", "executor_type", "use_node_name_sharing"})
 DEVICES = frozenset({"", "/device:CPU:0", "/device:CPU:*"})
-CUSTOM_GRADIENT = re.compile(r"CustomGradient-\d+")
+CUSTOM_GRADIENT = re.compile(r"CustomGradient-[0-9]+")
+MOST_OUTPUTS = 1_000  # of a node; ours have 16 at most
 GRADIENT_OPS = frozenset({"IdentityN"})  # those that may carry _gradient_op_type
 
 # -- objects ----------------------------------------------------------------------------------------------------------
@@ -122,10 +153,10 @@ _ATTRIBUTE = r"[a-z][a-z0-9_]*"
 CHILDREN = MappingProxyType(
     {
         "_generic_user_object": re.compile(rf"{_ATTRIBUTE}|__call__|_token_ids|_encode"),
-        "trackable_list_wrapper": re.compile(r"\d+"),
+        "trackable_list_wrapper": re.compile(r"[0-9]+"),  # and no more than there are: see zoo.safety.objects
         "signature_map": re.compile(_ATTRIBUTE),
-        "function": re.compile(r"trace_\d+"),
-        "bare_concrete_function": re.compile(r"capture_\d+"),
+        "function": re.compile(r"trace_[0-9]+"),
+        "bare_concrete_function": re.compile(r"capture_[0-9]+"),
         "resource": re.compile(r"_create_resource|_initialize|_destroy_resource|_initializer"),
         "variable": re.compile("(?!)"),
         "constant": re.compile("(?!)"),
@@ -138,6 +169,7 @@ TAGS = ("serve",)
 INIT_SIGNATURE = "__saved_model_init_op"
 SIGNATURES = frozenset({"serving_default", "tokens", INIT_SIGNATURE})
 INIT_COLLECTION = "saved_model_main_op"
+MOST_RAGGED = 8  # dimensions of a ragged tensor that may be ragged; ours have one or two
 
 # -- files ------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,159 @@
+"""Bounds what grows faster than the bytes of saved_model.pb: messages, names, calls of calls, outputs, constants.
+
+Each bound is some ten times what the largest archive of this project has. Beyond it the check itself, or TensorFlow
+while it loads, would need minutes or gigabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from zoo.safety import written
+
+_MAIN = "its main graph"
+_SMALL = 4 << 20  # bytes; fewer cannot hold enough messages to matter
+_MOST_FIELDS = 2_000_000  # that are set, one by one: LaBSE's vocabulary of 501,153 entries takes as many, once or twice
+_MOST_NESTED = 100  # messages inside each other; protobuf's own limit
+_MOST = {"nodes": 50_000, "functions": 5_000, "objects": 20_000, "attributes of objects": 50_000}
+_MOST_CHARACTERS = 1_000  # of a name
+_MOST_DEPTH = 32  # of functions that call functions
+_MOST_STEPS = 500_000  # nodes, those of called functions counted at every call
+
+
+def too_many_fields(content: bytes, message: Any) -> bool:
+    """Return whether the bytes of a message set more fields than may be parsed: two bytes can become 140 in memory."""
+    return len(content) > _SMALL and _count(memoryview(content), message.DESCRIPTOR, 0, _MOST_NESTED) > _MOST_FIELDS
+
+
+def _count(content: memoryview, descriptor: Any, count: int, depth: int) -> int:
+    """Return `count` plus the fields that a message sets, and all messages in it; at the limit it stops."""
+    parts = _parts(descriptor)
+    place, end = 0, len(content)
+    while place < end and count <= _MOST_FIELDS:
+        count += 1
+        tag, place = (content[place], place + 1) if content[place] < 128 else _varint(content, place)
+        kind = tag & 7
+        if kind == 0:
+            _, place = _varint(content, place)
+        elif kind == 2:
+            size, place = _varint(content, place)
+            part = parts.get(tag >> 3)
+            if part is not None and size:
+                count = _count(content[place : place + size], part, count, depth - 1) if depth else _MOST_FIELDS + 1
+            place += size
+        else:
+            place += {1: 8, 5: 4}.get(kind, end)  # a group, which nobody writes: the parser decides
+    return count
+
+
+@cache
+def _parts(descriptor: Any) -> Mapping[int, Any]:
+    """Return number -> message type of the fields that are messages."""
+    return {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
+
+
+def _varint(content: memoryview, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(content):
+        byte = content[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+        shift += 7
+        if shift > 63:
+            break
+    return 0, len(content)  # cut off: the parser says so
+
+
+def odd_sizes(graph: Any) -> list[str]:
+    """Return everything of a MetaGraphDef that is too large to be looked at further."""
+    library, objects = graph.graph_def.library.function, graph.object_graph_def.nodes
+    found = {
+        "nodes": len(graph.graph_def.node) + sum(len(each.node_def) for each in library),
+        "functions": len(library),
+        "objects": len(objects),
+        "attributes of objects": sum(len(each.children) + len(each.dependencies) for each in objects),
+    }
+    problems = [f"it holds {count:,} {kind}" for kind, count in found.items() if count > _MOST[kind]]
+    problems = problems or [
+        f"it holds a name of {len(name):,} characters, {name[:20]!r}…"
+        for name in _names(graph)
+        if len(name) > _MOST_CHARACTERS
+    ]
+    return problems
+
+
+def _names(graph: Any) -> Iterator[str]:
+    for place, nodes in _bodies(graph):
+        yield place
+        for node in nodes:
+            yield node.name
+            yield node.op
+            yield node.device
+            yield from node.attr
+    for each in graph.object_graph_def.nodes:
+        yield each.registered_name
+        yield each.user_object.identifier
+        yield from (child.local_name for child in (*each.children, *each.dependencies))
+    yield from graph.object_graph_def.concrete_functions
+    yield from (*graph.collection_def, *graph.signature_def, *graph.meta_info_def.tags)
+
+
+def odd_calls(graph: Any) -> list[str]:
+    """Return what of a MetaGraphDef would keep TensorFlow busy: calls of calls, and nodes with very many outputs."""
+    return _odd_calls(graph) + _odd_outputs(graph)
+
+
+def _odd_calls(graph: Any) -> list[str]:
+    """Return a problem when functions call themselves, or each other so often that TensorFlow would not come back."""
+    bodies = dict(_bodies(graph))
+    calls = {place: [name for name in _called(nodes) if name in bodies] for place, nodes in bodies.items()}
+    steps: dict[str, int] = {}
+    depths: dict[str, int] = {}
+    try:
+        for place in TopologicalSorter(calls).static_order():
+            steps[place] = len(bodies[place]) + sum(steps[name] for name in calls[place])
+            depths[place] = 1 + max((depths[name] for name in calls[place]), default=0)
+            if steps[place] > _MOST_STEPS:
+                return [f"a call of {place} runs more than {_MOST_STEPS:,} nodes"]
+            if depths[place] > _MOST_DEPTH:
+                return [f"{place} calls functions that call functions, more than {_MOST_DEPTH} deep"]
+    except CycleError as error:
+        return [f"{error.args[1][0]} calls itself"]
+    return []
+
+
+def _called(nodes: Any) -> Iterator[str]:
+    for node in nodes:
+        yield node.op  # also a way to call a function
+        for value in node.attr.values():
+            if value.WhichOneof("value") == "func":
+                yield value.func.name
+
+
+def _odd_outputs(graph: Any) -> list[str]:
+    """Return nodes with very many outputs: TensorFlow counts them one by one."""
+    from tensorflow.python.framework import op_def_registry
+
+    problems: dict[str, None] = {}
+    counting: dict[str, list[str]] = {}  # operation -> its attributes that say how many outputs there are
+    for place, nodes in _bodies(graph):
+        for node in nodes:
+            if node.op not in counting:
+                definition = op_def_registry.get(node.op)
+                outputs = definition.output_arg if definition is not None else ()
+                counting[node.op] = [each.number_attr for each in outputs if each.number_attr]
+            for name in counting[node.op]:
+                if not 0 <= node.attr[name].i <= written.MOST_OUTPUTS:
+                    problems[f"{node.op} in {place} has {node.attr[name].i:,} outputs"] = None
+    return [*problems]
+
+
+def _bodies(graph: Any) -> Iterator[tuple[str, Any]]:
+    yield _MAIN, graph.graph_def.node
+    for function in graph.graph_def.library.function:
+        yield function.signature.name, function.node_def
