@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from zoo.bounded import Refused, read_small
 from zoo.card import EncoderCard, TokenizerCard
 from zoo.errors import BadArchive
 from zoo.safety import written
@@ -93,13 +94,11 @@ def _read(directory: Path) -> Any:
 
     path = directory / GRAPH_FILE
     try:
-        if (size := path.stat().st_size) > written.MOST_GRAPH_BYTES:
-            raise BadArchive(f"{path} has {size:,} bytes; at most {written.MOST_GRAPH_BYTES:,} are read.")
-        content = path.read_bytes()
+        content = read_small(path, written.MOST_GRAPH_BYTES)
         if too_many_fields(content, saved_model_pb2.SavedModel):
             raise BadArchive(f"{path} holds more fields than any model of this zoo. Leave it alone.")
         return saved_model_pb2.SavedModel.FromString(content)
-    except (OSError, DecodeError) as error:
+    except (OSError, DecodeError, Refused) as error:
         raise BadArchive(f"{path} cannot be read: {error}. Fetch or build it again.") from error
 
 

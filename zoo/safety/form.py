@@ -57,13 +57,14 @@ def _odd_init(graph: Any) -> list[str]:
 
 
 def odd_fields(message: Any) -> list[str]:
-    """Return every field of a message, and of all messages in it, that the exporter never sets. Attributes excepted."""
+    """Return every field of a message, and of all messages in it, that the exporter never sets. Attributes excepted.
+
+    Fields that TensorFlow's own message types do not know are dropped from it: a copy of a large graph takes long.
+    """
     found = _unwritten(message)
     size = message.ByteSize()
-    known = type(message)()
-    known.CopyFrom(message)
-    known.DiscardUnknownFields()
-    if known.ByteSize() != size:
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
         found["fields of a later TensorFlow"] = None
     return [_NEVER.format(name) for name in found]
 
@@ -112,8 +113,8 @@ def _way(field: Any) -> str:
     if not kind.GetOptions().map_entry:
         return "messages" if field.is_repeated else "message"
     inner = kind.fields_by_name["value"].message_type
-    # Attributes are compared by `odd_nodes`, which knows the operation that they belong to.
-    return "nothing" if inner is None or inner.name == "AttrValue" else "mapping"
+    # Attributes are compared by `odd_nodes`, which knows what they belong to; ArgAttrs holds nothing else.
+    return "nothing" if inner is None or inner.name in ("AttrValue", "ArgAttrs") else "mapping"
 
 
 def _name(descriptor: Any) -> str:

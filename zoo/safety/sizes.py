@@ -12,8 +12,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from zoo.safety import written
+from zoo.safety.form import bodies
 
-_MAIN = "its main graph"
 _SMALL = 4 << 20  # bytes; fewer cannot hold enough messages to matter
 _MOST_FIELDS = 2_000_000  # that are set, one by one: LaBSE's vocabulary of 501,153 entries takes as many, once or twice
 _MOST_NESTED = 100  # messages inside each other; protobuf's own limit
@@ -88,7 +88,7 @@ def odd_sizes(graph: Any) -> list[str]:
 
 
 def _names(graph: Any) -> Iterator[str]:
-    for place, nodes in _bodies(graph):
+    for place, nodes in bodies(graph):
         yield place
         for node in nodes:
             yield node.name
@@ -110,13 +110,13 @@ def odd_calls(graph: Any) -> list[str]:
 
 def _odd_calls(graph: Any) -> list[str]:
     """Return a problem when functions call themselves, or each other so often that TensorFlow would not come back."""
-    bodies = dict(_bodies(graph))
-    calls = {place: [name for name in _called(nodes) if name in bodies] for place, nodes in bodies.items()}
+    places = dict(bodies(graph))
+    calls = {place: [name for name in _called(nodes) if name in places] for place, nodes in places.items()}
     steps: dict[str, int] = {}
     depths: dict[str, int] = {}
     try:
         for place in TopologicalSorter(calls).static_order():
-            steps[place] = len(bodies[place]) + sum(steps[name] for name in calls[place])
+            steps[place] = len(places[place]) + sum(steps[name] for name in calls[place])
             depths[place] = 1 + max((depths[name] for name in calls[place]), default=0)
             if steps[place] > _MOST_STEPS:
                 return [f"a call of {place} runs more than {_MOST_STEPS:,} nodes"]
@@ -141,7 +141,7 @@ def _odd_outputs(graph: Any) -> list[str]:
 
     problems: dict[str, None] = {}
     counting: dict[str, list[str]] = {}  # operation -> its attributes that say how many outputs there are
-    for place, nodes in _bodies(graph):
+    for place, nodes in bodies(graph):
         for node in nodes:
             if node.op not in counting:
                 definition = op_def_registry.get(node.op)
@@ -151,9 +151,3 @@ def _odd_outputs(graph: Any) -> list[str]:
                 if not 0 <= node.attr[name].i <= written.MOST_OUTPUTS:
                     problems[f"{node.op} in {place} has {node.attr[name].i:,} outputs"] = None
     return [*problems]
-
-
-def _bodies(graph: Any) -> Iterator[tuple[str, Any]]:
-    yield _MAIN, graph.graph_def.node
-    for function in graph.graph_def.library.function:
-        yield function.signature.name, function.node_def
