@@ -12,8 +12,9 @@ from typing import Any
 
 _BOTH = """
     AddV2 All Any Assert AssignVariableOp BroadcastTo Cast ConcatV2 Const Cumsum Equal ExpandDims FloorDiv GatherNd
-    GatherV2 Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Mul Neg
-    NoOp NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd Select
+    GatherV2 Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Minimum
+    Mul Neg NoOp NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd
+    Select
     SelectV2 Shape ShardedFilename Size StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin Sub Sum
     TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
 """
@@ -23,7 +24,7 @@ _ENCODER = """
     ResourceGather Rsqrt RsqrtGrad Slice Softmax SplitV Square StatelessRandomUniformFullInt Tanh
 """
 _TOKENIZER = """
-    DenseBincount EnsureShape Fill If LowerBound Minimum PadV2 PartitionedCall RaggedRange
+    DenseBincount EnsureShape Fill If LowerBound PadV2 PartitionedCall RaggedRange
     RaggedTensorToTensor Rank SegmentMax SegmentMin Squeeze StatelessIf StaticRegexReplace StringLength StringLower
     StringSplitV2 TensorScatterUpdate Tile Transpose UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode
     UnicodeTranscode UnsortedSegmentJoin
