@@ -36,7 +36,7 @@ WebAddress = Annotated[Address, StringConstraints(pattern="^https?://")]
 Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_moment)]
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
-Word = Annotated[Text, StringConstraints(max_length=100)]  # which has a column in tables
+Word = Annotated[Text, StringConstraints(max_length=200)]  # which has a column in tables
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 NOT_STATED = "not stated"
 

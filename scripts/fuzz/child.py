@@ -16,6 +16,7 @@ from random import Random
 
 from scripts.fuzz.mutations import BYTES, Mutation
 from zoo.errors import ZooError
+from zoo.files import move_into_place
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1 << 30  # bytes, above the size of the file
@@ -65,7 +66,7 @@ def prepared(format: Format, work: Path) -> tuple[Path, Path]:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         format.make(making)
-        making.rename(good)
+        move_into_place(making, good)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(good, place)
     format.read(whole(place))  # what is imported late is imported now

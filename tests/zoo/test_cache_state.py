@@ -186,5 +186,5 @@ def test_errors_are_ours(small_zoo: SmallZoo, monkeypatch: pytest.MonkeyPatch) -
         raise PermissionError(13, "Permission denied")
 
     place = fetch("small", read_registry(small_zoo.registry))
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("zoo.card.read_small", refuse)
     assert isinstance(damage(place), ZooError) and "Permission denied" in str(damage(place))

@@ -158,7 +158,7 @@ def renames(path: Path) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in RENAMES:
-            is_text = node.func.attr == "replace" and len(node.args) == 2 and not _is_os(node.func.value)
+            is_text = node.func.attr == "replace" and len(node.args) in (2, 3) and not _is_os(node.func.value)
             if not is_text and node.args:
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     return found
