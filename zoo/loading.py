@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.archive import check_files
 from zoo.bundles import from_bundle, is_bundle
 from zoo.cache import model_name, resolve
 from zoo.calls import without_traces
 from zoo.card import EncoderCard, TokenizerCard, read_card
-from zoo.checking import checking
+from zoo.checking import check_before_load
 from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.registry import Registry
 from zoo.safety import check_ops
@@ -79,13 +80,18 @@ def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | Toke
 
 
 def load_checked(directory: Path, card: EncoderCard | TokenizerCard) -> Any:
-    """Return what `load_directory` does, after every file and everything in the graph has been checked.
+    """Return what `load_directory` does, after the files and everything in the graph have been checked.
 
-    Raises DamagedArchive, BadArchive, CannotLoad.
+    Damaged weights are found by TensorFlow's own checksums: see `zoo.checking.check_before_load`. Raises
+    DamagedArchive, BadArchive, CannotLoad.
     """
-    with checking(directory, card):
-        prepare(directory, card)
+    check_before_load(directory, card)
+    prepare(directory, card)
+    try:
         return load_directory(directory, card.name, card.needs)
+    except CannotLoad:
+        check_files(directory, card)  # if that is why, the file is named
+        raise
 
 
 def checked_model(

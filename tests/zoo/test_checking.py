@@ -1,4 +1,4 @@
-"""Every load compares every file with the card; unpacked models are read-only, and `zoo cache clean` removes them."""
+"""Every load notices files that were edited; unpacked models are read-only, and `zoo cache clean` removes them."""
 
 from __future__ import annotations
 
