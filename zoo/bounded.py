@@ -20,7 +20,7 @@ class Refused(ValueError):
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """Return what a file of at most `most` bytes holds. A pipe or a device is refused and never read.
+    """Return what a file of at most `most` bytes holds. A directory, a pipe or a device is refused.
 
         read_small(Path("bert_config.json"), 1 << 20)
 
@@ -28,9 +28,10 @@ def read_small(path: Path, most: int) -> bytes:
     """
     # Without O_NONBLOCK, opening a pipe would wait for its writer for ever.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Refused("it is a directory, a pipe or a device, not a file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Refused("it is a pipe or a device, not a file")
         data = file.read(most + 1)
     if len(data) > most:
         raise Refused(f"it has more than {most:,} bytes, which none of its kind needs")
