@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """Return what a file of at most `most` bytes holds. A pipe or a device is refused and never read.
+    """Return what a file of at most `most` bytes holds. A directory, a pipe or a device is refused.
 
         read_small(Path("bert_config.json"), 1 << 20)
 
@@ -31,9 +31,9 @@ def read_small(path: Path, most: int) -> bytes:
         with open_regular(path) as file:
             data = file.read(most + 1)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # the answer to pipes and devices
+        if error.errno not in (errno.EINVAL, errno.EISDIR):  # the answers to pipes, devices and directories
             raise
-        raise Refused("it is a pipe or a device, not a file") from None
+        raise Refused("it is a directory, a pipe or a device, not a file") from None
     if len(data) > most:
         raise Refused(f"it has more than {most:,} bytes, which none of its kind needs")
     return data

@@ -182,7 +182,7 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
         ) from None
     except OSError as error:
-        raise BadArchive(f"{path} cannot be read: {error.strerror}. Fetch or build it again.") from None
+        raise BadArchive(f"{path} cannot be read: {error.strerror or error}. Fetch or build it again.") from None
 
 
 def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:

@@ -506,5 +506,5 @@ def test_a_pipe_is_not_waited_for(name: str, folder: Path) -> None:
 
 def test_a_config_without_end(folder: Path) -> None:
     write_index(folder, (b"w", entry()))
-    with pytest.raises(BadConfig, match="it is a pipe or a device, not a file"):
+    with pytest.raises(BadConfig, match="it is a directory, a pipe or a device, not a file"):
         open_checkpoint(folder, Path("/dev/zero"))

@@ -30,11 +30,9 @@ def test_a_small_file_is_read_and_a_large_one_is_not(tmp_path: Path) -> None:
 
 def test_pipes_devices_and_directories_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(Refused, match="it is a pipe or a device, not a file"):
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(Refused, match="it is a directory, a pipe or a device, not a file"):
             read_small(path, 10)
-    with pytest.raises(OSError):
-        read_small(tmp_path, 10)
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2, {"b": null}]}', "[]", "3", '"a,b:c[d{e"'])
@@ -102,8 +100,17 @@ def test_of_many_problems_some_are_told(archive: Path) -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_card_that_is_a_pipe(archive: Path) -> None:
+def test_a_card_that_is_no_file(archive: Path) -> None:
     (archive / CARD_FILE).unlink()
     os.mkfifo(archive / CARD_FILE)
-    with pytest.raises(BadArchive, match="it is a pipe or a device"):
+    with pytest.raises(BadArchive, match="it is a directory, a pipe or a device"):
+        read_card(archive)
+    (archive / CARD_FILE).unlink()
+    (archive / CARD_FILE).mkdir()
+    with pytest.raises(BadArchive, match="it is a directory, a pipe or a device"):
+        read_card(archive)
+    (archive / CARD_FILE).rmdir()
+    (archive / CARD_FILE).parent.rmdir()
+    (archive / CARD_FILE).parent.write_text("a file in place of the directory")
+    with pytest.raises(BadArchive, match="card.json cannot be read: Not a directory. Fetch or build it again"):
         read_card(archive)
