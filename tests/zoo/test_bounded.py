@@ -112,5 +112,5 @@ def test_a_card_that_is_no_file(archive: Path) -> None:
     (archive / CARD_FILE).rmdir()
     (archive / CARD_FILE).parent.rmdir()
     (archive / CARD_FILE).parent.write_text("a file in place of the directory")
-    with pytest.raises(BadArchive, match="card.json cannot be read: Not a directory. Fetch or build it again"):
+    with pytest.raises(BadArchive, match="has no assets.extra/card.json: not an archive of this zoo"):
         read_card(archive)
