@@ -194,7 +194,7 @@ def test_the_limit_holds_for_every_source(tmp_path: Path, server: LocalServer, m
         ({"archive": {"urls": ["a"], "size": 10**400}}, "size: "),
         ({"parameters": 10**400}, "parameters: "),
         ({"layers": -1}, "layers: "),
-        ({"family": "x" * 101}, "family: "),
+        ({"family": "x" * 201}, "family: "),
         ({"aliases": ["x" * 201]}, "aliases"),
         ({"history": [{"url": "file:///etc/hostname"}]}, "history"),
     ],
