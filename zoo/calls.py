@@ -85,8 +85,7 @@ def without_traces(loaded: Any) -> None:
 
 def caller(function: Any) -> Callable[..., Any]:
     """Return what calls a function of any object as `Forms` does; the function itself where that is not needed."""
-    is_ready = hasattr(function, "forms") or not _has_forms(function)
-    return function if is_ready else Forms(function)
+    return function if hasattr(function, "forms") or not _has_forms(function) else Forms(function)
 
 
 # -- inputs: their form, their tensors, their shapes and widths ---------------------------------------------------
@@ -101,21 +100,25 @@ def form_of(inputs: Any) -> str:
     return "a tensor"
 
 
-def tensors_of(inputs: Any) -> Any:
-    """Return inputs with everything that is no tensor made one; Python's integers are int32 where they fit."""
+def tensor_of(value: Any) -> Any:
+    """Return an array, number, text or nested list as a tensor; Python's integers are int32 where they fit."""
     import tensorflow as tf
 
-    if isinstance(inputs, Mapping):
-        return {name: tensors_of(value) for name, value in inputs.items()}
-    if isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
-        tensors = [tensors_of(value) for value in inputs]
-        return tensors if isinstance(inputs, list) else tuple(tensors)
-    if tf.is_tensor(inputs):
-        return inputs
+    if tf.is_tensor(value):
+        return value
     try:
-        return tf.convert_to_tensor(inputs)
+        return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
         raise BadArgument(f"no tensor can be made of these inputs ({error}): all rows need one length.") from None
+
+
+def tensors_of(inputs: Any, make: Callable[[Any], Any] = tensor_of) -> Any:
+    """Return inputs with everything that is no tensor made one."""
+    if isinstance(inputs, Mapping):
+        return {name: tensors_of(value, make) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
+        return (list if isinstance(inputs, list) else tuple)(tensors_of(value, make) for value in inputs)
+    return make(inputs)
 
 
 def check_shapes(inputs: Any) -> None:

@@ -165,13 +165,7 @@ def set_aside(path: Path, aside: Path) -> None:
 def sync_file(path: Path) -> None:
     """Wait until the bytes of a file are on the disk."""
     handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-    finally:
-        os.close(handle)
+    _sync(handle)
 
 
 def sync_directory(path: Path) -> None:
@@ -180,6 +174,11 @@ def sync_directory(path: Path) -> None:
         handle = os.open(path, os.O_RDONLY)
     except PermissionError:  # Windows; or one that may be written to and not be listed
         return
+    _sync(handle)
+
+
+def _sync(handle: int) -> None:
+    """Wait until what a descriptor stands for is on the disk, and close it."""
     try:
         os.fsync(handle)
     except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope  # has no public name
 
+from zoo.calls import tensor_of, tensors_of
 from zoo.errors import BadArgument, WeightMismatch
 from zoo.fine_tuning import chosen
 from zoo.keras_config import layer_config, recorded
@@ -179,7 +180,7 @@ class KerasLayer(keras.layers.Layer):
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Also take what Keras would not convert: nested lists of numbers or texts."""
-        tensors = _tensors(inputs)
+        tensors = tensors_of(inputs, _tensor)
         self._endpoint.check(tensors)
         return super().__call__(tensors, *args, **kwargs)
 
@@ -230,21 +231,16 @@ class KerasLayer(keras.layers.Layer):
         return cls(**{**arguments, "handle": handle})
 
 
-def _tensors(inputs: Any) -> Any:
-    """Return inputs with everything that is no tensor made one: arrays, numbers, texts, nested lists of them."""
-    if isinstance(inputs, Mapping):
-        return {name: _tensors(value) for name, value in inputs.items()}
-    if isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
-        tensors = [_tensors(value) for value in inputs]
-        return tensors if isinstance(inputs, list) else tuple(tensors)
-    if type(inputs).__module__.partition(".")[0] == "tf_keras":
+def _tensor(value: Any) -> Any:
+    """Return a value as a tensor; those of Keras 3 are left as they are."""
+    if type(value).__module__.partition(".")[0] == "tf_keras":
         raise BadInputs(
             "this is a tensor of tf_keras (Keras 2), and zoo.KerasLayer a layer of Keras 3: use hub.KerasLayer there, "
             "hub.KerasLayer(str(zoo.path(name)))."
         )
-    if tf.is_tensor(inputs) or isinstance(inputs, keras.KerasTensor):
-        return inputs
+    if isinstance(value, keras.KerasTensor):
+        return value
     try:
-        return tf.convert_to_tensor(inputs)
-    except (TypeError, ValueError) as error:
-        raise BadInputs(f"no tensor can be made of these inputs ({error}): all rows need one length.") from None
+        return tensor_of(value)
+    except BadArgument as error:
+        raise BadInputs(str(error)) from None
