@@ -18,7 +18,7 @@ _WEIGHTS = "variables/variables.data-"
 def check_before_load(directory: Path, card: EncoderCard | TokenizerCard) -> None:
     """Compare the sizes of all files with the card, and the sha256 of every file but the weights.
 
-    The weights are nearly all of the bytes, and to read them twice would make loading a fifth slower on two cores.
+    The weights are nearly all of the bytes, and to read them twice would make loading slower.
     TensorFlow compares a checksum (CRC-32C) of each variable that it reads; those stand in the index, whose sha256 is
     compared here. Raises DamagedArchive, which lists everything that differs, weights too.
     """
