@@ -33,7 +33,7 @@ from export.convert.report import Report
 from export.convert.sources import Source, find_source
 from zoo.contract import INPUT_KEYS
 from zoo.errors import ZooError
-from zoo.loading import load_directory
+from zoo.loading.load import load_directory
 
 HERE = Path(__file__).parent
 NODE = HERE.parent / "examples" / "node"

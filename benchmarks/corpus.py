@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import facts
-from zoo.files import move_into_place
+from zoo.basics.files import move_into_place
 
 HERE = Path(__file__).parent
 RUNS = ("plain loop", "local", "beam", "spark")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import Case, flops
-from zoo.files import written_file
+from zoo.basics.files import written_file
 
 Key = tuple[str, str, int, str, str, str]
 

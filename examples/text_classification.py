@@ -29,7 +29,7 @@ import tensorflow_hub as hub
 from pydantic import ValidationError, create_model
 
 import zoo
-from zoo.loading import check_pair, checked_model
+from zoo.loading.load import check_pair, checked_model
 
 
 def options() -> argparse.ArgumentParser:

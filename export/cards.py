@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from export.config import EncoderConfig
-from export.derived import DerivedCheckpoint, computed_in
+from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder, TokenizerRequest
-from export.verify import TOLERANCE, certify, drift, tolerance
 from export.versions import versions
+from export.weights.config import EncoderConfig
+from export.weights.derived import DerivedCheckpoint, computed_in
 from tokenizer.source import TokenizerConfig
-from zoo.archive import file_digests, sha256_and_size
-from zoo.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.pack import file_digests, sha256_and_size
 from zoo.errors import VerificationFailed
-from zoo.registry import ArchiveRecord, Entry
+from zoo.registry.writing import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
 _RECOMPUTED = "in training, most of each layer is computed once more in the backward pass: less memory, more time"

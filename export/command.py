@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from zoo.card import to_json
-from zoo.quiet import import_tensorflow_quietly
-from zoo.registry import Entry
+from zoo.archive.card import to_json
+from zoo.basics.quiet import import_tensorflow_quietly
+from zoo.registry.writing import Entry
 
 if TYPE_CHECKING:
     from export.planning import EncoderRequest, TokenizerRequest

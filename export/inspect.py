@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from export.config import EncoderConfig, read_config
 from export.families import FAMILIES, detect
 from export.families.table import Family, Pooler
-from export.heads import chosen_heads, head_states, plan_with_heads
-from export.naming import table_shapes
+from export.heads.heads import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
-from export.weights import WeightPlan
+from export.weights.config import EncoderConfig, read_config
+from export.weights.naming import table_shapes
+from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
-from zoo.card import Activation, HeadState
-from zoo.display import sheet, size
+from zoo.archive.card import Activation, HeadState
+from zoo.basics.display import sheet, size
 from zoo.errors import BadCheckpoint, BadVocabulary, Unsupported
 
 _SHOWN = 8  # names of each kind of problem in the sheet; `--json` has them all

@@ -14,21 +14,21 @@ import numpy as np
 import tensorflow as tf
 
 from export.cards import encoder_card, registry_entry, tokenizer_card
-from export.derived import NUMPY, computed_in
-from export.encoder import Encoder
+from export.certificate import golden_arrays, write_golden
+from export.encoder.encoder import Encoder
 from export.planning import EncoderRequest, PlannedEncoder, TokenizerRequest, check_name, plan_encoder
-from export.saved_model import EncoderRoot, write_saved_model
-from export.verify import golden_arrays, write_golden
+from export.saved_model.root import EncoderRoot, write_saved_model
+from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
-from zoo.archive import pack, unpack
-from zoo.card import EncoderCard, FileDigest, TokenizerCard, write_card
+from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard, write_card
+from zoo.archive.pack import pack, unpack
+from zoo.basics.files import cannot_write
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadVocabulary
-from zoo.files import cannot_write
-from zoo.registry import Entry, own_registry, update_registry
-from zoo.verify import verify
+from zoo.loading.verify import verify
+from zoo.registry.writing import Entry, own_registry, update_registry
 
 _ROOTS = (Tokenizer, Preprocessor)
 # Fields of an entry that no export fills.

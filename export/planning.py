@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.config import EncoderConfig, read_config
-from export.derived import DerivedCheckpoint, Dtype, kept_ids, pruned
 from export.families import detect
 from export.families.table import Family, Layout, Pooler
-from export.heads import chosen_heads, head_states, plan_with_heads
-from export.naming import table_shapes
+from export.heads.heads import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
-from export.weights import WeightPlan
+from export.weights.config import EncoderConfig, read_config
+from export.weights.derived import DerivedCheckpoint, Dtype, kept_ids, pruned
+from export.weights.naming import table_shapes
+from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
-from zoo.card import Activation, HeadState
+from zoo.archive.card import Activation, HeadState
 from zoo.errors import BadConfig, BadVocabulary
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from zoo.files import unique_beside
+from zoo.basics.files import unique_beside
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scripts.layouts import LAYOUTS, Shapes, bert_config
-from zoo.quiet import import_tensorflow_quietly
+from zoo.basics.quiet import import_tensorflow_quietly
 
 _ALBERT = {
     "embedding_size": 128,

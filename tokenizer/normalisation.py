@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from zoo import wordpiece_model
-from zoo.wordpiece_model import MARK, WORD_LIMIT
+from zoo.archive import wordpiece_model
+from zoo.archive.wordpiece_model import MARK, WORD_LIMIT
 
 CJK = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in wordpiece_model.CJK)
 PUNCTUATION = r"[[:punct:]\p{P}]"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from zoo.bounded import Refused, read_small
+from zoo.archive.wordpiece_model import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, vocabulary_sha256
+from zoo.basics.bounded import Refused, read_small
 from zoo.errors import BadVocabulary
-from zoo.wordpiece_model import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, vocabulary_sha256
 
 __all__ = ["CLS", "CONTINUATION", "MASK", "PAD", "SEP", "SPECIAL_TOKENS", "UNK", "Vocabulary"]
 

@@ -12,7 +12,7 @@ import tensorflow_text as tf_text
 from tokenizer import normalisation
 from tokenizer.functions import TEXTS, seldom_called
 from tokenizer.vocabulary import Vocabulary
-from zoo.wordpiece_model import CONTINUATION, SPECIAL_TOKENS, marks, model_bytes
+from zoo.archive.wordpiece_model import CONTINUATION, SPECIAL_TOKENS, marks, model_bytes
 
 
 class WordPiece:

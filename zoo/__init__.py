@@ -30,21 +30,21 @@ from zoo.errors import (
 )
 
 if TYPE_CHECKING:
-    from zoo.bundles import bundle, install
+    from zoo.fetching.bundles import bundle, install
     from zoo.hub_resolver import register
-    from zoo.keras_layer import KerasLayer
-    from zoo.loading import load, load_model
-    from zoo.registry import Entry
+    from zoo.keras.layer import KerasLayer
+    from zoo.loading.load import load, load_model
+    from zoo.registry.writing import Entry
     from zoo.text_encoder import TextEncoder
 
 # What needs TensorFlow or more than a registry is imported when it is first asked for.
 _HOMES = {
-    "KerasLayer": "zoo.keras_layer",
+    "KerasLayer": "zoo.keras.layer",
     "TextEncoder": "zoo.text_encoder",
-    "bundle": "zoo.bundles",
-    "install": "zoo.bundles",
-    "load": "zoo.loading",
-    "load_model": "zoo.loading",
+    "bundle": "zoo.fetching.bundles",
+    "install": "zoo.fetching.bundles",
+    "load": "zoo.loading.load",
+    "load_model": "zoo.loading.load",
     "register": "zoo.hub_resolver",
 }
 
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
 
 def names(registry: str | Path | None = None) -> list[str]:
     """Return the names of all models, sorted. `registry` is a path or URL; else ZOO_REGISTRY or the packaged one."""
-    from zoo.registry import read_registry
+    from zoo.registry.writing import read_registry
 
     return read_registry(registry).names()
 
@@ -106,7 +106,7 @@ def info(name: str, registry: str | Path | None = None) -> Entry:
 
     Raises UnknownModel with the closest names.
     """
-    from zoo.registry import read_registry
+    from zoo.registry.writing import read_registry
 
     return read_registry(registry).entry(name)
 
@@ -116,7 +116,7 @@ def url(name: str, registry: str | Path | None = None) -> str:
 
     Raises UnknownModel, NotBuilt.
     """
-    from zoo.registry import read_registry
+    from zoo.registry.writing import read_registry
 
     return read_registry(registry).archive(name).urls[0]
 
@@ -126,7 +126,7 @@ def path(name: str, registry: str | Path | None = None) -> Path:
 
     Raises UnknownModel, NotBuilt, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
-    from zoo.cache import fetch
-    from zoo.registry import read_registry
+    from zoo.fetching.resolve import fetch
+    from zoo.registry.writing import read_registry
 
     return fetch(name, read_registry(registry))

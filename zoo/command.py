@@ -13,9 +13,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 
 import zoo
+from zoo.basics.display import PrintableStream
 from zoo.commands import COMMANDS, HAND_ON
 from zoo.commands.common import Register, Run
-from zoo.display import PrintableStream
 from zoo.errors import ZooError
 
 

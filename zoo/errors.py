@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.display import printable
+from zoo.basics.display import printable
 
 
 class ZooError(Exception):

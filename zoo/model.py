@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.card import EncoderCard, TokenizerCard
+from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.contract import INPUT_KEYS
 
 
@@ -71,7 +71,7 @@ class Model:
         """
         import keras
 
-        from zoo.keras_layer import KerasLayer
+        from zoo.keras.layer import KerasLayer
 
         if isinstance(self.card, EncoderCard):
             inputs: Any = {key: keras.Input([None], dtype="int32", name=key) for key in INPUT_KEYS}

@@ -9,12 +9,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.basics.progress import progress
 from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
-from zoo.loading import load_checked
-from zoo.pair import find_pair
-from zoo.progress import progress
-from zoo.registry import Registry
+from zoo.loading.load import load_checked
+from zoo.loading.matching import find_pair
+from zoo.registry.writing import Registry
 
 _Inputs = Mapping[str, NDArray[np.int32]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]
@@ -118,7 +118,7 @@ class TextEncoder:
         """
         import keras
 
-        from zoo.keras_layer import KerasLayer
+        from zoo.keras.layer import KerasLayer
 
         tokenizer, encoder = map(str, self._directories)
         texts = keras.Input([2] if pairs else [], dtype="string", name="text")

@@ -20,9 +20,9 @@ import tensorflow_hub as hub
 from tf_common import TensorFlowModel, TensorFlowTrainer
 
 import zoo
-from zoo.archive import sha256_of, unpack
-from zoo.cache import resolve
-from zoo.verify import verify
+from zoo.archive.pack import sha256_of, unpack
+from zoo.fetching.resolve import resolve
+from zoo.loading.verify import verify
 
 NAME = "model"
 

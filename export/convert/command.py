@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.convert.sources import Source, find_source
+from zoo.basics.display import sheet
+from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.commands.common import add_json, add_registry, print_json
-from zoo.display import sheet
 from zoo.errors import BadArgument
-from zoo.quiet import import_tensorflow_quietly
 
 Run = Callable[[argparse.Namespace], int]
 FORMATS = ("onnx", "tflite", "tfjs", "serving")

@@ -15,13 +15,13 @@ from export.convert.formats import Format, Quantized, chosen, needed
 from export.convert.report import FILE, Report, with_files
 from export.convert.sources import Source
 from export.convert.tokenizer_file import write_tokenizer
-from export.plain import PlainRoot, plain_encoder
+from export.encoder.plain import PlainRoot, plain_encoder
 from export.versions import versions
-from zoo.card import EncoderCard
+from zoo.archive.card import EncoderCard
+from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
+from zoo.basics.progress import progress
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
-from zoo.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
-from zoo.loading import load_checked
-from zoo.progress import progress
+from zoo.loading.load import load_checked
 
 _NO_CHECK = "texts longer than {limit} tokens are not refused, as the archive does: cut them before"
 _WIDENED = (

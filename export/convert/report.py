@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.check import Comparison
-from zoo.archive import file_digests
-from zoo.card import FileDigest, to_json
-from zoo.display import size, table
+from zoo.archive.card import FileDigest, to_json
+from zoo.archive.pack import file_digests
+from zoo.basics.display import size, table
 
 FILE = "conversion.json"
 

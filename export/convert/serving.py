@@ -17,13 +17,13 @@ from export.convert.check import TOLERANCE, Comparison, answers, batches, compar
 from export.convert.report import FILE, Report
 from export.convert.sources import Source
 from export.versions import versions
-from zoo.archive import check_files, sha256_and_size
-from zoo.card import EncoderCard, TokenizerCard, to_json, write_card
+from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
+from zoo.archive.pack import check_files, sha256_and_size
+from zoo.archive.permissions import make_writable
+from zoo.basics.files import written_directory, written_file
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
 from zoo.errors import VerificationFailed, first_line
-from zoo.files import written_directory, written_file
-from zoo.loading import load_checked, load_directory, prepare
-from zoo.permissions import make_writable
+from zoo.loading.load import load_checked, load_directory, prepare
 
 CONFIG_FILE = "models.config"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"

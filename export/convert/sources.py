@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.card import EncoderCard, TokenizerCard
+from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.errors import BadArgument
-from zoo.loading import find_model
-from zoo.pair import find_tokenizer, identity
-from zoo.registry import Registry
+from zoo.loading.load import find_model
+from zoo.loading.matching import find_tokenizer, identity
+from zoo.registry.writing import Registry
 
 NO_TOKENIZER = "none"
 

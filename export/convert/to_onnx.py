@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.check import Batch
-from export.plain import PlainEncoder, PlainRoot
+from export.encoder.plain import PlainEncoder, PlainRoot
 from zoo.contract import INPUT_KEYS
 
 FILE = "model.onnx"

@@ -12,7 +12,7 @@ from export.convert.report import TokenizerReport
 from export.convert.sources import Source
 from export.convert.tokenizer_json import DIFFERENCES, tokenizer_json
 from tokenizer.vocabulary import Vocabulary
-from zoo.card import TokenizerCard
+from zoo.archive.card import TokenizerCard
 from zoo.errors import VerificationFailed, VocabularyMismatch
 
 FILE = "tokenizer.json"

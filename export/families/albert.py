@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from export.families.bert import TF1 as BERT_TF1
 from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout
-from zoo.card import Activation
+from zoo.archive.card import Activation
 
 _BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
 _HF_BLOCK = "albert.encoder.albert_layer_groups.{i}.albert_layers.0"

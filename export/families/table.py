@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from export.readers.protocol import Format
-from zoo.card import Activation
+from zoo.archive.card import Activation
 
 Pooler = Literal["dense", "first_token", "discriminator"]
 Projection = Literal["none", "after_norm", "word"]

@@ -11,9 +11,9 @@ from export.readers.archive import is_archive, unpack
 from export.readers.config_file import find_config, read_json
 from export.readers.model_garden import understood_as_model_garden
 from export.readers.protocol import MOST_VARIABLES, Checkpoint, Container, OpenedCheckpoint
+from export.readers.renamed import Viewed
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
-from export.readers.views import Viewed
 from zoo.errors import BadCheckpoint
 
 _LONGEST_NAME = 500

@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, BinaryIO, cast
 
-from export.unpacking import ZIP_ERRORS, most_unpacked, opened_zip
-from zoo.building import ARCHIVES
+from export.readers.limits import ZIP_ERRORS, most_unpacked, opened_zip
+from zoo.basics.files import cannot_write
 from zoo.errors import BadCheckpoint, CannotWrite, ZooError
-from zoo.files import cannot_write
+from zoo.registry.recipes import ARCHIVES
 
 _NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
 _CHUNK = 1 << 20

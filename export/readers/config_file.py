@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.bounded import Refused, parse_json, read_small
+from zoo.basics.bounded import Refused, parse_json, read_small
 from zoo.errors import BadConfig, ZooError
 
 _MARKS = {"hidden_size", "num_hidden_layers"}  # any other .json file is something else

@@ -16,7 +16,7 @@ from dataclasses import replace
 from math import prod
 
 from export.readers.protocol import OpenedCheckpoint, Shape
-from export.readers.views import View, Viewed, as_stored, reshaped
+from export.readers.renamed import View, Viewed, as_stored, reshaped
 from zoo.errors import BadConfig, Unsupported
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from zoo.tensor_index import MOST_DIMENSIONS, Shape
-from zoo.tensor_table import MOST_VARIABLES
+from zoo.archive.tensor_index import MOST_DIMENSIONS, Shape
+from zoo.archive.tensor_table import MOST_VARIABLES
 
 __all__ = ["MOST_DIMENSIONS", "MOST_VARIABLES", "Checkpoint", "Container", "Format", "OpenedCheckpoint", "Shape"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.readers.config_file import listing
 from export.readers.h5_file import H5File
-from export.readers.huggingface import with_pytorch_names
+from export.readers.keras_names import with_pytorch_names
 from export.readers.protocol import Container, Format
 from export.readers.safetensors_file import SafetensorsFile
 from export.readers.sharded import Sharded

@@ -1,6 +1,7 @@
 """TensorFlow's own checkpoints, PREFIX.index and PREFIX.data-*: name-based of TF1 and object-based of TF2.
 
-zoo.tensor_index checks every entry first. Then TensorFlow reads the numbers, and compares a checksum of each variable.
+zoo.archive.tensor_index checks every entry first. Then TensorFlow reads the numbers, and compares a checksum of each
+variable.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from export.readers.protocol import Shape
+from zoo.archive.tensor_index import TEXT, BadIndex, read_index
 from zoo.errors import BadCheckpoint
-from zoo.tensor_index import TEXT, BadIndex, read_index
 
 # What is found in the index, and what TensorFlow raises where a file is damaged: its own errors, or Python's.
 _ERRORS = (BadIndex, OSError, tf.errors.OpError, ValueError, RuntimeError, IndexError)

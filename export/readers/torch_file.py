@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from export.readers.limits import ZIP_ERRORS, opened_zip
 from export.readers.protocol import Shape
 from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load
-from export.unpacking import ZIP_ERRORS, opened_zip
 from zoo.errors import BadCheckpoint
 
 _PICKLE_LIMIT = 1 << 24  # a large BERT's takes 100 kB

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from export.readers.protocol import Container, OpenedCheckpoint
-from export.readers.views import View, Viewed, as_stored, without_first_row
+from export.readers.renamed import View, Viewed, as_stored, without_first_row
 from zoo.errors import Unsupported
 
 _WORD = re.compile(r"embedding\.word(_embedding|\.embedding)\.weight")

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from export.release.build import exclusive, write_rows
-from export.release.inputs import Found, Inputs, Shelf
+from export.release.builder import Builder, Job
 from export.release.plan import Step
 from export.release.report import Report, read_report, write_report
-from export.release.steps import Builder, Job
-from zoo.archive import sha256_of
+from export.release.sources import Found, Inputs, Shelf
+from zoo.archive.pack import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
-from zoo.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
 from zoo.errors import BadArgument
-from zoo.registry import Registry, own_registry, update_registry
+from zoo.registry.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
+from zoo.registry.writing import Registry, own_registry, update_registry
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from export.release.builder import Job
 from export.release.plan import Step
 from export.release.processes import run_steps
 from export.release.report import REPORT, Report, failed, write_report
-from export.release.steps import Job
 from export.workspace import remove_abandoned
+from zoo.basics.files import cannot_write
+from zoo.basics.progress import progress
 from zoo.contract import REGISTRY_FILE
-from zoo.entry import Entry
 from zoo.errors import CannotWrite
-from zoo.files import cannot_write
-from zoo.progress import progress
-from zoo.registry import Registry, own_registry, update_registry
+from zoo.registry.entry import Entry
+from zoo.registry.writing import Registry, own_registry, update_registry
 
 # Fields of an entry that an export fills; the others are written by people.
 _FOUND = ("family", "layers", "hidden_size", "heads", "activation", "parameters", "vocab_size", "vocabulary_sha256")

@@ -11,16 +11,16 @@ from export.command import Run, add_choices
 from export.release.add import Addition, add_model
 from export.release.build import build as build_steps
 from export.release.build import write_site
+from export.release.builder import Job
 from export.release.dry_run import dry_run
-from export.release.inputs import Shelf
 from export.release.plan import make_steps
 from export.release.report import Report, read_report
-from export.release.steps import Job
-from zoo.card import to_json
+from export.release.sources import Shelf
+from zoo.archive.card import to_json
 from zoo.commands.common import add_json, add_registry
-from zoo.entry import NOT_STATED
 from zoo.errors import BadArgument
-from zoo.registry import PACKAGED, read_registry
+from zoo.registry.entry import NOT_STATED
+from zoo.registry.writing import PACKAGED, read_registry
 
 
 def build(parser: argparse.ArgumentParser) -> Run:

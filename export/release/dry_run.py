@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from export.release.inputs import Found, Inputs, said
+from export.release.builder import Builder, Job
 from export.release.plan import Step, estimate, groups
-from export.release.steps import Builder, Job
-from zoo.display import table
-from zoo.entry import Entry, NoteSource, Source
+from export.release.sources import Found, Inputs, said
+from zoo.basics.display import table
+from zoo.registry.entry import Entry, NoteSource, Source
 
 _VOCABULARY_BYTES = 110_000  # of the Chinese BERTs
 _MIB = 2**20

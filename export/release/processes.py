@@ -14,9 +14,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from export.release.builder import Builder, Job
 from export.release.plan import Step, groups
 from export.release.report import Row, failed
-from export.release.steps import Builder, Job
 
 _PATIENCE = 10.0  # seconds in which a process may end by itself
 

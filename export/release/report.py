@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo.card import to_json
-from zoo.display import table
-from zoo.files import written_file
+from zoo.archive.card import to_json
+from zoo.basics.display import table
+from zoo.basics.files import written_file
 
 REPORT = "build.json"
 _TEXT_WIDTH = 100  # of a reason in the table; build.json has it whole

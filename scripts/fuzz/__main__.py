@@ -26,8 +26,8 @@ from random import Random
 from typing import Any
 
 from scripts.fuzz.child import MOST_SECONDS, Format, damaged, prepared, serve, whole
+from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.errors import ZooError
-from zoo.quiet import import_tensorflow_quietly
 
 _PATIENCE = 300  # seconds for a child's start and its first file of a format
 

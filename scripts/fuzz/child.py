@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 
 from scripts.fuzz.mutations import BYTES, Mutation
+from zoo.basics.files import move_into_place
 from zoo.errors import ZooError
-from zoo.files import move_into_place
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1 << 30  # bytes, above the size of the file

@@ -19,12 +19,12 @@ from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
 from tests.export import writers
 from tokenizer.source import read_tokenizer_source
-from zoo.archive import check_files, file_digests, pack, sha256_and_size, unpack
-from zoo.bundles import bundle, install, read_bundle
-from zoo.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
+from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
+from zoo.archive.pack import check_files, file_digests, pack, sha256_and_size, unpack
 from zoo.contract import CARD_FILE
 from zoo.errors import ZooError
-from zoo.registry import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.fetching.bundles import bundle, install, read_bundle
+from zoo.registry.writing import ArchiveRecord, Entry, read_registry, update_registry
 from zoo.safety import check_ops, used_ops
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------

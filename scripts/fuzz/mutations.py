@@ -154,7 +154,7 @@ def lines(random: Random, data: bytes) -> bytes:
 
 def index_entry(random: Random, data: bytes) -> bytes:
     """Change keys or entries of an index whose checksums are right all the same."""
-    from zoo.tensor_table import read_table
+    from zoo.archive.tensor_table import read_table
 
     table = list(read_table(data).items())
     for _ in range(random.choice((1, 1, 2))):

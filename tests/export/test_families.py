@@ -13,10 +13,18 @@ import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
 from export.planning import EncoderRequest, plan_encoder
-from zoo.card import EncoderCard, read_card
+from tests.export.conftest import (
+    FAMILIES,
+    as_inputs,
+    case,
+    differences,
+    export_and_load,
+    reference,
+    write_odd,
+    write_transformers,
+)
+from zoo.archive.card import EncoderCard, read_card
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported
-
-from .conftest import FAMILIES, as_inputs, case, differences, export_and_load, reference, write_odd, write_transformers
 
 TOLERANCE = 2e-5
 

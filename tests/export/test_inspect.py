@@ -15,13 +15,12 @@ import tensorflow as tf
 
 from export.inspect import Inspection, inspect_checkpoint
 from export.readers import open_checkpoint
-from export.statistics import MOST_READ, head_state, is_telling, read_head_state
-from zoo.archive import sha256_of
-from zoo.card import HeadState
+from export.weights.head_state import MOST_READ, head_state, is_telling, read_head_state
+from tests.export.conftest import FAMILIES, VOCABULARY, write_odd, write_transformers
+from zoo.archive.card import HeadState
+from zoo.archive.pack import sha256_of
 from zoo.command import main
 from zoo.errors import BadCheckpoint, BadConfig
-
-from .conftest import FAMILIES, VOCABULARY, write_odd, write_transformers
 
 Arrays = dict[str, np.ndarray]
 

@@ -15,17 +15,16 @@ import pytest
 from export import families, planning
 from export.pipeline import export_encoder, export_tokenizer
 from export.planning import EncoderRequest, TokenizerRequest
-from export.weights import WeightPlan
+from export.weights.plan import WeightPlan
 from scripts.random_checkpoint import write_vocabulary
-from zoo.archive import sha256_of, unpack
-from zoo.card import EncoderCard, TokenizerCard, read_card
+from tests.export.conftest import VOCABULARY, write_odd
+from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.pack import sha256_of, unpack
 from zoo.command import main
-from zoo.entry import NoteSource, Published, Recipe
 from zoo.errors import BadConfig, BadRegistry, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
-from zoo.registry import Entry, read_registry, update_registry
-from zoo.verify import verify
-
-from .conftest import VOCABULARY, write_odd
+from zoo.loading.verify import verify
+from zoo.registry.entry import NoteSource, Published, Recipe
+from zoo.registry.writing import Entry, read_registry, update_registry
 
 
 def left(directory: Path) -> list[str]:
@@ -304,8 +303,8 @@ def test_goldens_catch_a_changed_weight(out: Path, tmp_path: Path) -> None:
     variable = next(v for v in model.variables if "layer_1/bias_and_LayerNorm" in v.name)
     variable.assign(variable * 1.001)
     tf.train.Checkpoint(root=model).write(str(directory / "variables/variables"))  # the graph stays as it is
-    from zoo.archive import file_digests
-    from zoo.card import write_card
+    from zoo.archive.card import write_card
+    from zoo.archive.pack import file_digests
 
     card = read_card(directory)
     files = {name: digest for name, digest in file_digests(directory).items() if not name.endswith("card.json")}

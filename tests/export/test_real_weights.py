@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.encoder import Encoder
+from export.encoder.encoder import Encoder
 from export.oracle.forward import Case, forward
 from export.planning import EncoderRequest, plan_encoder
 

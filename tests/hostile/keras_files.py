@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.archive import pack, unpack
+from zoo.archive.pack import pack, unpack
 
 Tamper = Callable[[Path], None]
 URL = "https://models.example/toy.tar.gz"

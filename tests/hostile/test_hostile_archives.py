@@ -12,11 +12,11 @@ import zoo
 from tests.hostile.cases import Case, all_cases
 from tests.hostile.making import make_hostile
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive import pack
-from zoo.card import read_card
+from zoo.archive.card import read_card
+from zoo.archive.pack import pack
 from zoo.errors import BadArchive
+from zoo.loading.verify import verify
 from zoo.safety import check_ops
-from zoo.verify import verify
 
 CASES = all_cases()
 # Archives that hold links or pipes cannot be packed: their way in is a directory.

@@ -16,13 +16,13 @@ import pytest
 import zoo
 from tests.hostile.cases import all_cases
 from tests.hostile.making import make_hostile
-from tests.zoo.test_archive import HOSTILE, folder, member, write_tar
+from tests.zoo.archive.test_archive import HOSTILE, folder, member, write_tar
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive import pack, sha256_and_size
-from zoo.bundles import from_bundle
+from zoo.archive.pack import pack, sha256_and_size
 from zoo.errors import BadArchive, BadRegistry, ZooError
-from zoo.registry import read_registry
-from zoo.verify import verify
+from zoo.fetching.bundles import from_bundle
+from zoo.loading.verify import verify
+from zoo.registry.writing import read_registry
 
 # -- tar.gz -----------------------------------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ Parts = dict[str, bytes]
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_members_that_would_land_elsewhere(case: str, tmp_path: Path) -> None:
-    """The tars of tests/zoo/test_archive.py, by the front door: nothing is unpacked, in the cache or beside it."""
+    """The tars of test_archive.py through zoo.load: nothing is unpacked, in the cache or beside it."""
     members, words = HOSTILE[case]
     archive = write_tar(tmp_path / "hostile.tar.gz", member("first"), *members)
     with pytest.raises(BadArchive, match=words):
@@ -79,7 +79,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadArchive, match="bytes allowed: refused at zeros"):
         zoo.load(tmp_path / "zeros.tar.gz")
     crowd = write_tar(tmp_path / "crowd.tar.gz", *(folder(f"{number}") for number in range(100)))
-    monkeypatch.setattr("zoo.archive._MOST_MEMBERS", 99)
+    monkeypatch.setattr("zoo.archive.pack._MOST_MEMBERS", 99)
     with pytest.raises(BadArchive, match="more than 99 members"):
         zoo.load(crowd)
 
@@ -114,7 +114,7 @@ def test_golden_outputs(case: str, toy_zoo: ToyZoo, tmp_path: Path, monkeypatch:
                 for name, content in members.items():
                     file.writestr(name, content)
 
-    monkeypatch.setattr("zoo.verify._MOST_GOLDEN", 1 << 20)
+    monkeypatch.setattr("zoo.loading.verify._MOST_GOLDEN", 1 << 20)
     monkeypatch.setattr("tensorflow_hub.load", None)
     with pytest.raises(BadArchive, match=words):
         verify(make_hostile(toy_zoo.unpacked(), tmp_path / "model", make))

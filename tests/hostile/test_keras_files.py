@@ -19,7 +19,7 @@ from tests.zoo.small import tree
 from tests.zoo.toyzoo import ToyZoo
 from zoo import KerasLayer
 from zoo.errors import BadArchive, BadArgument, BadConfig, DownloadFailed, ZooError
-from zoo.store import cache_directory
+from zoo.fetching.cache import cache_directory
 
 IDS = [[2, 5, 3]]
 
@@ -152,8 +152,8 @@ def test_a_local_archive_needs_the_signature_that_any_needs(
     file: Path, toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The digest that a config says pins nothing."""
-    from zoo.archive import sha256_of
-    from zoo.minisign import write_keys
+    from zoo.archive.pack import sha256_of
+    from zoo.trust.minisign import write_keys
 
     record(handle=str(toy_zoo.archive()), digest=sha256_of(toy_zoo.archive()))(file)
     from_json(file)(np.array(IDS))

@@ -14,8 +14,8 @@ from tensorflow.core.protobuf import config_pb2, saved_model_pb2, trackable_obje
 from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
 from tests.export.conftest import write_odd
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive import unpack
-from zoo.card import read_card
+from zoo.archive.card import read_card
+from zoo.archive.pack import unpack
 from zoo.safety import ALLOWED_OPS, GRAPH_FILE, check_ops, written
 from zoo.safety.form import bodies
 

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from export.saved_model import write_saved_model
+from export.saved_model.root import write_saved_model
 from tests.export.conftest import VOCABULARY
 from tests.runtimes.conftest import OLD_PYTHONS, Installed, Signature
 from tests.runtimes.operations import TEXT_OPS

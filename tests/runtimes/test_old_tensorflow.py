@@ -41,10 +41,10 @@ GRADIENTS = 1e-3  # of the largest one, which sums of squares make large; float1
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from export.pipeline import EncoderRequest, export_encoder
-    from export.saved_model import write_saved_model
+    from export.saved_model.root import write_saved_model
     from tokenizer.module import Preprocessor, Tokenizer
     from tokenizer.vocabulary import Vocabulary
-    from zoo.archive import unpack
+    from zoo.archive.pack import unpack
 
     place = tmp_path_factory.mktemp("archives")
     for name, (family, options) in ENCODERS.items():

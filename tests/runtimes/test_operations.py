@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtimes.operations import ENCODER_OPS, HINTS, KNOWN_TO_2_9, TEXT_OPS, TOKENIZER_OPS, attributes
 from tests.zoo.toyzoo import ToyZoo
-from zoo.card import read_card
+from zoo.archive.card import read_card
 from zoo.safety import ALLOWED_OPS
 
 KINDS = [("toy", ENCODER_OPS), ("toy_tokenizer", TOKENIZER_OPS), ("toy_tokenizer_preprocess", TOKENIZER_OPS)]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.localserver import LocalServer, running_server
+from tests.zoo.embed.toycorpus import write_lines
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
-from tests.zoo.toycorpus import write_lines
 from tests.zoo.toyzoo import ToyZoo
-from zoo.card import write_card
+from zoo.archive.card import write_card
 from zoo.embed import EncoderSpec
 
 
@@ -20,7 +20,7 @@ from zoo.embed import EncoderSpec
 def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loopback server is reached directly, and nobody waits between attempts."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("zoo.web.PAUSE", 0.001)
+    monkeypatch.setattr("zoo.transport.http.PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -66,5 +66,5 @@ def spec(toy_zoo: ToyZoo) -> EncoderSpec:
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Path:
-    """A corpus: see tests/zoo/toycorpus.py."""
+    """A corpus: see tests/zoo/embed/toycorpus.py."""
     return write_lines(tmp_path / "in.txt")

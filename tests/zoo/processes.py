@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import zoo.web
-from zoo.cache import cache_directory, fetch
-from zoo.registry import Registry, read_registry
-from zoo.store import damage
+import zoo.transport.http
+from zoo.fetching.cache import damage
+from zoo.fetching.resolve import cache_directory, fetch
+from zoo.registry.writing import Registry, read_registry
 
 
 def together(registry: Registry, number: int) -> list[int]:
@@ -41,7 +41,7 @@ def together(registry: Registry, number: int) -> list[int]:
 
 def killed(registry: Registry, number: int) -> list[dict[str, object]]:
     """Kill fetches, each at a random one of its calls; return what was left, and what the next fetch made of it."""
-    zoo.web._CHUNK = 4096  # so that a part of the archive is on the disk in time
+    zoo.transport.http._CHUNK = 4096  # so that a part of the archive is on the disk in time
     place = cache_directory() / str(registry.archive("small").sha256)
     calls = counted(registry)
     random.seed(20)

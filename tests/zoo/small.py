@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive import file_digests, pack
-from zoo.card import FileDigest, GoldenText, Source, TokenizerCard
-from zoo.registry import ArchiveRecord, Entry, update_registry
+from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.pack import file_digests, pack
+from zoo.registry.writing import ArchiveRecord, Entry, update_registry
 
 
 def make_tokenizer_card(directory: Path, name: str = "small", **changes: object) -> TokenizerCard:

@@ -21,11 +21,11 @@ import pytest
 from tests.conftest import ROOT
 from tests.localserver import NO_LENGTH, LocalServer, Reply
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
-from zoo.archive import file_digests, pack
-from zoo.cache import cache_directory, fetch, resolve
-from zoo.card import write_card
+from zoo.archive.card import write_card
+from zoo.archive.pack import file_digests, pack
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, ZooError
-from zoo.registry import Registry, read_registry
+from zoo.fetching.resolve import cache_directory, fetch, resolve
+from zoo.registry.writing import Registry, read_registry
 
 PATH = "/small.tar.gz"
 
@@ -79,8 +79,8 @@ def network(directory: Path, server: LocalServer, tmp_path: Path, monkeypatch: p
     kept = resolve(tmp_path / "other.tar.gz")
     zoo = noisy_zoo(directory, tmp_path / "dist", noise.randbytes(499))
     registry = read_registry(server.serve_directory(zoo.registry.parent) + "registry.json")
-    monkeypatch.setattr("zoo.web._TIMEOUT", (5.0, 0.3))
-    monkeypatch.setattr("zoo.download._ATTEMPTS", 1)
+    monkeypatch.setattr("zoo.transport.http._TIMEOUT", (5.0, 0.3))
+    monkeypatch.setattr("zoo.transport.download._ATTEMPTS", 1)
     yield Network(
         server, registry, zoo.digest.sha256, zoo.archive.read_bytes(), file_digests(directory), kept, state(kept)
     )
@@ -227,7 +227,7 @@ def test_signed_redirects_are_followed(network: Network) -> None:
 
 
 def test_a_slow_first_mirror_is_left(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.download._WINDOW", 0.05)
+    monkeypatch.setattr("zoo.transport.download._WINDOW", 0.05)
     monkeypatch.setenv("ZOO_MIRROR", network.server.url + "/mirror")
     network.server.serve("/mirror" + PATH, Reply(network.whole, ranges=True, pieces=10, wait=0.02))
     assert file_digests(fetch("small", network.registry)) == network.files

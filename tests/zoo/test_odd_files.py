@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.zoo.small import SmallZoo
+from zoo.basics.files import open_regular, read_regular
 from zoo.command import main
-from zoo.files import open_regular, read_regular
-from zoo.minisign import write_keys
+from zoo.trust.minisign import write_keys
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
 

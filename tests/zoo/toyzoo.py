@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.archive import unpack
+from zoo.archive.pack import unpack
 
 
 @dataclass(frozen=True)

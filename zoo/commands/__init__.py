@@ -11,7 +11,7 @@ from zoo.commands.cache import cache
 from zoo.commands.common import Register
 from zoo.commands.embed import embed
 from zoo.commands.fetch import fetch
-from zoo.commands.look import info, list_models, url
+from zoo.commands.listing import info, list_models, url
 from zoo.commands.publish import check, publish
 from zoo.commands.registry import registry
 from zoo.commands.serve import serve

@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from zoo import bundles
-from zoo.archive import sha256_and_size
+from zoo.archive.pack import sha256_and_size
+from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
-from zoo.display import size, table
-from zoo.registry import Entry, read_registry
+from zoo.fetching import bundles
+from zoo.registry.writing import Entry, read_registry
 
 
 def bundle(parser: argparse.ArgumentParser) -> Run:

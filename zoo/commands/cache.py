@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
+from zoo.basics.display import size, table
 from zoo.commands.common import Register, Run, add_json, print_json
-from zoo.display import size, table
 from zoo.errors import UnknownModel
-from zoo.store import Kept, cache_directory, damage, kept, leftovers, remove, size_of
+from zoo.fetching.cache import Kept, cache_directory, damage, kept, leftovers, remove, size_of
 
 _DAY = 86_400  # seconds
 

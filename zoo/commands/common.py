@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from zoo.card import to_json
+from zoo.archive.card import to_json
 
 Run = Callable[[argparse.Namespace], int]
 Register = Callable[[argparse.ArgumentParser], Run]

@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, get_args
 
+from zoo.basics.display import sheet
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
-from zoo.display import sheet
 from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Settings
 from zoo.embed.encoder import EncoderSpec
 

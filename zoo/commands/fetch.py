@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from zoo.cache import model_name, resolve
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
-from zoo.registry import Registry, read_registry
+from zoo.fetching.resolve import model_name, resolve
+from zoo.registry.writing import Registry, read_registry
 
 
 def fetch(parser: argparse.ArgumentParser) -> Run:

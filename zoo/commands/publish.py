@@ -7,12 +7,12 @@ import logging
 import sys
 from pathlib import Path
 
+from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
-from zoo.display import size, table
-from zoo.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
-from zoo.publish import Publication
-from zoo.publish import publish as published
-from zoo.registry import read_registry
+from zoo.publishing.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
+from zoo.publishing.publish import Publication
+from zoo.publishing.publish import publish as published
+from zoo.registry.writing import read_registry
 
 
 def publish(parser: argparse.ArgumentParser) -> Run:

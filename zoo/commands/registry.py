@@ -7,9 +7,9 @@ from pathlib import Path
 
 from zoo.commands.common import Register, Run, add_json, add_registry, print_json
 from zoo.errors import BadRegistry
-from zoo.registry import PACKAGED, read_registry
-from zoo.registry_check import check_registry, format_registry
-from zoo.registry_table import markdown_table
+from zoo.registry.check import check_registry, format_registry
+from zoo.registry.table import markdown_table
+from zoo.registry.writing import PACKAGED, read_registry
 
 
 def registry(parser: argparse.ArgumentParser) -> Run:

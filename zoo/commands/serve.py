@@ -9,8 +9,8 @@ from urllib.parse import urljoin
 from zoo.commands.common import Run
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import ZooError
-from zoo.registry import own_registry
-from zoo.serve import server
+from zoo.publishing.serve import server
+from zoo.registry.writing import own_registry
 
 
 def serve(parser: argparse.ArgumentParser) -> Run:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from zoo.commands.common import Run, add_json, print_json
 from zoo.contract import REGISTRY_FILE
-from zoo.minisign import SUFFIX, read_secret_key, write_keys
-from zoo.registry import own_registry
-from zoo.signing import sign_dist
-from zoo.trust import VARIABLE
+from zoo.publishing.signing import sign_dist
+from zoo.registry.writing import own_registry
+from zoo.trust.minisign import SUFFIX, read_secret_key, write_keys
+from zoo.trust.signatures import VARIABLE
 
 
 def keygen(parser: argparse.ArgumentParser) -> Run:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo.archive import unpack
-from zoo.cache import model_name, resolve
+from zoo.archive.pack import unpack
+from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
-from zoo.quiet import import_tensorflow_quietly
-from zoo.trust import check_file
-from zoo.web import local_path
+from zoo.fetching.resolve import model_name, resolve
+from zoo.transport.http import local_path
+from zoo.trust.signatures import check_file
 
 
 def verify(parser: argparse.ArgumentParser) -> Run:
@@ -26,7 +26,9 @@ def verify(parser: argparse.ArgumentParser) -> Run:
     def run(arguments: argparse.Namespace) -> int:
         with _directory(arguments.model, arguments.registry, arguments.allow_unverified) as directory:
             import_tensorflow_quietly()
-            from zoo.verify import verify as verified  # brings TensorFlow, which the other commands have no use for
+            from zoo.loading.verify import (
+                verify as verified,  # brings TensorFlow, which the other commands have no use for
+            )
 
             report = verified(directory)
         if arguments.json:

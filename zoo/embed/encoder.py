@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from zoo.contract import Pooling
-from zoo.pair import Pair, find_pair
+from zoo.loading.matching import Pair, find_pair
 
 if TYPE_CHECKING:
     from zoo.text_encoder import TextEncoder
@@ -38,7 +38,7 @@ class EncoderSpec:
 
 @lru_cache(maxsize=1)
 def _loaded(spec: EncoderSpec) -> TextEncoder:
-    from zoo.quiet import import_tensorflow_quietly
+    from zoo.basics.quiet import import_tensorflow_quietly
     from zoo.text_encoder import TextEncoder
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a machine without a GPU is an error at level 2

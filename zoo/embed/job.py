@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.basics.files import written_file
 from zoo.embed.asked import Settings
 from zoo.embed.corpus import Source
 from zoo.embed.encoder import EncoderSpec
@@ -17,7 +18,6 @@ from zoo.embed.output import Output
 from zoo.embed.parts import Part
 from zoo.embed.rows import Rows
 from zoo.errors import DigestMismatch
-from zoo.files import written_file
 
 if TYPE_CHECKING:
     from zoo.text_encoder import TextEncoder

@@ -25,12 +25,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from zoo.card import to_json
+from zoo.archive.card import to_json
+from zoo.basics.files import cannot_write, written_file
 from zoo.embed.manifest import Manifest, parsed, read_json, read_manifest
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part
 from zoo.errors import CannotWrite, ZooError
-from zoo.files import cannot_write, written_file
 
 
 @dataclass(frozen=True)

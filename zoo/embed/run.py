@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo.display import sheet, size
+from zoo.basics.display import sheet, size
+from zoo.basics.progress import progress
 from zoo.embed.asked import Corpus, Engine, Settings
 from zoo.embed.corpus import open_source
 from zoo.embed.encoder import EncoderSpec
@@ -17,7 +18,6 @@ from zoo.embed.needs import needed
 from zoo.embed.output import Output
 from zoo.embed.parts import Part, cut
 from zoo.errors import BadArgument
-from zoo.progress import progress
 
 Work = Callable[[Job, Sequence[Part], Callable[[int], object], Sequence[str]], None]
 

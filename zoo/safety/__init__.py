@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo.bounded import Refused, read_small
-from zoo.card import EncoderCard, TokenizerCard
+from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.basics.bounded import Refused, read_small
 from zoo.errors import BadArchive
 from zoo.safety import written
 from zoo.safety.constants import odd_constants

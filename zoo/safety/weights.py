@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.archive.tensor_index import TEXT, BadIndex, TensorIndex, read_index
 from zoo.safety.form import odd_fields
 from zoo.safety.written import INDEX_FILE, WEIGHTS_FILE
-from zoo.tensor_index import TEXT, BadIndex, TensorIndex, read_index
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the one entry of text: which variable of which object each entry is
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from zoo.archive.wordpiece_model import model_bytes, vocabulary_sha256
 from zoo.safety.form import bodies
 from zoo.safety.operations import WORDPIECE_OP
-from zoo.wordpiece_model import model_bytes, vocabulary_sha256
 
 _UINT8, _STRING = 4, 7  # tensorflow.DT_UINT8, DT_STRING
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from zoo.building import Way, ways
-from zoo.card import EncoderCard, TokenizerCard
-from zoo.display import size
-from zoo.entry import Entry
-from zoo.registry import Registry
-from zoo.registry_table import in_order
+from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.basics.display import size
+from zoo.registry.entry import Entry
+from zoo.registry.recipes import Way, ways
+from zoo.registry.table import in_order
+from zoo.registry.writing import Registry
 from zoo.site.dist import Dist
 from zoo.site.speed import Speeds
 

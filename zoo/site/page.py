@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.card import EncoderCard
+from zoo.archive.card import EncoderCard
+from zoo.basics.display import size
 from zoo.contract import ENCODER_OUTPUTS
-from zoo.display import size
-from zoo.entry import NOT_STATED, HuggingFaceSource, Source, UrlSource
 from zoo.errors import ZooError
-from zoo.registry_table import published_size
+from zoo.registry.entry import NOT_STATED, HuggingFaceSource, Source, UrlSource
+from zoo.registry.table import published_size
 from zoo.site.dist import Dist
 from zoo.site.facts import TOKENS, Fact, safe_link
 from zoo.site.speed import Speeds

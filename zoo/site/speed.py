@@ -13,11 +13,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo.archive import unpack
-from zoo.card import EncoderCard, to_json
-from zoo.entry import ArchiveRecord
+from zoo.archive.card import EncoderCard, to_json
+from zoo.archive.pack import unpack
+from zoo.basics.files import written_file
 from zoo.errors import BadArchive
-from zoo.files import written_file
+from zoo.registry.entry import ArchiveRecord
 from zoo.site.dist import Built, read_dist
 
 SPEED_FILE = "speed.json"

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.card import EncoderCard, read_card
+from zoo.archive.card import EncoderCard, read_card
+from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.contract import INPUT_KEYS
-from zoo.loading import load_checked
-from zoo.quiet import import_tensorflow_quietly
+from zoo.loading.load import load_checked
 
 _LEAST_CALLS, _MOST_CALLS, _ENOUGH = 3, 50, 2.0  # calls, calls, seconds
 

@@ -18,11 +18,11 @@ import tensorflow as tf
 from tests.zoo.keras.conftest import compiled, functional
 from tests.zoo.toyzoo import ToyZoo
 from zoo import KerasLayer
-from zoo.archive import pack, sha256_of
-from zoo.cache import resolve
+from zoo.archive.pack import pack, sha256_of
 from zoo.errors import BadArchive, WeightMismatch
-from zoo.keras_origin import Origin
-from zoo.store import cache_directory
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.resolve import resolve
+from zoo.keras.origin import Origin
 
 Data = dict[str, np.ndarray]
 Lose = Callable[..., None]

@@ -1,0 +1,71 @@
+"""Activations and layer norm, in the forms that TensorFlow's CPU optimiser fuses, and in those that training needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from zoo.archive.card import Activation
+
+
+def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:
+    """Return the activation of x."""
+    return {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}[activation](x)
+
+
+def layer_norm(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
+    """Return x [n, H] normed over its last axis, scaled by gamma [H] and shifted by beta [H] (Ba et al. 2016)."""
+    centred, scale = _centred(x, epsilon)
+    return centred * (scale * gamma) + beta
+
+
+def _centred(x: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return x less its mean, and the inverse of its deviation."""
+    centred = x - tf.reduce_mean(x, -1, keepdims=True)
+    return centred, tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    """Exact gelu (Hendrycks & Gimpel 2016)."""
+    return (tf.math.erf(x * math.sqrt(0.5)) + 1.0) * 0.5 * x
+
+
+def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    """Gelu by tanh, as google-research/albert has it. Any other order of the factors is not fused."""
+    return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * tf.square(x)))) + 1.0) * (0.5 * x)
+
+
+# -- for training: a sum keeps its operands, AddN none -----------------------------------------------------------------
+
+
+class Factored(NamedTuple):
+    """An activation f of x as `after * of(before * x)`, the constants where tensors are small."""
+
+    before: float
+    of: Callable[[tf.Tensor], tf.Tensor]
+    after: float
+
+
+def layer_norm_in_training(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
+    """Return what `layer_norm` does."""
+    centred, scale = _centred(x, epsilon)
+    return tf.nn.bias_add(centred * scale * gamma, beta)
+
+
+_TANH = math.sqrt(2 / math.pi)
+_CUBE = (0.044715 * _TANH) ** (1 / 3)
+
+
+def _tanh_part(z: tf.Tensor) -> tf.Tensor:
+    straight = tf.fill(tf.shape(z)[1:], tf.cast(_TANH / _CUBE, z.dtype))
+    return tf.add_n([z, z * tf.tanh(z * tf.nn.bias_add(tf.square(z), straight))])
+
+
+FACTORED: Mapping[Activation, Factored] = {
+    "gelu": Factored(math.sqrt(0.5), lambda z: tf.add_n([z, z * tf.math.erf(z)]), math.sqrt(0.5)),
+    "gelu_tanh": Factored(_CUBE, _tanh_part, 0.5 / _CUBE),
+    "relu": Factored(1.0, tf.nn.relu, 1.0),
+}

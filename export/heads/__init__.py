@@ -1,0 +1,1 @@
+"""The heads beside an encoder."""

@@ -1,0 +1,241 @@
+"""One step of a build: nothing where the same inputs made what is there, else the export that `zoo info` prints."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import export
+import tokenizer
+import zoo
+from export.release.plan import Step
+from export.release.report import Row, failed
+from export.release.sources import Inputs, Shelf
+from export.versions import versions
+from export.workspace import owned_directory
+from zoo.archive.card import to_json
+from zoo.archive.pack import sha256_of
+from zoo.basics.quiet import import_tensorflow_quietly
+from zoo.contract import REGISTRY_FILE
+from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line
+from zoo.registry.entry import Entry
+from zoo.registry.recipes import export_words
+from zoo.registry.writing import own_registry
+
+if TYPE_CHECKING:
+    from export.planning import EncoderRequest, TokenizerRequest
+    from export.readers.protocol import Checkpoint
+
+# What a row says of a model and an export finds out.
+_FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
+_ZOO_MODULES = (
+    "archive/pack",
+    "archive/card",
+    "archive/gz",
+    "archive/wordpiece_model",
+    "contract",
+)  # those that decide bytes of an archive
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a build is told.
+
+    `models` are the rows, `done` what earlier runs said of them, `options` further words for every encoder's export.
+    """
+
+    models: Mapping[str, Entry]
+    out: Path
+    shelf: Shelf = field(default_factory=Shelf)
+    done: Mapping[str, Row] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """What matrices are stored in, as the options say."""
+        return self.options[self.options.index("--dtype") + 1] if "--dtype" in self.options else "float32"
+
+
+class Builder:
+    """Runs steps, in a `with` block; what was read last is kept open for the next step, which may need it too."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._origin: str | None = None
+        self._inputs: Inputs | ZooError | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._work: Path | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Builder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+        self._stack.close()
+
+    def run(self, step: Step, inputs: Inputs | None = None) -> list[Row]:
+        """Return what became of each row of a step: whatever goes wrong is a row's failure, nothing is raised."""
+        began = time.monotonic()
+        try:
+            rows = self._run(step, inputs)
+        except Exception as error:  # TensorFlow raises what it likes, and the other rows are none the worse for it
+            reason = f"{type(error).__name__}: {error}" if isinstance(error, ZooError) else first_line(error)
+            rows = [failed(name, reason, self._job.done) for name in step.rows]
+        seconds = round(time.monotonic() - began, 1)
+        return [row.model_copy(update={"seconds": seconds}) for row in rows]
+
+    def _run(self, step: Step, given: Inputs | None) -> list[Row]:
+        inputs = given or self._read(step)
+        if rows := self.unchanged(step, inputs):
+            return rows
+        key, made = self._key(step, inputs), self._export(step, inputs)
+        return [
+            Row(name=name, outcome="built", key=key, source=inputs.said, sha256=record.sha256 or "", size=record.size)
+            for name in step.rows
+            if (record := made[name].archive) is not None
+        ]
+
+    def unchanged(self, step: Step, inputs: Inputs) -> list[Row]:
+        """Return the rows of a step whose archives are there, made from the same inputs; [] when any of them is not."""
+        key, path = self._key(step, inputs), self._job.out / REGISTRY_FILE
+        models = own_registry(path).models if path.exists() else {}
+        rows = []
+        if step.name in models and _contradictions(self._facts(step), dict(models[step.name])):
+            return []  # what the export says to that
+        for name in step.rows:
+            done, record = self._job.done.get(name), models[name].archive if name in models else None
+            if done is None or record is None or done.key != key or done.sha256 != record.sha256:
+                return []
+            archive = self._job.out / f"{name}.tar.gz"
+            if not archive.is_file() or sha256_of(archive) != record.sha256:
+                return []
+            rows.append(done.model_copy(update={"outcome": "unchanged", "reason": "made from the same inputs"}))
+        return rows
+
+    def _key(self, step: Step, inputs: Inputs) -> str:
+        words = self._words(step, inputs)
+        read = inputs.sha256(vocabulary=words[0] == "export-tokenizer")
+        made_from = {"inputs": read, "command": words, "exporter": exporter_digest()}
+        return hashlib.sha256(to_json(made_from).encode()).hexdigest()
+
+    def _words(self, step: Step, inputs: Inputs) -> list[str]:
+        words = export_words(step.name, inputs.source, self._job.models)
+        return [*words, *self._job.options] if words[0] == "export" else words
+
+    def _read(self, step: Step) -> Inputs:
+        """Return the checkpoint of a step; that of its origin is looked for once, found or not."""
+        if self._origin != step.origin:
+            self._forget()
+            self._origin = step.origin
+            try:
+                self._inputs = self._job.shelf.get(step.origin, self._job.models[step.origin])
+            except ZooError as error:
+                self._inputs = error
+        if isinstance(self._inputs, ZooError):
+            raise self._inputs
+        assert self._inputs is not None  # it was just looked for
+        return self._inputs
+
+    def _facts(self, step: Step) -> dict[str, object]:
+        """Return what the registry says and the export must find too; a vocabulary's digest its tokenizer's row has."""
+        entry = self._job.models[step.name]
+        stated = {fact: getattr(entry, fact) for fact in _FACTS}
+        if entry.tokenizer and entry.vocabulary_sha256 is None and entry.tokenizer in self._job.models:
+            stated["vocabulary_sha256"] = self._job.models[entry.tokenizer].vocabulary_sha256
+        return {fact: value for fact, value in stated.items() if value is not None}
+
+    # -- the export ---------------------------------------------------------------------------------------------------
+
+    def _export(self, step: Step, inputs: Inputs) -> dict[str, Entry]:
+        import_tensorflow_quietly()
+        from export.command import request_of
+        from export.pipeline import export_planned, export_tokenizer
+        from export.planning import EncoderRequest, plan_encoder
+
+        facts = self._facts(step)
+        command, *options = self._words(step, inputs)
+        path = inputs.path if command == "export" else self._vocabulary_folder(inputs.path)
+        request = request_of([command, str(path), *options, "--out", str(self._job.out)])
+        if not isinstance(request, EncoderRequest):
+            _check_facts(step.name, facts, _vocabulary_facts(request), inputs)
+            return export_tokenizer(request)
+        planned = plan_encoder(request, self._opened(request))
+        found = {
+            **planned.config.sizes().model_dump(),
+            "family": planned.family.name,
+            "vocabulary_sha256": planned.vocabulary.sha256,
+        }
+        _check_facts(step.name, facts, found, inputs)
+        return export_planned(planned)
+
+    def _opened(self, request: EncoderRequest) -> Checkpoint:
+        from export.readers import open_checkpoint
+
+        if self._checkpoint is None:
+            self._checkpoint = open_checkpoint(request.checkpoint, request.config, self._own_directory())
+        return self._checkpoint
+
+    def _vocabulary_folder(self, path: Path) -> Path:
+        """Return where a vocabulary lies; an archive is unpacked, as a person would do it."""
+        from export.readers.archive import is_archive, unpack
+
+        if not is_archive(path):
+            return path
+        folder = unpack(path, self._own_directory())
+        holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
+        if len(holders) != 1:
+            found = ", ".join(str(each.relative_to(folder)) for each in holders) or "none"
+            raise BadVocabulary(f"{path} should hold the vocabulary of one model, holds: {found}.")
+        return holders[0]
+
+    def _own_directory(self) -> Path:
+        if self._work is None:
+            self._job.out.mkdir(parents=True, exist_ok=True)
+            self._work = self._stack.enter_context(owned_directory(self._job.out))
+        return self._work
+
+    def _forget(self) -> None:
+        self._inputs = self._checkpoint = self._origin = None
+        gc.collect()  # an archive's checkpoint takes its unpacked files along
+
+
+@cache
+def exporter_digest() -> str:
+    """Return a digest of the code and the libraries that decide an archive's bytes."""
+    digest = hashlib.sha256(to_json(versions()).encode())
+    for root in (Path(str(export.__file__)).parent, Path(str(tokenizer.__file__)).parent):
+        for file in sorted(root.rglob("*.py")):
+            if file.parent.name != "release":  # which decides inputs and options, both in the key
+                digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    for module in _ZOO_MODULES:
+        digest.update(Path(str(zoo.__file__)).with_name(f"{module}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def _vocabulary_facts(request: TokenizerRequest) -> dict[str, object]:
+    from tokenizer.source import read_tokenizer_source
+
+    vocabulary = read_tokenizer_source(request.source, request.cased).vocabulary
+    return {"vocab_size": len(vocabulary.entries), "vocabulary_sha256": vocabulary.sha256}
+
+
+def _contradictions(stated: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
+    return [
+        f"{fact} {value!r}, it has {found.get(fact)!r}" for fact, value in stated.items() if found.get(fact) != value
+    ]
+
+
+def _check_facts(name: str, stated: Mapping[str, object], found: Mapping[str, object], inputs: Inputs) -> None:
+    if wrong := _contradictions(stated, found):
+        raise BadConfig(
+            f"{name} and {inputs.path} ({inputs.said}) contradict each other. The registry says {'; '.join(wrong)}. "
+            "Correct the row, or give the checkpoint that it means."
+        )

@@ -1,0 +1,156 @@
+"""From a row's sources to a checkpoint on this disk: a folder of a person's, else a lasting cache of downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.release.fetching import fetch_file, fetch_repository
+from zoo.archive.card import to_json
+from zoo.archive.pack import sha256_of
+from zoo.errors import BadCheckpoint, DownloadFailed
+from zoo.fetching.cache import cache_directory
+from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
+from zoo.registry.recipes import ARCHIVES
+from zoo.transport.download import file_name
+from zoo.transport.http import shown
+
+_OF_A_TOKENIZER = re.compile(r"vocab.*\.txt|tokenizer_config\.json")
+BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's own name")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint on this disk, and the source whose options go with it."""
+
+    path: Path
+    source: Source
+    said: str  # where it comes from, fit for a report that others read
+
+    def read(self) -> Inputs:
+        """Return it with the digests of its files."""
+        return Inputs(self.path, self.source, self.said, digests(self.path))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A checkpoint that is ready to be read: digests of its files, of the archive if it is one."""
+
+    path: Path
+    source: Source
+    said: str
+    files: Mapping[str, str]
+
+    def sha256(self, vocabulary: bool = False) -> str:
+        """Return the identity of what lies there, or of that part of a directory from which a tokenizer is made."""
+        part = {name: digest for name, digest in self.files.items() if vocabulary and _OF_A_TOKENIZER.fullmatch(name)}
+        return hashlib.sha256(to_json(part or dict(self.files)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where checkpoints are looked for: `folder` is a person's, `cache` keeps what was downloaded."""
+
+    folder: Path | None = None
+    cache: Path | None = None
+
+    def find(self, name: str, entry: Entry) -> Found | None:
+        """Return what is here already, without asking anybody."""
+        for stem, source in _conventions(name, entry):
+            if self.folder and (path := _beside(self.folder, stem)):
+                return Found(path, source, f"local {path.name}")
+        for source in entry.sources:
+            if not isinstance(source, NoteSource):
+                place = self._place(source, entry)
+                path = place / file_name(source.url) if isinstance(source, UrlSource) else place
+                if path.exists():
+                    return Found(path, source, said(source))
+        return None
+
+    def get(self, name: str, entry: Entry) -> Inputs:
+        """Return a model's checkpoint, downloaded if it is not here: the first of its sources that delivers.
+
+            Shelf(Path("sources")).get("bert", registry.models["bert"]).path  # sources/chinese_L-12_H-768_A-12.zip
+
+        Raises DownloadFailed with what each source said, notes for a person included.
+        """
+        found, problems = self.find(name, entry), []
+        for source in () if found else entry.sources:
+            if isinstance(source, NoteSource):
+                problems.append(f"for a person: {source.text}")
+                continue
+            try:
+                found = Found(self._fetched(source, entry), source, said(source))
+                break
+            except DownloadFailed as error:
+                problems.append(str(error).rstrip("."))
+        if found is None:
+            said_all, stems = "; ".join(problems) or "Its row names no source", " or ".join(_stems(name, entry))
+            raise DownloadFailed(
+                f"there is no checkpoint of {name}. {said_all}. What was fetched by hand `zoo build` takes from "
+                f"--sources DIR: {stems}, packed or unpacked."
+            )
+        return found.read()
+
+    def _fetched(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
+        place = self._place(source, entry)
+        if isinstance(source, UrlSource):
+            return fetch_file(source.url, place)
+        return fetch_repository(source, place, weights=entry.kind == "encoder")
+
+    def _place(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
+        if isinstance(source, UrlSource):
+            identity, stem = source.url, _stem(source)
+        else:  # of a tokenizer the weights are left where they are
+            what = "" if entry.kind == "encoder" else " vocabulary"
+            identity, stem = f"{source.repository}@{source.revision}{what}", _stem(source)
+        key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        return (self.cache or cache_directory() / "sources") / f"{stem}-{key}"
+
+
+def digests(path: Path) -> dict[str, str]:
+    """Return name -> sha256 of an archive, or of every file that is not hidden in the directory of a checkpoint."""
+    if path.is_file() and path.name.endswith(ARCHIVES):
+        return {path.name: sha256_of(path)}
+    folder = path if path.is_dir() else path.parent  # its main file alone is not all that is read
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    seen = {file.name: sha256_of(file) for file in files if not file.name.startswith(".")}
+    if not seen:
+        raise BadCheckpoint(f"{path} holds no files.")
+    return seen
+
+
+def _conventions(name: str, entry: Entry) -> Iterator[tuple[str, Source]]:
+    """Yield the names, without what an archive's ends in, under which a person may keep a checkpoint."""
+    yield name, BY_NAME
+    for source in entry.sources:
+        if not isinstance(source, NoteSource):
+            yield _stem(source), source
+
+
+def _stems(name: str, entry: Entry) -> list[str]:
+    return list(dict.fromkeys(stem for stem, _ in _conventions(name, entry)))
+
+
+def _stem(source: UrlSource | HuggingFaceSource) -> str:
+    if isinstance(source, HuggingFaceSource):
+        return source.repository.partition("/")[2]
+    file = file_name(source.url)
+    return next((file.removesuffix(suffix) for suffix in ARCHIVES if file.endswith(suffix)), file)
+
+
+def _beside(folder: Path, stem: str) -> Path | None:
+    if (folder / stem).exists():
+        return folder / stem
+    packed = (folder / f"{stem}{suffix}" for suffix in ARCHIVES)
+    return next((path for path in packed if path.is_file()), None)
+
+
+def said(source: Source) -> str:
+    """Return where a source leads, fit for a report that others read."""
+    if isinstance(source, HuggingFaceSource):
+        return f"{source.repository} at {source.revision}"
+    return shown(source.url) if isinstance(source, UrlSource) else source.text

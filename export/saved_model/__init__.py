@@ -1,0 +1,1 @@
+"""From an encoder to a SavedModel directory with the same bytes every time."""

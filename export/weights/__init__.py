@@ -1,0 +1,1 @@
+"""From the names and shapes of a checkpoint to the variables of an archive."""

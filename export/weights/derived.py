@@ -1,0 +1,102 @@
+"""A checkpoint made from another one: half precision, fewer tokens. What reads it cannot tell it from one on disk.
+
+Plan, encoder and oracle all work on the derived weights, so they must agree as exactly as ever; how far the derived
+model is from its parent is measured apart, as drift.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+
+from export.readers.protocol import Checkpoint, Format, Shape
+from tokenizer.vocabulary import MOST_BYTES, Vocabulary
+from zoo.archive.card import Computed
+from zoo.basics.bounded import read_small
+from zoo.errors import BadConfig, BadVocabulary
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+NUMPY: Mapping[Dtype, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+
+
+def computed_in(dtype: Dtype) -> Computed:
+    """Return what matrices stored in `dtype` are multiplied in. No CPU has products of float16."""
+    return "bfloat16" if dtype == "bfloat16" else "float32"
+
+
+# What has a row for every token: the word table, and of the masked-language-model head its bias and stored decoder.
+_ROWS = re.compile(
+    r".*(word_embeddings(\.weight)?|word_embedding\.weight|output_bias|decoder\.(weight|bias))|"
+    r"(cls\.)?predictions\.bias|generator_lm_head\.(weight|bias)"
+)
+
+
+class DerivedCheckpoint:
+    """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens."""
+
+    def __init__(self, parent: Checkpoint, dtype: Dtype = "float32", kept: np.ndarray | None = None) -> None:
+        self.parent, self.dtype, self.kept = parent, dtype, kept
+        self.format: Format = parent.format
+        self.path: Path = parent.path
+        self.files: tuple[Path, ...] = parent.files
+        self.facts, self.heads = parent.facts, parent.heads
+        self.stored = self  # the numbers are ours, and so are the names they go by
+        shapes = dict(parent.shapes)
+        config = dict(parent.config)
+        self.word_table = next(name for name in shapes if _is_word_table(name))
+        if kept is not None:
+            vocab = shapes[self.word_table][0]
+            self._pruned = {n for n, shape in shapes.items() if _ROWS.fullmatch(n) and shape and shape[0] == vocab}
+            shapes |= {name: (len(kept), *shapes[name][1:]) for name in self._pruned}
+            config["vocab_size"] = len(kept)
+        else:
+            self._pruned = set()
+        self.shapes: Mapping[str, Shape] = shapes
+        self.config: Mapping[str, Any] = config
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one variable of the parent, its rows chosen and its numbers rounded, as float32 if it was rounded."""
+        value = self.parent.read(name)
+        if name in self._pruned:
+            value = value[self.kept]
+        if self.dtype != "float32" and value.ndim == 2:
+            with np.errstate(over="ignore"):
+                rounded = value.astype(NUMPY[self.dtype]).astype(np.float32)
+            if np.isfinite(value).all() and not np.isfinite(rounded).all():
+                raise BadConfig(
+                    f"'{name}' has numbers beyond {self.dtype}, up to {np.abs(value).max():g}; use bfloat16."
+                )
+            value = rounded
+        return value
+
+
+def kept_ids(vocabulary: Vocabulary, file: Path) -> np.ndarray:
+    """Return the ids of the tokens listed in a file, one a line, and of the special tokens; in the vocabulary's order.
+
+    Raises BadVocabulary with every token that the vocabulary does not have.
+    """
+    try:
+        wanted = read_small(file, MOST_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise BadVocabulary(f"the tokens to keep cannot be read from {file}: {error}.") from None
+    wanted = wanted[:-1] if wanted[-1] == "" else wanted
+    known = {entry: i for i, entry in enumerate(vocabulary.entries)}
+    unknown = [f"line {line} {token!r}" for line, token in enumerate(wanted, 1) if token not in known]
+    if unknown:
+        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        raise BadVocabulary(f"{file} lists tokens that the vocabulary does not have: {', '.join(unknown[:10])}{more}.")
+    return np.array(sorted({known[token] for token in wanted} | set(vocabulary.special_tokens.values())), np.int64)
+
+
+def pruned(vocabulary: Vocabulary, kept: Sequence[int] | np.ndarray) -> Vocabulary:
+    """Return the vocabulary of the kept ids alone."""
+    return Vocabulary(tuple(vocabulary.entries[i] for i in kept))
+
+
+def _is_word_table(name: str) -> bool:
+    return bool(re.fullmatch(r".*word_embeddings?(\.weight)?", name)) and not name.endswith("_2")

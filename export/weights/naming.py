@@ -1,0 +1,153 @@
+"""Which of a checkpoint's names belongs to which of our modules, and what archives call it.
+
+Our names are `embeddings/…`, `block_3/attention/…`, `pooler`; a family's table says where a module lies in a
+checkpoint, and the leaves (kernel, bias, gamma, beta, table) follow by the rule of the format.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+
+from export.families.table import Layout
+from export.readers.protocol import Format, Shape
+from export.weights.config import EncoderConfig
+from export.weights.vectors import EMBEDDINGS, VECTORS
+
+_Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
+_TENSORFLOW: _Leaves = {
+    "table": (("",), False),
+    "kernel": (("/kernel",), False),
+    "bias": (("/bias",), False),
+    "gamma": (("/gamma",), False),
+    "beta": (("/beta",), False),
+    "rows": (("/output_weights",), False),  # [out, in] everywhere
+    "output_bias": (("/output_bias",), False),
+}
+_PYTORCH: _Leaves = {
+    "table": ((".weight",), False),
+    "kernel": ((".weight",), True),
+    "bias": ((".bias",), False),
+    "gamma": ((".weight", ".gamma"), False),  # files converted before 2019-11 say gamma and beta
+    "beta": ((".bias", ".beta"), False),
+    "rows": ((".weight",), False),
+    "output_bias": ((".bias",), False),
+}
+# format -> our leaf -> the endings it may have there, and whether it is stored transposed
+LEAVES: Mapping[Format, _Leaves] = {
+    "tf1": _TENSORFLOW,
+    "tf2": _TENSORFLOW,
+    "huggingface": _PYTORCH,
+    "uer": _PYTORCH,
+}
+
+
+DECODER = "mlm/decoder"  # of its own, where it is not the word table
+FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
+
+
+def head_names(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, list[str]]:
+    """Return the checkpoint's variables of every head the layout knows, none where the head is absent."""
+    names = Names(shapes, layout)
+    found: dict[str, list[str]] = {}
+    for module in layout.heads:
+        variables = found.setdefault(module.partition("/")[0], [])
+        for leaf in LEAVES[layout.format]:
+            name, _ = names.find(module, leaf)
+            if name is not None and name not in variables:
+                variables.append(name)
+    return found
+
+
+def head_decoder(shapes: Mapping[str, Shape], layout: Layout) -> tuple[str, str] | None:
+    """Return the names of a stored decoder and of the word table, None where no decoder is stored."""
+    names = Names(shapes, layout)
+    decoder = names.find(DECODER, "rows")[0] if layout.decoder else None
+    word = names.find("embeddings/word", "table")[0]
+    return (decoder, word) if decoder and word else None
+
+
+def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape]:
+    """Return the shapes of the embedding tables (word, position, type) that a checkpoint holds."""
+    names = Names(shapes, layout)
+    found = {table: names.find(f"embeddings/{table}", "table")[0] for table in ("word", "position", "type")}
+    return {table: shapes[name] for table, name in found.items() if name is not None}
+
+
+def parts(name: str) -> Iterator[str]:
+    """What a checkpoint keeps apart of one of our names: block_0/attention/query/kernel, …/key/…, …/value/…."""
+    if "/query_key_value/" in name:
+        yield from (name.replace("query_key_value", part) for part in FUSED)
+    else:
+        yield name
+
+
+def _scope(layout: Layout, module: str) -> str:
+    """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
+    block = re.match(r"block_(\d+)/", module)
+    if module == DECODER and layout.decoder:
+        return layout.decoder
+    if block is None:
+        return layout.heads[module] if module in layout.heads else layout.scopes[module]
+    return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
+
+
+def _scope_of_part(layout: Layout, part: str) -> str:
+    """The scope of a block, which all its modules share, or of the embeddings: block_3 -> bert/encoder/layer_3."""
+    if part == EMBEDDINGS:
+        return posixpath.dirname(layout.scopes["embeddings/norm"])
+    modules = [module.removeprefix("block/") for module in layout.scopes if module.startswith("block/")]
+    return posixpath.commonpath(_scope(layout, f"{part}/{module}") for module in modules)
+
+
+def archive_name(ours: str, canonical: Layout) -> str:
+    """Return what archives call one of our variables.
+
+    archive_name("block_0/attention/query_key_value/kernel", BERT.layouts[0])
+    """
+    module, leaf = next(parts(ours)).rsplit("/", 1)
+    if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay
+        return _scope_of_part(canonical, module) + "/bias_and_LayerNorm"
+    if module not in canonical.heads and module.partition("/")[0] in ("mlm", "nsp", "discriminator"):
+        return f"{module}/{leaf}"  # a head that the canonical format keeps elsewhere
+    scope = _scope(canonical, module)
+    if "/query_key_value/" in ours:
+        scope = scope.removesuffix("query") + "query_key_value"
+    return scope + LEAVES[canonical.format][leaf][0][0]
+
+
+class Names:
+    """Finds our modules among a checkpoint's names, with or without the layout's prefix."""
+
+    def __init__(self, shapes: Mapping[str, Shape], layout: Layout) -> None:
+        self._shapes, self._layout = shapes, layout
+        self._bare = not any(name.startswith(layout.prefix) for name in shapes)
+
+    def find(self, module: str, leaf: str) -> tuple[str | None, list[str]]:
+        endings, _ = LEAVES[self._layout.format][leaf]
+        scope = self._without_prefix(_scope(self._layout, module))
+        candidates = [scope + ending for ending in endings]
+        return next((name for name in candidates if name in self._shapes), None), candidates
+
+    def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
+        """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
+        rules = {}
+        template = self._layout.scopes["block/attention/query"]
+        if config.truncated_from is not None and "{i}" in template:
+            stem = re.escape(self._without_prefix(template).split("{i}")[0])
+            kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
+            rules[rf"{stem}(?!({kept})\D)\d+\D.*"] = f"truncated from {config.truncated_from} layers"
+        unused = {}
+        if config.pooler == "first_token":
+            unused["pooler"] = "pooler not asked for"
+        if not config.projects:
+            unused["embeddings/projection"] = (
+                "stale: the config's embedding size is the hidden size, nothing is projected"
+            )
+        for module in unused.keys() & self._layout.scopes.keys():
+            rules[re.escape(self._without_prefix(self._layout.scopes[module])) + r"[/.].*"] = unused[module]
+        return rules
+
+    def _without_prefix(self, scope: str) -> str:
+        return scope.removeprefix(self._layout.prefix) if self._bare else scope

@@ -1,0 +1,227 @@
+"""Every variable of the archive and where its numbers come from, from names and shapes alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.families.table import Family, Layout
+from export.readers.protocol import Checkpoint, Format, Shape
+from export.weights.config import EncoderConfig
+from export.weights.naming import LEAVES, Names, archive_name, parts
+from export.weights.vectors import EMBEDDINGS, VECTORS, widths
+from zoo.errors import BadCheckpoint, WeightMismatch
+
+# What training leaves beside the weights, whatever the family.
+_TRAINING_STATE: Mapping[Format, Mapping[str, str]] = {
+    "tf1": {
+        r".*/(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|LAMBOptimizer(_\d+)?|Adam(_\d+)?)": "optimiser slot",
+        r"global_step|good_steps|bad_steps|loss_scale.*|beta[12]_power": "training counter",
+    },
+    "tf2": {
+        r".*/\.OPTIMIZER_SLOT/.*": "optimiser slot",
+        r"(save_counter|global_step|(.*/)?optimizer)/.*": "training counter",
+        "_CHECKPOINTABLE_OBJECT_GRAPH": "description of the objects that were saved",
+    },
+    "huggingface": {r".*position_ids": "buffer that only counts positions"},
+    "uer": {},
+}
+
+
+@dataclass(frozen=True)
+class PlannedVariable:
+    """One variable of the archive and where its numbers come from."""
+
+    ours: str  # block_0/attention/query_key_value/kernel
+    name: str  # bert/encoder/layer_0/attention/self/query_key_value/kernel
+    sources: tuple[str, ...]  # the checkpoint's names, joined along the last axis
+    widths: tuple[int, ...]  # of each source's part of the last axis
+    shape: Shape  # in our orientation
+    transposed: bool  # whether the sources are stored the other way round
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """Everything that will happen to a checkpoint's variables; `print(plan)` is the dry run."""
+
+    variables: tuple[PlannedVariable, ...]
+    left_out: Mapping[str, tuple[str, ...]]  # reason -> the checkpoint's names
+    missing: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """What keeps the plan from being complete, by kind; empty when nothing does."""
+        found = {"missing": self.missing, "shape": self.misshapen, "unused": self.unused}
+        return {kind: names for kind, names in found.items() if names}
+
+    @property
+    def parameters(self) -> int:
+        shapes = {variable.name: variable.shape for variable in self.variables}
+        return sum(int(np.prod(shape)) for shape in shapes.values())
+
+    def checked(self, what: str) -> WeightPlan:
+        """Return the plan itself when it is complete. Raises WeightMismatch with every problem otherwise."""
+        problems = [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self.problems.items()]
+        if not problems:
+            return self
+        hint = ""
+        if any("pooler" in name for name in self.missing):
+            hint = " A model saved without its pooler can be exported with --pooler first_token."
+        raise WeightMismatch(f"{what}: {'; '.join(problems)}.{hint}")
+
+    def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
+        """Return one variable's numbers, fp32, in our orientation and joined.
+
+        Raises BadCheckpoint when any is NaN or infinite, and names every variable of the plan where that is so.
+        """
+        values = self._convert(variable, checkpoint)
+        if not np.isfinite(values).all():
+            bad = [each for each in self.variables if not np.isfinite(self._convert(each, checkpoint)).all()]
+            names = ", ".join(" + ".join(each.sources) for each in bad)
+            raise BadCheckpoint(
+                f"{checkpoint.path} holds NaN or infinite numbers in {len(bad)} variables: {names}. "
+                "Such a model computes nothing; take an earlier checkpoint of its training."
+            )
+        return values
+
+    def _convert(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
+        read = (checkpoint.read(name) for name in variable.sources)
+        oriented = [part.T if variable.transposed else part for part in read]
+        joined = oriented[0] if len(oriented) == 1 else np.concatenate(oriented, axis=-1)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which `read` reports
+            return np.ascontiguousarray(joined, dtype=np.float32)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan for programs: the archive's variables with their sources, what is left out, the problems."""
+        return {
+            "variables": {
+                v.name: {"shape": v.shape, "sources": v.sources, "widths": v.widths, "transposed": v.transposed}
+                for v in self.variables
+            },
+            "parameters": self.parameters,
+            "left_out": dict(self.left_out),
+            "missing": self.missing,
+            "misshapen": self.misshapen,
+            "unused": self.unused,
+        }
+
+    def __str__(self) -> str:
+        width = max((len(variable.name) for variable in self.variables), default=0)
+        rows = []
+        for v in self.variables:
+            whole, *others = [source + " (transposed)" * v.transposed for source in v.sources] or ["nothing"]
+            rows.append(f"{v.name:<{width}}  {_shape(v.shape):>14}  <- {whole}")
+            rows += [" " * (width + 20) + other for other in others]
+        rows.append(f"{len(self.variables)} variables, {self.parameters:,} parameters")
+        rows += [f"left out, {reason}: {len(names)} ({_some(names)})" for reason, names in self.left_out.items()]
+        for kind, names in self.problems.items():
+            rows += [f"{kind.upper()}: {name}" for name in names]
+        return "\n".join(rows)
+
+
+def make_plan(
+    shapes: Mapping[str, Shape],
+    config: EncoderConfig,
+    family: Family,
+    layout: Layout,
+    heads: Mapping[str, Shape] | None = None,
+) -> WeightPlan:
+    """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
+
+        make_plan(checkpoint.shapes, config, family, layout).checked("bert")
+
+    `heads` are the variables of the pre-training heads to export, of `export.heads.heads.head_shapes`.
+    """
+    names = Names(shapes, layout)
+    canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
+    variables, missing, misshapen, used = [], [], [], set()
+    of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
+    for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():
+        sources, transposed = {}, False
+        for part, shape in shapes_of_parts.items():
+            module, leaf = part.rsplit("/", 1)
+            transposed = LEAVES[layout.format][leaf][1]
+            found, candidates = names.find(module, leaf)
+            if found is None:
+                missing.append(" or ".join(candidates))
+                continue
+            used.add(found)
+            sources[found] = shape[-1]
+            there = shapes[found][::-1] if transposed else shapes[found]
+            if there != shape:
+                said = shape[::-1] if transposed else shape
+                misshapen.append(f"{found} is {_shape(shapes[found])}, the config says {_shape(said)}")
+        full = (*shape[:-1], sum(shape[-1] for shape in shapes_of_parts.values()))
+        name = archive_name(ours, canonical)
+        variables.append(PlannedVariable(ours, name, (*sources,), (*sources.values(),), full, transposed))
+
+    rules = {**_TRAINING_STATE[layout.format], **layout.left_out, **names.rules_for_dropped(config)}
+    left_out: dict[str, list[str]] = {}
+    unused = []
+    for name in sorted(shapes.keys() - used):
+        reason = next((reason for pattern, reason in rules.items() if re.fullmatch(pattern, name)), None)
+        if reason is None:
+            unused.append(name)
+        else:
+            left_out.setdefault(reason, []).append(name)
+    return WeightPlan(
+        tuple(variables),
+        {reason: tuple(left_out[reason]) for reason in sorted(left_out)},
+        tuple(missing),
+        tuple(misshapen),
+        tuple(unused),
+    )
+
+
+def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
+    """Return every variable of an encoder: what checkpoints keep apart of it, and the shape of each part."""
+    # V vocabulary, P positions, S segment types, E embedding, H hidden, F feed-forward
+    v, p, s = config.vocab_size, config.position_limit, config.type_vocab_size
+    e, h, f = config.embedding_size, config.hidden_size, config.intermediate_size
+    n = config.normed_size
+    shapes: dict[str, Shape] = {"embeddings/word/table": (v, e)}
+    if config.projection == "word":
+        shapes["embeddings/word_projection/table"] = (e, h)
+    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), **_vectors(EMBEDDINGS, config)}
+    if config.projects:
+        shapes |= _dense("embeddings/projection", e, h)
+    for block in sorted(set(config.block_of_layer)):
+        scope = f"block_{block}"
+        shapes[f"{scope}/attention/query_key_value/kernel"] = (h, 3 * h)
+        shapes[f"{scope}/attention/output/kernel"] = (h, h)
+        shapes[f"{scope}/ffn/expand/kernel"] = (h, f)
+        shapes[f"{scope}/ffn/contract/kernel"] = (f, h)
+        shapes |= _vectors(scope, config)
+    if config.pooler != "first_token":
+        shapes |= _dense("pooler", h, h)
+    return {ours: _parts(ours, shape, config) for ours, shape in shapes.items()}
+
+
+def _parts(ours: str, shape: Shape, config: EncoderConfig) -> dict[str, Shape]:
+    scope, _, leaf = ours.rpartition("/")
+    if leaf == VECTORS:
+        vectors = {f"{scope}/{name}": (width,) for name, width in widths(config, scope).items()}
+        return {part: shape for name, width in vectors.items() for part, shape in _parts(name, width, config).items()}
+    found = [*parts(ours)]
+    return {part: (*shape[:-1], shape[-1] // len(found)) for part in found}
+
+
+def _vectors(part: str, config: EncoderConfig) -> dict[str, Shape]:
+    return {f"{part}/{VECTORS}": (sum(widths(config, part).values()),)}
+
+
+def _dense(module: str, inputs: int, outputs: int) -> dict[str, Shape]:
+    return {f"{module}/kernel": (inputs, outputs), f"{module}/bias": (outputs,)}
+
+
+def _shape(shape: Shape) -> str:
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

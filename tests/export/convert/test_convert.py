@@ -1,0 +1,318 @@
+"""`zoo convert`: what is written runs in its runtime and agrees with the archive, or nothing is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf.json_format import ParseDict
+
+from export.convert import conversion, formats
+from export.convert.check import TOLERANCE, Batch, answers, batches, compare
+from export.convert.formats import FORMATS
+from tests.conftest import ROOT
+from tests.export.conftest import VOCABULARY
+from tests.zoo.small import make_tokenizer_card
+from tokenizer.vocabulary import Vocabulary
+from zoo.archive.card import Derivation, EncoderCard, read_card, write_card
+from zoo.archive.pack import sha256_of
+from zoo.command import main
+from zoo.errors import VerificationFailed
+
+NODE = ROOT / "examples" / "node"
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The card of a tokenizer of the odd vocabulary; nothing here loads its model."""
+    directory = tmp_path_factory.mktemp("words")
+    sha256 = Vocabulary(tuple(VOCABULARY)).sha256
+    golden = [{"text": ["你好", "w7 你"], "ids": [2, 5, 6, 3, 15, 5, 3]}]
+    changes = {"vocab_size": 99, "vocabulary_sha256": sha256, "certificate": golden}
+    write_card(make_tokenizer_card(directory, "words", **changes), directory)
+    return directory
+
+
+@pytest.fixture
+def run(out: Path, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """run("onnx", …) converts the odd encoder in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return lambda to, *more: main(["convert", str(out / "odd"), "--to", to, "--tokenizer", str(words), *more])
+
+
+def need(*packages: str) -> None:
+    for package in packages:
+        pytest.importorskip(package, reason=f"no {package}: pip install 'bert-zoo[onnx]'")
+
+
+def report(directory: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((directory / "conversion.json").read_text(encoding="utf-8"))
+    for name, digest in content["files"].items():
+        assert digest["sha256"] == sha256_of(directory / name), name
+    return content
+
+
+# -- the formats ------------------------------------------------------------------------------------------------------
+
+
+def test_tflite(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tflite") == 0
+    made = Path("odd-tflite").absolute()
+    said = capsys.readouterr().out
+    assert "6 batches compared with the archive, tolerance 1e-05 of the scale" in said and str(made) in said
+    found = report(made)
+    assert sorted(found["files"]) == ["model.tflite", "tokenizer.json"]
+    assert found["comparison"]["batches"][:2] == [[2, 9], [3, 17]] and len(found["comparison"]["batches"]) == 6
+    assert (
+        0
+        < found["comparison"]["differences"]["sequence_output"]
+        < 1e-5 * found["comparison"]["scale"]["sequence_output"]
+    )
+    assert found["archive_sha256"] == sha256_of(out / "odd/assets.extra/card.json")
+    assert "head .mlm" in found["left_out"] and "longer than 40 tokens" in found["notes"][0]
+    vocabulary = json.loads((made / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    assert list(vocabulary) == VOCABULARY
+
+    used = {op["op_name"] for op in formats.to_tflite.interpreter(made / "model.tflite")._get_ops_details()}
+    assert not any(name.startswith("Flex") or name == "CUSTOM" for name in used)
+
+
+def test_tflite_in_int8(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tflite", "--quantize", "int8", "--json", "--tokenizer", "none") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == report(Path("odd-tflite"))
+    assert found["quantized"] == "int8" and found["comparison"]["tolerance"] is None and found["tokenizer"] is None
+    assert 1e-4 < found["comparison"]["differences"]["pooled_output"] < 0.3
+    assert 0.99 < found["comparison"]["cosine"]["sequence_output"] < 0.99999
+
+
+@pytest.mark.parametrize("quantize", [(), ("--quantize", "int8")], ids=["float32", "int8"])
+def test_onnx(run: Callable[..., int], quantize: tuple[str, ...]) -> None:
+    need("tf2onnx", "onnxruntime")
+    import onnxruntime
+
+    assert run("onnx", *quantize) == 0
+    found = report(Path("odd-onnx"))
+    assert (found["comparison"]["tolerance"] is None) == bool(quantize)
+    assert {"tf2onnx", "onnxruntime", "tensorflow"} <= found["versions"].keys()
+    session = onnxruntime.InferenceSession("odd-onnx/model.onnx")
+    assert {(each.name, each.type, *each.shape) for each in session.get_inputs()} == {
+        (key, "tensor(int32)", "batch", "length") for key in ("input_word_ids", "input_mask", "input_type_ids")
+    }
+    assert {(each.name, each.type, *each.shape) for each in session.get_outputs()} == {
+        ("sequence_output", "tensor(float)", "batch", "length", 32),
+        ("pooled_output", "tensor(float)", "batch", 32),
+    }
+
+
+def test_tfjs_without_node_says_that_nobody_looked(
+    run: Callable[..., int],
+    encoder: Any,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(formats.to_tfjs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(formats.to_tfjs, "_SHARD", 50_000)
+    assert run("tfjs") == 0
+    assert "not verified: there is no `node` here" in capsys.readouterr().out
+    assert report(Path("odd-tfjs"))["comparison"] is None
+    # Read as tfjs reads it, and run in TensorFlow.
+    graph, signature = read_graph_model(Path("odd-tfjs"))
+    asked = batches(out / "odd", odd_card(out))
+    feeds = [f"{key}:0" for key in asked[0]]
+    fetches = {key: signature["outputs"][key]["name"] for key in ("sequence_output", "pooled_output")}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.import_graph_def(graph, name="")
+        found = [session.run(fetches, dict(zip(feeds, batch.values(), strict=True))) for batch in asked]
+    assert compare(asked, answers(encoder, asked), found, TOLERANCE).differences["pooled_output"] > 0
+
+
+def read_graph_model(directory: Path) -> tuple[Any, dict[str, Any]]:
+    model = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+    [group] = model["weightsManifest"]
+    assert len(group["paths"]) == 3
+    data, place = b"".join((directory / name).read_bytes() for name in group["paths"]), 0
+    values = {}
+    for weight in group["weights"]:
+        count = int(np.prod(weight["shape"]))
+        array = np.frombuffer(data, weight["dtype"], count, place)
+        values[weight["name"]], place = array.reshape(weight["shape"]), place + array.nbytes
+    assert place == len(data)
+    graph = ParseDict(model["modelTopology"], tf.compat.v1.GraphDef())
+    for node in graph.node:
+        if node.op == "Const":
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values[node.name]))
+    return graph, model["signature"]
+
+
+def test_tfjs_in_node(run: Callable[..., int], words: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shutil.which("node") or not (NODE / "node_modules/@tensorflow/tfjs").is_dir():
+        pytest.skip("no node with @tensorflow/tfjs: `npm ci` in examples/node")
+    made = Path("odd-tfjs").absolute()
+    monkeypatch.chdir(NODE)
+    assert run("tfjs", "--out", str(made)) == 0
+    assert report(made)["comparison"]["differences"]["sequence_output"] < 1e-4
+
+
+def test_serving(run: Callable[..., int], out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorflow_serving", reason="no tensorflow-serving-api: pip install 'bert-zoo[serving]'")
+    from export.convert.serving import WARMUP_FILE, read_warmup
+
+    place = tmp_path / "odd-serving"
+    assert run("serving", "--tokenizer", "none") == 0 and run("serving", "--tokenizer", "none") == 0
+    assert sorted(path.name for path in (place / "odd").iterdir()) == ["1", "2"]
+    assert 'name: "odd"' in (place / "models.config").read_text() and report(place)["comparison"]["tolerance"]
+    requests = list(read_warmup(place / "odd/2" / WARMUP_FILE))
+    assert {signature for signature, _ in requests} == {"serving_default", "tokens"}
+    served = tf.saved_model.load(str(place / "odd/2"), tags=["serve"])
+    for signature, inputs in requests:
+        outputs = served.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
+        assert outputs["pooled_output"].shape == (len(next(iter(inputs.values()))), 32)
+    capsys.readouterr()
+    assert main(["verify", str(place / "odd/2")]) == 0, "its card knows the warm-up file"
+    assert not list((out / "odd").rglob("tf_serving*")), "the archive itself is left alone"
+
+
+# -- what must not pass -----------------------------------------------------------------------------------------------
+
+
+def off_by_a_little(answer: dict[str, Any]) -> None:
+    answer["sequence_output"] = answer["sequence_output"] + np.float32(1e-3)
+
+
+def without_a_name(answer: dict[str, Any]) -> None:
+    answer["output_0"] = answer.pop("pooled_output")
+
+
+def of_another_type(answer: dict[str, Any]) -> None:
+    answer["pooled_output"] = answer["pooled_output"].astype(np.float64)
+
+
+def without_a_row(answer: dict[str, Any]) -> None:
+    answer["sequence_output"] = answer["sequence_output"][:-1]
+
+
+def not_a_number(answer: dict[str, Any]) -> None:
+    answer["pooled_output"] = answer["pooled_output"] * np.float32(np.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "words_of_the_error"),
+    [
+        (off_by_a_little, "computes something else than the archive: sequence_output by 0.001, allowed"),
+        (without_a_name, "no pooled_output (it gives output_0, sequence_output)"),
+        (of_another_type, "pooled_output is float64 (2, 32), should be float32 (2, 32)"),
+        (without_a_row, "sequence_output is float32 (1, 9, 32), should be float32 (2, 9, 32)"),
+        (not_a_number, "pooled_output by inf"),
+    ],
+)
+def test_what_disagrees_is_refused(change: Change, words_of_the_error: str, encoder: Any, out: Path) -> None:
+    asked = batches(out / "odd", odd_card(out))
+    expected = answers(encoder, asked)
+    found = [dict(answer) for answer in expected]
+    compare(asked, expected, found, TOLERANCE)
+    change(found[0])
+    with pytest.raises(VerificationFailed) as error:
+        compare(asked, expected, found, TOLERANCE)
+    assert words_of_the_error in str(error.value)
+    if change is not off_by_a_little:  # the drift of int8 is stated, not judged
+        with pytest.raises(VerificationFailed):
+            compare(asked, expected, found, None)
+
+
+def test_a_conversion_that_disagrees_leaves_nothing(
+    run: Callable[..., int],
+    encoder: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake(monkeypatch, encoder, off_by_a_little)
+    assert run("tflite") == 2
+    assert "VerificationFailed: the converted model computes something else" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_not_overwritten_unawares(
+    run: Callable[..., int],
+    encoder: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake(monkeypatch, encoder, lambda answer: None)
+    place = tmp_path / "odd-tflite"
+    place.mkdir()
+    (place / "mine").touch()
+    assert run("tflite") == 2 and "give --force" in capsys.readouterr().err
+    assert run("tflite", "--force") == 2 and "it is no conversion of ours" in capsys.readouterr().err
+    (place / "mine").unlink()
+    assert run("tflite") == 0 and report(place)["quantized"] is None
+    assert run("tflite", "--quantize", "int8") == 2
+    assert run("tflite", "--quantize", "int8", "--force") == 0 and report(place)["quantized"] == "int8"
+    fake(monkeypatch, encoder, off_by_a_little)
+    assert run("tflite", "--force") == 2 and report(place)["quantized"] == "int8", "the earlier one stays"
+    assert [path.name for path in tmp_path.iterdir()] == ["odd-tflite"]
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, encoder: Any, change: Change) -> None:
+    """Have TFLite's place taken by a format that answers as the archive does, but for one change."""
+
+    def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
+        found = [dict(answer) for answer in answers(encoder, asked)]
+        change(found[0])
+        return found
+
+    def write(root: Any, directory: Path, quantized: bool) -> None:
+        (directory / "model.tflite").write_bytes(b"no model")
+
+    monkeypatch.setattr(conversion, "load_checked", lambda *_: encoder)
+    monkeypatch.setitem(FORMATS, "tflite", replace(FORMATS["tflite"], write=write, run=run))
+
+
+def test_says_what_it_needs(
+    run: Callable[..., int], out: Path, words: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "version", absent)
+        assert run("onnx") == 2
+        assert "needs tf2onnx and onnx and onnxruntime: pip install 'bert-zoo[onnx]'" in capsys.readouterr().err
+        assert run("serving") == 2
+        assert "pip install 'bert-zoo[serving]'" in capsys.readouterr().err
+    assert main(["convert", str(words), "--to", "onnx"]) == 2
+    assert "is a tokenizer; `zoo convert` takes an encoder" in capsys.readouterr().err
+    assert main(["convert", str(out / "odd"), "--to", "onnx"]) == 2
+    assert "--tokenizer NAME_OR_PATH, or --tokenizer none" in capsys.readouterr().err
+    assert run("tfjs", "--quantize", "int8") == 2
+    assert "--quantize int8 goes with --to onnx, tflite" in capsys.readouterr().err
+    assert run("tflite", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tokenizer"] == "words"
+    assert not list(Path.cwd().iterdir())
+
+
+def test_half_precision_is_told(out: Path) -> None:
+    card = odd_card(out)
+    half = Derivation(parent_sha256="a" * 64, stored_in="bfloat16", computed_in="bfloat16", drift={})
+    card = card.model_copy(update={"derivation": half})
+    assert "stored in bfloat16" in conversion.notes(card)[1]
+    assert conversion._tolerance(card, None) == card.certificate.tolerance
+    assert conversion._tolerance(odd_card(out), None) == TOLERANCE
+
+
+def odd_card(out: Path) -> EncoderCard:
+    card = read_card(out / "odd")
+    assert isinstance(card, EncoderCard)
+    return card

@@ -1,0 +1,160 @@
+"""Gradients of saved encoders in training, also of layers that are computed again, are the plain ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+from tensorflow.python.eager import context
+
+from export.encoder.encoder import Drop, Encoder
+from export.encoder.plain import PlainEncoder, plain_encoder
+from export.encoder.training import Dropout, TrainingEncoder
+from tests.export.conftest import as_inputs, case, export_and_load, write_odd
+from zoo.archive.card import EncoderCard, read_card
+
+
+def given(real: int) -> dict[str, tf.Tensor]:
+    """Return three texts of 9 tokens, one of which has only so many."""
+    inputs = case(3, 9)
+    mask = np.ones_like(inputs.mask)
+    mask[1, real:] = 0
+    return {name: tf.constant(array) for name, array in as_inputs(inputs._replace(mask=mask)).items()}
+
+
+def gradients(
+    variables: Sequence[tf.Variable], encode: Callable[[Mapping[str, tf.Tensor]], Any], real: int = 5
+) -> list[np.ndarray]:
+    with tf.GradientTape() as tape:
+        outputs = encode(given(real))
+        loss = tf.reduce_sum(tf.square(outputs["pooled_output"] - 0.5))
+        loss += tf.reduce_sum(outputs["sequence_output"] ** 3) + tf.reduce_sum(outputs["encoder_outputs"][0] ** 2)
+    found = tape.gradient(loss, variables)
+    return [tf.convert_to_tensor(gradient).numpy() for gradient in found]
+
+
+def encoded(encoder: Encoder, inputs: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+    return encoder.encode(*inputs.values())
+
+
+def weight_products(encoder: Any) -> int:
+    """Return how many products with a weight a training step computes, once TensorFlow has optimised its graph."""
+    inputs = {name: tf.constant(array) for name, array in as_inputs(case(2, 9)).items()}
+
+    @tf.function
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(encoder(inputs, training=True)["pooled_output"])
+        return tape.gradient(loss, encoder.trainable_variables[1:])
+
+    context.enable_run_metadata()
+    try:
+        step()
+        graphs = [graph for each in context.export_run_metadata().function_graphs for graph in each.partition_graphs]
+    finally:
+        context.disable_run_metadata()
+    operations = [node.op for graph in graphs for node in graph.node]
+    return sum(operation.endswith("MatMul") for operation in operations)  # those of attention are BatchMatMulV2
+
+
+FAMILIES = ["bert", "albert of two groups", pytest.param("albert_brightmart", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("odd")
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    write_odd(directory, family=request.param, **without)
+    return directory
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_training_gives_the_plain_gradients(recompute: bool, checkpoint: Path, tmp_path: Path) -> None:
+    """The plain ones are of an encoder that moves no tokens and calls no saved function."""
+    encoder = export_and_load(checkpoint, tmp_path, recompute=recompute, heads=())
+    card = read_card(tmp_path / "odd")
+    assert isinstance(card, EncoderCard)
+    variables, plain = encoder.trainable_variables, plain_encoder(encoder.variables, card)
+    expected = gradients(variables, partial(encoded, plain))
+    for training in (False, True):
+        found = gradients(variables, partial(encoder, training=training))
+        for variable, one, other in zip(variables, expected, found, strict=True):
+            scale = np.abs(one).max()
+            np.testing.assert_allclose(other / scale, one / scale, atol=2e-5, err_msg=variable.name)
+
+
+def test_a_layer_that_is_computed_again_drops_the_same(odd: Path, out: Path, tmp_path: Path) -> None:
+    """With dropout: the same seeds give the same gradients, whether kept or computed again."""
+    export_and_load(odd, tmp_path, recompute=True)
+    found = []
+    for directory in (out / "odd", tmp_path / "odd"):
+        tf.random.set_seed(7)
+        encoder = hub.load(str(directory))
+        found.append(gradients(encoder.trainable_variables, partial(encoder, training=True)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max())
+    encoder = hub.load(str(out / "odd"))
+    plain = gradients(encoder.trainable_variables, encoder)
+    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(found[0], plain, strict=True))
+
+
+def drawn(shape: tf.Tensor) -> tf.Tensor:
+    """Return numbers below 2^16 that look like chance and are the same for every tensor of a shape."""
+    numbers = tf.range(tf.reduce_prod(shape), dtype=tf.int64)
+    return tf.reshape(numbers * numbers * 40503 // 7 % 2**16, shape)
+
+
+class PlainDrop(Drop):
+    """Dropout as Srivastava et al. (2014) scale it, in one expression."""
+
+    def __init__(self, rate: float) -> None:
+        self.chance = rate
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return x * tf.cast(drawn(tf.shape(x)) >= int(self.chance * 2**16), x.dtype) / (1.0 - self.chance)
+
+
+class PlainTraining(PlainEncoder):
+    def _drops(self, seed: Any) -> Sequence[Drop]:
+        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
+        return [PlainDrop(attention), PlainDrop(hidden), PlainDrop(hidden)]
+
+
+def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Whatever is drawn: the constants that training moves elsewhere come out as those of plain dropout."""
+    monkeypatch.setattr(Dropout, "_drawn_for", lambda _, x: tf.cast(drawn(tf.shape(x)), tf.uint16))
+    encoder = export_and_load(checkpoint, tmp_path, heads=())
+    card = read_card(tmp_path / "odd")
+    assert isinstance(card, EncoderCard)
+    plain = plain_encoder(encoder.variables, card)
+    config = replace(plain.config, hidden_dropout=0.25, attention_dropout=0.125)
+    found = []
+    for each in (PlainTraining(config, plain.weights), TrainingEncoder(config, plain.weights)):
+        encode = partial(encoded, each)
+        output = encode(given(real=9))["sequence_output"]  # without padding: the same shapes draw the same
+        found.append([output, *gradients(encoder.variables, encode, real=9)])
+    for one, other in zip(*found, strict=True):
+        scale = np.abs(one).max()
+        np.testing.assert_allclose(other / scale, one / scale, atol=2e-5)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_as_much_as_it_says_and_neighbours_by_chance(rate: float) -> None:
+    dropped = Dropout(tf.constant([3, 5]), rate).kept(tf.ones([301, 203])).numpy() == 0
+    beside = np.reshape(dropped, -1)[1:] & np.reshape(dropped, -1)[:-1]
+    for share, expected in ((dropped.mean(), rate), (beside.mean(), rate**2)):
+        assert abs(share - expected) < 5 * np.sqrt(expected / dropped.size)
+
+
+def test_a_product_that_no_gradient_needs_is_not_computed_again(odd: Path, encoder: Any, tmp_path: Path) -> None:
+    recomputed = export_and_load(odd, tmp_path, recompute=True, heads=())
+    kept = weight_products(encoder)
+    assert kept >= 3 * (3 * 4)  # of 3 layers, 4 weights each: forward, and both gradients
+    assert weight_products(recomputed) - kept == 2 * 2  # of the 2 layers before the last, those that begin each part

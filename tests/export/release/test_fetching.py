@@ -1,0 +1,50 @@
+"""What a repository's server can say of its files, and how much it can send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from export.release.fetching import fetch_repository
+from tests.localserver import LocalServer, Reply, running_server
+from zoo.errors import DownloadFailed
+from zoo.registry.entry import HuggingFaceSource
+
+SOURCE = HuggingFaceSource(kind="huggingface", repository="us/words")
+LISTING, FILES = "/api/models/us/words/tree/main", "/us/words/resolve/main/"
+VOCABULARY = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+    with running_server() as running:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        running.serve(FILES + "vocab.txt", VOCABULARY)
+        yield running
+
+
+ODD_LISTINGS = {
+    "none": Reply(status=404),
+    "no JSON": Reply(b"<html>"),
+    "nested": Reply(b"[" * 100_000),
+    "a key twice": Reply(b'[{"type": "file", "type": "file", "path": "vocab.txt"}]'),
+    "sizes that are none": Reply(b'[{"type": "file", "path": "vocab.txt", "size": "many", "lfs": {"oid": 7}}]'),
+}
+
+
+@pytest.mark.parametrize("case", ODD_LISTINGS)
+def test_a_listing_that_is_none_is_done_without(server: LocalServer, tmp_path: Path, case: str) -> None:
+    server.serve(LISTING, ODD_LISTINGS[case])
+    place = fetch_repository(SOURCE, tmp_path / "place", weights=False)
+    assert [path.name for path in place.iterdir()] == ["vocab.txt"]
+    assert (place / "vocab.txt").read_bytes() == VOCABULARY
+
+
+def test_text_of_unknown_size_has_a_limit(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.release.fetching._MOST_TEXT", len(VOCABULARY) - 1)
+    with pytest.raises(DownloadFailed, match="has more than 30 bytes, the most where no size is recorded"):
+        fetch_repository(SOURCE, tmp_path / "place", weights=False)
+    assert not (tmp_path / "place").exists()

@@ -1,0 +1,65 @@
+"""Calls in another thread: in order, their errors here, and no thread is left whatever happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from zoo.basics.background import Aside
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def test_calls_are_made_in_order_in_one_other_thread() -> None:
+    made: list[tuple[int, int]] = []
+    with Aside() as aside:
+        for number in range(100):
+            aside.do(lambda number: made.append((number, threading.get_ident())), number)
+        aside.wait()
+        assert [number for number, _ in made] == list(range(100))
+    assert len({thread for _, thread in made} | {threading.get_ident()}) == 2
+
+
+def test_the_first_error_is_raised_where_it_is_waited_for_and_nothing_is_done_after_it() -> None:
+    made: list[int] = []
+    with Aside() as aside:
+        aside.do(made.append, 1)
+        aside.do(int, "first")
+        for number in range(100):  # more than may wait: nobody hangs
+            aside.do(made.append, number)
+            aside.do(int, "second")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="first"):
+                aside.wait()
+    assert made == [1]
+
+
+def test_who_is_too_fast_waits() -> None:
+    """Or memory would have no bound."""
+    most = 0
+    with Aside() as aside:
+        waiting = [0]
+        for _ in range(50):
+            waiting[0] += 1
+            aside.do(lambda: (time.sleep(0.001), waiting.__setitem__(0, waiting[0] - 1)))
+            most = max(most, waiting[0])
+    assert most <= 10
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_block_that_fails_waits_for_what_runs_and_raises_its_own_error(error: type[BaseException]) -> None:
+    made: list[int] = []
+    with pytest.raises(error, match="mine"), Aside() as aside:
+        aside.do(time.sleep, 0.05)
+        aside.do(made.append, 1)
+        aside.do(int, "theirs")
+        raise error("mine")
+    assert made == [1]

@@ -1,0 +1,216 @@
+"""The card: what an archive says of itself, kept in assets.extra/card.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from zoo.basics.bounded import Refused, check_cost, read_small
+from zoo.contract import CARD_FILE
+from zoo.errors import BadArchive
+
+HeadState = Literal["trained", "absent", "random", "unknown"]
+Computed = Literal["float32", "bfloat16"]  # what matrix products are computed in
+Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileDigest(_Record):
+    """Identity of one file: hexadecimal sha256 and size in bytes."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Source(_Record):
+    """Where the numbers came from: format of the checkpoint and the digest of every file that was read."""
+
+    format: str
+    files: dict[str, FileDigest]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the names and digests of all files: the identity of what was read."""
+        return hashlib.sha256(to_json({name: file.sha256 for name, file in self.files.items()}).encode()).hexdigest()
+
+
+class EncoderSizes(_Record):
+    """Everything that decides the arithmetic of an encoder.
+
+    `layers` is what runs, `blocks` the distinct sets of weights.
+    """
+
+    layers: int
+    blocks: int
+    hidden_size: int
+    embedding_size: int
+    heads: int
+    intermediate_size: int
+    vocab_size: int
+    position_limit: int
+    type_vocab_size: int
+    activation: Activation
+    layer_norm_epsilon: float
+    hidden_dropout: float
+    attention_dropout: float
+
+
+class Derivation(_Record):
+    """How a model differs from the one its checkpoint holds, and by how much its outputs do.
+
+    `parent_sha256` is the digest of the checkpoint's files taken together, `Source.sha256` of the whole model's card.
+    """
+
+    parent_sha256: str
+    stored_in: Literal["float32", "bfloat16", "float16"] = "float32"
+    computed_in: Computed = "float32"
+    kept_tokens: int | None = None
+    layers_cut: int = 0
+    drift: dict[str, float] = Field(
+        description="output -> largest difference between what the archive computes and its parent; as on a certificate"
+    )
+
+
+class EncoderCertificate(_Record):
+    """Largest absolute difference of each output against an independent forward pass of the source checkpoint.
+
+    `shapes` are the (batch, length) pairs that were compared; their inputs and reference outputs lie in
+    assets.extra/golden.npz, so that the comparison can be repeated anywhere. Differences are rounded up to one digit.
+    """
+
+    shapes: list[tuple[int, int]]
+    tolerance: float
+    max_difference: dict[str, float]
+
+
+def _with_width(part: object) -> object:
+    """Return a part as it is written today: the exporters of the first months wrote the name alone."""
+    return (part, None) if isinstance(part, str) else part
+
+
+Part = Annotated[tuple[str, int | None], BeforeValidator(_with_width)]  # name and width
+
+
+class EncoderCard(_Record):
+    """Card of an encoder archive."""
+
+    kind: Literal["encoder"] = "encoder"
+    format: Literal[1] = 1
+    name: str
+    family: str
+    sizes: EncoderSizes
+    activation_reason: str
+    truncated_from: int | None = None
+    derivation: Derivation | None = None
+    pooler: str
+    notes: list[str] = []
+    heads: dict[str, HeadState] = Field(description="what the checkpoint has, whether exported or not")
+    exported_heads: list[str] = []
+    parameters: int
+    left_out: dict[str, list[str]] = Field(description="reason -> checkpoint variables left out for it")
+    variables: dict[str, list[Part]] = Field(
+        description="variable of the archive -> checkpoint variables that lie beside each other in it, along its last "
+        "axis, each with its width there; widths that are missing are equal ones"
+    )
+    vocabulary_sha256: str | None = None
+    source: Source
+    licence: str = "not stated"
+    needs: list[str] = []
+    ops: list[str]
+    versions: dict[str, str]
+    files: dict[str, FileDigest]
+    certificate: EncoderCertificate
+
+
+class GoldenText(_Record):
+    """One text (or pair) and what the original algorithm makes of it."""
+
+    text: list[str]
+    ids: list[int]
+
+
+class TokenizerCard(_Record):
+    """Card of a tokenizer or preprocess archive."""
+
+    kind: Literal["tokenizer", "preprocess"]
+    format: Literal[1] = 1
+    name: str
+    lower_case: bool
+    lower_case_reason: str
+    special_tokens: dict[str, int]
+    special_tokens_in_text: bool
+    vocab_size: int
+    vocabulary_sha256: str
+    source: Source
+    licence: str = "not stated"
+    needs: list[str] = ["tensorflow_text"]
+    ops: list[str]
+    versions: dict[str, str]
+    files: dict[str, FileDigest]
+    certificate: list[GoldenText]
+
+
+Card = Annotated[EncoderCard | TokenizerCard, Field(discriminator="kind")]
+_CARD: TypeAdapter[EncoderCard | TokenizerCard] = TypeAdapter(Card)
+_MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
+_MOST_VALUES = 100_000  # that card has 4,000
+_PROBLEMS_SHOWN = 5
+
+
+def read_card(directory: Path) -> EncoderCard | TokenizerCard:
+    """Return the card of an unpacked archive.
+
+        card = read_card(zoo_path)
+        card.sizes.layers  # 12
+
+    Raises BadArchive when there is no card or it does not parse.
+    """
+    path = directory / CARD_FILE
+    try:
+        return parse_card(read_small(path, _MOST_BYTES), str(path))
+    except Refused as error:
+        raise BadArchive(f"{path} does not follow the card format: {error}.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadArchive(
+            f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
+        ) from None
+    except OSError as error:
+        raise BadArchive(f"{path} cannot be read: {error.strerror or error}. Fetch or build it again.") from None
+
+
+def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
+    """Return the card that a file's bytes hold. Raises BadArchive, which names its `place`."""
+    try:
+        if len(text) > _MOST_BYTES:
+            raise Refused(f"it has {len(text):,} bytes, more than the {_MOST_BYTES:,} that any card needs")
+        check_cost(text, _MOST_VALUES)
+        return _CARD.validate_json(text)
+    except Refused as error:
+        raise BadArchive(f"{place} does not follow the card format: {error}.") from None
+    except ValidationError as error:
+        raise BadArchive(f"{place} does not follow the card format: {_problems(error)}.") from None
+
+
+def _problems(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, each['loc']))[:100]}: {each['msg'][:200]}" for each in found[:_PROBLEMS_SHOWN]]
+    return "; ".join(shown) + (f"; and {len(found) - len(shown)} more" if len(found) > len(shown) else "")
+
+
+def write_card(card: EncoderCard | TokenizerCard, directory: Path) -> None:
+    """Write the card into an archive's directory, the same bytes for the same card."""
+    path = directory / CARD_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(card.model_dump(mode="json")), encoding="utf-8")
+
+
+def to_json(value: Any) -> str:
+    """Return the one JSON form that every file of this project uses: sorted keys, two spaces, a final newline."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,217 @@
+"""What the .index of a TensorFlow checkpoint says of each variable, every entry checked before TensorFlow sees it.
+
+TensorFlow ends the process where an index says what no writer says: a negative size, 300 dimensions, a type that is
+none. Importing this imports no TensorFlow; reading an index does, for its message types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from zoo.archive.tensor_table import BadTable, read_number, read_table
+from zoo.basics.bounded import Refused, read_small
+
+Shape: TypeAlias = tuple[int, ...]
+
+MOST_DIMENSIONS = 8
+_MOST_BYTES = 16 << 20  # the index of a large BERT with its optimiser's slots has 100 kilobytes
+_MOST_TEXT = 64 << 20  # bytes
+_MOST_TEXTS = 100_000
+_MOST_ELEMENTS = 1 << 48  # also of a shape whose other sizes are zero
+# Number of a type in tensorflow/core/framework/types.proto -> bytes of an element.
+_SIZES = MappingProxyType(
+    {
+        **dict.fromkeys((4, 6, 10), 1),  # uint8, int8, bool
+        **dict.fromkeys((5, 14, 17, 19), 2),  # int16, bfloat16, uint16, half
+        **dict.fromkeys((1, 3, 22), 4),  # float, int32, uint32
+        **dict.fromkeys((2, 9, 23), 8),  # double, int64, uint64
+    }
+)
+TEXT = 7  # DT_STRING; at least a byte an element
+
+
+class BadIndex(Exception):
+    """What was found; the caller says in which file."""
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """Type, shape and place of one variable."""
+
+    dtype: int
+    shape: Shape
+    shard: int
+    offset: int
+    size: int
+    slices: tuple[bytes, ...]  # keys of the entries that hold the numbers, where the variable is kept in parts
+    parts: tuple[Shape, ...]  # and their shapes
+
+
+@dataclass(frozen=True)
+class TensorIndex:
+    """The variables of a checkpoint by name, and the data files that hold them."""
+
+    entries: Mapping[str, IndexEntry]
+    data: Mapping[int, Path]
+
+    def texts(self, name: str) -> list[bytes]:
+        """Return the texts that a variable of texts holds, in order. Raises BadIndex."""
+        entry = self.entries[name]
+        try:
+            return _texts(self.data[entry.shard], entry)
+        except (BadTable, Refused, OSError) as error:
+            raise BadIndex(str(error).removesuffix(".")) from None
+
+
+def read_index(index: Path) -> TensorIndex:
+    """Return what an .index file says, its data files beside it compared.
+
+        read_index(Path("bert_model.ckpt.index")).entries["bert/pooler/dense/kernel"].shape  # (768, 768)
+
+    Raises BadIndex: TensorFlow can read what comes back without ending the process.
+    """
+    from google.protobuf.message import DecodeError
+
+    prefix = index.name.removesuffix(".index")
+    try:
+        table = read_table(read_small(index, _MOST_BYTES))
+        shards, entries = _header(table), _read_entries(table)
+        data = {i: index.with_name(f"{prefix}.data-{i:05d}-of-{shards:05d}") for i in sorted(_shards_of(entries))}
+        if missing := [file.name for file in data.values() if not file.is_file()]:
+            raise Refused(f"it has no data file beside it ({', '.join(missing[:5])})")
+        _check_places(entries, data, shards)
+        return TensorIndex(_variables(entries), data)
+    except (BadTable, Refused, DecodeError, OSError) as error:
+        raise BadIndex(str(error).removesuffix(".")) from None
+
+
+# -- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _header(table: dict[bytes, bytes]) -> int:
+    """Return the number of data files; the header leaves the table."""
+    from tensorflow.core.protobuf import tensor_bundle_pb2
+
+    header = tensor_bundle_pb2.BundleHeaderProto.FromString(table.pop(b"", b""))
+    if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
+        raise Refused("its numbers are big-endian; save it again on an ordinary machine")
+    if not 1 <= header.num_shards < 100_000:
+        raise Refused(f"it claims {header.num_shards:,} data files")
+    return header.num_shards
+
+
+def _read_entries(table: Mapping[bytes, bytes]) -> dict[bytes, IndexEntry]:
+    from tensorflow.core.protobuf import tensor_bundle_pb2
+
+    if not table:
+        raise Refused("it holds no variables")
+    return {key: _entry(key, tensor_bundle_pb2.BundleEntryProto.FromString(value)) for key, value in table.items()}
+
+
+def _entry(key: bytes, stored: Any) -> IndexEntry:
+    shape = tuple(dim.size for dim in stored.shape.dim)
+    if stored.dtype not in _SIZES and stored.dtype != TEXT:
+        raise Refused(f"{key!r} is of type {stored.dtype}, which holds no weights")
+    if stored.shape.unknown_rank or len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
+        raise Refused(f"{key!r} has the impossible shape {shape[: MOST_DIMENSIONS + 1]}")
+    if prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:
+        raise Refused(f"{key!r} has the impossible shape {shape}")
+    if min(stored.shard_id, stored.offset, stored.size) < 0:
+        raise Refused(f"{key!r} lies at the impossible place {stored.offset} of data file {stored.shard_id}")
+    slices = [_slice(shape, each) for each in stored.slices]
+    promised = 0 if slices else prod(shape) * _SIZES.get(stored.dtype, 1)
+    if stored.dtype == TEXT and (slices or prod(shape) > _MOST_TEXTS or stored.size > _MOST_TEXT):
+        raise Refused(f"{key!r} holds more text than any checkpoint does")
+    if stored.size < promised or (stored.size > promised and stored.dtype != TEXT):
+        raise Refused(f"{key!r} of shape {shape} has {stored.size:,} bytes, its shape and type make {promised:,}")
+    keys, parts = [_slice_key(key, extents) for extents, _ in slices], [part for _, part in slices]
+    return IndexEntry(stored.dtype, shape, stored.shard_id, stored.offset, stored.size, tuple(keys), tuple(parts))
+
+
+def _shards_of(entries: Mapping[bytes, IndexEntry]) -> set[int]:
+    return {entry.shard for entry in entries.values() if not entry.slices}
+
+
+def _check_places(entries: Mapping[bytes, IndexEntry], data: Mapping[int, Path], shards: int) -> None:
+    """A download cut short is found before anything is read."""
+    for shard, file in data.items():
+        if shard >= shards:
+            raise Refused(f"an entry lies in data file {shard} of {shards}")
+        held = [entry for entry in entries.values() if entry.shard == shard and not entry.slices]
+        promised, size = max(entry.offset + entry.size for entry in held), file.stat().st_size
+        if promised > size:
+            raise Refused(f"{file.name} is cut short: its index promises {promised:,} bytes, there are {size:,}")
+        if sum(entry.size for entry in held) > size:
+            raise Refused(f"several of its entries lie in the same bytes of {file.name}")
+
+
+def _texts(file: Path, entry: IndexEntry) -> list[bytes]:
+    """TensorFlow makes room for a text as long as it is said to be: the lengths, a checksum of them, then the texts."""
+    with file.open("rb") as opened:
+        opened.seek(entry.offset)
+        data = opened.read(entry.size)
+    lengths, at = [], 0
+    for _ in range(prod(entry.shape)):
+        length, at = read_number(data, at, len(data))
+        lengths.append(length)
+    ends = [*accumulate(lengths, initial=at + 4)]
+    if ends[-1] != len(data):
+        raise Refused("its texts do not have the length that they are said to have")
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+# -- variables kept in parts, as TF1's partitioner makes them ----------------------------------------------------------
+
+_Extents = list[tuple[int, int]]  # start and length in each dimension; a length of -1 is all of it
+
+
+def _variables(entries: Mapping[bytes, IndexEntry]) -> dict[str, IndexEntry]:
+    """Return the entries by their names as text, without those that hold a part of another."""
+    parts = {key for entry in entries.values() for key in entry.slices}
+    for key, entry in entries.items():
+        held = [entries.get(part) for part in entry.slices]
+        found = [each and (each.dtype, each.shape, each.slices) for each in held]
+        if found != [(entry.dtype, shape, ()) for shape in entry.parts] or len({*entry.slices}) < len(entry.slices):
+            raise Refused(f"the parts of {key!r} are not those that its entry lists")
+        if entry.slices and sum(map(prod, entry.parts)) != prod(entry.shape):
+            raise Refused(f"the parts of {key!r} do not make up its shape {entry.shape}")
+    return {_text(key): entry for key, entry in entries.items() if key not in parts}
+
+
+def _slice(shape: Shape, stored: Any) -> tuple[_Extents, Shape]:
+    """Return the extents of a part as they are stored, and its shape."""
+    extents = [(extent.start, extent.length if extent.HasField("length") else -1) for extent in stored.extent]
+    if len(extents) != len(shape) or all(length == -1 for _, length in extents):
+        raise Refused(f"a part of shape {shape} has {len(extents)} extents")
+    for (start, length), size in zip(extents, shape, strict=True):
+        if (start, length) != (0, -1) and not 0 <= start < start + length <= size:
+            raise Refused(f"a part of shape {shape} begins at {start} and has the length {length}")
+    return extents, tuple(size if length == -1 else length for (_, length), size in zip(extents, shape, strict=True))
+
+
+def _slice_key(key: bytes, extents: _Extents) -> bytes:
+    """Return the key of a part's own entry, as tensorflow/core/util/saved_tensor_slice_util.cc makes it."""
+    numbers = b"".join(_ordered(number) for extent in extents for number in extent)
+    return b"\0" + key + b"\0\1" + bytes([1, len(extents)]) + numbers
+
+
+def _ordered(number: int) -> bytes:
+    """Return a number in bytes that sort as numbers do: the first bits say how many bytes there are."""
+    if number == -1:
+        return b"\x7f"
+    length = number.bit_length() // 7 + 1
+    marks = (0xFF00 >> length & 0xFF) << 8 * (length - 1)
+    return (number | marks).to_bytes(length, "big")
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(f"{key!r} is not UTF-8, so it is not the name of a variable") from None

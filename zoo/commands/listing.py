@@ -1,0 +1,130 @@
+"""`zoo list`, `zoo info`, `zoo url`: what a registry says of its models."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+
+from zoo.basics.display import sheet, size, table
+from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.fetching.resolve import cache_directory
+from zoo.registry.entry import Entry, HuggingFaceSource, Source, UrlSource
+from zoo.registry.recipes import Way, ways
+from zoo.registry.table import published_size
+from zoo.registry.writing import Registry, read_registry, to_record
+from zoo.transport.download import local_path
+
+_SHOWN_OTHERWISE = ("aliases", "archive", "history", "recipe", "sources")
+
+
+def list_models(parser: argparse.ArgumentParser) -> Run:
+    """Show every model of the registry."""
+    add_registry(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        registry = read_registry(arguments.registry)
+        if arguments.json:
+            print_json({name: _described(name, registry) for name in registry.names()})
+        elif registry.models:
+            header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive")
+            print(table(header, [_row(name, registry) for name in registry.names()]))
+        else:
+            print(f"{registry.place} holds no models yet.", file=sys.stderr)
+        return 0
+
+    return run
+
+
+def info(parser: argparse.ArgumentParser) -> Run:
+    """Show what one model is and where it lies."""
+    parser.add_argument("name", metavar="NAME")
+    add_registry(parser)
+    add_json(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        registry = read_registry(arguments.registry)
+        name = registry.canonical(arguments.name)
+        if arguments.json:
+            print_json(_described(name, registry))
+        else:
+            print(sheet(_facts(name, registry)))
+        return 0
+
+    return run
+
+
+def url(parser: argparse.ArgumentParser) -> Run:
+    """Print the absolute URL of a model, ready for hub.load."""
+    parser.add_argument("name", metavar="NAME")
+    add_registry(parser)
+
+    def run(arguments: argparse.Namespace) -> int:
+        url = read_registry(arguments.registry).archive(arguments.name).urls[0]
+        print(url)
+        if local_path(url) is not None:
+            hint = f"hub.load takes http(s) URLs and unpacked directories only: use `zoo fetch {arguments.name}`."
+            print(hint, file=sys.stderr)
+        return 0
+
+    return run
+
+
+def _described(name: str, registry: Registry) -> dict[str, object]:
+    entry = registry.models[name]
+    matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
+    build = {} if entry.archive else {"build": [asdict(way) for way in ways(name, registry)]}
+    return {"name": name, **to_record(entry), **matching, **build, "urls": registry.urls(entry)}
+
+
+def _row(name: str, registry: Registry) -> tuple[str, ...]:
+    entry = registry.models[name]
+    archive = _archive_text(entry)
+    texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
+    return (name, entry.kind, *("" if text is None else str(text) for text in texts), archive)
+
+
+def _facts(name: str, registry: Registry) -> dict[str, str]:
+    entry = registry.models[name]
+    archive = entry.archive
+    facts = {field: value for field, value in to_record(entry).items() if field not in _SHOWN_OTHERWISE}
+    texts = {field: f"{value:,}" if isinstance(value, int) else value for field, value in facts.items()}
+    cached = cache_directory() / archive.sha256 if archive and archive.sha256 else None
+    return {
+        "name": name,
+        **{field.replace("_", " "): text for field, text in texts.items()},
+        "tokenizer": registry.tokenizer(name) or "",
+        "made from": _derivation_text(entry),
+        "aliases": ", ".join(entry.aliases),
+        "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
+        "urls": "\n".join(registry.urls(entry)),
+        "cached": str(cached) if cached and cached.is_dir() else "",
+        "sources": "\n".join(map(_source_text, entry.sources)) if archive else "",
+        "to build": "" if archive else "\n".join(map(_way_text, ways(name, registry))),
+        "formerly": "\n".join(f"{each.url} {published_size(each)}".rstrip() for each in entry.history),
+    }
+
+
+def _derivation_text(entry: Entry) -> str:
+    if entry.derivation is None:
+        return ""
+    layers = f"{entry.derivation.layers} layers of " if entry.derivation.layers else ""
+    return f"{layers}{entry.derivation.parent}"
+
+
+def _way_text(way: Way) -> str:
+    return f"{way.fetch}\n  {way.command}" + (f"  # {way.why}" if way.why else "")
+
+
+def _source_text(source: Source) -> str:
+    if isinstance(source, UrlSource):
+        return source.url
+    return source.page if isinstance(source, HuggingFaceSource) else source.text
+
+
+def _archive_text(entry: Entry) -> str:
+    if entry.archive is None:
+        return "not built"
+    texts = [size(entry.archive.size)] if entry.archive.size is not None else []
+    return ", ".join([*texts, *([] if entry.archive.sha256 else ["unverified"])])

@@ -1,0 +1,247 @@
+"""Bundles: encoders, their tokenizers and a small registry in one file, to carry where there is no network.
+
+A bundle is a plain tar of registry.json and then, in the order of their names, NAME.tar.gz as they were published. The
+same archives give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from zoo.archive.card import to_json
+from zoo.archive.pack import pack, sha256_of
+from zoo.archive.tar_reader import read_members
+from zoo.basics.files import cannot_write, open_regular, unique_beside, written_file
+from zoo.contract import REGISTRY_FILE
+from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
+from zoo.fetching.cache import cache_directory, damage, keep
+from zoo.fetching.installed import add_installed, conflicts
+from zoo.registry.registry import MOST_REGISTRY
+from zoo.registry.writing import PACKAGED, ArchiveRecord, Entry, Registry, parse_registry, read_registry, to_record
+from zoo.transport.download import download, is_offline, with_mirror
+from zoo.transport.http import local_path, shown
+from zoo.trust.signatures import check_file
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def bundle(
+    names: str | Sequence[str], out: str | Path, *, registry: Registry | str | Path | None = None, dry_run: bool = False
+) -> list[str]:
+    """Write models, with the tokenizers of the encoders, to one file and return the names that are in it.
+
+        zoo.bundle("albert_tiny", "albert_tiny.tar")  # ["albert_tiny", "bert_tokenizer_chinese"]
+        zoo.load_model("albert_tiny.tar")  # elsewhere, without a network
+
+    Archives come from the cache where packing them again gives the recorded digest, else from where the registry says.
+    With `dry_run` nothing is fetched or written.
+
+    Raises UnknownModel, NotBuilt, Unverified for an archive without a recorded digest, DownloadFailed, DigestMismatch,
+    CannotWrite.
+    """
+    known = registry if isinstance(registry, Registry) else read_registry(registry)
+    entries = bundled_entries([names] if isinstance(names, str) else names, known)
+    if dry_run:
+        return list(entries)
+    with (
+        written_file(Path(out)) as temporary,
+        TemporaryDirectory(dir=temporary.parent, prefix=".zoo-") as work,
+        tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
+    ):
+        listing = Path(work) / REGISTRY_FILE
+        listing.write_text(to_json(to_record(Registry(models=entries))), encoding="utf-8", newline="\n")
+        _add(tar, listing)
+        for name in entries:
+            packed = Path(work) / f"{name}.tar.gz"
+            _packed(name, known.archive(name), packed)
+            _add(tar, packed)
+            packed.unlink()
+    return list(entries)
+
+
+def bundled_entries(names: Sequence[str], registry: Registry) -> dict[str, Entry]:
+    """Return what a bundle's registry says of `names` and their tokenizers, sorted. Raises as `bundle` does."""
+    chosen = {registry.canonical(name) for name in names}
+    if not chosen:
+        raise UnknownModel("a bundle of no models: name one at least. `zoo list` shows them.")
+    chosen |= {registry.canonical(tokenizer) for name in chosen if (tokenizer := registry.tokenizer(name))}
+    entries, without = {}, []
+    for name in sorted(chosen):
+        record = registry.archive(name)
+        if record.sha256 is None:
+            without.append(name)
+        archive = record.model_copy(update={"urls": [f"{name}.tar.gz", *_remote(record)]})
+        changes = {"archive": archive, "tokenizer": registry.tokenizer(name)}
+        entries[name] = registry.entry(name).model_copy(update=changes)
+    if without:
+        raise Unverified(f"{registry.place} records no sha256 for {', '.join(without)}; a bundle has to vouch for it.")
+    return entries
+
+
+def _remote(record: ArchiveRecord) -> list[str]:
+    """Return where an archive lies for everybody: no path of one machine, no password, no signature."""
+    return [url for url in record.urls if local_path(url) is None and shown(url) == url]
+
+
+def _packed(name: str, record: ArchiveRecord, target: Path) -> None:
+    """Put the published archive at `target`."""
+    place = cache_directory() / str(record.sha256)
+    if damage(place) is None and pack(place, target).sha256 == record.sha256:
+        return  # gzip's bytes depend on the zlib of whoever packed it first
+    sources = with_mirror(record.urls)
+    download([url for url in sources if local_path(url) or not is_offline()] or sources, target, record)
+
+
+def _add(tar: tarfile.TarFile, path: Path) -> None:
+    info = tarfile.TarInfo(path.name)  # no time, no owner
+    info.size, info.mode = path.stat().st_size, 0o644
+    with path.open("rb") as file:
+        tar.addfile(info, file)
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def install(file: str | Path, *, dry_run: bool = False) -> list[str]:
+    """Unpack a bundle's models into the cache and return their names, known to `zoo` from then on without a network.
+
+        zoo.install("albert_tiny.tar")
+        zoo.load("albert_tiny")
+
+    Every archive is compared with the digest in the bundle's registry. The names count wherever no other registry is
+    given: those of the packaged one come first, so a bundle in which one of them means other bytes is refused; an
+    earlier installation of the same name is replaced. With `dry_run` the bundle is read and nothing is written.
+
+    Raises BadArchive, which lists everything that is wrong with the bundle, BadRegistry, CannotWrite, and Untrusted
+    when ZOO_TRUSTED_KEY is set and FILE.minisig is no signature by it; no name is installed then.
+    """
+    path = Path(file)
+    registry = read_bundle(path)
+    check_file(path)
+    if taken := conflicts(registry.models, read_registry(PACKAGED)):
+        raise BadRegistry(
+            f"{path} cannot be installed, the packaged registry knows other models by these names: {'; '.join(taken)}. "
+            "`zoo.load_model(FILE, name=…)` takes them from the bundle."
+        )
+    _check_members(path, registry)
+    if not dry_run:
+        for name in registry.names():
+            _kept(path, name, registry)
+        add_installed({name: _as_installed(entry) for name, entry in registry.models.items()})
+    return registry.names()
+
+
+def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = None, thorough: bool = False) -> Path:
+    """Return the directory, in the cache, of a bundle's model `name`, or of its only encoder. Nothing is installed.
+
+    `sha256` is the digest the bundle has to have; `thorough` is that of `zoo.fetching.resolve.resolve`. Raises
+    UnknownModel, which lists what there is, DigestMismatch, Untrusted as `install` does,
+    BadArchive, BadRegistry, CannotWrite.
+    """
+    if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
+        raise DigestMismatch(f"{path} should be sha256 {sha256}, is {found}.")
+    if sha256 is None:
+        check_file(path)
+    registry = read_bundle(path)
+    if name is not None:
+        with suppress(UnknownModel):
+            return _kept(path, registry.canonical(name), registry, thorough)
+        raise UnknownModel(f"no model {name!r} in {path}, which holds {', '.join(registry.names())}.")
+    encoders = [other for other in registry.names() if registry.models[other].kind == "encoder"]
+    candidates = encoders or registry.names()
+    if len(candidates) > 1:
+        raise UnknownModel(f"{path} holds {', '.join(candidates)}: choose one with name={candidates[0]!r}.")
+    return _kept(path, candidates[0], registry, thorough)
+
+
+def is_bundle(path: Path) -> bool:
+    """True for a tar that begins with a registry."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(tarfile.BLOCKSIZE)
+    except OSError:
+        return False
+    return head.startswith(REGISTRY_FILE.encode() + b"\0") and head[257:262] == b"ustar"
+
+
+def read_bundle(path: Path) -> Registry:
+    """Return the registry of a bundle. Raises BadArchive, BadRegistry."""
+    if not is_bundle(path):
+        what = "is no bundle, a tar that begins with registry.json" if path.is_file() else "is no file"
+        raise BadArchive(f"{path} {what}. `zoo bundle NAME… --out FILE` makes one.")
+    with closing(read_members(path, gzipped=False)) as members:
+        member, chunks = next(members)
+        if member.size > MOST_REGISTRY:
+            raise BadArchive(f"{path} has a registry of {member.size:,} bytes: no bundle of this zoo.")
+        registry = parse_registry(b"".join(chunks), f"{REGISTRY_FILE} in {path}", from_afar=True)
+    odd = [name for name, entry in registry.models.items() if entry.archive is None or entry.archive.sha256 is None]
+    if odd or not registry.models:
+        raise BadRegistry(f"{path} vouches for no archive of {', '.join(odd) or 'anything'}. Bundle it again.")
+    if paths := sorted({url for name in registry.models for url in _paths(name, registry)}):
+        raise BadRegistry(f"{path} names files outside of it: {', '.join(paths[:9])}. Bundle it again.")
+    return registry
+
+
+def _paths(name: str, registry: Registry) -> list[str]:
+    """Return what a bundle says of where an archive lies that is neither a URL nor its member."""
+    archive = registry.models[name].archive
+    return [url for url in (archive.urls if archive else ()) if local_path(url) and url != f"{name}.tar.gz"]
+
+
+def _check_members(path: Path, registry: Registry) -> None:
+    """Read a bundle to its end: it holds what its registry says, all of it and nothing else."""
+    digests = {f"{name}.tar.gz": registry.archive(name).sha256 for name in registry.models}
+    problems = []
+    for member, chunks in read_members(path, gzipped=False):
+        name, found = str(member.name), hashlib.sha256()
+        if name == REGISTRY_FILE:
+            continue
+        for chunk in chunks:
+            found.update(chunk)
+        if name not in digests:
+            problems.append(f"{name} is not in its registry")
+        elif found.hexdigest() != (expected := digests.pop(name)):
+            problems.append(f"{name} is sha256 {found.hexdigest()[:12]}…, its registry says {str(expected)[:12]}…")
+    problems += [f"{name} is missing" for name in sorted(digests)]
+    if problems:
+        raise BadArchive(f"{path} is damaged: {'; '.join(problems)}. Copy or bundle it again.")
+
+
+def _kept(path: Path, name: str, registry: Registry, thorough: bool = False) -> Path:
+    record = registry.archive(name)
+    place = cache_directory() / str(record.sha256)
+    return keep(place, name, _extracted(path, name, record, place), thorough)
+
+
+@contextmanager
+def _extracted(path: Path, name: str, record: ArchiveRecord, place: Path) -> Iterator[Path]:
+    """Yield one archive of a bundle as a file of its own, as long as the block lasts."""
+    target = unique_beside(place)
+    try:
+        with closing(read_members(path, gzipped=False)) as members:
+            chunks = next((chunks for member, chunks in members if str(member.name) == f"{name}.tar.gz"), None)
+            if chunks is None:
+                raise BadArchive(f"{path} is damaged: {name}.tar.gz is missing. Copy or bundle it again.")
+            with cannot_write(target), target.open("xb") as file:
+                file.writelines(chunks)
+        if (found := sha256_of(target)) != record.sha256:
+            raise BadArchive(
+                f"{path} is damaged: {name}.tar.gz is sha256 {found[:12]}…, its registry says "
+                f"{str(record.sha256)[:12]}…. Copy or bundle it again."
+            )
+        yield target
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def _as_installed(entry: Entry) -> Entry:
+    """Return an entry as the installed registry has it: out of the cache, it is to be had from afar or not at all."""
+    archive = entry.archive
+    if archive is not None and (urls := _remote(archive)):
+        archive = archive.model_copy(update={"urls": urls})
+    return entry.model_copy(update={"archive": archive})

@@ -1,0 +1,1 @@
+"""The layer of Keras 3 over a SavedModel."""

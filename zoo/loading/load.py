@@ -1,0 +1,205 @@
+"""From whatever means a model to the loaded object: resolved, checked, its packages imported, and then TensorFlow."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.pack import check_files
+from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
+from zoo.fetching.bundles import from_bundle, is_bundle
+from zoo.fetching.cache import check_sizes
+from zoo.fetching.resolve import model_name, resolve
+from zoo.loading.calls import without_traces
+from zoo.loading.checking import check_before_load
+from zoo.registry.writing import Registry
+from zoo.safety import check_ops
+from zoo.transport.http import local_path, offline
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+_PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
+
+
+def load(
+    handle: str | Path,
+    *,
+    registry: Registry | str | Path | None = None,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> Any:
+    """Return what `hub.load` gives for a model, after its files and operations have been checked.
+
+        encoder, tokenizer = zoo.load("albert_tiny"), zoo.load("bert_tokenizer_chinese")
+        encoder(tokenizer(["你好"]))["pooled_output"]  # (1, 312)
+
+    A handle is a name (or `zoo://name`), a URL, a .tar.gz, an unpacked directory or a bundle with one encoder in it;
+    `registry`, `sha256` and `allow_unverified` are those of `zoo.fetching.resolve.resolve`. tensorflow_text is imported
+    where the card asks for it.
+
+    Raises what `resolve` does; BadArchive for operations that do more than compute, before anything is loaded;
+    CannotLoad when a package is missing or TensorFlow refuses the model.
+    """
+    return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)[2]
+
+
+def load_model(handle: str | Path, *, name: str | None = None) -> Model:
+    """Return a model from this machine alone: no socket is opened, whatever is missing is an error.
+
+        model = zoo.load_model("albert_tiny.tar.gz")
+        model([[101, 872, 102]])["pooled_output"]  # every input form of `hub.load`'s object, and its attributes
+        model.keras_model(trainable=True)  # a Keras 3 model of three int32 inputs [None, None]
+
+    A handle is a .tar.gz, an unpacked directory, a bundle, or a name that was fetched or installed before; `name`
+    chooses a model of a bundle, which else has to have one encoder. Raises what `load` does.
+    """
+    from zoo.model import Model
+
+    with offline():
+        directory, card, loaded = load_found(handle, name=name)
+    return Model(card, directory, loaded)
+
+
+def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | TokenizerCard, Any]:
+    """Return directory, card and loaded object of a model; `how` are the further arguments of `find_model`.
+
+    A model of the cache that turns out to be damaged while it is loaded is fetched once more.
+    """
+    directory, card = find_model(handle, **how)
+    try:
+        return directory, card, load_checked(directory, card)
+    except DamagedArchive:
+        directory, card = find_model(handle, thorough=True, **how)  # which replaces it, or tells what is wrong
+        return directory, card, load_checked(directory, card)
+
+
+def load_checked(directory: Path, card: EncoderCard | TokenizerCard) -> Any:
+    """Return what `load_directory` does, after the files and everything in the graph have been checked.
+
+    Damaged weights are found by TensorFlow's own checksums: see `zoo.loading.checking.check_before_load`. Raises
+    DamagedArchive, BadArchive, CannotLoad.
+    """
+    check_before_load(directory, card)
+    prepare(directory, card)
+    try:
+        return load_directory(directory, card.name, card.needs)
+    except CannotLoad:
+        check_files(directory, card)  # if that is why, the file is named
+        raise
+
+
+def checked_model(
+    handle: str | Path,
+    *,
+    name: str | None = None,
+    registry: Registry | str | Path | None = None,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> tuple[Path, EncoderCard | TokenizerCard]:
+    """Return directory and card of a model that may be loaded: see `load`, and `load_model` for `name`.
+
+    It is for those who load the directory themselves: every file is compared with the card before this returns.
+    """
+    directory, card = find_model(
+        handle, name=name, registry=registry, sha256=sha256, allow_unverified=allow_unverified, thorough=True
+    )
+    prepare(directory, card)
+    return directory, card
+
+
+def find_model(
+    handle: str | Path,
+    *,
+    name: str | None = None,
+    registry: Registry | str | Path | None = None,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+    thorough: bool = False,
+) -> tuple[Path, EncoderCard | TokenizerCard]:
+    """Return directory and card of a model, as `checked_model` does, before its operations are looked at.
+
+    Only the sizes of its files have been compared with its card, unless `thorough`. Imports no TensorFlow.
+    """
+    path = None if str(handle).startswith("zoo://") else local_path(str(handle))
+    if path is not None and is_bundle(path):
+        directory = from_bundle(path, name, sha256=sha256, thorough=thorough)
+    elif name is not None:
+        raise BadArchive(f"name={name!r} chooses a model of a bundle, and {handle} is none.")
+    elif path is not None and path.is_dir() and model_name(handle) is None and not (sha256 or thorough):
+        directory = path
+        check_sizes(directory, read_card(directory))
+    else:
+        directory = resolve(
+            handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified, thorough=thorough
+        )
+    return directory, read_card(directory)
+
+
+def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
+    """Import what a model needs and return its operations, all of which are allowed. Raises CannotLoad, BadArchive."""
+    _import_packages(card.name, card.needs)
+    return check_ops(directory, card)
+
+
+def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any:
+    """Return what `hub.load` gives for a directory that the caller trusts, with the modules it `needs` imported.
+
+    It takes inputs of any shape in every form without being traced: see zoo/calls. Raises BadArchive when it asks
+    for any other module than tensorflow_text, CannotLoad.
+    """
+    _import_packages(name, needs)
+    import tensorflow_hub as hub
+
+    try:
+        with _no_collection():
+            model = hub.load(str(directory))
+            without_traces(model)
+    except Exception as error:  # whatever TensorFlow raises about a SavedModel
+        raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
+    return model
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's collector from going through the objects TensorFlow makes, again and again as they become more."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def check_pair(encoder: EncoderCard, tokenizer: TokenizerCard) -> None:
+    """Raise VocabularyMismatch when a tokenizer's ids are not those that an encoder was trained with."""
+    theirs, ours = encoder.vocabulary_sha256, tokenizer.vocabulary_sha256
+    if theirs is not None and theirs != ours:
+        raise VocabularyMismatch(
+            f"{tokenizer.name} does not belong to {encoder.name}: its vocabulary is sha256 {ours[:12]}… "
+            f"({tokenizer.vocab_size:,} entries), the encoder's {theirs[:12]}… ({encoder.sizes.vocab_size:,}). "
+            f"`zoo info {encoder.name}` names the right one."
+        )
+    if tokenizer.vocab_size > encoder.sizes.vocab_size:
+        raise VocabularyMismatch(
+            f"{tokenizer.name} gives ids up to {tokenizer.vocab_size - 1:,}, {encoder.name} takes "
+            f"{encoder.sizes.vocab_size:,}. `zoo info {encoder.name}` names the right one."
+        )
+
+
+def _import_packages(name: str, needs: Sequence[str]) -> None:
+    unknown = sorted(set(needs) - set(_PACKAGES))
+    if unknown:
+        raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
+    try:
+        for module in ("tensorflow_hub", *needs):
+            importlib.import_module(module)
+    except ImportError as error:
+        wanted = " ".join(["tensorflow", "tensorflow-hub", *(_PACKAGES[need] for need in needs)])
+        raise CannotLoad(f"{name} needs `pip install {wanted}`: {error}.") from error

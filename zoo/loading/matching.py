@@ -1,0 +1,97 @@
+"""An encoder and the tokenizer of its vocabulary: found and compared, not loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.pack import sha256_of
+from zoo.contract import CARD_FILE
+from zoo.errors import BadArgument
+from zoo.fetching.bundles import is_bundle, read_bundle
+from zoo.fetching.resolve import model_name
+from zoo.loading.load import check_pair, find_model
+from zoo.registry.writing import Registry, read_registry
+from zoo.transport.http import local_path
+
+_MAX_LENGTH = 128
+_SHORTEST = 3  # [CLS], one token, [SEP]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Directories and cards of an encoder and of its tokenizer."""
+
+    directory: Path
+    card: EncoderCard
+    tokenizer_directory: Path
+    tokenizer_card: TokenizerCard
+
+    def max_length(self, asked: int | None) -> int:
+        """Return how many tokens of a text count: those asked for, else 128 where the model takes so many."""
+        limit = self.card.sizes.position_limit
+        if asked is not None and not _SHORTEST <= asked <= limit:
+            raise BadArgument(f"max_length={asked}: {self.card.name} takes {_SHORTEST} to {limit} tokens.")
+        return asked or min(_MAX_LENGTH, limit)
+
+    def digests(self) -> tuple[str, str]:
+        """Return the identities of encoder and tokenizer: see `identity`."""
+        return identity(self.directory), identity(self.tokenizer_directory)
+
+
+def find_pair(
+    handle: str | Path, tokenizer: str | Path | None = None, registry: Registry | str | Path | None = None
+) -> Pair:
+    """Return an encoder and its tokenizer, fetched if need be. Imports no TensorFlow.
+
+        find_pair("albert_tiny").tokenizer_card.name  # "bert_tokenizer_chinese"
+
+    The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch, and what `resolve` does.
+    """
+    directory, card = find_model(handle, registry=registry)
+    if not isinstance(card, EncoderCard):
+        raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
+    return Pair(directory, card, *find_tokenizer(card, handle, tokenizer, registry))
+
+
+def identity(directory: Path) -> str:
+    """Return the sha256 of the archive that a directory of the cache was unpacked from; of another its card's.
+
+    The card holds the digest of every file.
+    """
+    name = directory.name
+    return name if re.fullmatch("[0-9a-f]{64}", name) else sha256_of(directory / CARD_FILE)
+
+
+def find_tokenizer(
+    card: EncoderCard,
+    handle: str | Path,
+    tokenizer: str | Path | None = None,
+    registry: Registry | str | Path | None = None,
+) -> tuple[Path, TokenizerCard]:
+    """Return directory and card of the tokenizer of an encoder that was found under a handle.
+
+    The other arguments and what it raises are those of `find_pair`.
+    """
+    if tokenizer is not None:
+        directory, found = find_model(tokenizer, registry=registry)
+    elif (model := model_name(handle)) is not None:
+        known = registry if isinstance(registry, Registry) else read_registry(registry)
+        directory, found = find_model(_named(known.tokenizer(model), card), registry=known)
+    elif (path := local_path(os.fspath(handle))) is not None and is_bundle(path):
+        directory, found = find_model(handle, name=_named(read_bundle(path).tokenizer(card.name), card))
+    else:
+        directory, found = find_model(_named(None, card))
+    if not isinstance(found, TokenizerCard):
+        raise BadArgument(f"tokenizer={found.name!r} is an encoder.")
+    check_pair(card, found)
+    return directory, found
+
+
+def _named(tokenizer: str | None, card: EncoderCard) -> str:
+    if tokenizer is None:
+        raise BadArgument(f"nothing says which tokenizer belongs to {card.name}: give it as tokenizer=.")
+    return tokenizer

@@ -1,0 +1,220 @@
+"""Repeats on this machine what an archive's card promises: files, operations, and the outputs for its golden inputs."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.basics.display import table
+from zoo.contract import (
+    ENCODER_OUTPUTS,
+    GOLDEN_FILE,
+    HEADS,
+    INPUT_KEYS,
+    INPUT_MASK,
+    INPUT_WORD_IDS,
+    MASKED_POSITIONS,
+    POOLED_OUTPUT,
+    SEQUENCE_OUTPUT,
+)
+from zoo.errors import BadArchive, VerificationFailed, first_line
+from zoo.loading.checking import checking
+from zoo.loading.load import load_directory, prepare
+
+FIRST_TOKEN_OUTPUTS = "first_token_outputs"
+_MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers has some 10 MB
+_GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verification that succeeded: the largest absolute difference of each output, none above `tolerance`."""
+
+    name: str
+    kind: str
+    files: int
+    ops: Sequence[str]
+    compared: int
+    tolerance: float
+    differences: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `zoo verify --json` prints."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        what = "rows" if self.kind == "encoder" else "texts"
+        rows = [(output, f"{difference:.2g}") for output, difference in self.differences.items()]
+        return (
+            f"{self.name} ({self.kind}): {self.files} files and {self.compared} golden {what} agree, "
+            f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}\n"
+            + textwrap.fill(f"{len(self.ops)} operations, all of them allowed: {', '.join(self.ops)}", 118)
+        )
+
+
+def verify(directory: Path) -> Report:
+    """Return how closely an unpacked archive repeats its certificate. Loads TensorFlow.
+
+        print(verify(fetch("albert_tiny", read_registry())))
+
+    Raises BadArchive when files are missing or differ from the card, or when an operation does more than compute:
+    nothing is loaded then, or, if it is the weights that differ, nothing computed. CannotLoad when TensorFlow refuses
+    it, VerificationFailed when it computes something else; its message names every output that differs and the first
+    wrong layer.
+    """
+    card = read_card(directory)
+    golden: dict[str, Array] = {}
+    with checking(directory, card):
+        ops = prepare(directory, card)
+        if isinstance(card, EncoderCard):
+            golden = _read_golden(directory / GOLDEN_FILE)
+            silent = [head for head in card.exported_heads if not any(HEADS[head] in case for case in _cases(golden))]
+            if silent:
+                raise BadArchive(f"{card.name} exports {', '.join(silent)}, but has no golden outputs of it.")
+        model = load_directory(directory, card.name, card.needs)
+    if isinstance(card, EncoderCard):
+        tolerance = card.certificate.tolerance
+        differences = _compare_encoder(model, golden, tolerance, card.name)
+        rows = sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden))
+        return Report(card.name, card.kind, len(card.files), ops, rows, tolerance, differences)
+    texts = _compare_tokenizer(model, card)
+    return Report(card.name, card.kind, len(card.files), ops, texts, 0.0, {INPUT_WORD_IDS: 0.0})
+
+
+# -- encoders -----------------------------------------------------------------------------------------------------
+
+
+def compare_encoder(directory: Path, golden: Mapping[str, Array], tolerance: float, name: str) -> dict[str, float]:
+    """Return output -> largest absolute difference between a saved encoder and its golden arrays, over all cases.
+
+    `golden` holds, for each case `n`, `n/input_word_ids`, `n/input_mask`, `n/input_type_ids` (B, T) and what has to
+    come out: `n/sequence_output` (B, T, H), `n/pooled_output` (B, H) and `n/first_token_outputs` (L, B, H), the first
+    position of every layer's output. A single case may go without `n/`.
+
+    Logits are not normed: their difference counts in parts of the largest one, where that is above 1.
+
+    Raises CannotLoad, and VerificationFailed when any output differs by more than `tolerance`.
+    """
+    return _compare_encoder(load_directory(directory, name), golden, tolerance, name)
+
+
+def _compare_encoder(encoder: Any, golden: Mapping[str, Array], tolerance: float, name: str) -> dict[str, float]:
+    differences: dict[str, float] = {}
+    for case in _cases(golden):
+        for output, pair in _pairs(encoder, case, name).items():
+            scale = max(1.0, float(np.max(np.abs(pair[1])))) if output in HEADS.values() else 1.0
+            differences[output] = max(differences.get(output, 0.0), _difference(*pair) / scale)
+    wrong = {output: value for output, value in differences.items() if not value <= tolerance}
+    if wrong:
+        layers = [output for output in wrong if output.startswith(ENCODER_OUTPUTS)]
+        first = f"the first wrong layer is {layers[0]}" if layers else "the first token of every layer is right"
+        amounts = ", ".join(f"{output} by {value:.3g}" for output, value in wrong.items())
+        raise VerificationFailed(
+            f"{name} differs from its golden outputs by more than {tolerance:g}; {first}. Different: {amounts}."
+        )
+    return differences
+
+
+def _read_golden(path: Path) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(path) as file:  # numpy would read other formats too
+            size = sum(member.file_size for member in file.infolist())
+            odd = [name for name in file.namelist() if not name.endswith(".npy")]
+        if size > _MOST_GOLDEN or odd:
+            raise BadArchive(
+                f"{path} holds {size:,} bytes, and {', '.join(odd) or 'arrays'}: no golden outputs of ours."
+            )
+        with np.load(path, allow_pickle=False) as file:
+            golden = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+        raise BadArchive(f"{path} cannot be read: {error}.") from error
+    missing = [key for case in _cases(golden) for key in _GOLDEN_KEYS if key not in case]
+    if missing or not golden:
+        raise BadArchive(f"{path} lacks {', '.join(missing) or 'everything'}.")
+    return golden
+
+
+def _cases(golden: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Return the cases one by one: what `n/` stands before belongs together."""
+    cases: dict[str, dict[str, Array]] = {}
+    for path, array in golden.items():
+        number, _, key = path.rpartition("/")
+        cases.setdefault(number, {})[key] = array
+    return list(cases.values())
+
+
+def _pairs(encoder: Any, golden: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Array]]:
+    """Return output -> (computed, golden), layers first to last, then what is made of them."""
+    import tensorflow as tf
+
+    try:
+        outputs = encoder({key: tf.constant(golden[key], tf.int32) for key in INPUT_KEYS})
+        layers = [np.asarray(layer)[:, 0] for layer in outputs[ENCODER_OUTPUTS]]  # L of (B, H)
+        last = {output: np.asarray(outputs[output]) for output in (SEQUENCE_OUTPUT, POOLED_OUTPUT)}
+        last |= {
+            output: np.asarray(_head_logits(encoder, head, golden))
+            for head, output in HEADS.items()
+            if output in golden
+        }
+    except Exception as error:  # whatever TensorFlow raises about a call
+        raise VerificationFailed(f"{name} cannot be called with its golden inputs: {first_line(error)}") from error
+    expected = golden[FIRST_TOKEN_OUTPUTS]  # (L, B, H)
+    if len(layers) != len(expected):
+        raise VerificationFailed(f"{name} has {len(layers)} layers, its golden outputs {len(expected)}.")
+    pairs = {f"{ENCODER_OUTPUTS}[{i}]": (layer, expected[i]) for i, layer in enumerate(layers)}
+    return pairs | {output: (computed, golden[output]) for output, computed in last.items()}
+
+
+def _head_logits(encoder: Any, head: str, golden: Mapping[str, Array]) -> Any:
+    import tensorflow as tf
+
+    keys = (*INPUT_KEYS, MASKED_POSITIONS) if head == "mlm" else INPUT_KEYS
+    return getattr(encoder, head)({key: tf.constant(golden[key], tf.int32) for key in keys})[HEADS[head]]
+
+
+def _difference(computed: Array, expected: Array) -> float:
+    """Return the largest absolute difference; inf for another shape or anything that is not a number."""
+    if computed.shape != expected.shape:
+        return math.inf
+    difference = float(np.max(np.abs(computed.astype(np.float64) - expected.astype(np.float64)), initial=0.0))
+    return difference if math.isfinite(difference) else math.inf
+
+
+# -- tokenizers ---------------------------------------------------------------------------------------------------
+
+
+def _compare_tokenizer(loaded: Any, card: TokenizerCard) -> int:
+    """Return the number of golden texts, all of which give the right ids."""
+    wrong = []
+    for golden in card.certificate:
+        ids = _ids(loaded, golden.text, len(golden.ids) + 1, card)  # one more, or a token too many would be cut away
+        if ids != golden.ids:
+            wrong.append(f"{golden.text} gives {ids}, should be {golden.ids}")
+    if wrong:
+        count = f"{len(wrong)} of {len(card.certificate)} golden texts"
+        raise VerificationFailed(f"{card.name} gives other ids for {count}: {'; '.join(wrong)}.")
+    return len(card.certificate)
+
+
+def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list[int]:
+    """Return the ids, padding left out, of one text or one pair."""
+    import tensorflow as tf
+
+    try:
+        packed = loaded.preprocess(tf.constant([text] if len(text) > 1 else text), seq_length=length)
+        ids, mask = packed[INPUT_WORD_IDS].numpy()[0], packed[INPUT_MASK].numpy()[0]  # (T,), (T,)
+    except Exception as error:  # whatever TensorFlow raises about a call
+        raise VerificationFailed(f"{card.name} cannot preprocess {text}: {first_line(error)}") from error
+    return [int(i) for i in ids[mask != 0]]

@@ -1,0 +1,1 @@
+"""From a finished directory of archives to where people fetch them."""

@@ -1,0 +1,249 @@
+"""A finished dist/ to where people fetch from: what is written, what is there already, and in which order.
+
+Archives first, registry.json last, and no archive changes its bytes: whoever reads, at whatever moment, gets a registry
+all of whose archives are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from zoo.archive.card import FileDigest
+from zoo.archive.pack import sha256_and_size
+from zoo.basics.files import read_regular
+from zoo.basics.progress import progress
+from zoo.contract import REGISTRY_FILE, SUMS_FILE
+from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
+from zoo.publishing.destinations import Target, open_target
+from zoo.registry.writing import Registry, own_registry, parse_registry, read_registry
+from zoo.trust.minisign import SUFFIX
+from zoo.trust.signatures import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
+
+_LAST = (SUMS_FILE, SUMS_FILE + SUFFIX, SIGNATURES, REGISTRY_FILE + SUFFIX, REGISTRY_FILE)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was, or would be, written where, in this order, with its size, and what was there already.
+
+    `left_out` are files of dist/ that are not published, with the reason; `gone` are models that the registry there
+    had and the one of dist/ has not.
+    """
+
+    destination: str
+    written: Mapping[str, int]
+    same: tuple[str, ...]
+    left_out: Mapping[str, str]
+    gone: tuple[str, ...]
+    dry_run: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `zoo publish --json` prints."""
+        return {**vars(self), "written": [{"name": name, "size": size} for name, size in self.written.items()]}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to be published; `is_archive` says that its bytes never change."""
+
+    source: Path
+    digest: FileDigest
+    is_archive: bool = False
+
+
+_Files = Mapping[str, _File]
+
+
+def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False) -> Publication:
+    """Return what was copied from a finished directory to another, or to a URL that fsspec can write.
+
+        list(publish("dist", "s3://bucket/zoo").written)  # ["albert_tiny.tar.gz", …, "registry.json"]
+
+    Files of the same bytes are not copied again, so that a run that was cut is gone on with by the next one; a name
+    appears when its file is complete. Nothing is removed. With `dry_run` everything is compared and nothing written.
+
+    A file is the same when size and sha256 are. What lies at a URL is read back for that, save archives that the
+    SHA256SUMS there names: it is written after them, and is believed.
+
+    Raises, before anything is written, Unverified when dist/ is not whole, CannotWrite when other bytes are there under
+    the name of an archive, each with everything it found, or a registry whose number is not lower, Untrusted, and Stale
+    for a registry that has expired; CannotWrite when the writing fails.
+    """
+    dist = Path(dist)
+    files, left_out = _checked(dist)
+    target = open_target(destination)
+    if target.is_in(dist):
+        raise CannotWrite(f"{dist} cannot be published into itself. Choose another place.")
+    sums = parse_sums(target.read(SUMS_FILE) or b"") if target.is_far else {}
+    new = {name: file for name, file in files.items() if not _is_there(target, name, file, sums)}
+    _refuse_conflicts(target, dist, new)
+    gone = _gone(target, files[REGISTRY_FILE])
+    if not dry_run:
+        _write(target, new)
+    written = {name: file.digest.size for name, file in new.items()}
+    same = tuple(name for name in files if name not in new)
+    return Publication(target.place, written, same, left_out, gone, dry_run)
+
+
+# -- what is to be published --------------------------------------------------------------------------------------
+
+
+def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
+    """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
+    if not (dist / REGISTRY_FILE).is_file():
+        raise Unverified(f"{dist} has no {REGISTRY_FILE} that could be published. `zoo build --out {dist}` makes it.")
+    named = _archives(read_registry(dist / REGISTRY_FILE))
+    paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
+    paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
+    left_out = {
+        name: f"no model of {REGISTRY_FILE} names it"
+        for name in paths
+        if name.endswith(".tar.gz") and name not in named
+    }
+    files = {}
+    with progress("checking", sum(path.stat().st_size for path in paths.values())) as advance:
+        for name in sorted(paths.keys() - left_out.keys()):
+            files[name] = _File(paths[name], sha256_and_size(paths[name]), name in named)
+            advance(files[name].digest.size)
+    if problems := [*_archive_problems(named, files), *_sums_problems(dist, named, files)]:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise Unverified(
+            f"{dist} is not whole, nothing was published:{lines}\n`zoo build` puts archives right, `zoo site {dist}` "
+            f"the pages and {SUMS_FILE}."
+        )
+    _check_signatures(dist)
+    if signature := files.get(REGISTRY_FILE + SUFFIX):  # its lasting place: see zoo.trust.signatures
+        files[f"{SIGNATURES}{files[REGISTRY_FILE].digest.sha256}{SUFFIX}"] = signature
+    ordered = sorted(files, key=lambda name: (_turn(name, files[name]), name))
+    return {name: files[name] for name in ordered}, left_out
+
+
+def _turn(name: str, file: _File) -> int:
+    """Return when a file is written: archives, cards, pages, digests, signatures, the registry."""
+    last = SIGNATURES if name.startswith(SIGNATURES) else name
+    if last in _LAST:
+        return 3 + _LAST.index(last)
+    return 0 if file.is_archive else 1 if name.startswith("cards/") else 2
+
+
+def _archives(registry: Registry) -> dict[str, dict[str, tuple[str | None, int | None]]]:
+    """Return name -> model -> digest and size of the archives that lie beside a registry."""
+    named: dict[str, dict[str, tuple[str | None, int | None]]] = {}
+    for model, entry in registry.models.items():
+        for url in entry.archive.urls if entry.archive else ():
+            if entry.archive and not urlsplit(url).scheme:
+                name = str(PurePosixPath(unquote(url)))
+                named.setdefault(name, {})[model] = (entry.archive.sha256, entry.archive.size)
+    return named
+
+
+def _archive_problems(named: Mapping[str, Mapping[str, tuple[str | None, int | None]]], files: _Files) -> Iterator[str]:
+    for name, models in sorted(named.items()):
+        digest = files[name].digest if name in files else None
+        for model, (sha256, size) in models.items():
+            if name.startswith("/") or ".." in PurePosixPath(name).parts:
+                yield f"{model}: {name} does not lie below the registry"
+            elif digest is None:
+                yield f"{model}: {name} is missing"
+            elif sha256 is None:
+                yield f"{model}: the registry records no sha256 of {name}"
+            elif digest.sha256 != sha256:
+                yield f"{model}: {name} is sha256 {digest.sha256[:12]}…, the registry says {sha256[:12]}…"
+            elif size not in (None, digest.size):
+                yield f"{model}: {name} has {digest.size} bytes, the registry says {size}"
+
+
+def _sums_problems(dist: Path, named: Mapping[str, object], files: _Files) -> Iterator[str]:
+    if SUMS_FILE not in files:
+        return
+    sums = parse_sums((dist / SUMS_FILE).read_bytes())
+    for name in sorted(named.keys() - sums.keys()):
+        yield f"{SUMS_FILE}: {name} is not in it"
+    for name, sha256 in sums.items():
+        if name not in files:
+            yield f"{SUMS_FILE}: {name} is in it and is not published"
+        elif (found := files[name].digest.sha256) != sha256:
+            yield f"{SUMS_FILE}: {name} is sha256 {found[:12]}…, it says {sha256[:12]}…"
+
+
+def parse_sums(text: bytes) -> dict[str, str]:
+    """Return name -> sha256 of a file in the format of sha256sum; lines that are not are passed over."""
+    lines = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
+    return {rest[1:]: digest.lower() for digest, _, rest in lines if len(digest) == 64 and rest[:1] in (" ", "*")}
+
+
+def _check_signatures(dist: Path) -> None:
+    """Let no signature through that nobody has checked: an earlier registry's locks out everybody who asks for one."""
+    signed = [name for name in SIGNED_FILES if (dist / (name + SUFFIX)).is_file()]
+    if signed and not trusted_keys():
+        raise ZooError(
+            f"{dist} is signed ({', '.join(name + SUFFIX for name in signed)}), and {VARIABLE} is not set, so nobody "
+            "can tell whether the signatures are of these files. Set it to the public key."
+        )
+    for name in signed:
+        check_file(dist / name)
+
+
+# -- what is there ------------------------------------------------------------------------------------------------
+
+
+def _is_there(target: Target, name: str, file: _File, sums: Mapping[str, str]) -> bool:
+    if target.size(name) != file.digest.size:
+        return False
+    found = sums[name] if file.is_archive and name in sums else target.sha256(name)
+    return found == file.digest.sha256
+
+
+def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
+    there = {name: target.size(name) for name, file in new.items() if file.is_archive}
+    taken = [name for name, size in there.items() if size is not None]
+    if not taken:
+        return
+    lines = "".join(
+        f"\n  {name}: {there[name]} bytes there; {new[name].digest.size} of sha256 {new[name].digest.sha256[:12]}… here"
+        for name in taken
+    )
+    other = f"{taken[0].removesuffix('.tar.gz')}-{new[taken[0]].digest.sha256[:8]}.tar.gz"
+    raise CannotWrite(
+        f"{target.place} holds other bytes under these names, nothing was published:{lines}\nA published archive never "
+        "changes, or whoever has the old registry would be sent the wrong one. Give each another file name: rename it "
+        f"in {dist} ({other}, say) and in `urls` of {REGISTRY_FILE}, then `zoo site {dist}`; the name of the model "
+        "stays. Or publish to another directory."
+    )
+
+
+def _gone(target: Target, registry: _File) -> tuple[str, ...]:
+    """Return the models that only the registry there has. Raises CannotWrite when readers would refuse the new one."""
+    text = target.read(REGISTRY_FILE) or b"{}"
+    try:
+        before = parse_registry(text, target.place)
+    except BadRegistry:
+        return ()
+    after = own_registry(registry.source)
+    if before.number and after.number <= before.number and text != read_regular(registry.source):
+        raise CannotWrite(
+            f"{target.place} holds number {before.number} of the registry, {registry.source} is number {after.number}, "
+            "and readers who trust a key refuse a number that does not grow. Nothing was published. "
+            f"`zoo sign {registry.source.parent} --key FILE --number {before.number + 1}` gives the next one."
+        )
+    return tuple(sorted({*before.models} - {*after.models}))
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def _write(target: Target, new: _Files) -> None:
+    target.tidy(new)
+    with progress(f"publishing to {target.place}", sum(file.digest.size for file in new.values())) as advance:
+        for name, file in new.items():
+            if sha256_and_size(file.source) != file.digest:
+                raise CannotWrite(f"{file.source} has changed since it was checked. Run again when all is built.")
+            target.write(file.source, name, advance)
+            if (size := target.size(name)) != file.digest.size:
+                raise CannotWrite(
+                    f"{target.place}: {name} has {size} bytes after {file.digest.size} were written. Run again."
+                )

@@ -1,0 +1,1 @@
+"""The registry: its rows, its one written form, its checks and its tables."""

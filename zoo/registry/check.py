@@ -1,0 +1,164 @@
+"""What a registry has to keep beyond its schema, all problems at once, and the files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from zoo.basics.files import read_regular
+from zoo.errors import BadRegistry
+from zoo.registry.entry import Entry, FromParent, NoteSource, UrlSource
+from zoo.registry.registry import MOST_REGISTRY
+from zoo.registry.table import stale_pages
+from zoo.registry.writing import Registry, json_schema, parse_registry, registry_text, update_registry
+
+_SAME_AS_PARENT = ("family", "hidden_size", "heads", "activation", "vocab_size", "tokenizer")
+_SAME_AS_TOKENIZER = ("vocab_size", "vocabulary_sha256")
+
+
+def check_registry(path: Path) -> list[str]:
+    """Return everything that is wrong with the registry at `path` and with the files beside it, [] for nothing.
+
+        check_registry(Path("registry.json"))  # ["rbt3: its tokenizer 'words' is not in the registry"]
+
+    Beside it are its JSON Schema and the pages that hold its table, where there are any. Raises OSError when there is
+    no such file.
+    """
+    path = path.resolve()  # the packaged registry of a checkout is a link to the one beside the pages
+    text = read_regular(path, MOST_REGISTRY)
+    try:
+        registry = parse_registry(text, str(path))
+    except BadRegistry as error:
+        return [str(error)]
+    return [*model_problems(registry), *_file_problems(registry, path, text)]
+
+
+def format_registry(path: Path) -> list[str]:
+    """Write a registry in its one form, its JSON Schema and the tables of the pages beside it; return those changed.
+
+    Raises BadRegistry, CannotWrite; OSError when there is no such file.
+    """
+    path = path.resolve()
+    before = read_regular(path, MOST_REGISTRY)
+    registry = update_registry(path, {})
+    changed = [] if read_regular(path, MOST_REGISTRY) == before else [path.name]
+    return [*changed, *stale_pages(registry, path.parent, mend=True)]
+
+
+def model_problems(registry: Registry) -> list[str]:
+    """Return what is wrong with the models of a registry, each problem with the name of its model."""
+    checks = (_sources, _derivation, _tokenizer, _archive, _words)
+    return [
+        f"{name}: {problem}"
+        for name, entry in sorted(registry.models.items())
+        for check in checks
+        for problem in check(name, entry, registry)
+    ]
+
+
+# -- one model ----------------------------------------------------------------------------------------------------
+
+
+def _sources(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    if entry.derivation and entry.sources:
+        yield f"it is made of {entry.derivation.parent!r} and names sources of its own; leave out one of them"
+    if not (entry.archive or entry.derivation or entry.sources):
+        yield "it is not built and names neither a source nor a model that it is made of"
+    for source in entry.sources:
+        if isinstance(source, UrlSource):
+            yield from _not_https(source.url)
+        if isinstance(source, NoteSource):
+            if not source.text.strip():
+                yield "a note is empty"
+        elif bool(source.activation) != bool(source.reason.strip()):
+            yield "an activation that is given for a source needs a reason, and the other way round"
+    for published in entry.history:
+        yield from _not_https(published.url)
+
+
+def _derivation(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    if entry.derivation is None:
+        return
+    parent = registry.models.get(entry.derivation.parent)
+    if parent is None or entry.derivation.parent == name:
+        yield f"it is made of {entry.derivation.parent!r}, which is no other model of the registry"
+    elif entry.kind == "encoder":
+        yield from _cut(entry, parent, entry.derivation)
+    elif entry.kind == "preprocess":
+        if parent.kind != "tokenizer":
+            yield f"it comes with {entry.derivation.parent!r}, which is of kind {parent.kind}, not a tokenizer"
+        yield from _differences(entry, parent, _SAME_AS_TOKENIZER, entry.derivation.parent)
+    else:
+        yield "a tokenizer is made of no other model"
+
+
+def _cut(entry: Entry, parent: Entry, derivation: FromParent) -> Iterator[str]:
+    name, layers = derivation.parent, derivation.layers
+    if parent.kind != "encoder":
+        yield f"it is made of {name!r}, which is of kind {parent.kind}, not an encoder"
+    if layers is None:
+        yield f"its derivation does not say how many layers of {name!r} it keeps"
+    elif layers != entry.layers:
+        yield f"it has {entry.layers} layers and is made of the first {layers} of {name!r}"
+    elif parent.layers is None or layers >= parent.layers:
+        yield f"it is made of the first {layers} layers of {name!r}, which has {parent.layers}"
+    if entry.parameters and parent.parameters and entry.parameters > parent.parameters:
+        yield f"it says {entry.parameters:,} parameters, more than the {parent.parameters:,} of {name!r}"
+    yield from _differences(entry, parent, _SAME_AS_PARENT, name)
+
+
+def _tokenizer(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    if entry.tokenizer is None:
+        return
+    tokenizer = registry.models.get(entry.tokenizer)
+    if entry.kind != "encoder":
+        yield f"it is of kind {entry.kind} and names a tokenizer; encoders have one"
+    if tokenizer is None:
+        yield f"its tokenizer {entry.tokenizer!r} is not in the registry"
+    elif tokenizer.kind != "tokenizer":
+        yield f"its tokenizer {entry.tokenizer!r} is of kind {tokenizer.kind}"
+    else:
+        yield from _differences(entry, tokenizer, _SAME_AS_TOKENIZER, entry.tokenizer)
+
+
+def _archive(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    if entry.archive is None:
+        return
+    missing = [field for field in ("sha256", "size") if getattr(entry.archive, field) is None]
+    if missing:
+        yield f"its archive has no {' and no '.join(missing)}"
+    for url in entry.archive.urls:
+        if urlsplit(url).scheme:
+            yield from _not_https(url)
+
+
+def _words(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    if not entry.licence.strip():
+        yield "its licence is empty; 'not stated' says that its publisher names none"
+
+
+def _differences(entry: Entry, other: Entry, fields: tuple[str, ...], name: str) -> Iterator[str]:
+    for field in fields:
+        ours, its = getattr(entry, field), getattr(other, field)
+        if ours is not None and its is not None and ours != its:
+            yield f"its {field} is {ours!r}, that of {name!r} is {its!r}"
+
+
+def _not_https(url: str) -> Iterator[str]:
+    if urlsplit(url).scheme != "https":
+        yield f"{url} is not https"
+
+
+# -- the files ----------------------------------------------------------------------------------------------------
+
+
+def _file_problems(registry: Registry, path: Path, text: bytes) -> Iterator[str]:
+    mends = f"`zoo registry format {path}` mends it"
+    if text != registry_text(registry).encode():
+        yield f"{path.name} is not written in its one form (sorted, two spaces, no defaults); {mends}"
+    schema = path.parent / registry.schema_file  # a URL where it lies elsewhere
+    if schema.parent == path.parent and schema.is_file() and schema.read_text(encoding="utf-8") != json_schema():
+        yield f"{schema.name} is not the schema of this version; {mends}"
+    for page in stale_pages(registry, path.parent):
+        yield f"{page} holds another table of models; {mends}"

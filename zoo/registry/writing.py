@@ -1,0 +1,182 @@
+"""registry.json where it lies: read from a path or URL as far as it may be trusted, and changed safely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from zoo.basics.files import cannot_write, move_into_place, read_regular, written_file
+from zoo.contract import SCHEMA_FILE
+from zoo.errors import BadRegistry, DownloadFailed
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import (
+    MOST_REGISTRY,
+    PACKAGED,
+    Registry,
+    json_schema,
+    parse_registry,
+    registry_text,
+    to_record,
+)
+from zoo.transport.download import local_path
+from zoo.trust.freshness import check_expiry, check_number
+from zoo.trust.signatures import check_registry_signature, read_twice
+
+__all__ = [
+    "PACKAGED",
+    "ArchiveRecord",
+    "Entry",
+    "Registry",
+    "json_schema",
+    "own_registry",
+    "parse_registry",
+    "read_registry",
+    "registry_text",
+    "renumber",
+    "to_record",
+    "update_registry",
+]
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_registry(place: str | Path | None = None) -> Registry:
+    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged and installed models.
+
+        read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
+
+    Raises BadRegistry with what is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it, Stale when it
+    has expired or is older than one of that URL and key that was trusted before.
+    """
+    given = place or os.environ.get("ZOO_REGISTRY")
+    source = str(given or PACKAGED)
+    try:
+        path = local_path(source)
+    except ValueError as error:
+        raise BadRegistry(
+            f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
+        ) from None
+    with _readable(source, " Check --registry and ZOO_REGISTRY."):
+        registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
+    from zoo.fetching.installed import with_installed  # which reads a registry itself
+
+    return registry if given else with_installed(registry)
+
+
+def own_registry(path: Path) -> Registry:
+    """Return the registry at `path`, signed or not, fresh or not: for those who write it. Raises BadRegistry."""
+    with _readable(str(path)):
+        content = read_regular(path, MOST_REGISTRY)
+    return _placed(content, str(path.absolute()), str(path))
+
+
+def _placed(content: bytes, place: str, source: str) -> Registry:
+    registry = parse_registry(content, source, from_afar=local_path(place) is None)
+    registry._place = place
+    return registry
+
+
+@contextmanager
+def _readable(source: str, advice: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # DownloadFailed is one, and names its source
+        reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
+        raise BadRegistry(f"no registry to read. {reason}{advice}") from error
+
+
+def _read_local(path: Path, source: str) -> Registry:
+    content = read_regular(path, MOST_REGISTRY)
+    if path != PACKAGED:  # which came with the code that would check it
+        check_registry_signature(content, str(path))
+    registry = _placed(content, str(path.absolute()), source)
+    check_expiry(registry.expires, source)
+    return registry
+
+
+def _read_remote(url: str) -> Registry:
+    from zoo.fetching.url_records import read_remembered, signature_of  # which bring the cache
+
+    found: dict[bytes, Registry] = {}
+
+    def check(content: bytes) -> None:
+        key = check_registry_signature(content, url, signature_of(url, content))
+        registry = _placed(content, url, url)
+        check_expiry(registry.expires, url)
+        check_number(registry.number, url, key)
+        found[content] = registry
+
+    return found[read_remembered(url, check, MOST_REGISTRY)]
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def update_registry(
+    path: Path, entries: Mapping[str, Entry], moves: Mapping[Path, Path] | None = None, *, try_only: bool = False
+) -> Registry:
+    """Add or replace entries in the registry at `path` and return the new one; all other entries stay.
+
+        update_registry(Path("dist/registry.json"), {"albert_tiny": entry})
+
+    `moves` are archives (from, to) that go to their places under the same lock; while they do, the entries that change
+    name no archive, so that the registry never names a missing or different one. With `try_only` nothing is written.
+    A missing file is created, with its JSON Schema beside it. Safe with several processes at once.
+
+    Raises BadRegistry, and leaves the file alone, when what is there is not a registry or the result would not be one;
+    CannotWrite when there is no permission or no space.
+    """
+    return _change(path, lambda models: {**models, **entries}, moves or {}, try_only)
+
+
+def renumber(path: Path, number: int, expires: str | None) -> None:
+    """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
+    path = path.resolve()  # a link stays a link
+    with cannot_write(path), FileLock(path.with_name(".registry.lock")):
+        registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
+        parse_registry(registry_text(registry).encode(), str(path))
+        _write(registry_text(registry), path)
+
+
+def _change(
+    path: Path,
+    change: Callable[[Mapping[str, Entry]], Mapping[str, Entry]],
+    moves: Mapping[Path, Path] | None = None,
+    try_only: bool = False,
+) -> Registry:
+    path = path.resolve()  # a link stays a link
+    if try_only and not path.parent.is_dir():
+        return Registry()
+    with cannot_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(".registry.lock")):
+            before = own_registry(path) if path.exists() else Registry()
+            after = _with_models(before, change(before.models), path)
+            if try_only:
+                return after
+            changed = {name for name, entry in before.models.items() if after.models.get(name) != entry}
+            if moves and changed:
+                unsettled = {
+                    name: entry.model_copy(update={"archive": None}) if name in changed else entry
+                    for name, entry in before.models.items()
+                }
+                _write(registry_text(_with_models(before, unsettled, path)), path)
+            for source, target in (moves or {}).items():
+                move_into_place(source, target)
+            _write(registry_text(after), path)
+            _write(json_schema(), path.with_name(SCHEMA_FILE))
+    return after
+
+
+def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
+    return _placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
+
+
+def _write(text: str, path: Path) -> None:
+    with written_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,1 @@
+"""HTTP: one GET and its limits, and several sources in order to one file."""

@@ -1,0 +1,1 @@
+"""Who signed a registry, and whether it is the latest one."""
