@@ -15,9 +15,9 @@ from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
-from zoo.archive.pack import file_digests, sha256_and_size
+from zoo.archive.digests import file_digests, sha256_and_size
 from zoo.errors import VerificationFailed
-from zoo.registry.writing import ArchiveRecord, Entry
+from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
 _RECOMPUTED = "in training, most of each layer is computed once more in the backward pass: less memory, more time"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from zoo.archive.card import to_json
 from zoo.basics.quiet import import_tensorflow_quietly
-from zoo.registry.writing import Entry
+from zoo.registry.entry import Entry
 
 if TYPE_CHECKING:
     from export.planning import EncoderRequest, TokenizerRequest

@@ -23,12 +23,14 @@ from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard, write_card
-from zoo.archive.pack import pack, unpack
+from zoo.archive.pack import pack
+from zoo.archive.unpack import unpack
 from zoo.basics.files import cannot_write
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadVocabulary
 from zoo.loading.verify import verify
-from zoo.registry.writing import Entry, own_registry, update_registry
+from zoo.registry.entry import Entry
+from zoo.registry.writing import own_registry, update_registry
 
 _ROOTS = (Tokenizer, Preprocessor)
 # Fields of an entry that no export fills.

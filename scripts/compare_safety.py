@@ -63,7 +63,7 @@ def _make(work: Path, cases: list[Case]) -> None:
     from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
     from tests.export.conftest import write_odd
     from tests.hostile.making import make_hostile
-    from zoo.archive.pack import unpack
+    from zoo.archive.unpack import unpack
 
     (work / "checkpoint").mkdir()
     write_odd(work / "checkpoint")

@@ -15,8 +15,10 @@ from playwright.sync_api import sync_playwright
 
 from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
 from scripts.random_checkpoint import write
+from zoo.fetching.registries import read_registry
 from zoo.publishing.serve import server
-from zoo.registry.writing import PACKAGED, read_registry, to_record, update_registry
+from zoo.registry.registry import PACKAGED, to_record
+from zoo.registry.writing import update_registry
 from zoo.site import write_site
 from zoo.site.speed import measure
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
-from zoo.basics.bounded import parse_json, read_small
+from zoo.basics.untrusted import parse_json, read_small
 from zoo.errors import BadConfig, BadVocabulary, Unsupported
 
 CONFIG_FILE = "tokenizer_config.json"

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from zoo.archive.wordpiece_model import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, vocabulary_sha256
-from zoo.basics.bounded import Refused, read_small
+from zoo.basics.untrusted import BadInput, read_small
 from zoo.errors import BadVocabulary
 
 __all__ = ["CLS", "CONTINUATION", "MASK", "PAD", "SEP", "SPECIAL_TOKENS", "UNK", "Vocabulary"]
@@ -46,7 +46,7 @@ class Vocabulary:
             lines = _lines(read_small(path, MOST_BYTES))
         except OSError as error:
             raise BadVocabulary(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from None
-        except Refused as error:
+        except BadInput as error:
             raise BadVocabulary(f"{path} is not a WordPiece vocabulary: {error}.") from None
         entries, problems = _entries(lines)
         problems += _repeated(entries) + _absent(entries)
@@ -73,7 +73,7 @@ class Vocabulary:
 
 def _lines(data: bytes) -> list[bytes]:
     if (count := data.count(b"\n")) > _MOST_ENTRIES:
-        raise Refused(f"it has {count:,} lines, more than the {_MOST_ENTRIES:,} that are read")
+        raise BadInput(f"it has {count:,} lines, more than the {_MOST_ENTRIES:,} that are read")
     lines = data.split(b"\n")
     last = lines.pop()
     if lines and all(line.endswith(b"\r") for line in lines):

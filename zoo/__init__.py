@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +27,15 @@ from zoo.errors import (
     WeightMismatch,
     ZooError,
 )
+from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from zoo.fetching.bundles import bundle, install
     from zoo.hub_resolver import register
     from zoo.keras.layer import KerasLayer
-    from zoo.loading.load import load, load_model
-    from zoo.registry.writing import Entry
+    from zoo.loading.load import load
+    from zoo.model import load_model
+    from zoo.registry.entry import Entry
     from zoo.text_encoder import TextEncoder
 
 # What needs TensorFlow or more than a registry is imported when it is first asked for.
@@ -44,7 +45,7 @@ _HOMES = {
     "bundle": "zoo.fetching.bundles",
     "install": "zoo.fetching.bundles",
     "load": "zoo.loading.load",
-    "load_model": "zoo.loading.load",
+    "load_model": "zoo.model",
     "register": "zoo.hub_resolver",
 }
 
@@ -81,11 +82,6 @@ __all__ = [
     "url",
 ]
 
-try:
-    __version__ = version("bert-zoo")
-except PackageNotFoundError:  # run from a checkout
-    __version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
@@ -96,7 +92,7 @@ def __getattr__(name: str) -> Any:
 
 def names(registry: str | Path | None = None) -> list[str]:
     """Return the names of all models, sorted. `registry` is a path or URL; else ZOO_REGISTRY or the packaged one."""
-    from zoo.registry.writing import read_registry
+    from zoo.fetching.registries import read_registry
 
     return read_registry(registry).names()
 
@@ -106,7 +102,7 @@ def info(name: str, registry: str | Path | None = None) -> Entry:
 
     Raises UnknownModel with the closest names.
     """
-    from zoo.registry.writing import read_registry
+    from zoo.fetching.registries import read_registry
 
     return read_registry(registry).entry(name)
 
@@ -116,7 +112,7 @@ def url(name: str, registry: str | Path | None = None) -> str:
 
     Raises UnknownModel, NotBuilt.
     """
-    from zoo.registry.writing import read_registry
+    from zoo.fetching.registries import read_registry
 
     return read_registry(registry).archive(name).urls[0]
 
@@ -126,7 +122,7 @@ def path(name: str, registry: str | Path | None = None) -> Path:
 
     Raises UnknownModel, NotBuilt, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
+    from zoo.fetching.registries import read_registry
     from zoo.fetching.resolve import fetch
-    from zoo.registry.writing import read_registry
 
     return fetch(name, read_registry(registry))

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 
-import zoo
 from zoo.basics.display import PrintableStream
 from zoo.commands import COMMANDS, HAND_ON
 from zoo.commands.common import Register, Run
 from zoo.errors import ZooError
+from zoo.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     parser = argparse.ArgumentParser(prog="zoo", description="BERT-family models as TF2 SavedModels, by name.")
-    parser.add_argument("--version", action="version", version=f"zoo {zoo.__version__}")
+    parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((word for word in argv if not word.startswith("-")), None)
     runs: dict[str, Run] = {}

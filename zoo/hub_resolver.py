@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zoo.basics.urls import local_path
 from zoo.loading.load import checked_model
-from zoo.transport.http import local_path
 
 
 def register() -> None:

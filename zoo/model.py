@@ -1,4 +1,4 @@
-"""A loaded model with its card, and the Keras 3 model that is made of it."""
+"""`zoo.load_model`: a loaded model with its card, and the Keras 3 model that is made of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.card import EncoderCard
+from zoo.basics.urls import offline
 from zoo.contract import INPUT_KEYS
+from zoo.loading.load import Loaded, load_found
+
+
+def load_model(handle: str | Path, *, name: str | None = None) -> Model:
+    """Return a model from this machine alone: no socket is opened, whatever is missing is an error.
+
+        model = zoo.load_model("albert_tiny.tar.gz")
+        model([[101, 872, 102]])["pooled_output"]  # every input form of `hub.load`'s object, and its attributes
+        model.keras_model(trainable=True)  # a Keras 3 model of three int32 inputs [None, None]
+
+    A handle is a .tar.gz, an unpacked directory, a bundle, or a name that was fetched or installed before; `name`
+    chooses a model of a bundle, which else has to have one encoder. Raises what `load` does.
+    """
+    with offline():
+        directory, card, loaded = load_found(handle, name=name)
+    return Model(card, directory, loaded)
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Loaded):
     """What `zoo.load_model` gives: the object that `hub.load` gives, its card and the directory it was loaded from.
 
         model = zoo.load_model("albert_tiny.tar.gz")
@@ -23,10 +40,6 @@ class Model:
 
     It goes on working when the directory is gone; only `keras_model` looks there once more.
     """
-
-    card: EncoderCard | TokenizerCard
-    path: Path
-    loaded: Any
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the loaded object. An encoder takes `(inputs, training=False)`, a tokenizer texts."""
@@ -71,7 +84,7 @@ class Model:
         """
         import keras
 
-        from zoo.keras.layer import KerasLayer
+        from zoo.keras.layer import KerasLayer  # which imports Keras
 
         if isinstance(self.card, EncoderCard):
             inputs: Any = {key: keras.Input([None], dtype="int32", name=key) for key in INPUT_KEYS}

@@ -14,7 +14,7 @@ from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT,
 from zoo.errors import BadArgument
 from zoo.loading.load import load_checked
 from zoo.loading.matching import find_pair
-from zoo.registry.writing import Registry
+from zoo.registry.registry import Registry
 
 _Inputs = Mapping[str, NDArray[np.int32]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]

@@ -20,7 +20,8 @@ import tensorflow_hub as hub
 from tf_common import TensorFlowModel, TensorFlowTrainer
 
 import zoo
-from zoo.archive.pack import sha256_of, unpack
+from zoo.archive.digests import sha256_of
+from zoo.archive.unpack import unpack
 from zoo.fetching.resolve import resolve
 from zoo.loading.verify import verify
 

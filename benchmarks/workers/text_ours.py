@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401 - registers its operations
 
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 
 
 class OurTokenizer(serve.TextModel):

@@ -9,7 +9,7 @@ from typing import Any
 
 from export.convert.check import Comparison
 from zoo.archive.card import FileDigest, to_json
-from zoo.archive.pack import file_digests
+from zoo.archive.digests import file_digests
 from zoo.basics.display import size, table
 
 FILE = "conversion.json"

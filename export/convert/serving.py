@@ -18,7 +18,7 @@ from export.convert.report import FILE, Report
 from export.convert.sources import Source
 from export.versions import versions
 from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
-from zoo.archive.pack import check_files, sha256_and_size
+from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
 from zoo.basics.files import written_directory, written_file
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE

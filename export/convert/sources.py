@@ -9,7 +9,7 @@ from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.errors import BadArgument
 from zoo.loading.load import find_model
 from zoo.loading.matching import find_tokenizer, identity
-from zoo.registry.writing import Registry
+from zoo.registry.registry import Registry
 
 NO_TOKENIZER = "none"
 

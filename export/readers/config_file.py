@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.basics.bounded import Refused, parse_json, read_small
+from zoo.basics.untrusted import BadInput, parse_json, read_small
 from zoo.errors import BadConfig, ZooError
 
 _MARKS = {"hidden_size", "num_hidden_layers"}  # any other .json file is something else
@@ -42,7 +42,7 @@ def read_json(file: Path) -> Mapping[str, Any]:
         value = parse_json(read_small(file, _MOST_BYTES), _MOST_VALUES)
     except FileNotFoundError:
         raise BadConfig(f"no config at {file}.") from None
-    except (Refused, OSError) as error:
+    except (BadInput, OSError) as error:
         raise BadConfig(f"{file} is no config: {error}. Name the right one with --config.") from None
     except ValueError as error:
         raise BadConfig(f"{file} is not JSON: {error}.") from None

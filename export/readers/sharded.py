@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from export.readers.protocol import Container, Shape
-from zoo.basics.bounded import parse_json, read_small
+from zoo.basics.untrusted import parse_json, read_small
 from zoo.errors import BadCheckpoint
 
 _MOST_BYTES = 4 << 20  # the index of a large BERT has 40 kilobytes

@@ -14,11 +14,12 @@ from export.release.builder import Builder, Job
 from export.release.plan import Step
 from export.release.report import Report, read_report, write_report
 from export.release.sources import Found, Inputs, Shelf
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
 from zoo.registry.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
-from zoo.registry.writing import Registry, own_registry, update_registry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import own_registry, update_registry
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 

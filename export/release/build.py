@@ -19,7 +19,8 @@ from zoo.basics.progress import progress
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import CannotWrite
 from zoo.registry.entry import Entry
-from zoo.registry.writing import Registry, own_registry, update_registry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import own_registry, update_registry
 
 # Fields of an entry that an export fills; the others are written by people.
 _FOUND = ("family", "layers", "hidden_size", "heads", "activation", "parameters", "vocab_size", "vocabulary_sha256")

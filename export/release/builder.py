@@ -21,7 +21,7 @@ from export.release.sources import Inputs, Shelf
 from export.versions import versions
 from export.workspace import owned_directory
 from zoo.archive.card import to_json
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line

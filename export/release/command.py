@@ -19,8 +19,9 @@ from export.release.sources import Shelf
 from zoo.archive.card import to_json
 from zoo.commands.common import add_json, add_registry
 from zoo.errors import BadArgument
+from zoo.fetching.registries import read_registry
 from zoo.registry.entry import NOT_STATED
-from zoo.registry.writing import PACKAGED, read_registry
+from zoo.registry.registry import PACKAGED
 
 
 def build(parser: argparse.ArgumentParser) -> Run:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from export.readers.limits import ZIP_ERRORS, most_unpacked, opened_zip
-from zoo.basics.bounded import parse_json, read_small
 from zoo.basics.files import cannot_write, move_into_place
+from zoo.basics.untrusted import parse_json, read_small
+from zoo.basics.urls import file_name, shown
 from zoo.errors import DigestMismatch, DownloadFailed
 from zoo.registry.entry import HuggingFaceSource
-from zoo.transport.download import download, file_name
-from zoo.transport.http import read_bytes, shown
+from zoo.transport.download import download
+from zoo.transport.http import read_bytes
 
 # The same weights lie there several times; one of these is enough, the first that the readers prefer.
 _WEIGHTS = (

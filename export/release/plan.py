@@ -10,7 +10,7 @@ from zoo.contract import PREPROCESS
 from zoo.errors import BadRegistry, UnknownModel
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import origin
-from zoo.registry.writing import Registry
+from zoo.registry.registry import Registry
 
 # Seconds of an export, measured in docs/exports.md on 2 cores: so many to begin with, for each layer, for each MiB of
 # weights; of the two archives of a tokenizer together. Archives shrink weights by a fourteenth.

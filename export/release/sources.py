@@ -10,13 +10,12 @@ from pathlib import Path
 
 from export.release.fetching import fetch_file, fetch_repository
 from zoo.archive.card import to_json
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.basics.urls import file_name, shown
 from zoo.errors import BadCheckpoint, DownloadFailed
 from zoo.fetching.cache import cache_directory
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
-from zoo.transport.download import file_name
-from zoo.transport.http import shown
 
 _OF_A_TOKENIZER = re.compile(r"vocab.*\.txt|tokenizer_config\.json")
 BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's own name")

@@ -17,7 +17,7 @@ import numpy as np
 from export.readers.protocol import Checkpoint, Format, Shape
 from tokenizer.vocabulary import MOST_BYTES, Vocabulary
 from zoo.archive.card import Computed
-from zoo.basics.bounded import read_small
+from zoo.basics.untrusted import read_small
 from zoo.errors import BadConfig, BadVocabulary
 
 Dtype = Literal["float32", "bfloat16", "float16"]

@@ -20,11 +20,15 @@ from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabul
 from tests.export import writers
 from tokenizer.source import read_tokenizer_source
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
-from zoo.archive.pack import check_files, file_digests, pack, sha256_and_size, unpack
+from zoo.archive.digests import check_files, file_digests, sha256_and_size
+from zoo.archive.pack import pack
+from zoo.archive.unpack import unpack
 from zoo.contract import CARD_FILE
 from zoo.errors import ZooError
 from zoo.fetching.bundles import bundle, install, read_bundle
-from zoo.registry.writing import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 from zoo.safety import check_ops, used_ops
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from export.pipeline import export_encoder
 from export.planning import EncoderRequest
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 
 # An export collects garbage often; what was imported is none, and need not be looked through each time.
 gc.freeze()

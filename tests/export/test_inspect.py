@@ -18,7 +18,7 @@ from export.readers import open_checkpoint
 from export.weights.head_state import MOST_READ, head_state, is_telling, read_head_state
 from tests.export.conftest import FAMILIES, VOCABULARY, write_odd, write_transformers
 from zoo.archive.card import HeadState
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import BadCheckpoint, BadConfig
 

@@ -19,12 +19,14 @@ from export.weights.plan import WeightPlan
 from scripts.random_checkpoint import write_vocabulary
 from tests.export.conftest import VOCABULARY, write_odd
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import sha256_of, unpack
+from zoo.archive.digests import sha256_of
+from zoo.archive.unpack import unpack
 from zoo.command import main
 from zoo.errors import BadConfig, BadRegistry, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
+from zoo.fetching.registries import read_registry
 from zoo.loading.verify import verify
-from zoo.registry.entry import NoteSource, Published, Recipe
-from zoo.registry.writing import Entry, read_registry, update_registry
+from zoo.registry.entry import Entry, NoteSource, Published, Recipe
+from zoo.registry.writing import update_registry
 
 
 def left(directory: Path) -> list[str]:
@@ -304,7 +306,7 @@ def test_goldens_catch_a_changed_weight(out: Path, tmp_path: Path) -> None:
     variable.assign(variable * 1.001)
     tf.train.Checkpoint(root=model).write(str(directory / "variables/variables"))  # the graph stays as it is
     from zoo.archive.card import write_card
-    from zoo.archive.pack import file_digests
+    from zoo.archive.digests import file_digests
 
     card = read_card(directory)
     files = {name: digest for name, digest in file_digests(directory).items() if not name.endswith("card.json")}

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.pack import pack, unpack
+from zoo.archive.pack import pack
+from zoo.archive.unpack import unpack
 
 Tamper = Callable[[Path], None]
 URL = "https://models.example/toy.tar.gz"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.archive.card import read_card, write_card
-from zoo.archive.pack import file_digests
+from zoo.archive.digests import file_digests
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 from zoo.safety import used_ops

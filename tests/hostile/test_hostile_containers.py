@@ -18,11 +18,12 @@ from tests.hostile.cases import all_cases
 from tests.hostile.making import make_hostile
 from tests.zoo.archive.test_archive import HOSTILE, folder, member, write_tar
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive.pack import pack, sha256_and_size
+from zoo.archive.digests import sha256_and_size
+from zoo.archive.pack import pack
 from zoo.errors import BadArchive, BadRegistry, ZooError
 from zoo.fetching.bundles import from_bundle
+from zoo.fetching.registries import read_registry
 from zoo.loading.verify import verify
-from zoo.registry.writing import read_registry
 
 # -- tar.gz -----------------------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadArchive, match="bytes allowed: refused at zeros"):
         zoo.load(tmp_path / "zeros.tar.gz")
     crowd = write_tar(tmp_path / "crowd.tar.gz", *(folder(f"{number}") for number in range(100)))
-    monkeypatch.setattr("zoo.archive.pack._MOST_MEMBERS", 99)
+    monkeypatch.setattr("zoo.archive.unpack._MOST_MEMBERS", 99)
     with pytest.raises(BadArchive, match="more than 99 members"):
         zoo.load(crowd)
 

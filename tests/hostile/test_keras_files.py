@@ -152,7 +152,7 @@ def test_a_local_archive_needs_the_signature_that_any_needs(
     file: Path, toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The digest that a config says pins nothing."""
-    from zoo.archive.pack import sha256_of
+    from zoo.archive.digests import sha256_of
     from zoo.trust.minisign import write_keys
 
     record(handle=str(toy_zoo.archive()), digest=sha256_of(toy_zoo.archive()))(file)

@@ -15,7 +15,7 @@ from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, ex
 from tests.export.conftest import write_odd
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import read_card
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.safety import ALLOWED_OPS, GRAPH_FILE, check_ops, written
 from zoo.safety.form import bodies
 

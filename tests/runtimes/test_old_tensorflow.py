@@ -44,7 +44,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from export.saved_model.root import write_saved_model
     from tokenizer.module import Preprocessor, Tokenizer
     from tokenizer.vocabulary import Vocabulary
-    from zoo.archive.pack import unpack
+    from zoo.archive.unpack import unpack
 
     place = tmp_path_factory.mktemp("archives")
     for name, (family, options) in ENCODERS.items():

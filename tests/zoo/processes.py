@@ -20,9 +20,10 @@ from pathlib import Path
 from types import FrameType
 
 import zoo.transport.http
-from zoo.fetching.cache import damage
-from zoo.fetching.resolve import cache_directory, fetch
-from zoo.registry.writing import Registry, read_registry
+from zoo.fetching.cache import cache_directory, damage
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import fetch
+from zoo.registry.registry import Registry
 
 
 def together(registry: Registry, number: int) -> list[int]:

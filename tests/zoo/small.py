@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard
-from zoo.archive.pack import file_digests, pack
-from zoo.registry.writing import ArchiveRecord, Entry, update_registry
+from zoo.archive.digests import file_digests
+from zoo.archive.pack import pack
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 
 
 def make_tokenizer_card(directory: Path, name: str = "small", **changes: object) -> TokenizerCard:

@@ -22,10 +22,13 @@ from tests.conftest import ROOT
 from tests.localserver import NO_LENGTH, LocalServer, Reply
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
 from zoo.archive.card import write_card
-from zoo.archive.pack import file_digests, pack
+from zoo.archive.digests import file_digests
+from zoo.archive.pack import pack
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, ZooError
-from zoo.fetching.resolve import cache_directory, fetch, resolve
-from zoo.registry.writing import Registry, read_registry
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import fetch, resolve
+from zoo.registry.registry import Registry
 
 PATH = "/small.tar.gz"
 

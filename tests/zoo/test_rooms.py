@@ -58,4 +58,4 @@ assert not heavy, heavy
 def test_files_say_what_lives_there_and_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), "the first line says what lives there"
-    assert len(text.splitlines()) <= 250
+    assert len(text.splitlines()) <= 400

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from zoo.basics.bounded import Refused, check_cost, read_small
+from zoo.basics.untrusted import BadInput, check_cost, read_small
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
@@ -175,7 +175,7 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
     path = directory / CARD_FILE
     try:
         return parse_card(read_small(path, _MOST_BYTES), str(path))
-    except Refused as error:
+    except BadInput as error:
         raise BadArchive(f"{path} does not follow the card format: {error}.") from None
     except (FileNotFoundError, NotADirectoryError):
         raise BadArchive(
@@ -189,10 +189,10 @@ def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
     """Return the card that a file's bytes hold. Raises BadArchive, which names its `place`."""
     try:
         if len(text) > _MOST_BYTES:
-            raise Refused(f"it has {len(text):,} bytes, more than the {_MOST_BYTES:,} that any card needs")
+            raise BadInput(f"it has {len(text):,} bytes, more than the {_MOST_BYTES:,} that any card needs")
         check_cost(text, _MOST_VALUES)
         return _CARD.validate_json(text)
-    except Refused as error:
+    except BadInput as error:
         raise BadArchive(f"{place} does not follow the card format: {error}.") from None
     except ValidationError as error:
         raise BadArchive(f"{place} does not follow the card format: {_problems(error)}.") from None

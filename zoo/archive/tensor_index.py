@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from zoo.archive.tensor_table import BadTable, read_number, read_table
-from zoo.basics.bounded import Refused, read_small
+from zoo.basics.untrusted import BadInput, read_small
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -65,7 +65,7 @@ class TensorIndex:
         entry = self.entries[name]
         try:
             return _texts(self.data[entry.shard], entry)
-        except (BadTable, Refused, OSError) as error:
+        except (BadTable, BadInput, OSError) as error:
             raise BadIndex(str(error).removesuffix(".")) from None
 
 
@@ -84,10 +84,10 @@ def read_index(index: Path) -> TensorIndex:
         shards, entries = _header(table), _read_entries(table)
         data = {i: index.with_name(f"{prefix}.data-{i:05d}-of-{shards:05d}") for i in sorted(_shards_of(entries))}
         if missing := [file.name for file in data.values() if not file.is_file()]:
-            raise Refused(f"it has no data file beside it ({', '.join(missing[:5])})")
+            raise BadInput(f"it has no data file beside it ({', '.join(missing[:5])})")
         _check_places(entries, data, shards)
         return TensorIndex(_variables(entries), data)
-    except (BadTable, Refused, DecodeError, OSError) as error:
+    except (BadTable, BadInput, DecodeError, OSError) as error:
         raise BadIndex(str(error).removesuffix(".")) from None
 
 
@@ -100,9 +100,9 @@ def _header(table: dict[bytes, bytes]) -> int:
 
     header = tensor_bundle_pb2.BundleHeaderProto.FromString(table.pop(b"", b""))
     if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
-        raise Refused("its numbers are big-endian; save it again on an ordinary machine")
+        raise BadInput("its numbers are big-endian; save it again on an ordinary machine")
     if not 1 <= header.num_shards < 100_000:
-        raise Refused(f"it claims {header.num_shards:,} data files")
+        raise BadInput(f"it claims {header.num_shards:,} data files")
     return header.num_shards
 
 
@@ -110,26 +110,26 @@ def _read_entries(table: Mapping[bytes, bytes]) -> dict[bytes, IndexEntry]:
     from tensorflow.core.protobuf import tensor_bundle_pb2
 
     if not table:
-        raise Refused("it holds no variables")
+        raise BadInput("it holds no variables")
     return {key: _entry(key, tensor_bundle_pb2.BundleEntryProto.FromString(value)) for key, value in table.items()}
 
 
 def _entry(key: bytes, stored: Any) -> IndexEntry:
     shape = tuple(dim.size for dim in stored.shape.dim)
     if stored.dtype not in _SIZES and stored.dtype != TEXT:
-        raise Refused(f"{key!r} is of type {stored.dtype}, which holds no weights")
+        raise BadInput(f"{key!r} is of type {stored.dtype}, which holds no weights")
     if stored.shape.unknown_rank or len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
-        raise Refused(f"{key!r} has the impossible shape {shape[: MOST_DIMENSIONS + 1]}")
+        raise BadInput(f"{key!r} has the impossible shape {shape[: MOST_DIMENSIONS + 1]}")
     if prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:
-        raise Refused(f"{key!r} has the impossible shape {shape}")
+        raise BadInput(f"{key!r} has the impossible shape {shape}")
     if min(stored.shard_id, stored.offset, stored.size) < 0:
-        raise Refused(f"{key!r} lies at the impossible place {stored.offset} of data file {stored.shard_id}")
+        raise BadInput(f"{key!r} lies at the impossible place {stored.offset} of data file {stored.shard_id}")
     slices = [_slice(shape, each) for each in stored.slices]
     promised = 0 if slices else prod(shape) * _SIZES.get(stored.dtype, 1)
     if stored.dtype == TEXT and (slices or prod(shape) > _MOST_TEXTS or stored.size > _MOST_TEXT):
-        raise Refused(f"{key!r} holds more text than any checkpoint does")
+        raise BadInput(f"{key!r} holds more text than any checkpoint does")
     if stored.size < promised or (stored.size > promised and stored.dtype != TEXT):
-        raise Refused(f"{key!r} of shape {shape} has {stored.size:,} bytes, its shape and type make {promised:,}")
+        raise BadInput(f"{key!r} of shape {shape} has {stored.size:,} bytes, its shape and type make {promised:,}")
     keys, parts = [_slice_key(key, extents) for extents, _ in slices], [part for _, part in slices]
     return IndexEntry(stored.dtype, shape, stored.shard_id, stored.offset, stored.size, tuple(keys), tuple(parts))
 
@@ -142,13 +142,13 @@ def _check_places(entries: Mapping[bytes, IndexEntry], data: Mapping[int, Path],
     """A download cut short is found before anything is read."""
     for shard, file in data.items():
         if shard >= shards:
-            raise Refused(f"an entry lies in data file {shard} of {shards}")
+            raise BadInput(f"an entry lies in data file {shard} of {shards}")
         held = [entry for entry in entries.values() if entry.shard == shard and not entry.slices]
         promised, size = max(entry.offset + entry.size for entry in held), file.stat().st_size
         if promised > size:
-            raise Refused(f"{file.name} is cut short: its index promises {promised:,} bytes, there are {size:,}")
+            raise BadInput(f"{file.name} is cut short: its index promises {promised:,} bytes, there are {size:,}")
         if sum(entry.size for entry in held) > size:
-            raise Refused(f"several of its entries lie in the same bytes of {file.name}")
+            raise BadInput(f"several of its entries lie in the same bytes of {file.name}")
 
 
 def _texts(file: Path, entry: IndexEntry) -> list[bytes]:
@@ -162,7 +162,7 @@ def _texts(file: Path, entry: IndexEntry) -> list[bytes]:
         lengths.append(length)
     ends = [*accumulate(lengths, initial=at + 4)]
     if ends[-1] != len(data):
-        raise Refused("its texts do not have the length that they are said to have")
+        raise BadInput("its texts do not have the length that they are said to have")
     return [data[start:end] for start, end in pairwise(ends)]
 
 
@@ -178,9 +178,9 @@ def _variables(entries: Mapping[bytes, IndexEntry]) -> dict[str, IndexEntry]:
         held = [entries.get(part) for part in entry.slices]
         found = [each and (each.dtype, each.shape, each.slices) for each in held]
         if found != [(entry.dtype, shape, ()) for shape in entry.parts] or len({*entry.slices}) < len(entry.slices):
-            raise Refused(f"the parts of {key!r} are not those that its entry lists")
+            raise BadInput(f"the parts of {key!r} are not those that its entry lists")
         if entry.slices and sum(map(prod, entry.parts)) != prod(entry.shape):
-            raise Refused(f"the parts of {key!r} do not make up its shape {entry.shape}")
+            raise BadInput(f"the parts of {key!r} do not make up its shape {entry.shape}")
     return {_text(key): entry for key, entry in entries.items() if key not in parts}
 
 
@@ -188,10 +188,10 @@ def _slice(shape: Shape, stored: Any) -> tuple[_Extents, Shape]:
     """Return the extents of a part as they are stored, and its shape."""
     extents = [(extent.start, extent.length if extent.HasField("length") else -1) for extent in stored.extent]
     if len(extents) != len(shape) or all(length == -1 for _, length in extents):
-        raise Refused(f"a part of shape {shape} has {len(extents)} extents")
+        raise BadInput(f"a part of shape {shape} has {len(extents)} extents")
     for (start, length), size in zip(extents, shape, strict=True):
         if (start, length) != (0, -1) and not 0 <= start < start + length <= size:
-            raise Refused(f"a part of shape {shape} begins at {start} and has the length {length}")
+            raise BadInput(f"a part of shape {shape} begins at {start} and has the length {length}")
     return extents, tuple(size if length == -1 else length for (_, length), size in zip(extents, shape, strict=True))
 
 
@@ -214,4 +214,4 @@ def _text(key: bytes) -> str:
     try:
         return key.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"{key!r} is not UTF-8, so it is not the name of a variable") from None
+        raise BadInput(f"{key!r} is not UTF-8, so it is not the name of a variable") from None

@@ -9,20 +9,20 @@ from threading import Thread
 _AHEAD = 8  # calls that may wait: the memory of what they are given is bounded
 
 
-class Aside:
+class BackgroundCalls:
     """Makes calls one after the other in a thread of its own, which ends with the block, however that ends.
 
-    with Aside() as aside:
-        aside.do(file.write, data)  # returns at once, unless too much waits already
-        aside.wait()
+    with BackgroundCalls() as background:
+        background.do(file.write, data)  # returns at once, unless too much waits already
+        background.wait()
     """
 
     def __init__(self) -> None:
         self._queue: Queue[tuple[Callable[..., object], tuple[object, ...]] | None] = Queue(_AHEAD)
         self._error: BaseException | None = None
-        self._thread = Thread(target=self._work, name="zoo-aside", daemon=True)
+        self._thread = Thread(target=self._work, name="zoo-background", daemon=True)
 
-    def __enter__(self) -> Aside:
+    def __enter__(self) -> BackgroundCalls:
         self._thread.start()
         return self
 

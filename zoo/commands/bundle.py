@@ -7,11 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from zoo.archive.pack import sha256_and_size
+from zoo.archive.digests import sha256_and_size
 from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching import bundles
-from zoo.registry.writing import Entry, read_registry
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import Entry
 
 
 def bundle(parser: argparse.ArgumentParser) -> Run:

@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
+from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import model_name, resolve
-from zoo.registry.writing import Registry, read_registry
+from zoo.registry.registry import Registry
 
 
 def fetch(parser: argparse.ArgumentParser) -> Run:

@@ -7,13 +7,14 @@ import sys
 from dataclasses import asdict
 
 from zoo.basics.display import sheet, size, table
+from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, print_json
-from zoo.fetching.resolve import cache_directory
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry, HuggingFaceSource, Source, UrlSource
 from zoo.registry.recipes import Way, ways
+from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
-from zoo.registry.writing import Registry, read_registry, to_record
-from zoo.transport.download import local_path
 
 _SHOWN_OTHERWISE = ("aliases", "archive", "history", "recipe", "sources")
 
@@ -74,7 +75,7 @@ def url(parser: argparse.ArgumentParser) -> Run:
 def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
     matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
-    build = {} if entry.archive else {"build": [asdict(way) for way in ways(name, registry)]}
+    build = {} if entry.archive else {"build": [asdict(way) for way in ways(name, registry.models)]}
     return {"name": name, **to_record(entry), **matching, **build, "urls": registry.urls(entry)}
 
 
@@ -101,7 +102,7 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
         "urls": "\n".join(registry.urls(entry)),
         "cached": str(cached) if cached and cached.is_dir() else "",
         "sources": "\n".join(map(_source_text, entry.sources)) if archive else "",
-        "to build": "" if archive else "\n".join(map(_way_text, ways(name, registry))),
+        "to build": "" if archive else "\n".join(map(_way_text, ways(name, registry.models))),
         "formerly": "\n".join(f"{each.url} {published_size(each)}".rstrip() for each in entry.history),
     }
 

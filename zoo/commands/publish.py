@@ -9,10 +9,10 @@ from pathlib import Path
 
 from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.fetching.registries import read_registry
 from zoo.publishing.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
 from zoo.publishing.publish import Publication
 from zoo.publishing.publish import publish as published
-from zoo.registry.writing import read_registry
 
 
 def publish(parser: argparse.ArgumentParser) -> Run:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from zoo.commands.common import Register, Run, add_json, add_registry, print_json
 from zoo.errors import BadRegistry
+from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry, format_registry
+from zoo.registry.registry import PACKAGED
 from zoo.registry.table import markdown_table
-from zoo.registry.writing import PACKAGED, read_registry
 
 
 def registry(parser: argparse.ArgumentParser) -> Run:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.basics.quiet import import_tensorflow_quietly
+from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
 from zoo.fetching.resolve import model_name, resolve
-from zoo.transport.http import local_path
 from zoo.trust.signatures import check_file
 
 

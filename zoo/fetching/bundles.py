@@ -14,17 +14,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from zoo.archive.card import to_json
-from zoo.archive.pack import pack, sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.archive.pack import pack
 from zoo.archive.tar_reader import read_members
 from zoo.basics.files import cannot_write, open_regular, unique_beside, written_file
+from zoo.basics.urls import is_offline, local_path, shown, with_mirror
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
 from zoo.fetching.cache import cache_directory, damage, keep
 from zoo.fetching.installed import add_installed, conflicts
-from zoo.registry.registry import MOST_REGISTRY
-from zoo.registry.writing import PACKAGED, ArchiveRecord, Entry, Registry, parse_registry, read_registry, to_record
-from zoo.transport.download import download, is_offline, with_mirror
-from zoo.transport.http import local_path, shown
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry, parse_registry, to_record
+from zoo.transport.download import download
 from zoo.trust.signatures import check_file
 
 # -- writing ------------------------------------------------------------------------------------------------------

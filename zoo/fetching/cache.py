@@ -29,8 +29,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import check_files, unpack
+from zoo.archive.digests import check_files
 from zoo.archive.permissions import make_read_only, make_writable
+from zoo.archive.unpack import unpack
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside
 from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 

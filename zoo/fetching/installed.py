@@ -12,11 +12,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from zoo.basics.files import cannot_write, set_aside
+from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadRegistry
 from zoo.fetching.cache import cache_directory
-from zoo.registry.writing import ArchiveRecord, Entry, Registry, own_registry, update_registry
-from zoo.transport.http import local_path
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import own_registry, update_registry
 
 _log = logging.getLogger("zoo")
 

@@ -12,15 +12,18 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from zoo.archive.card import read_card
-from zoo.archive.pack import check_files, sha256_of
+from zoo.archive.digests import check_files, sha256_of
 from zoo.basics.files import cannot_write, unique_beside
+from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, ZooError
 from zoo.fetching.cache import cache_directory, check_cache, keep, locked, part_of
+from zoo.fetching.registries import read_registry
 from zoo.fetching.url_records import Given, given, record_of, remember
-from zoo.registry.writing import PACKAGED, ArchiveRecord, Registry, read_registry
-from zoo.transport.download import download, file_name, is_offline, local_path, with_mirror
-from zoo.transport.http import Version, shown
+from zoo.registry.entry import ArchiveRecord
+from zoo.registry.registry import PACKAGED, Registry
+from zoo.transport.download import download
+from zoo.transport.http import Version
 from zoo.trust.signatures import check_file, refuse_bare
 
 __all__ = ["cache_directory", "fetch", "model_name", "resolve"]

@@ -13,16 +13,17 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import check_files, pack, sha256_of, unpack
+from zoo.archive.digests import check_files, sha256_of
+from zoo.archive.pack import pack
+from zoo.archive.unpack import unpack
+from zoo.basics.urls import local_path, offline, shown
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotLoad, DownloadFailed, ZooError, first_line
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.resolve import resolve
 from zoo.keras.config import origin_config
-from zoo.loading.load import load_checked, load_found, prepare
-from zoo.model import Model
+from zoo.loading.load import Loaded, load_checked, load_found, prepare
 from zoo.safety import GRAPH_FILE
-from zoo.transport.http import local_path, offline, shown
 
 _GRAPH_LIMIT = 1 << 28  # bytes unpacked: a hundred times what ours have
 
@@ -130,7 +131,7 @@ def opened(handle: Any, **how: Any) -> Opened:
         with _no_scope():
             directory, card, loaded = load_found(handle, **how)
         return Opened(loaded, Origin.of(directory, str(handle)), card)
-    if isinstance(handle, Model):
+    if isinstance(handle, Loaded):
         known = Origin.of(handle.path, str(handle.path)) if handle.path.is_dir() else None
         return Opened(handle.loaded, known, handle.card)
     if isinstance(handle, Origin):

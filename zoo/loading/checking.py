@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.archive.card import EncoderCard, TokenizerCard
-from zoo.archive.pack import check_files, file_digests
-from zoo.basics.background import Aside
+from zoo.archive.digests import check_files, file_digests
+from zoo.basics.background import BackgroundCalls
 from zoo.contract import CARD_FILE
 from zoo.fetching.cache import check_sizes
 
@@ -38,14 +38,14 @@ def checking(directory: Path, card: EncoderCard | TokenizerCard) -> Iterator[Non
     The block's result counts only when the comparison has ended well. Raises DamagedArchive, which lists everything
     that differs, also when the block itself fails because of it.
     """
-    with Aside() as aside:
-        aside.do(check_files, directory, card)
+    with BackgroundCalls() as background:
+        background.do(check_files, directory, card)
         if not _others_are_right(directory, card):
-            aside.wait()
+            background.wait()
         try:
             yield
         finally:
-            aside.wait()
+            background.wait()
 
 
 def _others_are_right(directory: Path, card: EncoderCard | TokenizerCard) -> bool:

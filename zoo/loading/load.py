@@ -6,23 +6,31 @@ import gc
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import check_files
+from zoo.archive.digests import check_files
+from zoo.basics.urls import local_path
 from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.fetching.bundles import from_bundle, is_bundle
 from zoo.fetching.cache import check_sizes
 from zoo.fetching.resolve import model_name, resolve
 from zoo.loading.calls import without_traces
 from zoo.loading.checking import check_before_load
-from zoo.registry.writing import Registry
+from zoo.registry.registry import Registry
 from zoo.safety import check_ops
-from zoo.transport.http import local_path, offline
 
-if TYPE_CHECKING:
-    from zoo.model import Model
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A loaded object, its card and the directory it was loaded from."""
+
+    card: EncoderCard | TokenizerCard
+    path: Path
+    loaded: Any
+
 
 _PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
 
@@ -47,23 +55,6 @@ def load(
     CannotLoad when a package is missing or TensorFlow refuses the model.
     """
     return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)[2]
-
-
-def load_model(handle: str | Path, *, name: str | None = None) -> Model:
-    """Return a model from this machine alone: no socket is opened, whatever is missing is an error.
-
-        model = zoo.load_model("albert_tiny.tar.gz")
-        model([[101, 872, 102]])["pooled_output"]  # every input form of `hub.load`'s object, and its attributes
-        model.keras_model(trainable=True)  # a Keras 3 model of three int32 inputs [None, None]
-
-    A handle is a .tar.gz, an unpacked directory, a bundle, or a name that was fetched or installed before; `name`
-    chooses a model of a bundle, which else has to have one encoder. Raises what `load` does.
-    """
-    from zoo.model import Model
-
-    with offline():
-        directory, card, loaded = load_found(handle, name=name)
-    return Model(card, directory, loaded)
 
 
 def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | TokenizerCard, Any]:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.archive.card import EncoderCard, TokenizerCard
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.basics.urls import local_path
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArgument
 from zoo.fetching.bundles import is_bundle, read_bundle
+from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import model_name
 from zoo.loading.load import check_pair, find_model
-from zoo.registry.writing import Registry, read_registry
-from zoo.transport.http import local_path
+from zoo.registry.registry import Registry
 
 _MAX_LENGTH = 128
 _SHORTEST = 3  # [CLS], one token, [SEP]

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.files import unique_beside, written_file
+from zoo.basics.urls import local_path, shown
 from zoo.errors import CannotWrite, ZooError, first_line
-from zoo.transport.http import local_path, shown
 
 Advance = Callable[[int], object]
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import requests
 
 from zoo.basics.progress import progress
+from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, UrlSource
-from zoo.registry.writing import Registry
-from zoo.transport.http import Cut, Refused, Slow, is_offline, local_path, session, shown, told
+from zoo.registry.registry import Registry
+from zoo.transport.http import Cut, Refused, Slow, session, told
 
 Kind = Literal["archive", "source", "huggingface", "note", "history"]
 

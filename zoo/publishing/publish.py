@@ -13,13 +13,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from zoo.archive.card import FileDigest
-from zoo.archive.pack import sha256_and_size
+from zoo.archive.digests import sha256_and_size
 from zoo.basics.files import read_regular
 from zoo.basics.progress import progress
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
+from zoo.fetching.registries import read_registry
 from zoo.publishing.destinations import Target, open_target
-from zoo.registry.writing import Registry, own_registry, parse_registry, read_registry
+from zoo.registry.registry import Registry, parse_registry
+from zoo.registry.writing import own_registry
 from zoo.trust.minisign import SUFFIX
 from zoo.trust.signatures import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.files import open_regular, read_regular, written_file
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import Untrusted, ZooError
+from zoo.fetching.freshness import moment_after, seconds
 from zoo.registry.writing import own_registry, renumber
-from zoo.trust.freshness import moment_after, seconds
 from zoo.trust.minisign import SUFFIX, SecretKey, check, parse_signature, sign
 from zoo.trust.signatures import SIGNED_FILES
 

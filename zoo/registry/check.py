@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from zoo.basics.files import read_regular
 from zoo.errors import BadRegistry
 from zoo.registry.entry import Entry, FromParent, NoteSource, UrlSource
-from zoo.registry.registry import MOST_REGISTRY
+from zoo.registry.registry import MOST_REGISTRY, Registry, json_schema, parse_registry, registry_text
 from zoo.registry.table import stale_pages
-from zoo.registry.writing import Registry, json_schema, parse_registry, registry_text, update_registry
+from zoo.registry.writing import update_registry
 
 _SAME_AS_PARENT = ("family", "hidden_size", "heads", "activation", "vocab_size", "tokenizer")
 _SAME_AS_TOKENIZER = ("vocab_size", "vocabulary_sha256")

@@ -5,12 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from zoo.registry.entry import NOT_STATED, Entry, HuggingFaceSource, NoteSource, Recipe, Source
-
-if TYPE_CHECKING:
-    from zoo.registry.writing import Registry
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
@@ -28,17 +24,15 @@ class Way:
     by_hand: bool = False
 
 
-def ways(name: str, registry: Registry) -> list[Way]:
+def ways(name: str, models: Mapping[str, Entry]) -> list[Way]:
     """Return how a model can be built, the best way first; [] when its entry names no source.
 
-        ways("roberta_wwm_3", read_registry())[0].command
+        ways("roberta_wwm_3", read_registry().models)[0].command
         # "zoo export chinese-roberta-wwm-ext --name roberta_wwm_3 --layers 3 --licence Apache-2.0 --out dist"
 
-    A model that is made of another is exported from the other's checkpoint. Raises UnknownModel.
+    A model that is made of another is exported from the other's checkpoint. `name` is no alias.
     """
-    name = registry.canonical(name)
-    source = origin(name, registry.models)
-    return [_way(each, name, registry.models) for each in registry.models[source].sources]
+    return [_way(each, name, models) for each in models[origin(name, models)].sources]
 
 
 def origin(name: str, models: Mapping[str, Entry]) -> str:
@@ -65,10 +59,10 @@ def export_words(name: str, source: Source, models: Mapping[str, Entry]) -> list
     return [*words, *options, *licence]
 
 
-def not_built(name: str, registry: Registry) -> str:
-    """Return why there is no archive of a model and the next move, in one line."""
-    text = f"{name} is in {registry.place}, but no archive of it has been built"
-    found = ways(name, registry)
+def not_built(name: str, models: Mapping[str, Entry], place: str) -> str:
+    """Return why the registry at `place` has no archive of a model and the next move, in one line."""
+    text = f"{name} is in {place}, but no archive of it has been built"
+    found = ways(name, models)
     if not found:
         return f"{text}: see `zoo export --help`."
     first = next((way for way in found if not way.by_hand), found[0])

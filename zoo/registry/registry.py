@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, Val
 
 from zoo.archive.card import to_json
 from zoo.basics.display import printable
-from zoo.basics.strict_json import BadJson, parse_json
+from zoo.basics.untrusted import BadJson, parse_strict_json
+from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.errors import BadRegistry, NotBuilt, UnknownModel
 from zoo.registry.entry import ArchiveRecord, Count, Entry, Moment, Name, Record, Text
 from zoo.registry.recipes import not_built
-from zoo.transport.http import local_path
 
 PACKAGED = Path(__file__).parent.with_name(REGISTRY_FILE)
 
@@ -31,7 +31,7 @@ _FROM_AFAR = ("", "http", "https")  # what a registry that is no local file may 
 class Registry(Record):
     """The models of a zoo by name.
 
-    `number` is 0 for a registry that was never signed; see zoo.trust.freshness for what it and `expires` are for.
+    `number` is 0 for a registry that was never signed; see zoo.fetching.freshness for what it and `expires` are for.
     """
 
     model_config = ConfigDict(title="Registry of a zoo of BERT models")
@@ -93,7 +93,7 @@ class Registry(Record):
         """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
         entry = self.entry(name)
         if entry.archive is None:
-            raise NotBuilt(not_built(name, self))
+            raise NotBuilt(not_built(self.canonical(name), self.models, self.place))
         return entry.archive.model_copy(update={"urls": self.urls(entry)})
 
     def urls(self, entry: Entry) -> list[str]:
@@ -120,7 +120,7 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
     """
     problems: list[str] = []
     try:
-        facts = parse_json(text, MOST_REGISTRY)
+        facts = parse_strict_json(text, MOST_REGISTRY)
     except BadJson as error:
         raise BadRegistry(f"{source} is not a registry: {error}.") from None
     if not isinstance(facts, dict):

@@ -12,7 +12,7 @@ from typing import Literal
 from zoo.basics.display import size
 from zoo.registry.entry import NOT_STATED, Entry, Published
 from zoo.registry.recipes import origin
-from zoo.registry.writing import Registry
+from zoo.registry.registry import Registry
 
 Language = Literal["en", "zh"]
 

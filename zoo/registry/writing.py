@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,111 +9,41 @@ from pathlib import Path
 from filelock import FileLock
 
 from zoo.basics.files import cannot_write, move_into_place, read_regular, written_file
+from zoo.basics.urls import local_path
 from zoo.contract import SCHEMA_FILE
 from zoo.errors import BadRegistry, DownloadFailed
-from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.entry import Entry
 from zoo.registry.registry import (
     MOST_REGISTRY,
-    PACKAGED,
     Registry,
     json_schema,
     parse_registry,
     registry_text,
-    to_record,
 )
-from zoo.transport.download import local_path
-from zoo.trust.freshness import check_expiry, check_number
-from zoo.trust.signatures import check_registry_signature, read_twice
-
-__all__ = [
-    "PACKAGED",
-    "ArchiveRecord",
-    "Entry",
-    "Registry",
-    "json_schema",
-    "own_registry",
-    "parse_registry",
-    "read_registry",
-    "registry_text",
-    "renumber",
-    "to_record",
-    "update_registry",
-]
-
-
-# -- reading ------------------------------------------------------------------------------------------------------
-
-
-def read_registry(place: str | Path | None = None) -> Registry:
-    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged and installed models.
-
-        read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
-
-    Raises BadRegistry with what is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it, Stale when it
-    has expired or is older than one of that URL and key that was trusted before.
-    """
-    given = place or os.environ.get("ZOO_REGISTRY")
-    source = str(given or PACKAGED)
-    try:
-        path = local_path(source)
-    except ValueError as error:
-        raise BadRegistry(
-            f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
-        ) from None
-    with _readable(source, " Check --registry and ZOO_REGISTRY."):
-        registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
-    from zoo.fetching.installed import with_installed  # which reads a registry itself
-
-    return registry if given else with_installed(registry)
 
 
 def own_registry(path: Path) -> Registry:
     """Return the registry at `path`, signed or not, fresh or not: for those who write it. Raises BadRegistry."""
-    with _readable(str(path)):
+    with readable(str(path)):
         content = read_regular(path, MOST_REGISTRY)
-    return _placed(content, str(path.absolute()), str(path))
+    return placed(content, str(path.absolute()), str(path))
 
 
-def _placed(content: bytes, place: str, source: str) -> Registry:
+def placed(content: bytes, place: str, source: str) -> Registry:
+    """Return the registry that was read from `place`; errors call it `source`. Raises BadRegistry."""
     registry = parse_registry(content, source, from_afar=local_path(place) is None)
     registry._place = place
     return registry
 
 
 @contextmanager
-def _readable(source: str, advice: str = "") -> Iterator[None]:
+def readable(source: str, advice: str = "") -> Iterator[None]:
+    """Raise BadRegistry, with the advice behind it, in place of an OSError."""
     try:
         yield
     except OSError as error:  # DownloadFailed is one, and names its source
         reason = error if isinstance(error, DownloadFailed) else f"{source}: {error.strerror or error}."
         raise BadRegistry(f"no registry to read. {reason}{advice}") from error
-
-
-def _read_local(path: Path, source: str) -> Registry:
-    content = read_regular(path, MOST_REGISTRY)
-    if path != PACKAGED:  # which came with the code that would check it
-        check_registry_signature(content, str(path))
-    registry = _placed(content, str(path.absolute()), source)
-    check_expiry(registry.expires, source)
-    return registry
-
-
-def _read_remote(url: str) -> Registry:
-    from zoo.fetching.url_records import read_remembered, signature_of  # which bring the cache
-
-    found: dict[bytes, Registry] = {}
-
-    def check(content: bytes) -> None:
-        key = check_registry_signature(content, url, signature_of(url, content))
-        registry = _placed(content, url, url)
-        check_expiry(registry.expires, url)
-        check_number(registry.number, url, key)
-        found[content] = registry
-
-    return found[read_remembered(url, check, MOST_REGISTRY)]
-
-
-# -- writing ------------------------------------------------------------------------------------------------------
 
 
 def update_registry(
@@ -174,7 +103,7 @@ def _change(
 
 
 def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
-    return _placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
+    return placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
 
 
 def _write(text: str, path: Path) -> None:

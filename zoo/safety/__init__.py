@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo.archive.card import EncoderCard, TokenizerCard
-from zoo.basics.bounded import Refused, read_small
+from zoo.basics.untrusted import BadInput, read_small
 from zoo.errors import BadArchive
 from zoo.safety import written
 from zoo.safety.constants import odd_constants
@@ -98,7 +98,7 @@ def _read(directory: Path) -> Any:
         if too_many_fields(content, saved_model_pb2.SavedModel):
             raise BadArchive(f"{path} holds more fields than any model of this zoo. Leave it alone.")
         return saved_model_pb2.SavedModel.FromString(content)
-    except (OSError, DecodeError, Refused) as error:
+    except (OSError, DecodeError, BadInput) as error:
         raise BadArchive(f"{path} cannot be read: {error}. Fetch or build it again.") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.files import cannot_write, written_file
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE, SUMS_FILE
 from zoo.site.dist import read_dist

@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from zoo.archive.card import EncoderCard, TokenizerCard, parse_card
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.archive.tar_reader import read_members
 from zoo.contract import CARD_FILE, REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry
 from zoo.registry.entry import ArchiveRecord
-from zoo.registry.writing import Registry, own_registry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import own_registry
 
 _MOST_CARD = 16 << 20  # bytes
 

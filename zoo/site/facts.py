@@ -11,8 +11,8 @@ from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.basics.display import size
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import Way, ways
+from zoo.registry.registry import Registry
 from zoo.registry.table import in_order
-from zoo.registry.writing import Registry
 from zoo.site.dist import Dist
 from zoo.site.speed import Speeds
 
@@ -114,7 +114,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
         size=entry.archive.size if entry.archive else weights,
         work=multiply_adds(entry, card if isinstance(card, EncoderCard) else None),
         seconds=speeds.of(name, entry.archive) if speeds and entry.archive else {},
-        ways=[] if entry.archive else ways(name, registry),
+        ways=[] if entry.archive else ways(name, registry.models),
     )
 
 

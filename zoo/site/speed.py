@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.archive.card import EncoderCard, to_json
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.basics.files import written_file
 from zoo.errors import BadArchive
 from zoo.registry.entry import ArchiveRecord

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.files import cannot_write, move_into_place, unique_beside
 from zoo.basics.progress import progress
 from zoo.transport import http, limits, patience
-from zoo.transport.http import Answer, Cut, OtherRange, Refused, Slow, Version, asked, is_offline, local_path, session
+from zoo.transport.http import Answer, Cut, OtherRange, Refused, Slow, Version, asked, session
 from zoo.transport.limits import require_room, spaced
 from zoo.transport.patience import too_slow
 from zoo.transport.promised import Expected, Mismatch, TooLong, failure
-
-__all__ = ["Expected", "download", "file_name", "is_offline", "local_path", "with_mirror"]
 
 _ATTEMPTS = 3  # in a row that brought nothing further
 _WINDOW = 20.0  # seconds over which the pace of a source is measured while another one could be asked
@@ -66,20 +62,6 @@ def download(
         finally:
             if not resume:
                 file.unlink(missing_ok=True)
-
-
-def with_mirror(sources: Sequence[str]) -> list[str]:
-    """Return the sources, before them the same file under ZOO_MIRROR, a base URL or a directory.
-
-    For files whose digest is known only: what a mirror holds under that name is anybody's guess.
-    """
-    base = os.environ.get("ZOO_MIRROR", "").strip()
-    return [*([f"{base.rstrip('/')}/{file_name(sources[0])}"] if base and sources else []), *sources]
-
-
-def file_name(source: str) -> str:
-    """Return the last part of a source's path."""
-    return urlsplit(source).path.rpartition("/")[2] or "archive.tar.gz"
 
 
 # -- sources in order ---------------------------------------------------------------------------------------------

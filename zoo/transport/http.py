@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
-from urllib.request import url2pathname
 
 import requests
 import urllib3
 
-import zoo
 from zoo.basics.files import open_regular
+from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.transport.patience import PatientAdapter, TooSlow
+from zoo.version import __version__
 
 _CHUNK = 1 << 18
 _PACKED_CHUNK = 1 << 14  # of what is unpacked on the way: it may become a thousand times as much
@@ -31,7 +28,6 @@ _SMALL = 64 << 20  # bytes of what is read at once
 _SMALL_SECONDS = 300.0  # for all of it
 _REDIRECTS = 10
 _OFFLINE = "not asked, ZOO_OFFLINE is set"
-_FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -158,37 +154,6 @@ def read_bytes(source: str, most: int | None = None) -> bytes:
     return bytes(content)
 
 
-# -- sources ------------------------------------------------------------------------------------------------------
-
-
-def local_path(source: str) -> Path | None:
-    """Return the path that a file URL or a plain path means, None for an http(s) URL."""
-    parts = urlsplit(source)
-    if parts.scheme in ("http", "https"):
-        return None
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)
-
-
-def is_offline() -> bool:
-    """True when the environment says ZOO_OFFLINE=1, and inside of `offline()`: no socket is opened then."""
-    return _FORBIDDEN.get() or os.environ.get("ZOO_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Open no socket in the block, whatever the environment says; other threads go on as they were."""
-    token = _FORBIDDEN.set(True)
-    try:
-        yield
-    finally:
-        _FORBIDDEN.reset(token)
-
-
-def shown(text: str) -> str:
-    """Return a URL, or a message with URLs, without what may be secret in them: queries (signatures) and passwords."""
-    return re.sub(r"\?[^\s'\")]+", "?…", re.sub(r"://[^/@\s]+@", "://", text))
-
-
 # -- requests -----------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +180,7 @@ def session() -> Iterator[requests.Session]:
         respect_retry_after_header=False,  # an hour's wait is for a person to decide
     )
     with _Session() as made:
-        made.headers.update({"User-Agent": f"bert-zoo/{zoo.__version__}", "Accept-Encoding": "identity"})
+        made.headers.update({"User-Agent": f"bert-zoo/{__version__}", "Accept-Encoding": "identity"})
         made.max_redirects = _REDIRECTS
         for scheme in ("http://", "https://"):
             made.mount(scheme, PatientAdapter(max_retries=retry))

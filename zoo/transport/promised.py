@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from zoo.basics.urls import shown
 from zoo.errors import DigestMismatch, DownloadFailed
-from zoo.transport.http import Refused, Slow, shown
+from zoo.transport.http import Refused, Slow
 from zoo.transport.limits import spaced
 
 

@@ -1,1 +1,1 @@
-"""Who signed a registry, and whether it is the latest one."""
+"""Signatures: whose keys are trusted, and what they have signed."""

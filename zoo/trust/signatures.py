@@ -18,10 +18,11 @@ from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from zoo.basics.files import open_regular, read_regular, written_file
+from zoo.basics.urls import local_path, shown
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import CannotWrite, DownloadFailed, Untrusted, ZooError
 from zoo.transport import http
-from zoo.transport.http import local_path, read_bytes, shown
+from zoo.transport.http import read_bytes
 from zoo.trust.minisign import SUFFIX, PublicKey, check, parse_public_key, parse_signature
 
 _T = TypeVar("_T")

@@ -23,7 +23,7 @@ from tests.export.conftest import VOCABULARY
 from tests.zoo.small import make_tokenizer_card
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import Derivation, EncoderCard, read_card, write_card
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import VerificationFailed
 

@@ -32,7 +32,7 @@ from scripts.random_checkpoint import random_arrays, write_arrays, write_tf1, wr
 from tests.export import writers
 from tests.export.conftest import VOCABULARY, odd_config, write_odd
 from zoo.archive.card import EncoderCard, read_card
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported, VerificationFailed
 
 Arrays = dict[str, np.ndarray]

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.command import main
 

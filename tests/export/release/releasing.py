@@ -16,7 +16,7 @@ from export.release.report import Row
 from scripts.layouts import LAYOUTS, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_tf1, write_vocabulary
 from tests.localserver import LocalServer, Reply
-from zoo.registry.writing import Registry, registry_text
+from zoo.registry.registry import Registry, registry_text
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "##好", *(f"w{i}" for i in range(63))]  # 71
 SCALE = 0.25

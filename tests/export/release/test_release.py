@@ -34,12 +34,14 @@ from tests.export.release.releasing import (
 )
 from tests.localserver import LocalServer, Reply, running_server
 from zoo.archive.card import EncoderCard, read_card
-from zoo.archive.pack import sha256_of, unpack
+from zoo.archive.digests import sha256_of
+from zoo.archive.unpack import unpack
 from zoo.command import main
 from zoo.errors import BadRegistry, DownloadFailed, UnknownModel
+from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Recipe, UrlSource
 from zoo.registry.recipes import ways
-from zoo.registry.writing import PACKAGED, Registry, read_registry
+from zoo.registry.registry import PACKAGED, Registry
 
 KILLS = int(os.environ.get("ZOO_KILLS", "3"))  # how often a build is killed
 # Among the moves of files in a build of two models, where to die: the rows are written; the second archive has moved
@@ -143,7 +145,7 @@ def test_a_truncation_is_of_its_parent_and_as_the_printed_command_makes_it(built
     unpack(built.dist / "tiny.tar.gz", tmp_path / "tiny")
     tiny = read_card(tmp_path / "tiny")
     assert isinstance(tiny, EncoderCard) and tiny.exported_heads == ["mlm"], "as its recipe says"
-    way = ways("base_1", read_registry(built.upstream.registry))[0]
+    way = ways("base_1", read_registry(built.upstream.registry).models)[0]
     zoo, command, local, *rest = shlex.split(way.command)
     fetched = next(Path(os.environ["ZOO_CACHE"]).rglob(local))
     assert zoo == "zoo" and main([command, str(fetched), *rest[:-1], str(tmp_path / "dist")]) == 0

@@ -20,7 +20,7 @@ from export.planning import EncoderRequest
 from tests.conftest import ROOT
 from tests.export.conftest import VOCABULARY, as_inputs, case, write_odd
 from zoo.archive.card import EncoderCard, read_card
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.contract import INPUT_KEYS
 
 IDS = np.array([[2, 5, 6, 3, 0], [2, 9, 3, 0, 0]])

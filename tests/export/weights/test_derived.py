@@ -24,9 +24,9 @@ from tests.export.conftest import (
     write_transformers,
 )
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.errors import BadConfig, BadVocabulary
-from zoo.registry.writing import read_registry
+from zoo.fetching.registries import read_registry
 
 
 def card_of(directory: Path) -> EncoderCard:

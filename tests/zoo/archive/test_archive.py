@@ -16,7 +16,9 @@ from tests.conftest import ROOT
 from tests.zoo.small import make_tokenizer_card, tree
 from zoo.archive import gz
 from zoo.archive.card import write_card
-from zoo.archive.pack import check_files, file_digests, pack, sha256_of, unpack
+from zoo.archive.digests import check_files, file_digests, sha256_of
+from zoo.archive.pack import pack
+from zoo.archive.unpack import unpack
 from zoo.errors import BadArchive, CannotWrite
 
 
@@ -116,12 +118,12 @@ def test_unpacking_that_fails_half_way_leaves_nothing(directory: Path, tmp_path:
     code = f"""
 import resource, threading
 from pathlib import Path
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
     unpack(Path({str(tmp_path)!r}) / "x.tar.gz", Path({str(tmp_path)!r}) / "out" / "x")
 finally:
-    assert "zoo-aside" not in {{thread.name for thread in threading.enumerate()}}
+    assert "zoo-background" not in {{thread.name for thread in threading.enumerate()}}
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
@@ -225,12 +227,12 @@ def test_bombs_are_refused_without_being_asked(tmp_path: Path, monkeypatch: pyte
     """0.5 MiB of zeros in half a kilobyte: beyond 50 times its size, and within what any archive may hold."""
     archive = write_tar(tmp_path / "a.tar.gz", member("a", bytes(1 << 19)))
     unpack(archive, tmp_path / "small enough")
-    monkeypatch.setattr("zoo.archive.pack._MOST_WITHOUT_RATIO", 1 << 18)
+    monkeypatch.setattr("zoo.archive.unpack._MOST_WITHOUT_RATIO", 1 << 18)
     with pytest.raises(BadArchive, match=rf"more than the {1 << 18} bytes allowed: refused at a"):
         unpack(archive, tmp_path / "target")
-    monkeypatch.setattr("zoo.archive.pack._MOST_RATIO", 1 << 11)
+    monkeypatch.setattr("zoo.archive.unpack._MOST_RATIO", 1 << 11)
     unpack(archive, tmp_path / "a ratio that fits")
-    monkeypatch.setattr("zoo.archive.pack._MOST_MEMBERS", 99)
+    monkeypatch.setattr("zoo.archive.unpack._MOST_MEMBERS", 99)
     crowd = write_tar(tmp_path / "b.tar.gz", *(folder(f"{number}") for number in range(100)))
     with pytest.raises(BadArchive, match="more than 99 members: refused at 99"):
         unpack(crowd, tmp_path / "target")

@@ -21,10 +21,13 @@ from tests.conftest import ROOT
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo, make_tokenizer_card, tree
 from zoo.archive.card import write_card
-from zoo.archive.pack import pack, sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.archive.pack import pack
 from zoo.command import main
-from zoo.fetching.resolve import cache_directory
-from zoo.registry.writing import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

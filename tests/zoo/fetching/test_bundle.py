@@ -14,12 +14,16 @@ import zoo
 from tests.localserver import LocalServer
 from tests.zoo.small import make_tokenizer_card, tree
 from zoo.archive.card import FileDigest, read_card, write_card
-from zoo.archive.pack import file_digests, pack, sha256_and_size, sha256_of
+from zoo.archive.digests import file_digests, sha256_and_size, sha256_of
+from zoo.archive.pack import pack
 from zoo.command import main
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, DownloadFailed, UnknownModel, Unverified, ZooError
 from zoo.fetching.bundles import from_bundle, is_bundle
 from zoo.fetching.cache import cache_directory
-from zoo.registry.writing import ArchiveRecord, Entry, Registry, read_registry, update_registry
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import update_registry
 
 
 def built(out: Path, name: str, content: bytes = b"graph") -> ArchiveRecord:
@@ -61,8 +65,8 @@ def packaged(
 ) -> Callable[[dict[str, Entry]], None]:
     """Let another registry be the packaged one."""
     path = tmp_path_factory.mktemp("packaged") / "registry.json"
-    for module in ("registry", "bundles"):
-        monkeypatch.setattr(f"zoo.{module}.PACKAGED", path)
+    for module in ("registries", "bundles"):
+        monkeypatch.setattr(f"zoo.fetching.{module}.PACKAGED", path)
     return lambda entries: update_registry(path, entries) and None
 
 

@@ -13,7 +13,8 @@ import zoo
 from tests.localserver import LocalServer, Reply
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
 from zoo.archive.card import write_card
-from zoo.archive.pack import file_digests, pack, sha256_of
+from zoo.archive.digests import file_digests, sha256_of
+from zoo.archive.pack import pack
 from zoo.contract import CARD_FILE
 from zoo.errors import (
     BadArchive,
@@ -26,8 +27,11 @@ from zoo.errors import (
     Unverified,
     ZooError,
 )
-from zoo.fetching.resolve import cache_directory, fetch, resolve
-from zoo.registry.writing import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import fetch, resolve
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 
 
 @pytest.fixture
@@ -229,7 +233,7 @@ def test_a_pinned_archive_is_read_once(small_zoo: SmallZoo, monkeypatch: pytest.
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} is read for its digest alone")
 
-    for module in ("archive", "cache"):
+    for module in ("archive.digests", "fetching.resolve"):
         monkeypatch.setattr(f"zoo.{module}.sha256_of", refuse)
     assert resolve(small_zoo.archive, sha256=small_zoo.digest.sha256).name == small_zoo.digest.sha256
 

@@ -15,10 +15,10 @@ from tests.zoo.small import SmallZoo
 from zoo.command import main
 from zoo.contract import CARD_FILE
 from zoo.errors import CannotWrite, ZooError
-from zoo.fetching.cache import damage, kept, leftovers
-from zoo.fetching.resolve import cache_directory, fetch, resolve
+from zoo.fetching.cache import cache_directory, damage, kept, leftovers
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import fetch, resolve
 from zoo.fetching.url_records import record_of
-from zoo.registry.writing import read_registry
 
 Change = Callable[[Path], object]
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from tests.zoo.keras.conftest import compiled, functional
 from tests.zoo.toyzoo import ToyZoo
 from zoo import KerasLayer
-from zoo.archive.pack import pack, sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.archive.pack import pack
 from zoo.errors import BadArchive, WeightMismatch
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.resolve import resolve

@@ -23,9 +23,9 @@ from zoo.archive.permissions import make_writable
 from zoo.command import main
 from zoo.errors import BadArchive, DamagedArchive
 from zoo.fetching.cache import cache_directory, remove
+from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import fetch, resolve
 from zoo.model import Model
-from zoo.registry.writing import read_registry
 
 FILES = ("saved_model.pb", "variables/variables.data-00000-of-00001")
 IDS = {"input_word_ids": [[2, 5, 3]]}

@@ -17,12 +17,14 @@ import tensorflow_hub as hub
 from tests.localserver import LocalServer
 from tests.zoo.small import make_tokenizer_card
 from zoo.archive.card import EncoderCard, EncoderCertificate, EncoderSizes, FileDigest, GoldenText, Source, write_card
-from zoo.archive.pack import file_digests, pack
+from zoo.archive.digests import file_digests
+from zoo.archive.pack import pack
 from zoo.command import main
 from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArchive, VerificationFailed
 from zoo.loading.verify import compare_encoder, verify
-from zoo.registry.writing import ArchiveRecord, Entry, update_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 from zoo.safety import used_ops
 
 VOCABULARY, HIDDEN, LAYERS = 99, 5, 3
@@ -195,7 +197,7 @@ def test_damaged_weights_are_told_before_anything_is_computed(encoder: Path, mon
         path.write_bytes(content) if content is not None else path.unlink()
         with pytest.raises(BadArchive, match=rf"^tiny in .* is damaged: variables/variables\.data\S+ {words}"):
             verify(encoder)
-        assert "zoo-aside" not in {thread.name for thread in threading.enumerate()}
+        assert "zoo-background" not in {thread.name for thread in threading.enumerate()}
     path.write_bytes(flipped)
     monkeypatch.setattr("zoo.loading.verify.load_directory", lambda *_: None)
     with pytest.raises(BadArchive, match=r"variables\.data\S+ is sha256"):

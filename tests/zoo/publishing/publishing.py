@@ -19,10 +19,10 @@ from typing import Any
 import zoo.publishing.publish
 from tests.zoo.processes import exit_code, forked, run_until
 from tests.zoo.small import tree
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.basics.urls import local_path
+from zoo.fetching.registries import read_registry
 from zoo.publishing.publish import publish
-from zoo.registry.writing import read_registry
-from zoo.transport.http import local_path
 
 
 def killed(dist: Path, destination: str, number: int) -> list[dict[str, object]]:

@@ -12,9 +12,11 @@ from tests.localserver import NO_LENGTH, LocalServer, Reply
 from tests.zoo.small import SmallZoo
 from zoo.command import main
 from zoo.errors import DownloadFailed
+from zoo.fetching.registries import read_registry
 from zoo.publishing.links import Finding, Link, check_links, links_of
 from zoo.registry.entry import ArchiveRecord, Entry, HuggingFaceSource, NoteSource, Published, UrlSource
-from zoo.registry.writing import Registry, read_registry, update_registry
+from zoo.registry.registry import Registry
+from zoo.registry.writing import update_registry
 
 BODY = b"archive" * 99
 

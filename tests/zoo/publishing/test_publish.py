@@ -18,13 +18,16 @@ from fsspec.implementations.memory import MemoryFileSystem
 from tests.conftest import ROOT
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
 from zoo.archive.card import write_card
-from zoo.archive.pack import pack, sha256_of
+from zoo.archive.digests import sha256_of
+from zoo.archive.pack import pack
 from zoo.command import main
 from zoo.errors import BadRegistry, CannotWrite, Untrusted, Unverified, ZooError
+from zoo.fetching.registries import read_registry
 from zoo.publishing.destinations import open_target
 from zoo.publishing.publish import parse_sums, publish
 from zoo.publishing.signing import sign_dist
-from zoo.registry.writing import ArchiveRecord, Entry, read_registry, update_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import update_registry
 from zoo.trust.minisign import read_secret_key, write_keys
 
 KILLS = int(os.environ.get("ZOO_TEST_KILLS", "12"))  # of each kind

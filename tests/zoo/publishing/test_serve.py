@@ -23,9 +23,9 @@ from zoo.archive.card import FileDigest
 from zoo.command import main
 from zoo.commands.serve import usage
 from zoo.errors import CannotServe
+from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import fetch
 from zoo.publishing.serve import Part, asked_part, server
-from zoo.registry.writing import read_registry
 from zoo.transport.download import download
 
 

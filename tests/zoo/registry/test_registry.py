@@ -15,15 +15,10 @@ from tests.conftest import ROOT
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo, tree
 from zoo.errors import BadRegistry, CannotWrite, NotBuilt, UnknownModel
-from zoo.registry.writing import (
-    PACKAGED,
-    ArchiveRecord,
-    Entry,
-    Registry,
-    json_schema,
-    read_registry,
-    update_registry,
-)
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import PACKAGED, Registry, json_schema
+from zoo.registry.writing import update_registry
 
 
 def encoder(*urls: str, aliases: tuple[str, ...] = ()) -> Entry:

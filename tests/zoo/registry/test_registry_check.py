@@ -10,8 +10,8 @@ import pytest
 
 from zoo.command import main
 from zoo.registry.check import check_registry, format_registry, model_problems
+from zoo.registry.registry import Registry, json_schema, registry_text
 from zoo.registry.table import markdown_table
-from zoo.registry.writing import Registry, json_schema, registry_text
 
 Models = dict[str, dict[str, Any]]
 SHA = "a" * 64

@@ -20,12 +20,13 @@ from tests.conftest import ROOT
 from tests.localserver import LocalServer, Reply
 from tests.zoo.small import SmallZoo
 from zoo.basics.display import printable
-from zoo.basics.strict_json import BadJson, parse_json
+from zoo.basics.untrusted import BadJson, parse_strict_json
 from zoo.command import main
 from zoo.errors import BadRegistry, ZooError
 from zoo.fetching.bundles import bundle, install, read_bundle
 from zoo.fetching.installed import installed_place
-from zoo.registry.writing import parse_registry, read_registry
+from zoo.fetching.registries import read_registry
+from zoo.registry.registry import parse_registry
 from zoo.transport.http import read_bytes
 
 
@@ -114,7 +115,7 @@ def test_a_key_that_comes_twice_is_refused_by_name(tmp_path: Path, content: byte
 
 
 def test_json_that_is_none() -> None:
-    assert parse_json(b'{"a": [1, 2.5, null]}', 99) == {"a": [1, 2.5, None]}
+    assert parse_strict_json(b'{"a": [1, 2.5, null]}', 99) == {"a": [1, 2.5, None]}
     for content, words in (
         (b"[NaN]", "NaN is no number of JSON"),
         (b"[-Infinity]", "-Infinity is no number of JSON"),
@@ -125,9 +126,9 @@ def test_json_that_is_none() -> None:
         (b"[" + b"0," * 1_000_000 + b"0]", "it may hold 1,000,002 values, more than the 1,000,000 that are read"),
     ):
         with pytest.raises(BadJson, match=words):
-            parse_json(content, 1 << 24)
+            parse_strict_json(content, 1 << 24)
     with pytest.raises(BadJson, match="it has 100 bytes, and 99 at most are read"):
-        parse_json(b" " * 100, 99)
+        parse_strict_json(b" " * 100, 99)
 
 
 def test_bad_rows_do_not_fill_the_memory() -> None:
@@ -179,7 +180,7 @@ def test_a_few_problems_are_told(tmp_path: Path) -> None:
 
 
 def test_the_limit_holds_for_every_source(tmp_path: Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.registry.writing.MOST_REGISTRY", 1000)
+    monkeypatch.setattr("zoo.fetching.registries.MOST_REGISTRY", 1000)
     (tmp_path / "registry.json").write_bytes(text() + b" " * 1000)
     with pytest.raises(BadRegistry, match="is longer than 1,000 bytes"):
         read_registry(tmp_path / "registry.json")

@@ -14,11 +14,11 @@ import zoo
 from export.command import export_encoder, export_tokenizer
 from tests.conftest import ROOT
 from zoo.command import main
+from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry
 from zoo.registry.entry import Entry, HuggingFaceSource
 from zoo.registry.recipes import ways
 from zoo.registry.table import PAGES, SHORT, Page, markdown_table
-from zoo.registry.writing import read_registry
 
 REGISTRY = read_registry(ROOT / "registry.json")
 
@@ -150,14 +150,14 @@ def test_an_unbuilt_row_explains_itself(name: str, capsys: pytest.CaptureFixture
     assert said.startswith(f"zoo: NotBuilt: {name} is in ") and "then run `zoo export" in said and said.count("\n") == 1
     assert main(["info", name]) == 0
     shown = capsys.readouterr().out
-    for way in ways(name, REGISTRY):
+    for way in ways(name, REGISTRY.models):
         assert way.fetch in shown and way.command in shown
 
 
 @pytest.mark.parametrize("name", UNBUILT)
 def test_commands_are_accepted(name: str) -> None:
     """They are parsed by the exporter's own parsers, and ask for this model."""
-    entry, found = REGISTRY.models[name], ways(name, REGISTRY)
+    entry, found = REGISTRY.models[name], ways(name, REGISTRY.models)
     assert not found[0].by_hand
     for way in found:
         program, command, *arguments = shlex.split(way.command)
@@ -181,7 +181,7 @@ def test_a_repository_is_asked_at_hf_endpoint(monkeypatch: pytest.MonkeyPatch) -
     assert source.file_url("config.json") == "https://huggingface.co/hfl/rbt3/resolve/main/config.json"
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
     assert source.file_url("config.json") == "https://mirror.example/hfl/rbt3/resolve/main/config.json"
-    assert "https://mirror.example/hfl/rbt3" in ways("rbt3", REGISTRY)[0].fetch
+    assert "https://mirror.example/hfl/rbt3" in ways("rbt3", REGISTRY.models)[0].fetch
 
 
 # -- the pages ------------------------------------------------------------------------------------------------------

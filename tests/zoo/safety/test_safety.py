@@ -17,7 +17,8 @@ from export.saved_model.inlining import inline_called_once
 from tests.zoo.small import make_tokenizer_card
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import read_card, write_card
-from zoo.archive.pack import file_digests, pack
+from zoo.archive.digests import file_digests
+from zoo.archive.pack import pack
 from zoo.errors import BadArchive
 from zoo.loading.verify import verify
 from zoo.safety import ALLOWED_OPS, SAVER_OPS, check_ops, used_ops

@@ -18,8 +18,12 @@ from zoo.archive.card import (
     TokenizerCard,
     write_card,
 )
-from zoo.archive.pack import file_digests, pack
-from zoo.registry.writing import PACKAGED, ArchiveRecord, Entry, read_registry, update_registry
+from zoo.archive.digests import file_digests
+from zoo.archive.pack import pack
+from zoo.fetching.registries import read_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import PACKAGED
+from zoo.registry.writing import update_registry
 
 TINY = {"layers": 4, "blocks": 1, "hidden_size": 312, "embedding_size": 128, "intermediate_size": 1248}
 CUT = {"layers": 3, "blocks": 3, "hidden_size": 768, "embedding_size": 768, "intermediate_size": 3072}

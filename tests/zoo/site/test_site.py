@@ -15,13 +15,14 @@ import pytest
 from tests.zoo.site.sitezoo import TINY, built, make_dist, make_encoder_card
 from tests.zoo.small import SmallZoo, tree
 from zoo.archive.card import to_json
-from zoo.archive.pack import unpack
+from zoo.archive.unpack import unpack
 from zoo.command import main
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, BadRegistry, ZooError
+from zoo.fetching.registries import read_registry
 from zoo.publishing.publish import publish
 from zoo.registry.entry import ArchiveRecord, Entry, NoteSource
-from zoo.registry.writing import read_registry, update_registry
+from zoo.registry.writing import update_registry
 from zoo.site import write_site
 from zoo.site.facts import multiply_adds
 

@@ -15,8 +15,9 @@ from tests.zoo.publishing.test_serve import served
 from tests.zoo.site.sitezoo import TINY, built, make_dist
 from tests.zoo.site.test_site import EVIL, speeds
 from tests.zoo.toyzoo import ToyZoo
+from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry
-from zoo.registry.writing import read_registry, update_registry
+from zoo.registry.writing import update_registry
 from zoo.site import write_site
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -9,9 +9,10 @@ import pytest
 
 from tests.zoo.site.sitezoo import make_dist
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.command import main
-from zoo.registry.writing import read_registry, update_registry
+from zoo.fetching.registries import read_registry
+from zoo.registry.writing import update_registry
 from zoo.site.speed import TOKENS, measure, read_speeds
 
 

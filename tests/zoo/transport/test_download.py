@@ -18,8 +18,9 @@ from requests.adapters import HTTPAdapter
 from tests.localserver import NO_LENGTH, LocalServer, Reply
 from tests.zoo.small import tree
 from zoo.archive.card import FileDigest
+from zoo.basics.urls import with_mirror
 from zoo.errors import CannotWrite, DigestMismatch, DownloadFailed
-from zoo.transport.download import download, with_mirror
+from zoo.transport.download import download
 from zoo.transport.http import Version, read_bytes
 
 BODY = bytes(range(256)) * 40

@@ -19,9 +19,12 @@ from zoo import info, names
 from zoo.command import main
 from zoo.errors import CannotWrite, Untrusted, Unverified, ZooError
 from zoo.fetching.bundles import bundle, from_bundle, install
-from zoo.fetching.resolve import cache_directory, fetch, resolve
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import fetch, resolve
 from zoo.publishing.signing import sign_dist
-from zoo.registry.writing import ArchiveRecord, Entry, own_registry, read_registry, update_registry
+from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.writing import own_registry, update_registry
 from zoo.trust.minisign import (
     PublicKey,
     SecretKey,

@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.archive.card import to_json
 from zoo.basics.files import read_regular, written_file
-from zoo.basics.strict_json import BadJson, parse_json
+from zoo.basics.untrusted import BadJson, parse_strict_json
+from zoo.basics.urls import shown
 from zoo.errors import Stale
 from zoo.fetching.cache import cache_directory
 from zoo.registry.entry import MOMENT, Count
-from zoo.transport.http import shown
 
 VARIABLE = "ZOO_ALLOW_STALE"
 _INSIST = f"{VARIABLE}=1 takes it all the same."
@@ -93,7 +93,7 @@ def _insists() -> bool:
 def _highest(record: Path) -> int:
     """Return the remembered number, 0 when there is none. Raises Stale when nobody can tell what it was."""
     try:
-        return _Highest.model_validate(parse_json(read_regular(record, _MOST), _MOST)).number
+        return _Highest.model_validate(parse_strict_json(read_regular(record, _MOST), _MOST)).number
     except FileNotFoundError:
         return 0
     except (OSError, BadJson, ValidationError) as error:

@@ -12,14 +12,17 @@ import pytest
 
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo
-from zoo.archive.pack import sha256_of
+from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import BadRegistry, CannotWrite, Stale, Untrusted, ZooError
-from zoo.fetching.resolve import cache_directory, resolve
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.freshness import moment_after, record_of
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import resolve
 from zoo.publishing.publish import publish
 from zoo.publishing.signing import sign_dist
-from zoo.registry.writing import Entry, own_registry, read_registry, update_registry
-from zoo.trust.freshness import moment_after, record_of
+from zoo.registry.entry import Entry
+from zoo.registry.writing import own_registry, update_registry
 from zoo.trust.minisign import PublicKey, SecretKey, read_secret_key, sign, write_keys
 from zoo.trust.signatures import by_digest
 

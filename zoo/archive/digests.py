@@ -1,0 +1,56 @@
+"""The sha256 of files, and an unpacked archive compared with the digests on its card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard
+from zoo.basics.files import open_regular
+from zoo.contract import CARD_FILE
+from zoo.errors import DamagedArchive
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file, read in constant memory."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_and_size(path: Path) -> FileDigest:
+    """Return the digest record of one file."""
+    return FileDigest(sha256=sha256_of(path), size=path.stat().st_size)
+
+
+def file_digests(directory: Path, without: Container[str] = ()) -> dict[str, FileDigest]:
+    """Return relative posix name -> digest of every file below `directory`, sorted, some left out."""
+    names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    return {name: sha256_and_size(directory / name) for name in names if name not in without}
+
+
+def check_files(
+    directory: Path, card: EncoderCard | TokenizerCard, digests: Mapping[str, FileDigest] | None = None
+) -> None:
+    """Compare every file of an unpacked archive with its card, the card itself excepted.
+
+    `digests` are those of the files, where they are known; else all files are read. Raises DamagedArchive, which lists
+    all files that are missing, too many or different.
+    """
+    found = dict(file_digests(directory) if digests is None else digests)
+    found.pop(CARD_FILE, None)
+    problems = [f"{name} is missing" for name in sorted(card.files.keys() - found.keys())]
+    problems += [f"{name} is not on the card" for name in sorted(found.keys() - card.files.keys())]
+    for name in sorted(card.files.keys() & found.keys()):
+        is_, should = found[name], card.files[name]
+        if is_.size != should.size:
+            problems.append(f"{name} has {is_.size} bytes, the card says {should.size}")
+        elif is_.sha256 != should.sha256:
+            problems.append(f"{name} is sha256 {is_.sha256[:12]}…, the card says {should.sha256[:12]}…")
+    if problems:
+        raise DamagedArchive(f"{card.name} in {directory} is damaged: {'; '.join(problems)}. Fetch or build it again.")

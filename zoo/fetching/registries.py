@@ -1,0 +1,105 @@
+"""Reads a registry from a path or a URL, as far as it may be trusted. What a URL gave last is kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from zoo.basics.files import read_regular, written_file
+from zoo.basics.urls import is_offline, local_path
+from zoo.errors import BadRegistry, DownloadFailed
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.freshness import check_expiry, check_number
+from zoo.fetching.installed import with_installed
+from zoo.fetching.url_records import key_of
+from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry
+from zoo.registry.writing import placed, readable
+from zoo.transport.http import read_bytes
+from zoo.trust.signatures import check_registry_signature, read_twice
+
+_log = logging.getLogger("zoo")
+
+
+def read_registry(place: str | Path | None = None) -> Registry:
+    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged and installed models.
+
+        read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
+
+    Raises BadRegistry with what is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it, Stale when it
+    has expired or is older than one of that URL and key that was trusted before.
+    """
+    given = place or os.environ.get("ZOO_REGISTRY")
+    source = str(given or PACKAGED)
+    try:
+        path = local_path(source)
+    except ValueError as error:
+        raise BadRegistry(
+            f"{source!r} is neither a path nor a URL: {error}. Check --registry and ZOO_REGISTRY."
+        ) from None
+    with readable(source, " Check --registry and ZOO_REGISTRY."):
+        registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
+    return registry if given else with_installed(registry)
+
+
+def _read_local(path: Path, source: str) -> Registry:
+    content = read_regular(path, MOST_REGISTRY)
+    if path != PACKAGED:  # which came with the code that would check it
+        check_registry_signature(content, str(path))
+    registry = placed(content, str(path.absolute()), source)
+    check_expiry(registry.expires, source)
+    return registry
+
+
+def _read_remote(url: str) -> Registry:
+    found: dict[bytes, Registry] = {}
+
+    def check(content: bytes) -> None:
+        key = check_registry_signature(content, url, signature_of(url, content))
+        registry = placed(content, url, url)
+        check_expiry(registry.expires, url)
+        check_number(registry.number, url, key)
+        found[content] = registry
+
+    return found[read_remembered(url, check, MOST_REGISTRY)]
+
+
+def read_remembered(url: str, check: Callable[[bytes], object], most: int) -> bytes:
+    """Return what a file of at most `most` bytes at a URL holds, or what it held last when it cannot be asked.
+
+    Remembered and returned is only what `check` raises nothing about. Raises DownloadFailed, and what `check` raises.
+    """
+    copy = cache_directory() / f"registry-{key_of(url)}.json"
+    try:
+        content = read_bytes(url, most)
+    except DownloadFailed as error:
+        if not copy.is_file():
+            raise
+        if not is_offline():
+            _log.warning("%s Using what it said last.", error)
+        last = copy.read_bytes()
+        check(last)
+        return last
+    check(content)
+    if not copy.is_file() or copy.read_bytes() != content:
+        with suppress(OSError), written_file(copy) as temporary:
+            temporary.write_bytes(content)
+        _forget_signatures(url, content)
+    return content
+
+
+def signature_of(url: str, content: bytes) -> Path:
+    """Return where the signature of what a URL gave is kept. It goes by the content, so that the two always fit."""
+    return cache_directory() / f"registry-{key_of(url)}.{hashlib.sha256(content).hexdigest()[:16]}.minisig"
+
+
+def _forget_signatures(url: str, content: bytes) -> None:
+    """Remove the signatures of what is remembered no longer."""
+    kept = signature_of(url, content)
+    for path in kept.parent.glob(f"registry-{key_of(url)}.*.minisig"):
+        if path != kept:
+            with suppress(OSError):
+                path.unlink()
