@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 # What a row says of a model and an export finds out.
 _FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
 _ZOO_MODULES = (
-    "archive/pack",
-    "archive/card",
-    "archive/gz",
-    "archive/wordpiece_model",
-    "contract",
+    "archive/pack.py",
+    "archive/card.py",
+    "archive/gz.py",
+    "archive/wordpiece_model.py",
+    "contract.py",
 )  # those that decide bytes of an archive
 
 
@@ -216,7 +216,7 @@ def exporter_digest() -> str:
             if file.parent.name != "release":  # which decides inputs and options, both in the key
                 digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     for module in _ZOO_MODULES:
-        digest.update(Path(str(zoo.__file__)).with_name(f"{module}.py").read_bytes())
+        digest.update((Path(str(zoo.__file__)).parent / module).read_bytes())
     return digest.hexdigest()
 
 
