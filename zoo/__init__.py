@@ -1,4 +1,19 @@
-"""Names, downloads and loads the models of the zoo. Importing it loads no TensorFlow."""
+"""Names, downloads and loads the models of the zoo. Importing it loads no TensorFlow.
+
+    import zoo
+    encoder, tokenizer = zoo.load("albert_tiny"), zoo.load("bert_tokenizer_chinese")
+    encoder(tokenizer(["你好"]))["pooled_output"]  # (1, 312)
+
+    load, load_model             a loaded model, checked first; load_model uses no network
+    path, url, info, names       its directory, its URL, its row of the registry, all names
+    TextEncoder                  texts to vectors: an encoder and its tokenizer in one object
+    KerasLayer                   a model as a layer of Keras 3
+    register                     teaches hub.load the names of the zoo
+    bundle, install              models in one file, for a machine without a network
+
+Each has a docstring of its own: `help(zoo.load)`. Errors are subclasses of ZooError: `help(zoo.errors)`. The same
+things are done by the command `zoo`: see `zoo --help`.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +21,40 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import (
-    BadArchive,
-    BadCheckpoint,
-    BadConfig,
-    BadRegistry,
-    BadVocabulary,
-    CannotLoad,
-    CannotWrite,
-    DigestMismatch,
-    DownloadFailed,
-    NotBuilt,
-    Stale,
-    UnknownModel,
-    Unsupported,
-    Untrusted,
-    Unverified,
-    VerificationFailed,
-    VocabularyMismatch,
-    WeightMismatch,
-    ZooError,
+from zoo.errors import (  # `as`: type checkers take them for public
+    BadArchive as BadArchive,
+    BadArgument as BadArgument,
+    BadCheckpoint as BadCheckpoint,
+    BadConfig as BadConfig,
+    BadRegistry as BadRegistry,
+    BadVocabulary as BadVocabulary,
+    CannotLoad as CannotLoad,
+    CannotServe as CannotServe,
+    CannotWrite as CannotWrite,
+    DamagedArchive as DamagedArchive,
+    DigestMismatch as DigestMismatch,
+    DownloadFailed as DownloadFailed,
+    NotBuilt as NotBuilt,
+    Stale as Stale,
+    UnknownModel as UnknownModel,
+    Unsupported as Unsupported,
+    Untrusted as Untrusted,
+    Unverified as Unverified,
+    VerificationFailed as VerificationFailed,
+    VocabularyMismatch as VocabularyMismatch,
+    WeightMismatch as WeightMismatch,
+    ZooError as ZooError,
 )
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from zoo.fetching.bundles import bundle, install
     from zoo.hub_resolver import register
-    from zoo.keras.layer import KerasLayer
+    from zoo.keras.layer import KerasLayer as KerasLayer
     from zoo.loading.load import load
     from zoo.model import load_model
     from zoo.registry.entry import Entry
-    from zoo.text_encoder import TextEncoder
+    from zoo.text_encoder import TextEncoder as TextEncoder
 
 # What needs TensorFlow or more than a registry is imported when it is first asked for.
 _HOMES = {
@@ -49,38 +67,14 @@ _HOMES = {
     "register": "zoo.hub_resolver",
 }
 
-__all__ = [
-    "BadArchive",
-    "BadCheckpoint",
-    "BadConfig",
-    "BadRegistry",
-    "BadVocabulary",
-    "CannotLoad",
-    "CannotWrite",
-    "DigestMismatch",
-    "DownloadFailed",
-    "KerasLayer",
-    "NotBuilt",
-    "Stale",
-    "TextEncoder",
-    "UnknownModel",
-    "Unsupported",
-    "Untrusted",
-    "Unverified",
-    "VerificationFailed",
-    "VocabularyMismatch",
-    "WeightMismatch",
-    "ZooError",
-    "bundle",
-    "info",
-    "install",
-    "load",
-    "load_model",
-    "names",
-    "path",
-    "register",
-    "url",
-]
+# Functions alone: `help(zoo)` prints every class that stands here with all that it inherits from Keras.
+__all__ = ["bundle", "info", "install", "load", "load_model", "names", "path", "register", "url"]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those included that are not imported yet: tab completion asks for them."""
+    errors = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, ZooError)]
+    return sorted([*__all__, "KerasLayer", "TextEncoder", "__version__", *errors])
 
 
 def __getattr__(name: str) -> Any:

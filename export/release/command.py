@@ -9,8 +9,7 @@ from pathlib import Path
 
 from export.command import Run, add_choices
 from export.release.add import Addition, add_model
-from export.release.build import build as build_steps
-from export.release.build import write_site
+from export.release.build import build as build_steps, write_site
 from export.release.builder import Job
 from export.release.dry_run import dry_run
 from export.release.plan import make_steps

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from tests.tokenizer.conftest import NAMES, RECATEGORISED, Compared, Load, Reference

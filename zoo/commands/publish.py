@@ -11,8 +11,7 @@ from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching.registries import read_registry
 from zoo.publishing.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
-from zoo.publishing.publish import Publication
-from zoo.publishing.publish import publish as published
+from zoo.publishing.publish import Publication, publish as published
 
 
 def publish(parser: argparse.ArgumentParser) -> Run:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from export.oracle.forward import Case
 from tests.export.conftest import as_inputs, case, differences, export_and_load, reference, write_odd

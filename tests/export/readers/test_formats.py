@@ -26,8 +26,7 @@ from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import read_config
 from export.weights.plan import WeightPlan, make_plan
-from scripts.layouts import bert as bert_shapes
-from scripts.layouts import transformers_arrays
+from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_tf1, write_vocabulary
 from tests.export import writers
 from tests.export.conftest import VOCABULARY, odd_config, write_odd

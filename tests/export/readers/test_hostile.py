@@ -22,8 +22,7 @@ import pytest
 from export.pipeline import export_encoder
 from export.planning import EncoderRequest
 from export.readers import open_checkpoint
-from scripts.layouts import bert as bert_shapes
-from scripts.layouts import transformers_arrays
+from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays
 from tests.export import writers
 from tests.export.conftest import odd_config, write_odd, write_transformers
