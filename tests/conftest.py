@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,20 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory for each that asks. (`mktemp` reads through all that it ever made, at every call.)"""
+    place = tmp_path_factory.mktemp("caches")
+    return (place / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the caches of the person who runs it."""
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("zoo-cache")))
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path_factory.mktemp("hub-cache")))
+    for name in ("ZOO_CACHE", "TFHUB_CACHE_DIR"):
+        place = next(caches)
+        place.mkdir()
+        monkeypatch.setenv(name, str(place))
     for name in ("ZOO_REGISTRY", "ZOO_OFFLINE", "ZOO_MIRROR", "ZOO_TRUSTED_KEY", "ZOO_ALLOW_STALE"):
         monkeypatch.delenv(name, raising=False)
 

@@ -102,7 +102,9 @@ def test_truncated(family: str, checkpoint: Path, tmp_path: Path) -> None:
     assert differences(encoder, inputs, *reference(checkpoint, inputs, layers=2, **poolers(family))) < TOLERANCE
 
 
-def test_one_step_of_fine_tuning(out: Path) -> None:
+def test_one_step_of_fine_tuning(family: str, out: Path) -> None:
+    if family not in ("bert", "albert of two groups", "electra"):
+        pytest.skip("the same graph backwards as one of these")
     encoder = hub.load(str(out / "odd"))
     inputs = {name: tf.constant(array) for name, array in as_inputs(case(3, 7)).items()}
     with tf.GradientTape() as tape:

@@ -150,6 +150,7 @@ def test_tokens_and_ids_mean_the_same_to_the_encoder(tokenizers: Path, encoder: 
     )
 
 
+@pytest.mark.slow  # tests/tokenizer compares what two processes write
 def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: Path) -> None:
     export_tokenizer(TokenizerRequest(tokenizers.parent / "vocab.txt", "words", tmp_path))
     for name in ("words.tar.gz", "words_preprocess.tar.gz"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import zoo
 from tests.zoo.toyzoo import ToyZoo
+from zoo.archive.card import read_card, write_card
 from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArgument, VocabularyMismatch
 
@@ -122,11 +124,8 @@ def test_a_batch_of_no_text(batch_size: Any, toy_zoo: ToyZoo) -> None:
 
 
 def test_a_tokenizer_of_another_vocabulary(toy_zoo: ToyZoo, tmp_path: Path) -> None:
-    from export.pipeline import export_tokenizer
-    from export.planning import TokenizerRequest
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好", "你"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    export_tokenizer(TokenizerRequest(tmp_path / "vocab.txt", "other", tmp_path))
+    other = Path(shutil.copytree(toy_zoo.unpacked("toy_tokenizer"), tmp_path / "other"))
+    card = read_card(other)
+    write_card(card.model_copy(update={"name": "other", "vocabulary_sha256": "0" * 64}), other)
     with pytest.raises(VocabularyMismatch, match="other does not belong to toy"):
-        zoo.TextEncoder(toy_zoo.unpacked(), tmp_path / "other.tar.gz")
+        zoo.TextEncoder(toy_zoo.unpacked(), other)
