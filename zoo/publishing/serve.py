@@ -1,4 +1,8 @@
-"""A directory over http, read only: ranges, versions and right content types. Knows nothing of models."""
+"""One directory over http, read only, with ranges and ETags. Knows nothing of models.
+
+The standard library's SimpleHTTPRequestHandler finds the file of a path and the content type of a file. Added here are
+ranges, ETags, a 404 for everything hidden or outside of the directory, and room for many clients at once.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,30 @@ import html
 import os
 import re
 import socket
-from dataclasses import dataclass
-from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import quote, unquote
+from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from zoo.errors import CannotServe
 
 INDEX = "index.html"
-_TEXT = "text/plain; charset=utf-8"
-# Archives have no Content-Encoding: a client would unpack them on the way.
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".gz": "application/gzip",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".minisig": _TEXT,
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".tar": "application/x-tar",
-    "": _TEXT,
-}
-# Connections that may wait to be accepted. Python's own 5 keep everybody waiting for a second, and for two, and for
-# four, when twenty clients begin at once; the system cuts the number down to what it allows.
-_WAITING = 1024
+_TEXT, _HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # How many connections may wait to be accepted; the system lowers 1024 to its own limit. With the 5 of the standard
+    # library, twenty clients that connect at once have to try again after one, two and four seconds.
+    request_queue_size = 1024
+
+
+class _ServerIPv6(_Server):
+    address_family = socket.AF_INET6
 
 
 def server(directory: Path, host: str = "127.0.0.1", port: int = 8500) -> ThreadingHTTPServer:
@@ -45,23 +44,14 @@ def server(directory: Path, host: str = "127.0.0.1", port: int = 8500) -> Thread
             print(f"http://127.0.0.1:{http.server_port}/")
             http.serve_forever()
 
-    What is hidden, and what a link leads to outside of the directory, is not there. Queries are ignored: tensorflow_hub
-    appends one. Raises CannotServe when there is no such directory or the address cannot be had.
+    Hidden files, and links to files outside of the directory, are answered with 404. A query such as
+    "?tf-hub-format=compressed", which tensorflow_hub appends, is ignored. Raises CannotServe if the directory does not
+    exist or the address cannot be used.
     """
     if not directory.is_dir():
         raise CannotServe(f"{directory} is no directory. `zoo build --out DIR` and `zoo export --out DIR` fill one.")
-    root = directory.resolve()
-
-    class Handler(_Handler):
-        folder = root
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = _WAITING
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
     try:
-        return Server((host, port), Handler)
+        return (_ServerIPv6 if ":" in host else _Server)((host, port), partial(_Handler, directory=directory.resolve()))
     except (OSError, OverflowError) as error:
         raise CannotServe(
             f"cannot listen at {host}, port {port}: {getattr(error, 'strerror', None) or error}. "
@@ -69,109 +59,115 @@ def server(directory: Path, host: str = "127.0.0.1", port: int = 8500) -> Thread
         ) from error
 
 
-@dataclass(frozen=True)
-class Part:
-    """Bytes `start` to `end`, the last one excluded. Where `start` is not below `end` there are none to be had."""
+def asked_part(header: str, total: int) -> range | None:
+    """Return the positions of the bytes that a Range header asks for, of a file with `total` bytes.
 
-    start: int
-    end: int
+        asked_part("bytes=-3", 10)  # range(7, 10)
+        asked_part("bytes=10-", 10)  # range(10, 10): empty, the answer is 416
 
-
-def asked_part(header: str, total: int) -> Part | None:
-    """Return what a Range header asks for; None where it is to be ignored: other units, several ranges, nonsense.
-
-    asked_part("bytes=-3", 10)  # Part(7, 10)
+    None means that the header is ignored: it names another unit or several ranges, or is malformed.
     """
     found = _RANGE.fullmatch(header)
     if found is None or not any(found.groups()):
         return None
     first, last = found.groups()
     if not first:
-        return Part(max(total - int(last), 0), total)
+        return range(max(total - int(last), 0), total)
     if last and int(last) < int(first):
         return None
-    return Part(int(first), min(int(last) + 1, total) if last else total)
+    return range(int(first), min(int(last) + 1, total) if last else total)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection. `folder` is what it may read, resolved."""
+class _Handler(SimpleHTTPRequestHandler):
+    """One connection to `directory`, which is an absolute path without links."""
 
-    folder: Path
     protocol_version = "HTTP/1.1"
     server_version = "zoo"
     sys_version = ""
-    timeout = 60  # seconds that a silent client holds its thread
+    timeout = 60  # seconds after which a client that sends nothing loses its thread
+    # Archives are sent without Content-Encoding: with it, clients would unpack them on the way.
+    extensions_map = {  # noqa: RUF012
+        ".css": "text/css; charset=utf-8",
+        ".gz": "application/gzip",
+        ".html": _HTML,
+        ".js": "text/javascript; charset=utf-8",
+        ".json": "application/json",
+        ".minisig": _TEXT,
+        "": _TEXT,
+    }
 
-    def do_GET(self) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):  # the client had enough
-            self._answer()
-
-    do_HEAD = do_GET
-
-    def _answer(self) -> None:
-        asked = self.path.partition("?")[0]
-        names = [name for name in unquote(asked).split("/") if name]
-        path = self._path(names)
-        if path is None:
-            self._send_text(HTTPStatus.NOT_FOUND, _TEXT, "404 Not Found\n")
-        elif path.is_file():
-            self._send_file(path)
-        elif not asked.endswith("/"):  # or the links on its page would start one level too high
-            self._send_head(HTTPStatus.MOVED_PERMANENTLY, {"Location": quote(f"/{'/'.join(names)}/")}, 0)
-        elif self._path([*names, INDEX]):
-            self._send_file(path / INDEX)
-        else:
-            self._send_text(HTTPStatus.OK, _TYPES[".html"], _listing(path))
-
-    def _path(self, names: list[str]) -> Path | None:
-        """Return the file or directory that is asked for, None for what is not there or not to be had."""
-        if any(name.startswith(".") or {"\\", "\0", ":"} & set(name) for name in names):
-            return None
+    def handle_one_request(self) -> None:
         try:
-            path = self.folder.joinpath(*names).resolve()
-            there = path.is_relative_to(self.folder) and (path.is_file() or path.is_dir()) and os.access(path, os.R_OK)
-            return path if there else None
-        except (OSError, RuntimeError):  # a name that is too long, links in a circle
-            return None
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):  # the client went away
+            self.close_connection = True
 
-    def _send_file(self, path: Path) -> None:
-        with path.open("rb") as file:
+    def send_head(self) -> BinaryIO | None:
+        """Send status and headers. Return the body, at its first byte, or None if there is none to send."""
+        path = Path(self.translate_path(self.path))
+        if not self._may_be_read(path):
+            return self._send_page(HTTPStatus.NOT_FOUND, _TEXT, "404 Not Found\n")
+        if path.is_file():
+            return self._send_file(path)
+        if not self.path.partition("?")[0].endswith("/"):  # else a browser resolves the page's links one level too high
+            location = quote(f"/{path.relative_to(self.directory).as_posix()}/")
+            self._send_head(HTTPStatus.MOVED_PERMANENTLY, {"Location": location}, 0)
+            return None
+        if self._may_be_read(index := path / INDEX) and index.is_file():
+            return self._send_file(index)
+        return self._send_page(HTTPStatus.OK, _HTML, _listing(path))
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Send `_count` bytes of the body, from where it stands."""
+        if self._count and self.connection.sendfile(source, source.tell(), self._count) < self._count:
+            self.close_connection = True  # the file became shorter: the client has to see that bytes are missing
+
+    def _may_be_read(self, path: Path) -> bool:
+        """Return False for a file or directory that is missing, hidden, unreadable or leads outside."""
+        try:
+            target = path.resolve()
+            is_hidden = any(name.startswith(".") for name in path.relative_to(self.directory).parts)
+            is_there = (target.is_file() or target.is_dir()) and os.access(target, os.R_OK)
+            return is_there and not is_hidden and target.is_relative_to(self.directory)
+        except (OSError, RuntimeError, ValueError):  # a name that is too long, links in a circle, a NUL in the name
+            return False
+
+    def _send_file(self, path: Path) -> BinaryIO | None:
+        """Answer with a file, or with the part of it that the request's conditions ask for."""
+        with contextlib.ExitStack() as unless_sent:
+            file = unless_sent.enter_context(path.open("rb"))
             stat = os.fstat(file.fileno())
             headers = {
-                "Content-Type": _TYPES.get(path.suffix, "application/octet-stream"),
+                "Content-Type": self.guess_type(path),
                 "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}-{stat.st_ino:x}"',
-                "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+                "Last-Modified": self.date_time_string(int(stat.st_mtime)),
                 "Accept-Ranges": "bytes",
-                "Cache-Control": "no-cache",  # asked again each time, answered by 304
+                "Cache-Control": "no-cache",  # clients ask each time whether their copy is current; if so, 304
             }
-            self._send_version(file, headers, stat.st_size)
+            tags, date = self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")
+            part = asked_part(self.headers.get("Range", ""), stat.st_size)
+            if headers["ETag"] in tags if tags else date == headers["Last-Modified"]:
+                self._send_head(HTTPStatus.NOT_MODIFIED, headers, None)
+                return None
+            if part is None or self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
+                self._send_head(HTTPStatus.OK, headers, stat.st_size)
+            elif part:
+                file.seek(part.start)
+                headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stat.st_size}"
+                self._send_head(HTTPStatus.PARTIAL_CONTENT, headers, len(part))
+            else:
+                headers = {"Content-Range": f"bytes */{stat.st_size}"}
+                self._send_head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers, 0)
+            unless_sent.pop_all()  # from here on do_GET closes the file
+            return file
 
-    def _send_version(self, file: BinaryIO, headers: dict[str, str], size: int) -> None:
-        """Send a file, or the part of it, that the conditions of the request ask for."""
-        tags, date = self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")
-        if headers["ETag"] in tags if tags else date == headers["Last-Modified"]:
-            self._send_head(HTTPStatus.NOT_MODIFIED, headers, None)
-            return
-        part = asked_part(self.headers.get("Range", ""), size)
-        if part is None or self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
-            self._send_head(HTTPStatus.OK, headers, size)
-            self._send_body(file, 0, size)
-        elif part.start >= part.end:
-            self._send_head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size}"}, 0)
-        else:
-            content_range = f"bytes {part.start}-{part.end - 1}/{size}"
-            self._send_head(
-                HTTPStatus.PARTIAL_CONTENT, {**headers, "Content-Range": content_range}, part.end - part.start
-            )
-            self._send_body(file, part.start, part.end - part.start)
-
-    def _send_text(self, status: HTTPStatus, content_type: str, text: str) -> None:
+    def _send_page(self, status: HTTPStatus, content_type: str, text: str) -> BinaryIO:
         content = text.encode()
         self._send_head(status, {"Content-Type": content_type}, len(content))
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        return BytesIO(content)
 
     def _send_head(self, status: HTTPStatus, headers: dict[str, str], length: int | None) -> None:
+        self._count = length or 0
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -179,10 +175,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(length))
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-
-    def _send_body(self, file: BinaryIO, start: int, count: int) -> None:
-        if self.command != "HEAD" and count and self.connection.sendfile(file, start, count) < count:
-            self.close_connection = True  # the file became shorter; the client sees that bytes are missing
 
 
 def _listing(folder: Path) -> str:

@@ -25,7 +25,7 @@ from zoo.commands.serve import usage
 from zoo.errors import CannotServe
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import fetch
-from zoo.publishing.serve import Part, asked_part, server
+from zoo.publishing.serve import asked_part, server
 from zoo.transport.download import download
 
 
@@ -148,14 +148,14 @@ def test_a_connection_is_kept(base: str) -> None:
 @pytest.mark.parametrize(
     ("header", "part"),
     [
-        ("bytes=0-", Part(0, 10)),
-        ("bytes=3-5", Part(3, 6)),
-        ("bytes=9-", Part(9, 10)),
-        ("bytes=3-99", Part(3, 10)),
-        ("bytes=-4", Part(6, 10)),
-        ("bytes=-99", Part(0, 10)),
-        ("bytes=10-", Part(10, 10)),
-        ("bytes=-0", Part(10, 10)),
+        ("bytes=0-", range(0, 10)),
+        ("bytes=3-5", range(3, 6)),
+        ("bytes=9-", range(9, 10)),
+        ("bytes=3-99", range(3, 10)),
+        ("bytes=-4", range(6, 10)),
+        ("bytes=-99", range(0, 10)),
+        ("bytes=10-", range(10, 10)),
+        ("bytes=-0", range(10, 10)),
         ("bytes=5-3", None),
         ("bytes=-", None),
         ("bytes=0-1,4-5", None),
@@ -165,14 +165,14 @@ def test_a_connection_is_kept(base: str) -> None:
         ("", None),
     ],
 )
-def test_ranges(header: str, part: Part | None, base: str) -> None:
+def test_ranges(header: str, part: range | None, base: str) -> None:
     assert asked_part(header, 10) == part
     status, headers, body = raw(base, "/abc.tar.gz", Range=header)
     if part is None:
         assert (status, body) == (200, b"0123456789")
-    elif part.start < part.end:
-        assert (status, body) == (206, b"0123456789"[part.start : part.end])
-        assert headers["Content-Range"] == f"bytes {part.start}-{part.end - 1}/10"
+    elif part:
+        assert (status, body) == (206, b"0123456789"[part.start : part.stop])
+        assert headers["Content-Range"] == f"bytes {part.start}-{part.stop - 1}/10"
     else:
         assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */10")
 
@@ -194,6 +194,16 @@ def test_versions(base: str, folder: Path) -> None:
     (folder / "abc.tar.gz").write_bytes(b"9876543210")
     os.utime(folder / "abc.tar.gz", ns=(1, 1))
     assert raw(base, "/abc.tar.gz", If_Range=tag, Range="bytes=4-")[::2] == (200, b"9876543210")
+
+
+def test_a_client_that_goes_away(base: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "large.tar").write_bytes(bytes(64 << 20))
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", int(base.rstrip("/").rpartition(":")[2])), timeout=10) as client:
+            client.sendall(b"GET /large.tar HTTP/1.1\r\n\r\n")
+            client.recv(1000)
+    assert raw(base, "/large.tar", Range="bytes=-3")[2] == bytes(3)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 # -- what is not there --------------------------------------------------------------------------------------------
@@ -232,6 +242,9 @@ def test_a_listing_where_there_is_no_page(base: str, folder: Path) -> None:
     assert raw(base, "//cards")[1]["Location"] == "/cards/"
     (folder / "index.html").write_text("the page")
     assert raw(base, "/")[2] == b"the page"
+    (folder / "index.html").unlink()
+    (folder / "index.html").symlink_to(folder.parent / "outside")
+    assert b"secret" not in raw(base, "/")[2]
 
 
 # -- clients ------------------------------------------------------------------------------------------------------
