@@ -1,4 +1,8 @@
-"""Where a zoo is published: a directory, or what fsspec reaches. Files by name; knows nothing of registries."""
+"""Where a zoo is published: a place that fsspec reaches, or a local directory. Knows files by name, and no registries.
+
+A directory does not go through fsspec, for two reasons. It has to work where the extra `publish` is not installed. And
+fsspec renames a file before its bytes are on the disk: after a power cut, the name could stand for an empty file.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,10 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from zoo.archive.digests import sha256_of
 from zoo.basics.files import unique_beside, written_file
 from zoo.basics.urls import local_path, shown
 from zoo.errors import CannotWrite, ZooError, first_line
@@ -20,33 +23,8 @@ Advance = Callable[[int], object]
 
 _CHUNK = 1 << 20
 _LEFT = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
-# Stores where an object appears when it is complete; to move one there is to copy it.
+# In these stores an object appears when it is complete, and to rename an object is to copy it.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci"}
-
-
-class Target(Protocol):
-    """A place to publish to. Names are relative, with slashes."""
-
-    place: str
-    is_far: bool
-
-    def is_in(self, directory: Path) -> bool:
-        """True when this is that directory or lies below it."""
-
-    def size(self, name: str) -> int | None:
-        """Return the bytes of a file, None when there is none."""
-
-    def sha256(self, name: str) -> str:
-        """Return the digest of a file, read back."""
-
-    def read(self, name: str) -> bytes | None:
-        """Return a small file, None when there is none."""
-
-    def write(self, source: Path, name: str, advance: Advance) -> None:
-        """Put a file there, in place of what there is; it appears when it is complete. Raises CannotWrite."""
-
-    def tidy(self, names: Iterable[str]) -> None:
-        """Remove what killed runs have left beside these names."""
 
 
 def open_target(destination: str | Path) -> Target:
@@ -60,59 +38,31 @@ def open_target(destination: str | Path) -> Target:
         raise ZooError(f"{shown(place)} cannot be written to: HTTP only reads. Give a directory, s3://…, sftp://…")
     if scheme in ("", "file"):
         return _Directory(local_path(place) or Path(place))
-    return _Remote(place)
+    return Target(place)
 
 
-class _Directory:
-    is_far = False
+class Target:
+    """A place that fsspec reaches. Names of files are relative to the place, with slashes: "cards/albert_tiny.json".
 
-    def __init__(self, root: Path) -> None:
-        if root.exists() and not root.is_dir():
-            raise CannotWrite(f"{root} is not a directory. Choose another place.")
-        self.place, self._root = str(root), root
+    Any error of a file system is raised as CannotWrite, which names the place and the next move.
+    """
 
-    def is_in(self, directory: Path) -> bool:
-        return self._root.resolve().is_relative_to(directory.resolve())
-
-    def size(self, name: str) -> int | None:
-        path = self._root / name
-        return path.stat().st_size if path.is_file() else None
-
-    def sha256(self, name: str) -> str:
-        return sha256_of(self._root / name)
-
-    def read(self, name: str) -> bytes | None:
-        path = self._root / name
-        return path.read_bytes() if path.is_file() else None
-
-    def write(self, source: Path, name: str, advance: Advance) -> None:
-        with written_file(self._root / name) as temporary, source.open("rb") as old, temporary.open("xb") as new:
-            while chunk := old.read(_CHUNK):
-                new.write(chunk)
-                advance(len(chunk))
-
-    def tidy(self, names: Iterable[str]) -> None:
-        for folder in {(self._root / name).parent for name in names}:
-            for path in folder.glob(".*.tmp"):
-                if _LEFT.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-
-
-class _Remote:
-    is_far = True
+    is_far = True  # to read a file back is to download it
 
     def __init__(self, url: str) -> None:
         self.place = shown(url)
-        with _told(self.place, "open"):
+        with self._told("open"):
             self._files, root = _fsspec(url).core.url_to_fs(url)
         self._root = root.rstrip("/")
         self._moves = urlsplit(url).scheme not in _WHOLE
 
     def is_in(self, directory: Path) -> bool:
+        """Return True if this place is `directory` or lies below it."""
         return False
 
     def size(self, name: str) -> int | None:
-        with _told(self.place, f"look for {name}"):
+        """Return the number of bytes of a file, None if there is no such file."""
+        with self._told(f"look for {name}"):
             self._files.invalidate_cache()
             try:
                 facts = self._files.info(self._at(name))
@@ -121,49 +71,112 @@ class _Remote:
             return None if facts["type"] == "directory" else int(facts["size"])
 
     def sha256(self, name: str) -> str:
+        """Return the sha256 of a file, read back."""
         digest = hashlib.sha256()
-        with _told(self.place, f"read {name}"), self._files.open(self._at(name), "rb") as file:
+        with self._told(f"read {name}"), self._open(name) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
 
     def read(self, name: str) -> bytes | None:
-        with _told(self.place, f"read {name}"):
+        """Return the bytes of a small file, None if there is no such file."""
+        with self._told(f"read {name}"):
             try:
-                return bytes(self._files.cat_file(self._at(name)))
+                with self._open(name) as file:
+                    return file.read()
             except FileNotFoundError:
                 return None
 
     def write(self, source: Path, name: str, advance: Advance) -> None:
-        target = self._at(name)
-        beside = target.rpartition("/")[0] + "/" + unique_beside(Path(PurePosixPath(name).name)).name
-        goes_to = beside if self._moves else target
-        callback = _callback(advance)
-        with _told(self.place, f"write {name}"):
-            if self._moves:  # the others have no directories
-                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+        """Copy `source` to `name`. The name appears, or changes what it stands for, when the copy is complete.
+
+        After each part, `advance` is called with the number of bytes of that part.
+        """
+        sent, target = 0, self._at(name)
+        folder, _, last = target.rpartition("/")
+        goes_to = f"{folder}/{unique_beside(Path(last)).name}" if self._moves else target
+
+        def sent_so_far(_: object, value: int) -> None:
+            nonlocal sent
+            advance(value - sent)
+            sent = value
+
+        callback = importlib.import_module("fsspec.callbacks").Callback(hooks={"advance": sent_so_far})
+        with self._told(f"write {name}"):
+            if self._moves:  # the stores of _WHOLE have no directories
+                self._files.makedirs(folder, exist_ok=True)
             try:
                 self._files.put_file(str(source), goes_to, callback=callback)
-                advance(source.stat().st_size - callback.sent)  # some never say how far they are
+                sent_so_far(None, source.stat().st_size)  # some file systems never call back
                 if self._moves:
-                    self._files.mv(beside, target)
+                    self._files.mv(goes_to, target)
             except BaseException:
                 if self._moves:
                     with suppress(Exception):
-                        self._files.rm_file(beside)
+                        self._files.rm_file(goes_to)
                 raise
 
     def tidy(self, names: Iterable[str]) -> None:
-        if not self._moves:
-            return
-        for folder in {self._at(name).rpartition("/")[0] for name in names}:
-            with _told(self.place, "look for what killed runs have left"), suppress(FileNotFoundError):
+        """Remove the temporary files that killed runs have left beside these names."""
+        for folder in {self._at(name).rpartition("/")[0] for name in names} if self._moves else ():
+            with self._told("look for what killed runs have left"), suppress(FileNotFoundError):
                 for path in self._files.ls(folder, detail=False):
                     if _LEFT.fullmatch(str(path).rpartition("/")[2]):
                         self._files.rm_file(path)
 
+    def _open(self, name: str) -> BinaryIO:
+        file: BinaryIO = self._files.open(self._at(name), "rb")
+        return file
+
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ZooError:
+            raise
+        except ImportError as error:
+            raise ZooError(f"{self.place} needs a package that is not installed: {error}") from error
+        except Exception as error:  # paramiko's, botocore's, …
+            raise CannotWrite(
+                f"{self.place}: could not {what}: {shown(first_line(error))}. What has arrived stays; run again to go "
+                "on."
+            ) from error
+
+
+class _Directory(Target):
+    """A local directory. See the head of this file for why it overrides what would go through fsspec."""
+
+    is_far = False
+
+    def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise CannotWrite(f"{root} is not a directory. Choose another place.")
+        self.place, self._path = str(root), root
+
+    def is_in(self, directory: Path) -> bool:
+        return self._path.resolve().is_relative_to(directory.resolve())
+
+    def size(self, name: str) -> int | None:
+        path = self._path / name
+        return path.stat().st_size if path.is_file() else None
+
+    def write(self, source: Path, name: str, advance: Advance) -> None:
+        with written_file(self._path / name) as temporary, source.open("rb") as old, temporary.open("xb") as new:
+            while chunk := old.read(_CHUNK):
+                new.write(chunk)
+                advance(len(chunk))
+
+    def tidy(self, names: Iterable[str]) -> None:
+        for folder in {(self._path / name).parent for name in names}:
+            for path in folder.glob(".*.tmp"):
+                if _LEFT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+
+    def _open(self, name: str) -> BinaryIO:
+        return (self._path / name).open("rb")
 
 
 def _fsspec(url: str) -> Any:
@@ -173,33 +186,4 @@ def _fsspec(url: str) -> Any:
         raise ZooError(
             f"{shown(url)} needs the extra 'publish': `pip install fsspec`, and the package that it names for such "
             "places. A directory needs neither."
-        ) from error
-
-
-def _callback(advance: Advance) -> Any:
-    """Return fsspec's way to say how far it is."""
-    base = importlib.import_module("fsspec.callbacks").Callback
-
-    class Progress(base):  # type: ignore[misc, valid-type]
-        sent = 0
-
-        def relative_update(self, inc: int = 1) -> None:
-            self.sent += inc
-            advance(inc)
-
-    return Progress()
-
-
-@contextmanager
-def _told(place: str, what: str) -> Iterator[None]:
-    """Turn whatever a file system of fsspec raises into an error with the place and the next move."""
-    try:
-        yield
-    except ZooError:
-        raise
-    except ImportError as error:
-        raise ZooError(f"{place} needs a package that is not installed: {error}") from error
-    except Exception as error:  # paramiko's, botocore's, …
-        raise CannotWrite(
-            f"{place}: could not {what}: {shown(first_line(error))}. What has arrived stays; run again to go on."
         ) from error

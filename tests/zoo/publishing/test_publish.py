@@ -354,6 +354,24 @@ def test_an_upload_that_comes_out_short(dist: Path, memory: MemoryFileSystem, mo
         publish(dist, "memory://zoo")
 
 
+def test_every_byte_is_counted_once(dist: Path, memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the file system says after each part how much it has sent, or only some of it, or nothing."""
+    source, put = dist / "small.tar.gz", MemoryFileSystem.put_file
+
+    def telling(self: MemoryFileSystem, path: str, to: str, callback: Any) -> None:
+        put(self, path, to)
+        callback.relative_update(3)
+        callback.absolute_update(7)
+
+    steps: list[int] = []
+    open_target("memory://zoo").write(source, "a", steps.append)
+    assert [step for step in steps if step] == [source.stat().st_size]
+    steps.clear()
+    monkeypatch.setattr(MemoryFileSystem, "put_file", telling)
+    open_target("memory://zoo").write(source, "b", steps.append)
+    assert steps == [3, 4, source.stat().st_size - 7]
+
+
 def test_missing_packages_and_odd_places(dist: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="cannot be written to: HTTP only reads"):
         publish(dist, "https://host/zoo")
