@@ -1,7 +1,18 @@
 """The pickles inside torch's files, read by a machine that can describe tensors and do nothing else.
 
-Python's own unpickler calls whatever a pickle names. Here opcodes are decoded with `pickletools`, a handful of names is
-known, each standing for a function of this file, and every other name ends the reading: no import, no foreign call.
+`pickletools` decodes the opcodes. A handful of names is known, and each stands for a function of this file; every other
+name ends the reading. Nothing is imported, and no function of another file is called.
+
+A `pickle.Unpickler` with an allow-list in `find_class` would be shorter and cannot keep these limits:
+
+* SETITEM hashes the key before any code of ours runs. If each of 40 tuples holds the tuple before it twice, the last
+  one takes 2 ** 40 steps to hash, in one opcode of a pickle of 300 bytes (before Python 3.14).
+* BUILD writes into the `__dict__` of any object: it could move a checked StoredTensor out of its storage, or change the
+  `__defaults__` of a known function, which later files would be read with.
+* LONG_BINPUT with the number 2 ** 31 - 1 allocates a memo of 32 GiB.
+
+A look at the opcodes beforehand would refuse the third, and classes of our own the second. The first is refused only by
+code that knows what lies on the stack, and that is the machine below.
 
 Source: torch/serialization.py and torch/_utils.py for what torch writes, pickletools for what the opcodes mean.
 """
@@ -137,7 +148,7 @@ class _Machine:
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
-        self.called_with = 0  # items of lists that functions were called with; one list may be used again and again
+        self.called_with = 0  # how many items the lists had that functions were called with: one list may be used often
 
     def pop(self) -> object:
         return self._stack.pop()
@@ -209,7 +220,7 @@ def _storage(reference: object) -> Storage:
     return Storage(key, dtype, _count(elements))
 
 
-# Checks are by type: comparing or hashing what a stranger nested could take for ever.
+# Checks are by type: to compare or hash nested tuples of a stranger could take for ever.
 
 
 def _count(value: object) -> int:

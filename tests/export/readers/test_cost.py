@@ -231,6 +231,18 @@ def test_a_pickle_that_uses_one_long_list_again_and_again(folder: Path) -> None:
         open_checkpoint(folder)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"}(", b"tK\1s"), (b"}((", b"tK\1u"), (b"ccollections\nOrderedDict\n](", b"tK\1\x86a\x85R")],
+)
+def test_a_pickle_whose_key_is_nested(before: bytes, after: bytes, folder: Path) -> None:
+    """Python hashes a tuple that holds the tuple before twice, 60 times over, in 2 ** 60 steps."""
+    nested = b"K\1\x85q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60))
+    writers.write_torch_zip(folder / "pytorch_model.bin", {}, pickle=b"\x80\2" + before + nested + after + b".")
+    with pytest.raises(BadCheckpoint, match="a key that is neither text nor number"):
+        open_checkpoint(folder)
+
+
 def test_a_legacy_file_whose_keys_are_nested(folder: Path) -> None:
     """As text, a list that holds the list before twice, 60 times over, would have 2 ** 60 brackets."""
     weights = folder / "pytorch_model.bin"

@@ -194,6 +194,20 @@ def test_tensors_that_reach_outside_of_their_storage(write: Write, pickled: byte
 
 
 @both
+def test_attributes_change_nothing(write: Write, folder: Path) -> None:
+    """Python's own BUILD would move the tensor to before its storage, and give the known functions other defaults."""
+    plain, weights = writers.state_dict_pickle(ONE), folder / "pytorch_model.bin"
+    moved = plain.removesuffix(b"u.") + b"}X\6\0\0\0offsetJ\xfd\xff\xff\xffsb" + b"u."
+    defaults = b"N}X\x0c\0\0\0__defaults__](X\1\0\0\0xK\1\x86e\x85s\x86b"
+    changed = plain.replace(b"ccollections\nOrderedDict\n", b"ccollections\nOrderedDict\n" + defaults)
+    for pickled in (moved, changed, plain):
+        write(weights, ONE, pickle=pickled)
+        checkpoint = open_checkpoint(folder)
+        (name,) = checkpoint.shapes
+        np.testing.assert_array_equal(checkpoint.read(name), ONE[name])
+
+
+@both
 def test_more_than_a_state_dict(write: Write, folder: Path) -> None:
     write(folder / "pytorch_model.bin", {}, pickle=b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.")
     with pytest.raises(BadCheckpoint, match=r"1 of 1 entries are no tensors \(epoch\). Save the state_dict alone"):
