@@ -1,10 +1,13 @@
-"""Measures ours and every peer that installs, side by side.
+"""Measures ours and every peer that installs, side by side; and, a page each, what has no peer.
 
     python -m benchmarks install                       # the peers' environments, once
     python -m benchmarks run                           # everything, into docs/
     python -m benchmarks run --quick --out trial       # minutes
     python -m benchmarks run --only inference,growth --models bert --continue
     python -m benchmarks report                        # page and plots again from benchmarks.json
+    python -m benchmarks exports --out docs            # docs/exports.md: exports at true size; `exports bert --slots`
+    python -m benchmarks converted --out docs          # docs/converted.md: what `zoo convert` makes
+    python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
 
 A run writes OUT/benchmarks.json after every step, and page and plots at its end, also when it is interrupted.
 """
@@ -12,9 +15,11 @@ A run writes OUT/benchmarks.json after every step, and page and plots at its end
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,8 @@ from benchmarks.peers import ENCODERS, GROWTH, HERE, TOKENIZERS, TRAINERS, VENVS
 from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.sections.archives import measure_archives
+from benchmarks.sections.corpus import RUNS
+from benchmarks.sections.exports import MODELS as EXPORTS
 from benchmarks.sections.inference import measure_inference, measure_limit
 from benchmarks.sections.loading import measure_loading
 from benchmarks.sections.tokenizing import measure_tokenizers
@@ -40,8 +47,8 @@ NAMES = tuple(dict.fromkeys(peer.name for peer in (*ENCODERS, *TRAINERS, *TOKENI
 
 def main() -> int:
     options = _arguments()
-    run: Callable[[argparse.Namespace], int] = {"install": _install, "run": _run, "report": _report}[options.command]
-    return run(options)
+    status: int = options.act(options)
+    return status
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,9 +64,24 @@ def _arguments() -> argparse.Namespace:
     out.add_argument("--notes", type=Path, default=HERE / "notes.md", help="Markdown that the page takes in")
     out.add_argument("--merge", type=Path, nargs="*", default=[], metavar="JSON", help="results of other runs")
 
-    commands.add_parser("install", parents=[venvs], help="make the peers' environments")
-    commands.add_parser("report", parents=[out], help="write page and plots from the JSON that is there")
+    page = argparse.ArgumentParser(add_help=False)
+    page.set_defaults(act=_page)
+    page.add_argument("--out", type=Path, metavar="DIR", help="write the page there too")
+    page.add_argument("--json", action="store_true", help="print the rows as JSON, not the page")
+    page.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="model, corpora, results; kept")
+
+    commands.add_parser("install", parents=[venvs], help="make the peers' environments").set_defaults(act=_install)
+    report = commands.add_parser("report", parents=[out], help="write page and plots from the JSON that is there")
+    report.set_defaults(act=_report)
+    exports = commands.add_parser("exports", parents=[page], help="time, memory and size of exports at true size")
+    exports.add_argument("model", nargs="*", choices=[[], *EXPORTS], help="all of them if none is named")
+    exports.add_argument("--slots", action="store_true", help="checkpoints with Adam slots")
+    corpus = commands.add_parser("corpus", parents=[page], help="`zoo embed` on every engine, and a plain loop")
+    corpus.add_argument("--rows", type=int, default=100_000)
+    corpus.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
+    commands.add_parser("converted", parents=[page], help="what `zoo convert` makes")
     run = commands.add_parser("run", parents=[venvs, out], help="measure")
+    run.set_defaults(act=_run)
     run.add_argument(
         "--quick", action="store_true", help="few rounds, small batches, two threads, BERT of two layers: minutes"
     )
@@ -166,6 +188,18 @@ def _write(results: Results, options: argparse.Namespace) -> None:
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
     (options.out / "benchmarks.md").write_text(page(results, plots, notes), encoding="utf-8")
     say(f"{options.out / 'benchmarks.md'}, benchmarks.json and {len(plots)} plots")
+
+
+def _page(options: argparse.Namespace) -> int:
+    """Write the page of one of sections/, imported here: what loads TensorFlow must not do so in the other commands."""
+    out = options.out and options.out.absolute()  # Node changes the directory
+    page = import_module(f"benchmarks.sections.{options.command}").measure(options)
+    text = page.text(options.command)
+    print(json.dumps([dict(zip(page.head, row, strict=True)) for row in page.rows], indent=2) if options.json else text)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{page.name}.md").write_text(text, encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":

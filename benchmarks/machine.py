@@ -11,6 +11,7 @@ from typing import Any
 
 # What decides which kernels run.
 _TELLING = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "asimd", "bf16")
+MIB = 2**20
 BUSY = 0.5  # load average above which a run says that it was not alone
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.cases import Case
 from benchmarks.goals import limits, outcomes
 from benchmarks.machine import BUSY
+from benchmarks.pages import markdown, table
 from benchmarks.peers import ENCODERS, TOKENIZERS, TRAINERS, Peer, label
 from benchmarks.results import Record, Results, floor, gemm_rate, ratio
 
-COMMAND = "python -m benchmarks run"
 Rows = list[list[str]]
-_HEAD = f"""# Benchmarks
-
-Written by `{COMMAND}`; the numbers behind it are in benchmarks.json. Every peer runs in a process and an environment of
+_HEAD = """Written by `python -m benchmarks run`; the numbers behind it are in benchmarks.json. \
+Every peer runs in a process and an environment of
 its own, computes the same numbers, and is called in turn with the others; idle processes are stopped. A cell is the
 median with its quartiles; in brackets, how many times as long as ours, the median of the ratios round by round. Not all
 trainers fit into memory at once: they take turns in groups, ours in each, and memory is compared by medians."""
@@ -23,7 +22,8 @@ trainers fit into memory at once: they take turns in groups, ours in each, and m
 
 def page(results: Results, plots: Sequence[Path] = (), notes: str = "") -> str:
     """Return the whole page. `notes` is written by people and comes before the tables."""
-    parts = [
+    return markdown(
+        "Benchmarks",
         _HEAD,
         _machine(results),
         _goals(results),
@@ -36,17 +36,7 @@ def page(results: Results, plots: Sequence[Path] = (), notes: str = "") -> str:
         *_measures(results, "archive", "Files", ENCODERS),
         _agreement(results),
         "\n\n".join(f"![{plot.stem.replace('-', ' ')}]({plot.parent.name}/{plot.name})" for plot in plots),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; nothing without rows."""
-    body = [list(row) for row in rows]
-    if not body:
-        return ""
-    lines = [list(head), ["-"] * len(head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    )
 
 
 def amount(record: Record | None, against: Record | None = None, scale: float = 1.0) -> str:

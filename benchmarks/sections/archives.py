@@ -10,10 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.bench import Bench
+from benchmarks.machine import MIB
 from benchmarks.peers import NotInstalled, Peer
 from benchmarks.protocol import PeerFailed
-
-MIB = 2**20
 
 
 def measure_archives(bench: Bench, model: str, threads: int, table: Sequence[Peer]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.goals import GOALS, limits, outcomes
+from benchmarks.pages import table
 from benchmarks.peers import ENCODERS, GROWTH, REQUIREMENTS, TOKENIZERS, TRAINERS, VENVS, label
-from benchmarks.report import amount, figure, page, table
+from benchmarks.report import amount, figure, page
 from benchmarks.results import Absence, Record, Results, ratio
 from tests.conftest import ROOT
 

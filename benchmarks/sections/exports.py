@@ -1,8 +1,5 @@
 """Time, peak memory and archive size of exports at true size, from checkpoints of seeded random weights.
 
-    python -m benchmarks.export --out docs/exports.md          # all models; --json for programs
-    python -m benchmarks.export bert --slots
-
 Peak memory is the child process's maximum resident set, verification included; the bound that the project keeps is
 twice the weights' size plus 1.2 GiB. Archives are made without heads, as the predecessor's were.
 """
@@ -16,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-MIB = 2**20
+from benchmarks.machine import MIB
+from benchmarks.pages import Page
 
 # model -> checkpoint in scripts/random_checkpoint.py, options, and the predecessor's archive in MiB where there was one
 MODELS: dict[str, tuple[str, list[str], int | None]] = {
@@ -42,27 +39,20 @@ MODELS: dict[str, tuple[str, list[str], int | None]] = {
 COLUMNS = ("model", "weights MiB", "archive MiB", "predecessor MiB", "export s", "peak memory MiB", "bound MiB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="*", choices=[[], *MODELS], help="all of them if none is named")
-    parser.add_argument("--slots", action="store_true", help="checkpoints with Adam slots")
-    parser.add_argument("--out", type=Path, help="write the Markdown table there")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace) -> Page:
+    """Return the page of `options.model`, or of all MODELS; with `options.slots`, checkpoints hold Adam's slots."""
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as directory:
         for model in options.model or MODELS:
-            rows.append(measure(model, Path(directory), options.slots))
-            print("| " + " | ".join(map(str, rows[-1])) + " |", file=sys.stderr)
-    if options.json:
-        print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=2))
-    elif options.out:
-        options.out.write_text(page(rows), encoding="utf-8")
-    else:
-        print(table(rows))
+            rows.append(_measure(model, Path(directory), options.slots))
+            print(*rows[-1], sep=" | ", file=sys.stderr)
+    about = """The checkpoints hold seeded random weights in the genuine layouts; archives are without heads, as the
+predecessor's (qhduan/bert-model) were. Times include reading, saving, the independent forward pass, packing,
+unpacking and verification. Memory is the peak of the whole process; the bound is twice the weights plus 1.2 GiB."""
+    return Page("exports", "Exports at true size", about, COLUMNS, rows)
 
 
-def measure(model: str, directory: Path, slots: bool) -> list[object]:
+def _measure(model: str, directory: Path, slots: bool) -> list[object]:
     """Return one row: the export of one checkpoint in a process of its own."""
     size, arguments, predecessor = MODELS[model]
     checkpoint = directory / size
@@ -93,24 +83,3 @@ def measure(model: str, directory: Path, slots: bool) -> list[object]:
         f"{usage.ru_maxrss / 1024:.0f}",
         f"{2 * weights + 1.2 * 1024:.0f}",
     ]
-
-
-def table(rows: Sequence[Sequence[object]]) -> str:
-    lines = [COLUMNS, ["-"] * len(COLUMNS), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def page(rows: Sequence[Sequence[object]]) -> str:
-    return f"""# Exports at true size
-
-Written by `python -m benchmarks.export --out docs/exports.md` on {os.cpu_count()} cores. The checkpoints hold seeded
-random weights in the genuine layouts; archives are without heads, as the predecessor's (qhduan/bert-model) were. Times
-include reading, saving, the independent forward pass, packing, unpacking and verification. Memory is the peak of the
-whole process; the bound is twice the weights plus 1.2 GiB.
-
-{table(rows)}
-"""
-
-
-if __name__ == "__main__":
-    main()

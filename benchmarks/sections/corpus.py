@@ -1,8 +1,5 @@
 """A corpus of short Chinese sentences through `zoo embed` on every engine, and through a plain loop.
 
-    python -m benchmarks.corpus --rows 100000 --out docs/embed-numbers.md
-    python -m benchmarks.corpus --rows 100000 --only spark --out docs/embed-numbers.md    # the rest as it was
-
 Each runs in processes of its own, with a tenth of the rows and with all of them. The model is albert_tiny at its true
 size, of seeded random weights. Memory is the largest sum over a run's processes, children included, of what is
 resident; what they share counts for each.
@@ -23,36 +20,27 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import facts
+from benchmarks.machine import MIB, facts
+from benchmarks.pages import Page
 from zoo.basics.files import move_into_place
 
-HERE = Path(__file__).parent
 RUNS = ("plain loop", "local", "beam", "spark")
-MIB = 2**20
 _PAUSE = 0.1  # seconds between two looks at the memory
 
 Record = dict[str, Any]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
-    parser.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="model, corpora, results; kept")
-    parser.add_argument("--out", type=Path, help="write the page there")
-    options = parser.parse_args()
-    registry = model(options.work)
-    results = options.work / "results.json"
+def measure(options: argparse.Namespace) -> Page:
+    """Return the page after measuring the runs of `options.only`; the others are as `options.work` holds them."""
+    work, rows, registry = options.work, options.rows, model(options.work)
+    results = work / "results.json"
     records: dict[str, Record] = json.loads(results.read_text()) if results.exists() else {}
     for name in options.only:
-        for rows in (options.rows // 10, options.rows):
-            records[f"{name} {rows}"] = measure(name, corpus(options.work, rows), rows, registry, options.work)
+        for count in (rows // 10, rows):
+            found = records[f"{name} {count}"] = embed(name, corpus(work, count), count, registry, work)
             results.write_text(json.dumps(records, indent=2))
-            print(f"{name} {rows}: {records[f'{name} {rows}']}", file=sys.stderr)
-    if options.out:
-        options.out.write_text(page(records, options.rows), encoding="utf-8")
-    else:
-        print(table(records, options.rows))
+            print(f"{name} {count}: {found}", file=sys.stderr)
+    return page(records, rows)
 
 
 # -- what is measured ---------------------------------------------------------------------------------------------
@@ -90,7 +78,7 @@ def model(work: Path) -> Path:
     return out / "registry.json"
 
 
-def measure(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Record:
+def embed(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Record:
     """Return seconds, rows that came out, peak memory, and the largest difference from the plain loop's vectors."""
     plain, out = work / f"plain-{rows}.npy", work / "vectors"
     shutil.rmtree(out, ignore_errors=True)
@@ -143,11 +131,12 @@ def resident(process: int) -> int:
     return pages * 4096 + sum(map(resident, below))
 
 
-# -- what is told -------------------------------------------------------------------------------------------------
+# -- the page -----------------------------------------------------------------------------------------------------
 
 
-def table(records: Mapping[str, Record], rows: int) -> str:
-    header = (
+def page(records: Mapping[str, Record], rows: int) -> Page:
+    """Return the page, with a row for each run that both numbers of rows were measured of."""
+    head = (
         "run",
         "rows in",
         "rows out",
@@ -158,36 +147,19 @@ def table(records: Mapping[str, Record], rows: int) -> str:
         f"peak MiB, {rows:,} rows",
         "largest difference",
     )
-    lines = [header, ["-"] * len(header)]
+    lines = []
     for name in RUNS:
         few, all_ = records.get(f"{name} {rows // 10}"), records.get(f"{name} {rows}")
         if few and all_:
             steady = (rows - rows // 10) / max(all_["seconds"] - few["seconds"], 0.1)
             difference = "–" if name == "plain loop" else f"{all_['difference']:.1g}"
             cells = (name, f"{rows:,}", f"{all_['rows']:,}", f"{all_['seconds']:.0f}", f"{rows / all_['seconds']:.0f}")
-            peaks = (few["peak_mib"], all_["peak_mib"])
-            lines.append([*cells, f"{steady:.0f}", *map(str, peaks), difference])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def page(records: Mapping[str, Record], rows: int) -> str:
-    machine = facts()
+            lines.append([*cells, f"{steady:.0f}", few["peak_mib"], all_["peak_mib"], difference])
     load = max(record["load_average"] for record in records.values())
-    return f"""# A corpus on each engine
-
-Written by `python -m benchmarks.corpus --rows {rows} --out docs/embed-numbers.md` on {machine["cores"]} cores of
-{machine["processor"]}, Python {machine["python"]}; before a run the load average was {load} at the most. The corpus:
-{rows:,} lines of 4 to 20 Chinese characters, of a seed. The model: albert_tiny at its true size, of seeded random
-weights; mean pooling.
-
-{table(records, rows)}
-
-Seconds are of the whole command: start, load, read, embed, write. "Without the start" is the pace between
-{rows // 10:,} and {rows:,} rows. The plain loop is `TextEncoder`, 64 texts at a time as they come, all texts and
-vectors in memory. Memory is the largest sum over the processes of a run, children included; what they share counts
-for each of them.
-"""
-
-
-if __name__ == "__main__":
-    main()
+    about = f"""Before a run the load average was {load} at the most. The corpus: {rows:,} lines of 4 to 20 Chinese
+characters, of a seed. The model: albert_tiny at its true size, of seeded random weights; mean pooling."""
+    below = f"""Seconds are of the whole command: start, load, read, embed, write. "Without the start" is the pace
+between {rows // 10:,} and {rows:,} rows. The plain loop is `TextEncoder`, 64 texts at a time as they come, all texts
+and vectors in memory. Memory is the largest sum over the processes of a run, children included; what they share counts
+for each of them."""
+    return Page("embed-numbers", "A corpus on each engine", about, head, lines, below)

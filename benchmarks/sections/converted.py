@@ -1,7 +1,5 @@
 """What `zoo convert` makes, beside the archive: size, time to load, time of a batch, difference. One table, one run.
 
-    python -m benchmarks.converted --out docs/converted.md
-
 The model is albert_tiny at its true size, of seeded random weights; batches are of 1 and 32 rows of 64 real tokens.
 Everything is loaded first and called in turn then, so that what disturbs the machine meets all; a time is the median.
 Forms whose runtime is not here are left out. Node is started anew each turn, and is asked from examples/node.
@@ -13,19 +11,21 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks.corpus import model
-from benchmarks.machine import facts
+from benchmarks.machine import MIB
 from benchmarks.measure import Call, Effort, interleave
+from benchmarks.pages import Page
+from benchmarks.sections.corpus import model
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.conversion import Conversion, convert_encoder
@@ -35,10 +35,8 @@ from zoo.contract import INPUT_KEYS
 from zoo.errors import ZooError
 from zoo.loading.load import load_directory
 
-HERE = Path(__file__).parent
-NODE = HERE.parent / "examples" / "node"
+NODE = Path(__file__).parents[2] / "examples" / "node"
 ROWS, LENGTH = (1, 32), 64
-MIB = 2**20
 EFFORT = Effort(budget=20.0, least=3, most=9, long=0.1)
 _FORMS = (("onnx", None), ("onnx", "int8"), ("tflite", None), ("tflite", "int8"), ("tfjs", None))
 
@@ -54,25 +52,39 @@ class Form:
     calls: dict[int, Call] = field(default_factory=dict)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="the archive; kept")
-    parser.add_argument("--out", type=Path, help="write the page there")
-    options = parser.parse_args()
-    work, out = options.work.absolute(), options.out and options.out.absolute()
+def measure(options: argparse.Namespace) -> Page:
+    """Return the page; the archive is kept in `options.work`."""
+    work = options.work.absolute()
     source = find_source("albert_tiny", registry=str(model(work)))
     if NODE.is_dir():
         os.chdir(NODE)  # where Node looks for packages
     forms = list(prepared(source, work / "converted"))
-    times = {
-        rows: interleave({form.name: form.calls[rows] for form in forms if rows in form.calls}, EFFORT) for rows in ROWS
-    }
-    text = page(
-        forms, {rows: {name: statistics.median(all_) for name, all_ in of.items()} for rows, of in times.items()}
-    )
-    print(text)
-    if out:
-        out.write_text(text, encoding="utf-8")
+    times = [interleave({form.name: form.calls[rows] for form in forms if rows in form.calls}, EFFORT) for rows in ROWS]
+    return page(forms, times)
+
+
+def page(forms: Sequence[Form], times: Sequence[dict[str, tuple[float, ...]]]) -> Page:
+    """Return the page. `times` are the seconds of each form, one dictionary for each of ROWS."""
+    rows = [
+        [
+            form.name,
+            f"{form.mib:.1f}",
+            _stated(form.load, ".2f"),
+            *(_stated(1000 * median(of[form.name]) if form.name in of else None, ".1f") for of in times),
+            _stated(form.difference, ".1g"),
+        ]
+        for form in forms
+    ]
+    head = ["form", "MiB", "load s", *(f"{count} × {LENGTH}, ms" for count in ROWS), "largest difference"]
+    about = f"""albert_tiny at its true size with seeded random weights; batches of {LENGTH} real tokens a row, so that
+nothing is won by dropping padding; times are medians of interleaved calls, loading is once, in a process that has its
+libraries already. The difference is the largest from the archive, over the batches of `zoo convert`."""
+    below = "32 rows are left out for tfjs: its plain JavaScript would need minutes."
+    return Page("converted", "Converted models", about, head, rows, below)
+
+
+def _stated(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 # -- the forms --------------------------------------------------------------------------------------------------------
@@ -87,7 +99,7 @@ def prepared(source: Source, work: Path) -> Iterator[Form]:
         try:
             report = convert_encoder(Conversion(source, name, out, quantized))
         except ZooError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
             continue
         if name == "tfjs":
             yield from in_tfjs(out, report)
@@ -129,7 +141,7 @@ def in_tfjs(directory: Path, report: Report) -> Iterator[Form]:
         return found["load"] / 1000, found["times"][1] / 1000
 
     if report.comparison is None:
-        print(f"left out: tfjs in Node: {report.not_verified}")
+        print(f"left out: tfjs in Node: {report.not_verified}", file=sys.stderr)
         return
     form = Form("tfjs (cpu) in Node", model_mib(report), ask(1)[0], difference(report))
     form.calls = {1: lambda repeat: ask(1)[1]}  # 32 rows take its plain JavaScript minutes
@@ -145,7 +157,7 @@ def in_onnxruntime_node(label: str, directory: Path, report: Report) -> Iterator
         return {line["batch"]: line for line in map(json.loads, done.stdout.splitlines())}
 
     if not (NODE / "bench.js").is_file() or not (NODE / "node_modules/onnxruntime-node").is_dir():
-        print("left out: onnxruntime-node: `npm ci` in examples/node")
+        print("left out: onnxruntime-node: `npm ci` in examples/node", file=sys.stderr)
         return
     form = Form(label, model_mib(report), None, difference(report))
     form.calls = {rows: lambda repeat, rows=rows: ask()[rows]["ms"] / 1000 for rows in ROWS}
@@ -174,41 +186,3 @@ def model_mib(report: Report) -> float:
 
 def difference(report: Report) -> float | None:
     return max(report.comparison.differences.values()) if report.comparison else None
-
-
-# -- the page ---------------------------------------------------------------------------------------------------------
-
-
-def page(forms: list[Form], medians: dict[int, dict[str, float]]) -> str:
-    machine = facts()
-    rows = [
-        f"| {form.name} | {form.mib:.1f} | {_stated(form.load, '.2f')} | "
-        + " | ".join(_milliseconds(medians[count].get(form.name)) for count in ROWS)
-        + f" | {_stated(form.difference, '.1g')} |"
-        for form in forms
-    ]
-    return f"""# Converted models
-
-Written by `python -m benchmarks.converted --out docs/converted.md` on {machine["cores"]} cores, load average
-{machine["load_average"]}. albert_tiny at its true size with seeded random weights; batches of 64 real tokens a row, so
-that nothing is won by dropping padding; times are medians of interleaved calls, loading is once, in a process that has
-its libraries already. The difference is the largest from the archive, over the batches of `zoo convert`.
-
-| form | MiB | load s | 1 × 64, ms | 32 × 64, ms | largest difference |
-|-|-|-|-|-|-|
-{chr(10).join(rows)}
-
-32 rows are left out for tfjs: its plain JavaScript would need minutes.
-"""
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds * 1000:.1f}"
-
-
-def _stated(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
-if __name__ == "__main__":
-    main()
