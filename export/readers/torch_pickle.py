@@ -99,14 +99,6 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, strides: obj
     return tensor
 
 
-def _rebuild_parameter(tensor: object, *_: object) -> object:
-    return tensor
-
-
-def _size(sizes: object = ()) -> Shape:
-    return _counts(sizes)
-
-
 _KINDS: Mapping[str, np.dtype] = {
     "Float": np.dtype("<f4"),
     "Double": np.dtype("<f8"),
@@ -123,8 +115,8 @@ _KNOWN: Mapping[str, Callable[..., object] | np.dtype] = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor": _rebuild_tensor,
     "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils _rebuild_parameter": _rebuild_parameter,
-    "torch Size": _size,
+    "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
+    "torch Size": lambda sizes=(): _counts(sizes),
     **{f"{module} {kind}Storage": dtype for module in ("torch", "torch.cuda") for kind, dtype in _KINDS.items()},
 }
 
