@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import functools
+import io
 import re
 import shlex
 import shutil
@@ -80,12 +82,15 @@ def program(command: str) -> Path:
 def explained(command: str) -> str:
     """Return what `COMMAND --help` prints; of a script of the shell, and of a module without options, its text."""
     words = shlex.split(command)
-    if words[0] != "zoo":
-        text = program(command).read_text(encoding="utf-8")
-        if words[0] != "python" or "argparse" not in text:  # --help would run it
-            return text
-    arguments = words[1:] if words[0] == "python" else ["-m", *words]
-    done = subprocess.run([sys.executable, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True)
+    if words[0] == "zoo":
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+            main([*words[1:], "--help"])
+        assert printed.getvalue().startswith("usage: zoo")
+        return printed.getvalue()
+    text = program(command).read_text(encoding="utf-8")
+    if words[0] != "python" or "argparse" not in text:  # --help would run it
+        return text
+    done = subprocess.run([sys.executable, *words[1:], "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
