@@ -85,7 +85,7 @@ def explained(command: str) -> str:
     if words[0] == "zoo":
         with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
             main([*words[1:], "--help"])
-        assert printed.getvalue().startswith("usage: zoo")
+        assert printed.getvalue().startswith(("usage: zoo", "zoo 0"))
         return printed.getvalue()
     text = program(command).read_text(encoding="utf-8")
     if words[0] != "python" or "argparse" not in text:  # --help would run it
