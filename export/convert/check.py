@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.encoder.plain import OUTPUT_KEYS
+from export.convert.rebuilding import OUTPUT_KEYS
 from zoo.archive.card import EncoderCard
 from zoo.contract import GOLDEN_FILE, INPUT_KEYS, INPUT_MASK, INPUT_WORD_IDS
 from zoo.errors import VerificationFailed

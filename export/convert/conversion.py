@@ -12,10 +12,10 @@ from typing import Any
 
 from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
 from export.convert.formats import Format, Quantized, chosen, needed
+from export.convert.rebuilding import PlainRoot, plain_encoder
 from export.convert.report import FILE, Report, with_files
 from export.convert.sources import Source
 from export.convert.tokenizer_file import write_tokenizer
-from export.encoder.plain import PlainRoot, plain_encoder
 from export.versions import versions
 from zoo.archive.card import EncoderCard
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory

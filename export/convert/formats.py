@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
-from export.encoder.plain import PlainRoot
+from export.convert.rebuilding import PlainRoot
 from zoo.errors import BadArgument, ZooError
 
 Quantized: TypeAlias = "Literal['int8'] | None"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from export.convert.check import Batch
-from export.encoder.plain import PlainEncoder, PlainRoot
+from export.convert.rebuilding import PlainRoot, converted_outputs
+from export.encoder.encoder import Encoder
 from zoo.contract import INPUT_KEYS
 
 FILE = "model.onnx"
@@ -33,7 +35,7 @@ def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
         _quantize(whole, directory / FILE)
 
 
-def _graph(encoder: PlainEncoder) -> Any:
+def _graph(encoder: Encoder) -> Any:
     """Return the model with its weights as further inputs.
 
     tf2onnx copies whatever is a constant of the graph again and again: BERT-base as a whole takes it more than 20 GB.
@@ -44,7 +46,8 @@ def _graph(encoder: PlainEncoder) -> Any:
 
     def encode(*inputs: tf.Tensor) -> dict[str, Any]:
         given, weights = inputs[: len(INPUT_KEYS)], inputs[len(INPUT_KEYS) :]
-        return PlainEncoder(encoder.config, dict(zip(encoder.weights, weights, strict=True))).outputs(*given)
+        given_weights = replace(encoder, weights=dict(zip(encoder.weights, weights, strict=True)))
+        return converted_outputs(given_weights, *given)
 
     signature = [tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS]
     signature += [tf.TensorSpec(each.shape, each.dtype, _name(ours)) for ours, each in encoder.weights.items()]
@@ -53,7 +56,7 @@ def _graph(encoder: PlainEncoder) -> Any:
     return model
 
 
-def _with_weights(model: Any, encoder: PlainEncoder) -> Any:
+def _with_weights(model: Any, encoder: Encoder) -> Any:
     """Return the model with its weights inside, and with names for the dimensions that are free."""
     from onnx import numpy_helper
 

@@ -21,7 +21,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from export.convert.check import Batch, NoRuntime
-from export.encoder.plain import PlainRoot
+from export.convert.rebuilding import PlainRoot
 from zoo.errors import VerificationFailed
 
 FILE = "model.json"

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.check import Batch
-from export.encoder.plain import PlainRoot
+from export.convert.rebuilding import PlainRoot
 from zoo.contract import SERVING_SIGNATURE
 
 FILE = "model.tflite"

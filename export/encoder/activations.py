@@ -1,4 +1,8 @@
-"""Activations and layer norm, in the forms that TensorFlow's CPU optimiser fuses, and in those that training needs."""
+"""Activations and layer norm, in two forms with the same values.
+
+TensorFlow's CPU optimiser fuses the forms above the line. Those below it are for training: they keep fewer tensors for
+the backward pass (export/encoder/training.py says why).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ def layer_norm(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor
 
 
 def _centred(x: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return x less its mean, and the inverse of its deviation."""
+    """Return x minus its mean, and 1 / its standard deviation."""
     centred = x - tf.reduce_mean(x, -1, keepdims=True)
     return centred, tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
 
@@ -34,15 +38,19 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
-    """Gelu by tanh, as google-research/albert has it. Any other order of the factors is not fused."""
+    """Gelu by tanh, as in google-research/albert. TensorFlow fuses this order of the factors only."""
     return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * tf.square(x)))) + 1.0) * (0.5 * x)
 
 
-# -- for training: a sum keeps its operands, AddN none -----------------------------------------------------------------
+# -- for training: TensorFlow keeps both operands of `+` for the backward pass, and none of tf.add_n -------------------
 
 
 class Factored(NamedTuple):
-    """An activation f of x as `after * of(before * x)`, the constants where tensors are small."""
+    """An activation f in three factors: f(x) = after * of(before * x).
+
+    The feed-forward multiplies its input and its output, [n, H], by the two constants, instead of the tensor [n, F]
+    between them, which is four times as large.
+    """
 
     before: float
     of: Callable[[tf.Tensor], tf.Tensor]
@@ -50,7 +58,10 @@ class Factored(NamedTuple):
 
 
 def layer_norm_in_training(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
-    """Return what `layer_norm` does."""
+    """Return the values of `layer_norm`.
+
+    Here `scale * gamma` would be one more tensor [n, H] to keep, and so would the operand of `+ beta`.
+    """
     centred, scale = _centred(x, epsilon)
     return tf.nn.bias_add(centred * scale * gamma, beta)
 
@@ -60,6 +71,7 @@ _CUBE = (0.044715 * _TANH) ** (1 / 3)
 
 
 def _tanh_part(z: tf.Tensor) -> tf.Tensor:
+    # x = z / _CUBE. The constant added to the square is a vector, since bias_add keeps nothing and `+` does.
     straight = tf.fill(tf.shape(z)[1:], tf.cast(_TANH / _CUBE, z.dtype))
     return tf.add_n([z, z * tf.tanh(z * tf.nn.bias_add(tf.square(z), straight))])
 

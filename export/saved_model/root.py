@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
 from export.encoder.encoder import Encoded, Encoder
-from export.encoder.training import TrainingEncoder
+from export.encoder.training import Training
 from export.heads.heads import discriminator_logits, mlm_logits, nsp_logits
 from export.saved_model.canonical import canonicalize
 from zoo.contract import (
@@ -57,7 +57,7 @@ class EncoderRoot(tf.train.Checkpoint):
         self._token_ids = _token_table(vocabulary)
         self._type_vocab_size = encoder.config.type_vocab_size
         # One graph per value of `training`; every input form below is a thin trace over it.
-        self._encoders = _Encoders(_traced(encoder), _traced(TrainingEncoder.of(encoder, recompute)))
+        self._encoders = _Encoders(_traced(encoder), _traced(replace(encoder, forms=Training(recompute))))
         self.__call__ = tf.function(self._call, autograph=False)
         for form in _input_forms():
             for training in (False, True):

@@ -14,9 +14,11 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.python.eager import context
 
-from export.encoder.encoder import Drop, Encoder
-from export.encoder.plain import PlainEncoder, plain_encoder
-from export.encoder.training import Dropout, TrainingEncoder
+from export.convert.rebuilding import plain_encoder
+from export.encoder.encoder import Drops, Encoder, Inference
+from export.encoder.training import Dropout, Training
+from export.encoder.unpadding import Packed
+from export.weights.config import EncoderConfig
 from tests.export.conftest import as_inputs, case, export_and_load, write_odd
 from zoo.archive.card import EncoderCard, read_card
 
@@ -111,38 +113,34 @@ def drawn(shape: tf.Tensor) -> tf.Tensor:
     return tf.reshape(numbers * numbers * 40503 // 7 % 2**16, shape)
 
 
-class PlainDrop(Drop):
-    """Dropout as Srivastava et al. (2014) scale it, in one expression."""
+class PlainDropout(Inference):
+    """The formulas of inference with dropout as Srivastava et al. (2014) scale it, in one expression."""
 
-    def __init__(self, rate: float) -> None:
-        self.chance = rate
+    def drops(self, seed: Any, config: EncoderConfig) -> Drops:
+        def drop(rate: float, x: tf.Tensor) -> tf.Tensor:
+            return x * tf.cast(drawn(tf.shape(x)) >= int(rate * 2**16), x.dtype) / (1.0 - rate)
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        return x * tf.cast(drawn(tf.shape(x)) >= int(self.chance * 2**16), x.dtype) / (1.0 - self.chance)
-
-
-class PlainTraining(PlainEncoder):
-    def _drops(self, seed: Any) -> Sequence[Drop]:
-        hidden, attention = self.config.hidden_dropout, self.config.attention_dropout
-        return [PlainDrop(attention), PlainDrop(hidden), PlainDrop(hidden)]
+        scores, hidden = (partial(drop, rate) for rate in (config.attention_dropout, config.hidden_dropout))
+        return Drops(scores, hidden, hidden)
 
 
 def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """Whatever is drawn: the constants that training moves elsewhere come out as those of plain dropout."""
+    """With the same numbers drawn, training gives the gradients of plain dropout, in either layout."""
     monkeypatch.setattr(Dropout, "_drawn_for", lambda _, x: tf.cast(drawn(tf.shape(x)), tf.uint16))
     encoder = export_and_load(checkpoint, tmp_path, heads=())
     card = read_card(tmp_path / "odd")
     assert isinstance(card, EncoderCard)
     plain = plain_encoder(encoder.variables, card)
     config = replace(plain.config, hidden_dropout=0.25, attention_dropout=0.125)
+    training = replace(plain, config=config, forms=Training())
     found = []
-    for each in (PlainTraining(config, plain.weights), TrainingEncoder(config, plain.weights)):
+    for each in (replace(training, forms=PlainDropout()), training, replace(training, layout=Packed)):
         encode = partial(encoded, each)
         output = encode(given(real=9))["sequence_output"]  # without padding: the same shapes draw the same
         found.append([output, *gradients(encoder.variables, encode, real=9)])
-    for one, other in zip(*found, strict=True):
-        scale = np.abs(one).max()
-        np.testing.assert_allclose(other / scale, one / scale, atol=2e-5)
+    for one, *others in zip(*found, strict=True):
+        for other in others:
+            np.testing.assert_allclose(other / np.abs(one).max(), one / np.abs(one).max(), atol=2e-5)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])

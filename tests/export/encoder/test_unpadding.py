@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
-from export.encoder.unpadding import pack, unpack
+from export.encoder.unpadding import pack
 
 HEADS = 2
 
@@ -64,9 +64,10 @@ def test_what_was_taken_apart_is_put_back(mask: NDArray[np.int32]) -> None:
     tokens = np.arange(1, len(packing.kept) + 1, dtype=np.float32)
     heads = np.stack([tokens, -tokens], 1)  # [n, A] with D = 1, and the same for query, key and value
     joined = tf.reshape(tf.constant(np.repeat(heads[:, None], 3, 1)), [-1, 1])
-    for part in tf.unstack(tf.gather(joined, packing.split)):  # [R, A, S, 1]
-        assert tf.gather(tf.reshape(part, [-1]), packing.joined).numpy().tolist() == heads.tolist()
-    spread = unpack(tf.constant(tokens[:, None]), packing).numpy()[:, :, 0]
+    for part in packing.split_heads(joined):  # [R, A, S, 1]
+        assert packing.scores_shape().numpy().tolist() == [*part.shape[:3], part.shape[2]]
+        assert packing.join_heads(part).numpy()[:, :, 0].tolist() == heads.tolist()
+    spread = packing.unpack(tf.constant(tokens[:, None])).numpy()[:, :, 0]
     is_kept = mask != 0
     is_kept[:, 0] = True
     expected = np.zeros(mask.shape, np.float32)
