@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from export.encoder.encoder import Encoder, Inference
+from export.encoder.encoder import Encoder, Inference, LayerFunction
 from export.encoder.plain import Plain
 from export.families import FAMILIES
 from export.weights.config import EncoderConfig
@@ -24,10 +24,9 @@ OUTPUT_KEYS = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
 class _Convertible(Inference):
     """The formulas of inference, in the forms that converters know."""
 
-    @property
-    def in_line(self) -> bool:
-        """Converters take one graph without functions."""
-        return True
+    def layers(self, layer_with: Callable[[Inference], LayerFunction], layers: int) -> Sequence[LayerFunction]:
+        # Converters take one graph without functions; a function of Python adds its nodes to the graph at every call.
+        return [layer_with(self)] * layers
 
     def activate(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
         # TFLite has no erf of its own. It finds gelu in a graph by this order of the factors.

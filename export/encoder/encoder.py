@@ -105,8 +105,9 @@ class Encoder(Part):
         packing = packing._replace(scores_mask=self.forms.scores_mask(packing, self.compute))
         seeds = self.forms.seeds(self.config.layers)
         x = self._embed(ids, types, packing, seeds[0])  # [n, H]
+        layers = self.forms.layers(self._layer_with, self.config.layers)
         outputs, scores = [], []
-        for layer, block, seed in zip(self._layers(), self.config.block_of_layer, seeds[1:], strict=True):
+        for layer, block, seed in zip(layers, self.config.block_of_layer, seeds[1:], strict=True):
             x, output, *attention = layer(self._part(f"block_{block}"), x, packing, seed)
             outputs.append(output)  # [B, T, H]
             scores += attention  # [B, A, T, T]
@@ -129,25 +130,15 @@ class Encoder(Part):
         x = tf.cast(drops.hidden(x), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _layers(self) -> Sequence[LayerFunction]:
-        """Return the function of each layer; layers of the same forms share one."""
-        forms = self.forms.of_layers(self.config.layers)
-        functions = {each: self._layer_function(each) for each in forms}
-        return [functions[each] for each in forms]
-
-    def _layer_function(self, forms: Inference) -> LayerFunction:
-        """Return a function of a block's weights, so that a saved graph holds the nodes of a layer once.
-
-        TensorFlow puts the function in the place of its calls before it optimises the graph. The names below are also
-        those in saved_model.pb.
-        """
+    def _layer_with(self, forms: Inference) -> LayerFunction:
+        """Return a layer as a function of a block's weights. Its names here are also those in saved_model.pb."""
 
         def _layer(block: Weights, x: tf.Tensor, packing: Layout, seed: Any) -> Sequence[tf.Tensor]:
             layer = Block(self.config, with_vectors(block, self.config), self.compute, forms)
             x, *scores = layer(x, packing, seed)
             return [x, packing.unpack(x), *map(packing.unpack_scores, scores)]
 
-        return _layer if forms.in_line else tf.function(_layer, autograph=False)
+        return _layer
 
     def _pool(self, x: tf.Tensor, packing: Layout) -> tf.Tensor:
         first = tf.cast(tf.gather(x, packing.first), tf.float32)  # [B, H]
@@ -197,14 +188,12 @@ class Drops(NamedTuple):
 class Inference:
     """The formulas of an encoder that does not train. `Training` has the same methods in other forms."""
 
-    @property
-    def in_line(self) -> bool:
-        """Whether the graph holds the nodes of every layer, and not one function that it calls for each."""
-        return False
+    def layers(self, layer_with: Callable[[Inference], LayerFunction], layers: int) -> Sequence[LayerFunction]:
+        """Return the function of each layer: one for all, so that a saved graph holds the nodes of a layer once.
 
-    def of_layers(self, layers: int) -> Sequence[Inference]:
-        """Return the forms of each layer."""
-        return [self] * layers
+        TensorFlow puts the function in the place of its calls before it optimises the graph.
+        """
+        return [tf.function(layer_with(self), autograph=False)] * layers
 
     def parts(self, block: Block) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return attention and feed-forward of a block, as the block calls them."""

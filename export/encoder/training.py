@@ -24,7 +24,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.encoder.activations import FACTORED, layer_norm_in_training
-from export.encoder.encoder import Block, Dense, Drops, Inference, Layout
+from export.encoder.encoder import Block, Dense, Drops, Inference, LayerFunction, Layout
 from export.weights.config import EncoderConfig
 from export.weights.vectors import with_vectors
 
@@ -76,13 +76,14 @@ class Training(Inference):
 
     recompute: bool = False  # in the backward pass
 
-    @property
-    def in_line(self) -> bool:
-        """TensorFlow saves one gradient for a function. If several blocks call it, all would get that of one block."""
-        return self.recompute
+    def layers(self, layer_with: Callable[[Inference], LayerFunction], layers: int) -> Sequence[LayerFunction]:
+        """Layers that recompute are functions of Python, so the graph holds the nodes of each.
 
-    def of_layers(self, layers: int) -> Sequence[Training]:
-        return [self] * (layers - 1) + [replace(self, recompute=False)]
+        TensorFlow saves one gradient for a function. If several blocks called it, all would get that of one block.
+        """
+        if not self.recompute:
+            return super().layers(layer_with, layers)
+        return [layer_with(self)] * (layers - 1) + [*replace(self, recompute=False).layers(layer_with, 1)]
 
     def parts(self, block: Block) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """With `recompute`, both functions run again in the backward pass.

@@ -1,7 +1,7 @@
-"""The biases and norms of a block, or of the embeddings, are one variable: what lies where in it.
+"""The biases and norms of a block, or the norm of the embeddings, are stored as one variable. Here is its layout.
 
-A variable is an argument of every function of an archive, and each costs time and memory at every load; a block has
-eight short vectors beside its four matrices. They are taken apart where a layer begins to compute.
+Every variable is an argument of every function of an archive, and costs time and memory at each load. A block has four
+matrices and eight short vectors, so one variable for all eight saves seven. Each layer splits it before it computes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EMBEDDINGS = "embeddings"
 
 
 def widths(config: EncoderConfig, part: str = "block") -> dict[str, int]:
-    """Return the vectors of a part in the order they lie beside each other, and how many numbers each has.
+    """Return the names of the vectors of a part, in their order in the variable, and the length of each.
 
     widths(config)["attention/norm/gamma"]  # 768
     """
@@ -38,7 +38,7 @@ def widths(config: EncoderConfig, part: str = "block") -> dict[str, int]:
 
 
 def with_vectors(weights: Mapping[str, Any], config: EncoderConfig, part: str = "block") -> dict[str, Any]:
-    """Return the weights of a part, and its vectors besides, each by its own name."""
+    """Return the weights of a part together with its vectors, split from the variable, each by its own name."""
     sizes = widths(config, part)
     apart = tf.split(weights[VECTORS], list(sizes.values()))
     return {**weights, **dict(zip(sizes, apart, strict=True))}
