@@ -34,10 +34,10 @@ from export.weights.vectors import EMBEDDINGS, with_vectors
 from zoo.archive.card import Activation
 from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
-Weights: TypeAlias = Mapping[str, tf.Variable | tf.Tensor]  # by our names, such as "ffn/expand/kernel"
-Layout: TypeAlias = Packed | Plain
-Dense: TypeAlias = Callable[..., tf.Tensor]  # `Part.dense`
-LayerFunction: TypeAlias = Callable[[Weights, tf.Tensor, Layout, Any], Sequence[tf.Tensor]]
+NamedWeights: TypeAlias = Mapping[str, tf.Variable | tf.Tensor]  # by our names, such as "ffn/expand/kernel"
+TokenLayout: TypeAlias = Packed | Plain
+DenseFunction: TypeAlias = Callable[..., tf.Tensor]  # `ModelPart.dense`
+LayerFunction: TypeAlias = Callable[[NamedWeights, tf.Tensor, TokenLayout, Any], Sequence[tf.Tensor]]
 
 
 class Encoded(NamedTuple):
@@ -58,11 +58,11 @@ class Encoded(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ModelPart:
     """A part of the model: its weights by name, and the products, norms and rows computed with them."""
 
     config: EncoderConfig
-    weights: Weights
+    weights: NamedWeights
     compute: tf.DType = tf.float32
     forms: Inference = field(default_factory=lambda: Inference())
 
@@ -91,13 +91,13 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Encoder(Part):
+class Encoder(ModelPart):
     """Bidirectional transformer encoder (Devlin et al. 2018), with shared blocks (ALBERT) and projected embeddings.
 
     `weights` are those of all blocks and heads, such as "block_0/ffn/expand/kernel" and "mlm/dense/kernel".
     """
 
-    layout: type[Layout] = Packed
+    layout: type[TokenLayout] = Packed
 
     def __call__(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
         """Return the outputs for int32 inputs, [B, T] each."""
@@ -117,7 +117,7 @@ class Encoder(Part):
         """Return the outputs of the contract for int32 inputs, [B, T] each."""
         return self(ids, mask, types).named()
 
-    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: Layout, seed: Any) -> tf.Tensor:
+    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: TokenLayout, seed: Any) -> tf.Tensor:
         ids, types = packing.take(ids, types, self.config)  # [n] each
         x = self.rows("embeddings/word/table", ids)  # [n, E]
         if self.config.projection == "word":
@@ -133,27 +133,27 @@ class Encoder(Part):
     def _layer_with(self, forms: Inference) -> LayerFunction:
         """Return a layer as a function of a block's weights. Its names here are also those in saved_model.pb."""
 
-        def _layer(block: Weights, x: tf.Tensor, packing: Layout, seed: Any) -> Sequence[tf.Tensor]:
+        def _layer(block: NamedWeights, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
             layer = Block(self.config, with_vectors(block, self.config), self.compute, forms)
             x, *scores = layer(x, packing, seed)
             return [x, packing.unpack(x), *map(packing.unpack_scores, scores)]
 
         return _layer
 
-    def _pool(self, x: tf.Tensor, packing: Layout) -> tf.Tensor:
+    def _pool(self, x: tf.Tensor, packing: TokenLayout) -> tf.Tensor:
         first = tf.cast(tf.gather(x, packing.first), tf.float32)  # [B, H]
         return first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
 
-    def _part(self, name: str) -> Weights:
+    def _part(self, name: str) -> NamedWeights:
         scope = f"{name}/"
         return {name.removeprefix(scope): it for name, it in self.weights.items() if name.startswith(scope)}
 
 
 @dataclass(frozen=True, eq=False)
-class Block(Part):
+class Block(ModelPart):
     """One layer of a transformer, with the weights of one block: attention, then the feed-forward."""
 
-    def __call__(self, x: tf.Tensor, packing: Layout, seed: Any) -> Sequence[tf.Tensor]:
+    def __call__(self, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
         """Return x [n, H] after the layer and, if the forms give them, the attention scores [R, A, S, S]."""
         drops = self.forms.drops(seed, self.config)
         attention, feed_forward = self.forms.parts(self)
@@ -162,7 +162,7 @@ class Block(Part):
         x = self.norm(self.forms.sum(x, drops.feed_forward(change)), "ffn/norm")
         return [tf.cast(x, self.compute), *scores]
 
-    def attention(self, x: tf.Tensor, packing: Layout, drop: Any) -> Sequence[tf.Tensor]:
+    def attention(self, x: tf.Tensor, packing: TokenLayout, drop: Any) -> Sequence[tf.Tensor]:
         """Return what attention adds to x, [n, H], and the scores, as in `__call__`."""
         joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
         joined = tf.reshape(joined, [-1, self.config.hidden_size // self.config.heads])  # [n * 3 * A, D]
@@ -211,7 +211,7 @@ class Inference:
 
         return Drops(same, same, same)
 
-    def scores_mask(self, packing: Layout, compute: tf.DType) -> tf.Tensor:
+    def scores_mask(self, packing: TokenLayout, compute: tf.DType) -> tf.Tensor:
         """Return the mask that `attention` adds to the scores."""
         return packing.scores_mask
 
@@ -223,7 +223,7 @@ class Inference:
         scores = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
         return [tf.matmul(drop(scores), value), scores]
 
-    def transition(self, dense: Dense, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
+    def transition(self, dense: DenseFunction, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
         """Return the feed-forward of x [n, H]: two products with the activation between them."""
         inner = self.activate(config.activation, dense(x, "ffn/expand"))  # [n, F]
         return dense(inner, "ffn/contract")

@@ -24,7 +24,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.encoder.activations import FACTORED, layer_norm_in_training
-from export.encoder.encoder import Block, Dense, Drops, Inference, LayerFunction, Layout
+from export.encoder.encoder import Block, DenseFunction, Drops, Inference, LayerFunction, TokenLayout
 from export.weights.config import EncoderConfig
 from export.weights.vectors import with_vectors
 
@@ -98,7 +98,7 @@ class Training(Inference):
             """Split the vectors inside of the function: TensorFlow passes gradients out of it to variables only."""
             return replace(block, weights=with_vectors(block.weights, block.config))
 
-        def attention(x: tf.Tensor, packing: Layout, drop: Any) -> Any:
+        def attention(x: tf.Tensor, packing: TokenLayout, drop: Any) -> Any:
             return tf.recompute_grad(lambda x: again().attention(x, packing, drop))(x)
 
         def feed_forward(x: tf.Tensor) -> Any:
@@ -129,7 +129,7 @@ class Training(Inference):
 
     # -- formulas that keep less --------------------------------------------------------------------------------------
 
-    def scores_mask(self, packing: Layout, compute: tf.DType) -> tf.Tensor:
+    def scores_mask(self, packing: TokenLayout, compute: tf.DType) -> tf.Tensor:
         """Return the mask as large as the scores, since tf.add_n takes tensors of one shape."""
         shape = packing.scores_shape()
         return tf.broadcast_to(tf.cast(packing.scores_mask, compute), shape)
@@ -142,7 +142,7 @@ class Training(Inference):
         context = tf.matmul(drop.kept(scores), value)
         return [context if not drop.rate else context * (1.0 / (1.0 - drop.rate))]
 
-    def transition(self, dense: Dense, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
+    def transition(self, dense: DenseFunction, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
         """Return 1 / `after` of the feed-forward; the dropout that follows multiplies by `after`."""
         before, of, after = FACTORED[config.activation]
         inner = of(dense(x * before, "ffn/expand", before))  # [n, F]

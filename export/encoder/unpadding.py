@@ -42,7 +42,7 @@ class Packed(NamedTuple):
     @classmethod
     def of(cls, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> Packed:
         """Return the layout of a batch, int32 [B, T] each, after a check of the shapes."""
-        return pack(of_one_shape(ids, mask, types, config.position_limit), config.heads)
+        return packed_layout(of_one_shape(ids, mask, types, config.position_limit), config.heads)
 
     def take(self, ids: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> Sequence[tf.Tensor]:
         """Return ids and types [n] of the kept tokens, after a check that the model's tables have them."""
@@ -79,7 +79,7 @@ class Packed(NamedTuple):
         return scores * tf.expand_dims(real, 3) * tf.expand_dims(real, 2)
 
 
-def pack(mask: tf.Tensor, heads: int) -> Packed:
+def packed_layout(mask: tf.Tensor, heads: int) -> Packed:
     """Return the packed layout of a batch, from its int32 mask [B, T]."""
     batch, given = tf.unstack(tf.shape(mask))
     real = tf.not_equal(mask, 0)

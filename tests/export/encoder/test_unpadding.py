@@ -8,13 +8,13 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
-from export.encoder.unpadding import pack
+from export.encoder.unpadding import packed_layout
 
 HEADS = 2
 
 
 def packed(mask: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    return {name: value.numpy() for name, value in pack(tf.constant(mask), HEADS)._asdict().items()}
+    return {name: value.numpy() for name, value in packed_layout(tf.constant(mask), HEADS)._asdict().items()}
 
 
 @st.composite
@@ -60,7 +60,7 @@ def test_every_token_has_a_place_of_its_own_beside_its_text_and_sees_its_text_al
 @settings(max_examples=20, deadline=None)
 @given(masks())
 def test_what_was_taken_apart_is_put_back(mask: NDArray[np.int32]) -> None:
-    packing = pack(tf.constant(mask), HEADS)
+    packing = packed_layout(tf.constant(mask), HEADS)
     tokens = np.arange(1, len(packing.kept) + 1, dtype=np.float32)
     heads = np.stack([tokens, -tokens], 1)  # [n, A] with D = 1, and the same for query, key and value
     joined = tf.reshape(tf.constant(np.repeat(heads[:, None], 3, 1)), [-1, 1])
