@@ -37,12 +37,12 @@ def _run(options: argparse.Namespace) -> int:
     out = (options.out or Path(f"{source.card.name}-{options.to}")).absolute()
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_encoder, ready
-    from export.convert.serving import lay_out, needed
+    from export.convert.serving import converter_versions, lay_out
 
     if options.to == "serving":
         if options.quantize or options.force:
             raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
-        needed()
+        converter_versions()
         report = None if options.dry_run else lay_out(source, out)
     else:
         asked = Conversion(source, options.to, out, options.quantize, options.force)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.formats import Format, Quantized, chosen, needed
+from export.convert.formats import Format, Quantized, chosen
 from export.convert.rebuilding import PlainRoot, plain_encoder
 from export.convert.report import FILE, Report, with_files
 from export.convert.sources import Source
 from export.convert.tokenizer_file import write_tokenizer
 from export.versions import versions
 from zoo.archive.card import EncoderCard
+from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.basics.progress import progress
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
@@ -83,7 +84,7 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises what can be known before any work."""
     check_place(asked.out, asked.force)
     format = chosen(asked.to, asked.quantize)
-    return format, needed(format.packages, format.extra, f"zoo convert --to {asked.to}")
+    return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 
 
 def left_out(card: EncoderCard) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.rebuilding import PlainRoot
-from zoo.errors import BadArgument, ZooError
+from zoo.errors import BadArgument
 
 Quantized: TypeAlias = "Literal['int8'] | None"
 
@@ -26,7 +25,7 @@ class Format:
     write: Callable[[PlainRoot, Path, bool], None]  # quantised when the last is true
     run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
     packages: tuple[str, ...] = ()  # beside TensorFlow
-    extra: str | None = None
+    extra: str = ""
     quantizes: bool = False
 
 
@@ -35,19 +34,6 @@ FORMATS = {
     "tflite": Format(to_tflite.write, to_tflite.run, quantizes=True),
     "tfjs": Format(to_tfjs.write, to_tfjs.run),
 }
-
-
-def needed(packages: Sequence[str], extra: str | None, what: str) -> dict[str, str]:
-    """Return the versions of the packages that `what` takes. Raises ZooError, which names the extra."""
-    found, missing = {}, []
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            missing.append(package)
-    if missing:
-        raise ZooError(f"`{what}` needs {' and '.join(missing)}: pip install 'bert-zoo[{extra}]'.")
-    return found
 
 
 def chosen(name: str, quantize: Quantized) -> Format:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export.convert import formats
 from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
 from export.convert.report import FILE, Report
 from export.convert.sources import Source
@@ -20,6 +19,7 @@ from export.versions import versions
 from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
+from zoo.basics.extras import versions_of
 from zoo.basics.files import written_directory, written_file
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
 from zoo.errors import VerificationFailed, first_line
@@ -41,7 +41,7 @@ def lay_out(source: Source, out: Path) -> Report:
 
     Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
     """
-    used, start = needed(), time.monotonic()
+    used, start = converter_versions(), time.monotonic()
     pairs = [(source.directory, source.card), (source.tokenizer_directory, source.tokenizer_card)]
     models = [(directory, card, _next_version(out / card.name)) for directory, card in pairs if directory and card]
     with ExitStack() as stack:  # all of them or none
@@ -72,9 +72,9 @@ def lay_out(source: Source, out: Path) -> Report:
     return report
 
 
-def needed() -> dict[str, str]:
-    """Return the versions of what this format takes beside TensorFlow. Raises ZooError, which names the extra."""
-    return formats.needed(("tensorflow-serving-api",), "serving", "zoo convert --to serving")
+def converter_versions() -> dict[str, str]:
+    """Return the versions of the packages that this format needs beside TensorFlow. Raises ZooError without them."""
+    return versions_of(["tensorflow-serving-api"], "`zoo convert --to serving`", "serving")
 
 
 def models_config(out: Path) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from export.readers.protocol import MOST_DIMENSIONS, Shape
-from zoo.errors import BadCheckpoint, ZooError
+from zoo.basics.extras import imported
+from zoo.errors import BadCheckpoint
 
 _MOST_HEADER = 4 << 20  # bytes; that of a large BERT has 40 kilobytes
 
@@ -17,10 +18,7 @@ class SafetensorsFile:
     """Mapped into memory, a variable at a time; the library checks that header and size of the file agree."""
 
     def __init__(self, file: Path) -> None:
-        try:
-            import safetensors
-        except ImportError:
-            raise ZooError(f"reading {file.name} needs the extra 'hf': pip install 'bert-zoo[hf]'.") from None
+        safetensors = imported("safetensors", f"reading {file.name}", "hf")
         self.files = (file,)
         try:
             with file.open("rb") as opened:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from export.release.builder import Job
 from export.release.plan import Step
 from export.release.processes import run_steps
 from export.release.report import REPORT, Report, failed, write_report
 from export.workspace import remove_abandoned
+from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write
+from zoo.basics.locks import locked, locked_if_free, remove_temporary
 from zoo.basics.progress import progress
-from zoo.contract import REGISTRY_FILE
-from zoo.errors import CannotWrite
+from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
+from zoo.errors import CannotWrite, ZooError
 from zoo.registry.entry import Entry
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
@@ -54,18 +53,17 @@ def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1,
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
-    """Let nobody else build in `out` meanwhile; what killed builds left there is removed."""
+    """Hold the lock for builds in `out` during the block; first remove what killed builds left there."""
     with cannot_write(out):
         out.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(out / ".build.lock", timeout=0):
-                remove_abandoned(out)
-                with FileLock(out / ".registry.lock"):  # nobody is writing these
-                    for leftover in [*out.glob(".registry.*.tmp"), *out.glob(f".{REPORT}.*.tmp")]:
-                        leftover.unlink()
-                yield
-        except Timeout:
-            raise CannotWrite(f"another process builds in {out}: wait for it, or choose another --out.") from None
+        with locked_if_free(out / ".build.lock") as is_free:
+            if not is_free:
+                raise CannotWrite(f"another process builds in {out}: wait for it, or choose another --out.")
+            remove_abandoned(out)
+            with locked(out / ".registry.lock"):
+                for name in (REGISTRY_FILE, SCHEMA_FILE, REPORT):
+                    remove_temporary(out / name)
+            yield
 
 
 def write_rows(registry: Registry, out: Path) -> None:
@@ -93,9 +91,11 @@ def _lies_there(entry: Entry, out: Path) -> bool:
 
 
 def write_site(out: Path) -> str:
-    """Write the catalogue page and what belongs to it; return why not, '' when it is written."""
-    if find_spec("jinja2") is None:
-        return "no catalogue page was written: it needs the extra 'site', pip install 'bert-zoo[site]'"
+    """Write the catalogue page and its files. Return '', or the reason why it was not written: Jinja2 is missing."""
+    try:
+        imported("jinja2", "it", "site")
+    except ZooError as error:
+        return f"no catalogue page was written: {error}"
     from zoo.site import write_site as write
 
     write(out)

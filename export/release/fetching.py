@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from export.readers.limits import ZIP_ERRORS, most_unpacked, opened_zip
 from zoo.basics.files import cannot_write, move_into_place
+from zoo.basics.locks import part_of
 from zoo.basics.untrusted import parse_json, read_small
 from zoo.basics.urls import file_name, shown
 from zoo.errors import DigestMismatch, DownloadFailed
@@ -48,7 +47,7 @@ def fetch_file(url: str, place: Path) -> Path:
     name = file_name(url)
     with _filled(place) as part:
         if part is not None:
-            download([url], part / name, resume=True, most=_MOST_WEIGHTS)
+            download([url], part / name, resume=True, limit=_MOST_WEIGHTS)
             if problem := _damage(part / name):
                 (part / name).unlink()
                 raise DownloadFailed(f"{shown(url)}: what it sends is damaged: {problem}.")
@@ -68,18 +67,14 @@ def fetch_repository(source: HuggingFaceSource, place: Path, weights: bool = Tru
 
 @contextmanager
 def _filled(place: Path) -> Iterator[Path | None]:
-    """Yield the directory that becomes `place` when the block ends well, with what earlier runs left in it.
+    """Yield None if the directory `place` is there. Otherwise yield one that becomes `place` when the block ends well.
 
-    None when `place` is there. One process at a time; the others find it there afterwards.
+    It may hold what an earlier run downloaded; see `zoo.basics.locks.part_of`. One process at a time fills it.
     """
-    with cannot_write(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock")):
-            if place.is_dir():
-                yield None
-                return
-            part = place.with_name(f".{place.name}.part")
-            part.mkdir(exist_ok=True)
+    with cannot_write(place), part_of(place) as part:
+        if place.is_dir():
+            yield None
+        else:
             yield part
             move_into_place(part, place)
 
@@ -143,11 +138,11 @@ class _Repository:
     def _get(self, name: str) -> None:
         known = (self._listed or {}).get(name)
         large = known is not None and known.sha256 is not None
-        most = _MOST_WEIGHTS if Path(name).suffix in _WEIGHT_FILES else _MOST_TEXT
+        limit = _MOST_WEIGHTS if Path(name).suffix in _WEIGHT_FILES else _MOST_TEXT
         try:
             # A small file may have changed since the run that left its beginning; it is fetched as a whole.
             resume = large or self._listed is None
-            download([self._source.file_url(name)], self._part / name, known, resume=resume, most=most)
+            download([self._source.file_url(name)], self._part / name, known, resume=resume, limit=limit)
         except DigestMismatch as error:
             raise DownloadFailed(str(error)) from None
 

@@ -230,7 +230,7 @@ def test_signed_redirects_are_followed(network: Network) -> None:
 
 
 def test_a_slow_first_mirror_is_left(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.transport.download._WINDOW", 0.05)
+    monkeypatch.setattr("zoo.transport.download._HURRY_SECONDS", 0.05)
     monkeypatch.setenv("ZOO_MIRROR", network.server.url + "/mirror")
     network.server.serve("/mirror" + PATH, Reply(network.whole, ranges=True, pieces=10, wait=0.02))
     assert file_digests(fetch("small", network.registry)) == network.files

@@ -1,34 +1,22 @@
-"""What an extra brings, imported when it is needed, and what its engine raises, in our words."""
+"""Parquet files and engines come with extras: the import of `zoo.embed.parquet`, and an engine's error in our words."""
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from zoo.basics.extras import imported
 from zoo.errors import ZooError, first_line
 
 # Where in a foreign traceback the reason stands: an error of ours, or what Spark says of the task it lost.
 _REASONS = (re.compile(r"^zoo\.errors\.(.+)$", re.MULTILINE), re.compile(r"most recent failure: (.+)$", re.MULTILINE))
 
 
-def needed(module: str, extra: str) -> Any:
-    """Return a module of ours whose packages an extra brings. Raises ZooError, which names the extra."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "zoo":
-            raise
-        raise ZooError(
-            f"`zoo embed` needs the extra {extra!r} for this: pip install 'bert-zoo[{extra}]' ({error})."
-        ) from error
-
-
 def parquet() -> Any:
-    """Return `zoo.embed.parquet`, which imports pyarrow."""
-    return needed("zoo.embed.parquet", "embed")
+    """Return `zoo.embed.parquet`, which imports pyarrow. Raises ZooError when pyarrow is not installed."""
+    return imported("zoo.embed.parquet", "`zoo embed`", "embed")
 
 
 @contextmanager

@@ -18,15 +18,14 @@ import shutil
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from zoo.archive.card import to_json
 from zoo.basics.files import cannot_write, written_file
+from zoo.basics.locks import delete, locked_if_free
 from zoo.embed.manifest import Manifest, parsed, read_json, read_manifest
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part
@@ -129,26 +128,22 @@ class Output:
     @contextmanager
     def begun(self, identity: Mapping[str, Any], restart: bool) -> Iterator[None]:
         """Hold the directory for one run, cleared of what a killed one left, or of everything with `restart`."""
-        lock = FileLock(self.path / "_lock", timeout=0)
-        with cannot_write(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire()
-            except Timeout:
-                raise CannotWrite(f"another run writes to {self.path}: wait for it, or choose another place.") from None
-        try:
+        with ExitStack() as stack:
+            with cannot_write(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                is_free = stack.enter_context(locked_if_free(self.path / "_lock"))
+            if not is_free:
+                raise CannotWrite(f"another run writes to {self.path}: wait for it, or choose another place.")
             if restart:
                 self._clear()
             self.check(identity)
             if not self._is_begun():
                 shutil.rmtree(self.path / "_bad", ignore_errors=True)
             for left in [*self.path.glob(".*.tmp"), *(self.path / "_bad").glob(".*.tmp")]:
-                left.unlink(missing_ok=True)
+                delete(left)
             with written_file(self.path / "_job.json") as temporary:
                 temporary.write_text(to_json(identity), encoding="utf-8")
             yield
-        finally:
-            lock.release()
 
     def finish(self, parts: Sequence[Part], identity: Mapping[str, Any], hidden_size: int) -> Manifest:
         """Return the manifest, written when every part is there and its rows add up; another call changes nothing.

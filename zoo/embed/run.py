@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from zoo.basics.display import sheet, size
+from zoo.basics.extras import imported
 from zoo.basics.progress import progress
 from zoo.embed.asked import Corpus, Engine, Settings
 from zoo.embed.corpus import open_source
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import Job
 from zoo.embed.manifest import Manifest
-from zoo.embed.needs import needed
+from zoo.embed.needs import parquet
 from zoo.embed.output import Output
 from zoo.embed.parts import Part, cut
 from zoo.errors import BadArgument
@@ -82,7 +83,7 @@ def plan_corpus(
 
     Raises what `embed_corpus` does.
     """
-    needed("zoo.embed.parquet", "embed")
+    parquet()  # raises now, before the model is fetched, if pyarrow is missing
     spec = model if isinstance(model, EncoderSpec) else EncoderSpec(str(model))
     corpus = corpus if isinstance(corpus, Corpus) else Corpus(str(corpus))
     settings = settings or Settings()
@@ -141,7 +142,7 @@ def run(plan: Plan, engine: Engine = "local", engine_options: Sequence[str] = ()
     """Return what became of every row of a plan; see `embed_corpus`."""
     if engine not in get_args(Engine):
         raise BadArgument(f"engine={engine!r}: choose one of {', '.join(get_args(Engine))}.")
-    work: Work = needed(f"zoo.embed.{engine}", _EXTRAS[engine]).run
+    work: Work = imported(f"zoo.embed.{engine}", "`zoo embed`", _EXTRAS[engine]).run
     job, identity = plan.job, plan.job.identity()
     with job.output.begun(identity, restart):
         missing = job.output.missing(plan.parts)  # a run that held the directory may have done some since

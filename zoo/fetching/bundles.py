@@ -21,7 +21,7 @@ from zoo.basics.files import cannot_write, open_regular, unique_beside, written_
 from zoo.basics.urls import is_offline, local_path, shown, with_mirror
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
-from zoo.fetching.cache import cache_directory, damage, keep
+from zoo.fetching.cache import cache_directory, damage, fill, vacant
 from zoo.fetching.installed import add_installed, conflicts
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
@@ -217,7 +217,11 @@ def _check_members(path: Path, registry: Registry) -> None:
 def _kept(path: Path, name: str, registry: Registry, thorough: bool = False) -> Path:
     record = registry.archive(name)
     place = cache_directory() / str(record.sha256)
-    return keep(place, name, _extracted(path, name, record, place), thorough)
+    with vacant(place, name, thorough) as part:
+        if part is not None:
+            with _extracted(path, name, record, place) as archive:
+                fill(place, archive)
+    return place
 
 
 @contextmanager

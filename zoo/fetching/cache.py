@@ -1,15 +1,16 @@
-"""The cache on disk: a directory per digest, locks, and what killed runs left. Knows nothing of names or networks.
+"""The cache on disk: one directory for each archive, named by its sha256. Nothing here knows of names or networks.
 
-Below the cache directory, `D` being an archive's digest:
+The cache directory holds, where D is the sha256 of an archive and K a key made of a URL:
 
-    D/                  an unpacked archive, whole and read-only; its time is when it was last used
-    .D.part/            an archive on its way, gone on with by the next run
-    .D.<random>.tmp/    an archive being unpacked
-    url-K.json          which archive the URL with the key K gave last
-    registry-K.json     what a registry said last
-    registry-K.C.minisig  the signature of it, C being the digest of what it said
-    number-K.json       the highest number that was trusted of a registry, K being of its URL and key
-    installed/          the registry of models from bundles
+    D/                    the unpacked archive, whole and read-only; its modification time is the time of its last use
+    .D.part/              the archive while it is downloaded; the next run continues from there
+    .D.<random>.tmp/      the archive while it is unpacked
+    url-K.json            which archive the URL sent last
+    .url-K.part/          the archive that the URL is sending
+    registry-K.json       the registry that the URL sent last
+    registry-K.C.minisig  the signature of that registry; C is the digest of its bytes
+    number-K.json         the highest number of a trusted registry; K is made of its URL and of the key that signed it
+    installed/            the registry of the models that were installed from bundles
     .D.lock, .url-K.lock
 """
 
@@ -22,26 +23,24 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
 from zoo.archive.permissions import make_read_only, make_writable
 from zoo.archive.unpack import unpack
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside
+from zoo.basics.locks import delete, locked_if_free, part_of
 from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 
 _log = logging.getLogger("zoo")
-_PATIENCE = 2.0  # seconds to wait for another process before we say so
 _LEFTOVER = re.compile(r"\.?(?P<stem>[0-9a-f]{64}|url-[0-9a-f]{32})\.(part|json|.*tmp)")
 
 
 def cache_directory() -> Path:
-    """Return ZOO_CACHE, or the directory where this platform keeps such things."""
+    """Return ZOO_CACHE, or this platform's directory for caches, as ~/.cache/zoo."""
     if given := os.environ.get("ZOO_CACHE"):
         try:
             return Path(given).expanduser().absolute()
@@ -55,75 +54,54 @@ def cache_directory() -> Path:
 
 
 def check_cache(root: Path) -> None:
-    """Raise CannotWrite when a file is where the cache directory should be."""
+    """Raise CannotWrite when the cache directory, or a directory above it, is a file."""
     if file := next((path for path in (root, *root.parents) if path.exists() and not path.is_dir()), None):
         raise CannotWrite(f"{file} is a file, and the cache should be at {root}. ZOO_CACHE names another directory.")
 
 
-# -- one digest ---------------------------------------------------------------------------------------------------
+# -- one archive --------------------------------------------------------------------------------------------------
 
 
-def keep(place: Path, name: str, packed: AbstractContextManager[Path], thorough: bool = False) -> Path:
-    """Return `place`, a directory of the cache named by a digest, filled from the archive `packed` unless it is whole.
+def keep(place: Path, name: str, archive: Path, thorough: bool = False) -> Path:
+    """Return `place`, a directory of the cache; if it is missing or damaged, the file `archive` is unpacked there.
 
-    `packed` is entered only when it is needed. Raises BadArchive when the archive is damaged or not of that digest.
+    Raises BadArchive when the archive is damaged or its sha256 is not the name of `place`.
     """
-    if damage(place, thorough) is None:
-        return _used(place)
-    check_cache(place.parent)
-    with cannot_write(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place, name):  # saves a second download; the digest and the rename make it right
-            found = damage(place, thorough)
-            if found is None:
-                return place
-            if place.exists():
-                _log.warning("%s Fetching %s again.", found, name)
-            with packed as archive:
-                _fill(place, archive)
+    with vacant(place, name, thorough) as part:
+        if part is not None:
+            fill(place, archive)
     return place
 
 
-def damage(place: Path, thorough: bool = False) -> BadArchive | None:
-    """Return what is wrong with an unpacked archive, None when it is whole: sizes, `thorough` digests too."""
-    try:
-        card = read_card(place)
-        if thorough:
-            check_files(place, card)
-        else:
-            check_sizes(place, card)
-    except BadArchive as error:
-        return error
-    return None
-
-
 @contextmanager
-def locked(place: Path, name: str) -> Iterator[None]:
-    """Let one process at a time work on `place`; what others left of it when they were killed is removed."""
-    lock = FileLock(place.with_name(f".{place.name}.lock"))
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout:
-        _log.warning("Another process fetches %s: waiting for it.", name)
-        lock.acquire()
-    try:
-        for path in place.parent.glob(f".{place.name}.*tmp"):
-            _delete(path)
-        yield
-    finally:
-        lock.release()
+def vacant(place: Path, name: str, thorough: bool = False) -> Iterator[Path | None]:
+    """Yield None if `place` holds a whole archive. Otherwise lock it and yield `.D.part`, for the block to `fill` it.
+
+    `.D.part` is the directory in which the archive arrives; see `zoo.basics.locks.part_of`.
+    """
+    if damage(place, thorough) is None:
+        with suppress(OSError):  # the cache may be read-only
+            os.utime(place)
+        yield None
+        return
+    check_cache(place.parent)
+    with cannot_write(place), part_of(place, waiting_for(name)) as part:
+        found = damage(place, thorough)  # again: another process may have filled it while this one waited
+        if found and place.exists():
+            _log.warning("%s Fetching %s again.", found, name)
+        yield part if found else None
 
 
-def part_of(place: Path) -> Path:
-    """Return `.D.part`, where an archive is on its way; anything there but a directory of files is removed."""
-    part = place.with_name(f".{place.name}.part")
-    if part.is_symlink() or part.is_file() or any(path.is_dir() for path in part.glob("*")):
-        _delete(part)
-    return part
+def waiting_for(name: str) -> str:
+    """Return the warning while another process holds a lock of the cache."""
+    return f"Another process fetches {name}: waiting for it."
 
 
-def _fill(place: Path, archive: Path) -> None:
-    """Put the archive's files at `place`; everything on the way there happens in a directory of its own."""
+def fill(place: Path, archive: Path) -> None:
+    """Unpack an archive in a temporary directory, check it, and move it to `place`. What was there is removed.
+
+    Raises BadArchive.
+    """
     work = unique_beside(place)
     work.mkdir()
     try:
@@ -138,16 +116,26 @@ def _fill(place: Path, archive: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _used(place: Path) -> Path:
-    with suppress(OSError):  # a cache that others may only read
-        os.utime(place)
-    return place
+def damage(place: Path, thorough: bool = False) -> BadArchive | None:
+    """Return an error that says how an unpacked archive is damaged, None when it is whole.
+
+    The sizes of its files are compared with its card; with `thorough` their digests too.
+    """
+    try:
+        card = read_card(place)
+        if thorough:
+            check_files(place, card)
+        else:
+            check_sizes(place, card)
+    except BadArchive as error:
+        return error
+    return None
 
 
 def check_sizes(place: Path, card: EncoderCard | TokenizerCard) -> None:
-    """Compare the sizes of an unpacked archive's files with its card; their digests are compared when they are loaded.
+    """Raise DamagedArchive unless the files of an unpacked archive have the sizes that its card states.
 
-    Raises DamagedArchive.
+    That is quick. Their digests are compared when the model is loaded.
     """
     wrong = [name for name, digest in card.files.items() if _size(place / name) != digest.size]
     if wrong:
@@ -163,7 +151,7 @@ def _size(path: Path) -> int | None:
 
 @dataclass(frozen=True)
 class Kept:
-    """One directory of the cache. `problem` says what is wrong with its sizes or its card, '' when nothing is."""
+    """One model of the cache. `problem` says how its files differ from its card, '' when it is whole."""
 
     path: Path
     name: str
@@ -174,21 +162,22 @@ class Kept:
 
     @property
     def sha256(self) -> str:
-        """Digest of the archive it was unpacked from."""
+        """The digest of the archive that was unpacked there."""
         return self.path.name
 
 
 def kept(root: Path) -> list[Kept]:
-    """Return every model of a cache directory, by name. Raises CannotWrite when a file is in its place."""
+    """Return the models of a cache directory, sorted by name. Raises CannotWrite when the directory is a file."""
     check_cache(root)
     places = [path for path in root.glob("*") if re.fullmatch("[0-9a-f]{64}", path.name) and path.is_dir()]
     return sorted((_described(place) for place in places), key=lambda model: (model.name, model.sha256))
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Return what runs, over or still going on, have not brought to an end, and records of models that are gone.
+    """Return the paths that `zoo cache clean` may remove, as `.D.part` or `.D.0123456789ab.tmp`.
 
-    What has the name of a model and is no directory is one too.
+    They belong to runs that were killed or have not ended yet, or are records of models that are no longer in the
+    cache, or have a sha256 as their name and are no directory.
     """
     found = sorted(path for path in root.glob("*") if _LEFTOVER.fullmatch(path.name) or _is_no_model(path))
     return [path for path in found if path.suffix != ".json" or not (root / _recorded(path)).is_dir()]
@@ -199,28 +188,25 @@ def _is_no_model(path: Path) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a directory; those that go meanwhile do not count."""
+    """Return the bytes of a file, or of all files below a directory. Files that vanish meanwhile count as empty."""
     return sum(_size(file) or 0 for file in [path, *path.rglob("*")])
 
 
 def remove(path: Path) -> bool:
-    """Remove a model or a leftover, at once for everybody else; False when another process works on it."""
+    """Remove a model or a leftover; return False, and leave it, when another process works on it.
+
+    A model is renamed first, so that no other process sees it half removed.
+    """
     leftover = _LEFTOVER.fullmatch(path.name)
-    lock = FileLock(path.with_name(f".{leftover['stem'] if leftover else path.name}.lock"))
-    with cannot_write(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        try:
+    lock_file = path.with_name(f".{leftover['stem'] if leftover else path.name}.lock")
+    with cannot_write(path), locked_if_free(lock_file) as is_free:
+        if is_free:
             make_writable(path)
             doomed = path if leftover else unique_beside(path)
             if doomed != path:
                 set_aside(path, doomed)
-            _delete(doomed)
-        finally:
-            lock.release()
-    return True
+            delete(doomed)
+    return is_free
 
 
 def _described(place: Path) -> Kept:
@@ -233,16 +219,8 @@ def _described(place: Path) -> Kept:
 
 
 def _recorded(record: Path) -> str:
-    """Return the digest in a URL's record, a name that nothing has when there is none."""
+    """Return the sha256 that the record of a URL names, '?' when the record is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         digest = json.loads(record.read_bytes())["sha256"]
         return digest if re.fullmatch("[0-9a-f]{64}", digest) else "?"
     return "?"
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        make_writable(path)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

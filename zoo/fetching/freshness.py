@@ -16,11 +16,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.archive.card import to_json
 from zoo.basics.files import read_regular, written_file
+from zoo.basics.locks import locked
 from zoo.basics.untrusted import BadJson, parse_strict_json
 from zoo.basics.urls import shown
 from zoo.errors import Stale
@@ -110,9 +110,8 @@ def _reason(error: Exception) -> str:
 
 
 def _remember(record: Path, highest: _Highest) -> None:
-    with suppress(OSError):  # a cache that others may only read; CannotWrite is one, too
-        record.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(record.with_name(f".{record.stem}.lock")):
-            if highest.number > _highest(record):  # another process may have seen a newer one
-                with written_file(record) as temporary:
-                    temporary.write_text(to_json(highest.model_dump()), encoding="utf-8")
+    # The cache may be read-only: an OSError, and CannotWrite is one.
+    with suppress(OSError), locked(record.with_name(f".{record.stem}.lock")):
+        if highest.number > _highest(record):  # another process may have seen a newer one
+            with written_file(record) as temporary:
+                temporary.write_text(to_json(highest.model_dump()), encoding="utf-8")

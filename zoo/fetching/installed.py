@@ -9,9 +9,8 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock
-
 from zoo.basics.files import cannot_write, set_aside
+from zoo.basics.locks import locked
 from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadRegistry
@@ -34,15 +33,13 @@ def add_installed(entries: Mapping[str, Entry]) -> None:
     A registry of installed models that cannot be read, damaged or of a newer bert-zoo, is set aside first.
     """
     place = installed_place()
-    with cannot_write(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(".installed.lock")):
-            if (problem := _problem(place)) is not None:
-                names = (place.with_name(f"unreadable-{number}.json") for number in count(1))
-                kept = next(path for path in names if not os.path.lexists(path))
-                set_aside(place, kept)
-                _log.warning("%s It was set aside as %s, and a new one begun.", problem, kept)
-            update_registry(place, entries)
+    with cannot_write(place), locked(place.with_name(".installed.lock")):
+        if (problem := _problem(place)) is not None:
+            names = (place.with_name(f"unreadable-{number}.json") for number in count(1))
+            kept = next(path for path in names if not os.path.lexists(path))
+            set_aside(place, kept)
+            _log.warning("%s It was renamed to %s, and a new one was begun.", problem, kept)
+        update_registry(place, entries)
 
 
 def conflicts(entries: Mapping[str, Entry], packaged: Registry) -> list[str]:

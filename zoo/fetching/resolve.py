@@ -1,4 +1,4 @@
-"""A name, URL, archive or directory in, a checked directory out: fetched once, used from the cache after that."""
+"""From a handle (a name, a URL, an archive or a directory) to a checked directory, which is fetched only once."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import logging
 import os
 import re
 import shlex
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.archive.card import read_card
 from zoo.archive.digests import check_files, sha256_of
-from zoo.basics.files import cannot_write, unique_beside
+from zoo.basics.files import cannot_write
+from zoo.basics.locks import part_of
 from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, ZooError
-from zoo.fetching.cache import cache_directory, check_cache, keep, locked, part_of
+from zoo.fetching.cache import cache_directory, check_cache, fill, keep, vacant, waiting_for
 from zoo.fetching.registries import read_registry
-from zoo.fetching.url_records import Given, given, record_of, remember
+from zoo.fetching.url_records import given, record_of, remember
 from zoo.registry.entry import ArchiveRecord
 from zoo.registry.registry import PACKAGED, Registry
 from zoo.transport.download import download
@@ -39,37 +38,43 @@ def resolve(
     allow_unverified: bool = False,
     thorough: bool = False,
 ) -> Path:
-    """Return the directory of whatever `handle` means, its files as its card says.
+    """Return the directory of a model, whose files are as its card says.
 
         hub.load(str(resolve("albert_tiny")))
         hub.load(str(resolve("https://host/albert_tiny.tar.gz", sha256="ab12…")))
 
-    A handle is a name or alias (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked directory, which
-    stays where it is; the rest is unpacked into the cache. `sha256` is the digest the archive has to have. A URL
-    without it is asked each time whether it has changed; offline, or when it does not answer, what it gave last is
-    used. For names see `fetch`, `allow_unverified` and `thorough` included. With ZOO_TRUSTED_KEY set, an archive that
-    no digest pins needs a signature beside it, and a URL is refused.
+    A handle is a name or alias (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked directory. A
+    directory stays where it is, the others are unpacked into the cache. `sha256` is the digest that the archive has to
+    have. A URL without it is asked each time whether its archive has changed; if the network is forbidden, or the URL
+    does not answer, the archive that it sent last is used. For names, `allow_unverified` and `thorough` see `fetch`.
+    With ZOO_TRUSTED_KEY set, an archive needs a sha256, or a signature beside it; a URL needs a sha256.
 
     Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
     pin = _pin(sha256)
     if (name := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
-        return fetch(name, known, sha256=pin, allow_unverified=allow_unverified, thorough=thorough)
+        archive = _recorded(name, known, pin, allow_unverified)
+        if archive.sha256:
+            return _by_digest(name, archive, cache_directory(), _fetch_command(name, known), thorough)
+        return _first(archive.urls, cache_directory(), thorough)
     try:
         path = local_path(str(handle))
     except ValueError as error:
         raise DownloadFailed(f"{shown(str(handle))} is neither a path nor a URL: {error}.") from None
-    if path is None:
-        return _from_url(str(handle), pin, cache_directory(), thorough)
-    if not path.is_dir():
+    if path is not None and path.is_dir():
+        if pin and path.resolve() != (cache_directory() / pin).resolve():
+            raise DigestMismatch(
+                f"{path} is unpacked already, and sha256= is of an archive: give the archive, or no sha256=."
+            )
+        check_files(path, read_card(path))
+        return path
+    if path is not None:
         return _from_archive(path, pin, cache_directory(), thorough)
-    if pin and path.resolve() != (cache_directory() / pin).resolve():
-        raise DigestMismatch(
-            f"{path} is unpacked already, and sha256= is of an archive: give the archive, or no sha256=."
-        )
-    check_files(path, read_card(path))
-    return path
+    url = str(handle)
+    if pin is None:
+        return _from_url(url, cache_directory(), thorough)
+    return _by_digest(_name_of(url), ArchiveRecord(urls=[url], sha256=pin), cache_directory(), _command(url), thorough)
 
 
 def fetch(
@@ -81,36 +86,26 @@ def fetch(
     sha256: str | None = None,
     allow_unverified: bool = False,
 ) -> Path:
-    """Return the directory of a model, fetched, verified and unpacked.
+    """Return the directory of a model of a registry: fetched, verified and unpacked.
 
         hub.load(str(fetch("albert_tiny", read_registry())))
 
-    The directory is named by the archive's digest. It is there only after the archive's sha256 and the digest of each
-    file have been compared; when it is there, the sizes of its files are compared with its card, and with `thorough`
-    their digests again. A directory that fails this is replaced. A model without a recorded digest needs `sha256` or
-    `allow_unverified`.
+    The directory is named by the archive's sha256. It appears after the sha256 and the digest of each file have been
+    compared. If it is there already, the sizes of its files are compared with its card, with `thorough` their digests
+    too, and it is replaced if they differ. A model without a recorded sha256 needs `sha256` or `allow_unverified`.
 
     Raises UnknownModel, NotBuilt, Unverified, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
-    archive = registry.archive(name)
-    root = cache or cache_directory()
-    if sha256 and archive.sha256 not in (None, sha256):
-        raise DigestMismatch(f"{name} is asked for as sha256 {sha256[:12]}…, {registry.place} says {archive.sha256}.")
-    if digest := archive.sha256 or sha256:
-        wanted = archive.model_copy(update={"sha256": digest})
-        return _by_digest(name, wanted, root, _fetch_command(name, registry), thorough)
-    if not allow_unverified:
-        raise Unverified(
-            f"{shown(registry.place)} records no sha256 for {name}, so nobody can tell whether what arrives is right. "
-            "Ask for its digest and give sha256=, or take it as it is with allow_unverified=True (--allow-unverified)."
-        )
+    archive, root = _recorded(name, registry, sha256, allow_unverified), cache or cache_directory()
+    if archive.sha256:
+        return _by_digest(name, archive, root, _fetch_command(name, registry), thorough)
     return _first(archive.urls, root, thorough)
 
 
 def model_name(handle: str | Path) -> str | None:
-    """Return the name that a handle means, None for a URL, an archive or a directory.
+    """Return the model's name if the handle is one, None if it is a URL, an archive or a directory.
 
-    A directory with a card wins over a model of the same name; `zoo://name` is always the model.
+    "albert_tiny" is a directory if there is one of that name with a card; "zoo://albert_tiny" is always the model.
     """
     if isinstance(handle, Path):
         return None
@@ -121,45 +116,54 @@ def model_name(handle: str | Path) -> str | None:
 
 
 def _pin(sha256: str | None) -> str | None:
+    """Return a digest in lower case. Raises DigestMismatch if it is not one."""
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise DigestMismatch(f"sha256 {sha256!r} is not one: 64 hexadecimal digits.")
     return sha256.lower() if sha256 else None
 
 
-# -- by digest ----------------------------------------------------------------------------------------------------
+# -- archives whose sha256 is known -------------------------------------------------------------------------------
+
+
+def _recorded(name: str, registry: Registry, sha256: str | None, allow_unverified: bool) -> ArchiveRecord:
+    """Return the archive of a model, with `sha256` if none is recorded; without a sha256 only if that is allowed."""
+    archive = registry.archive(name)
+    if sha256 and archive.sha256 not in (None, sha256):
+        raise DigestMismatch(f"{name} is asked for as sha256 {sha256[:12]}…, {registry.place} says {archive.sha256}.")
+    if digest := archive.sha256 or sha256:
+        return archive.model_copy(update={"sha256": digest})
+    if not allow_unverified:
+        raise Unverified(
+            f"{shown(registry.place)} records no sha256 for {name}, so nobody can tell whether the right bytes arrive. "
+            "Ask for its digest and give sha256=, or take it as it is with allow_unverified=True (--allow-unverified)."
+        )
+    return archive
 
 
 def _by_digest(name: str, archive: ArchiveRecord, root: Path, command: str, thorough: bool) -> Path:
+    """Return the directory of an archive, downloaded and unpacked unless the cache has it; `command` fetches it."""
     place = root / str(archive.sha256)
-    return keep(place, name, _downloaded(place, name, archive, command), thorough)
-
-
-@contextmanager
-def _downloaded(place: Path, name: str, archive: ArchiveRecord, command: str) -> Iterator[Path]:
-    """Yield the archive, complete and right. It stays for the next run until it has been unpacked or proved useless."""
-    part = part_of(place)
-    packed = part / f"{name}.tar.gz"
-    try:
-        download(_reachable(with_mirror(archive.urls), name, place.parent, command), packed, archive, resume=True)
-        yield packed
-    except (BadArchive, DigestMismatch):
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    except BaseException:
-        with suppress(OSError):
-            part.rmdir()  # nothing has arrived
-        raise
-    shutil.rmtree(part, ignore_errors=True)
+    with vacant(place, name, thorough) as part:
+        if part is not None:
+            packed = part / f"{name}.tar.gz"
+            download(_reachable(with_mirror(archive.urls), name, root, command), packed, archive, resume=True)
+            try:
+                fill(place, packed)
+            except BadArchive:
+                packed.unlink()  # the sha256 is right, so another download would not help
+                raise
+    return place
 
 
 def _reachable(sources: Sequence[str], name: str, root: Path, command: str) -> list[str]:
+    """Return the sources that may be asked: offline, only local ones. Raises DownloadFailed if there are none."""
     reachable = [source for source in sources if not is_offline() or local_path(source) is not None]
     if not reachable:
-        raise DownloadFailed(_gap(name, root, command))
+        raise DownloadFailed(_missing_offline(name, root, command))
     return reachable
 
 
-def _gap(name: str, root: Path, command: str) -> str:
+def _missing_offline(name: str, root: Path, command: str) -> str:
     return (
         f"{name} is not in {root}, and ZOO_OFFLINE forbids the network. "
         f"`ZOO_OFFLINE=0 {command}` fetches it once; after that it is used offline."
@@ -167,28 +171,30 @@ def _gap(name: str, root: Path, command: str) -> str:
 
 
 def _fetch_command(name: str, registry: Registry) -> str:
+    """Return the command that fetches a model of a registry: 'zoo fetch albert_tiny --registry https://…'."""
     known = registry.place in (str(PACKAGED), os.environ.get("ZOO_REGISTRY"))
     return f"zoo fetch {name}" + ("" if known else f" --registry {shlex.quote(shown(registry.place))}")
 
 
-# -- archives and URLs that no registry vouches for ---------------------------------------------------------------
+# -- archives and URLs that are in no registry --------------------------------------------------------------------
 
 
 def _from_archive(path: Path, pin: str | None, root: Path, thorough: bool) -> Path:
-    if pin is None or (root / pin).exists():  # else it is compared with its pin while it is unpacked: once is enough
+    """Return the directory of a .tar.gz on this machine."""
+    if pin is None or (root / pin).exists():  # otherwise `keep` compares the pin, so that the file is read only once
         digest = _digest(path, pin)
         if pin is None:
             check_file(path)
-        return keep(root / digest, path.name, nullcontext(path), thorough)
+        return keep(root / digest, path.name, path, thorough)
     try:
-        return keep(root / pin, path.name, nullcontext(path), thorough)
+        return keep(root / pin, path.name, path, thorough)
     except ZooError:
-        _digest(path, pin)  # whatever was wrong, another file than the one that was asked for is told first
+        _digest(path, pin)  # if it is another file than asked for, say so, whatever else is wrong with it
         raise
 
 
 def _digest(path: Path, pin: str | None) -> str:
-    """Return the digest of an archive. Raises DigestMismatch when it is not `pin`."""
+    """Return the sha256 of an archive. Raises DigestMismatch when it is not `pin`."""
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -198,55 +204,50 @@ def _digest(path: Path, pin: str | None) -> str:
     return digest
 
 
-def _from_url(url: str, pin: str | None, root: Path, thorough: bool) -> Path:
-    name = re.sub(r"[^\w.-]", "_", file_name(url).removesuffix(".tar.gz"))[-100:]
-    command = f"zoo fetch {shlex.quote(shown(url))}"
-    if pin:
-        return _by_digest(name, ArchiveRecord(urls=[url], sha256=pin), root, command, thorough)
+def _from_url(url: str, root: Path, thorough: bool) -> Path:
+    """Return the directory of the archive that a URL sends, which is downloaded unless it sent the same last time."""
     refuse_bare(url)
-    record = record_of(url, root)
+    name, record = _name_of(url), record_of(url, root)
     if is_offline():
         if last := given(record, thorough):
             return root / last.sha256
-        raise DownloadFailed(_gap(shown(url), root, command))
+        raise DownloadFailed(_missing_offline(shown(url), root, _command(url)))
     check_cache(root)
-    with cannot_write(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with locked(record.with_suffix(""), name):
-            last = given(record, thorough)
-            try:
-                return _asked(url, name, record, last, thorough)
-            except DownloadFailed as error:
-                if last is None:
-                    raise
-                _log.warning("%s Using what it gave last.", error)
-                return root / last.sha256
-
-
-def _asked(url: str, name: str, record: Path, last: Given | None, thorough: bool) -> Path:
-    """Return the directory of what the URL gives, downloaded unless it is what it gave last."""
-    work = unique_beside(record.with_suffix(""))
-    work.mkdir()
-    try:
-        packed = work / f"{name}.tar.gz"
-        version = download([url], packed, unless=last.version if last else None)
-        if version is None and last is not None:
-            return keep(record.with_name(last.sha256), name, nullcontext(packed))
-        digest = sha256_of(packed)
-        place = keep(record.with_name(digest), name, nullcontext(packed), thorough)
-        remember(record, url, digest, version or Version())
-        return place
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with cannot_write(root), part_of(record.with_suffix(""), waiting_for(name)) as part:
+        packed, last = part / f"{name}.tar.gz", given(record, thorough)
+        try:
+            version = download([url], packed, unless_version=last.version if last else None)
+            if version is None and last is not None:
+                return keep(root / last.sha256, name, packed)  # which is whole: `given` has compared its files
+            digest = sha256_of(packed)
+            place = keep(root / digest, name, packed, thorough)
+            remember(record, url, digest, version or Version())
+            return place
+        except DownloadFailed as error:
+            if last is None:
+                raise
+            _log.warning("%s Using the archive that it sent last.", error)
+            return root / last.sha256
+        finally:
+            packed.unlink(missing_ok=True)  # nothing says whether its bytes would fit the next answer
 
 
 def _first(urls: Sequence[str], root: Path, thorough: bool) -> Path:
-    """Return the directory of the first URL that gives an archive."""
+    """Return the directory of the first URL or path that gives an archive."""
     errors: list[ZooError] = []
     for url in urls:
         try:
             path = local_path(url)
-            return _from_archive(path, None, root, thorough) if path else _from_url(url, None, root, thorough)
+            return _from_archive(path, None, root, thorough) if path else _from_url(url, root, thorough)
         except (DownloadFailed, BadArchive) as error:
             errors.append(error)
     raise errors[0] if len(errors) == 1 else DownloadFailed(" ".join(map(str, errors)))
+
+
+def _name_of(url: str) -> str:
+    """Return a name for messages and files: 'albert_tiny' for https://host/albert_tiny.tar.gz?key=1."""
+    return re.sub(r"[^\w.-]", "_", file_name(url).removesuffix(".tar.gz"))[-100:]
+
+
+def _command(url: str) -> str:
+    return f"zoo fetch {shlex.quote(shown(url))}"

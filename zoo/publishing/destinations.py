@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from zoo.basics.extras import imported
 from zoo.basics.files import unique_beside, written_file
 from zoo.basics.urls import local_path, shown
 from zoo.errors import CannotWrite, ZooError, first_line
@@ -180,10 +181,5 @@ class _Directory(Target):
 
 
 def _fsspec(url: str) -> Any:
-    try:
-        return importlib.import_module("fsspec")
-    except ImportError as error:
-        raise ZooError(
-            f"{shown(url)} needs the extra 'publish': `pip install fsspec`, and the package that it names for such "
-            "places. A directory needs neither."
-        ) from error
+    advice = " Install also the package that fsspec names for such a URL. A directory needs neither."
+    return imported("fsspec", shown(url), "publish", "fsspec", advice)

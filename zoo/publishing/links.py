@@ -1,10 +1,10 @@
-"""Every URL of a registry, and whether it answers: HEAD, then the first byte where HEAD is refused."""
+"""Finds every URL of a registry and checks whether it answers: with HEAD, and if that fails by asking for one byte."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,13 +17,14 @@ from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, UrlSource
 from zoo.registry.registry import Registry
-from zoo.transport.http import Cut, Refused, Slow, session, told
+from zoo.transport.http import errors_become, session
+from zoo.transport.refusals import Cut, Refused, Slow
 
 Kind = Literal["archive", "source", "huggingface", "note", "history"]
 
 DEFAULT_TIMEOUT = 30  # seconds without a byte
 _CONNECT = 10.0  # seconds
-_A_HOST = 2  # how many of one host are asked at once
+_A_HOST = 2  # requests that one host gets at the same time
 _IN_WORDS = re.compile(r"https?://[^\s\"'<>()\u3000-\u303f\uff00-\uffef]+")
 _RANGE = re.compile(r"bytes \d+-\d+/(\d{1,18})", re.ASCII)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
@@ -31,7 +32,7 @@ _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 @dataclass(frozen=True)
 class Link:
-    """One URL, what it is for and which models name it; `size` is what the registry says of an archive's."""
+    """One URL, its purpose, the models that name it, and for an archive the size that the registry states."""
 
     url: str
     kind: Kind
@@ -41,7 +42,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a URL answered: `said` is the reason when it is not `ok`."""
+    """The answer of one URL. `said` is its status, as 'HTTP 200 OK', or the reason why it is not `ok`."""
 
     link: Link
     ok: bool
@@ -52,34 +53,34 @@ class Finding:
 
     @property
     def fails(self) -> bool:
-        """True when this should have answered; what the predecessor published does so no longer."""
+        """True when the URL is not ok, but should be. The predecessor's archives, kind 'history', may be gone."""
         return not self.ok and self.link.kind != "history"
 
     @property
     def state(self) -> Literal["ok", "FAILED", "dead"]:
-        """In a word: 'dead' is known to be so."""
+        """'ok', 'FAILED', or 'dead' for a URL of the history that no longer answers."""
         return "ok" if self.ok else "FAILED" if self.fails else "dead"
 
     @property
     def text(self) -> str:
-        """The URL with where it leads and what is wrong with it."""
+        """The URL, the URL it redirects to, and the reason why it is not ok: 'https://a → https://b: HTTP 404'."""
         leads = f" → {self.redirected_to}" if self.redirected_to else ""
         return f"{shown(self.link.url)}{leads}" + ("" if self.ok else f": {self.said}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `zoo check-links --json` prints of it."""
+        """Return the object that `zoo check-links --json` prints."""
         link = {"url": shown(self.link.url), "kind": self.link.kind, "models": list(self.link.models)}
         answer = {"status": self.status, "said": self.said, "redirected_to": self.redirected_to}
         return {**link, "state": self.state, **answer, "length": self.length, "expected_length": self.link.size}
 
 
-# -- which --------------------------------------------------------------------------------------------------------
+# -- the URLs of a registry --------------------------------------------------------------------------------------
 
 
 def links_of(registry: Registry) -> list[Link]:
     """Return every URL of a registry once, with all models that name it; archives first, history last.
 
-    Where an archive is local, its file is what answers.
+    The URL of an archive on this machine is a file URL.
     """
     found: dict[str, Link] = {}
     order: list[Kind] = ["archive", "source", "huggingface", "note", "history"]
@@ -109,52 +110,56 @@ def _links(entry: Entry, registry: Registry) -> Iterator[Link]:
         yield Link(published.url, "history", ())
 
 
-# -- whether ------------------------------------------------------------------------------------------------------
+# -- their answers ------------------------------------------------------------------------------------------------
 
 
 def check_links(links: Sequence[Link], *, jobs: int = 8, timeout: float = DEFAULT_TIMEOUT) -> list[Finding]:
-    """Return what each link answered, in their order.
+    """Return the answer of each link, in the order of the links.
 
         [finding.text for finding in check_links(links_of(read_registry())) if finding.fails]
 
-    At most `jobs` are asked at once, two of one host; a busy server is asked again. Redirects are followed, from https
-    to https only. An archive fails when the length it has there is another than the registry's. Raises DownloadFailed
-    when ZOO_OFFLINE forbids all this.
+    At most `jobs` requests are made at once, and two to one host; a busy server is asked again. Redirects are followed,
+    from https only to https. An archive also fails when its length is not the one in the registry. Raises
+    DownloadFailed when ZOO_OFFLINE forbids the network.
     """
     if is_offline() and any(link.url.startswith("http") for link in links):
         raise DownloadFailed("links cannot be checked, ZOO_OFFLINE forbids the network. Run it with ZOO_OFFLINE=0.")
-    findings: dict[str, Finding] = {}
-    stop = threading.Event()
-    with progress("checking links", len(links), unit=" links") as advance:
+    free = {_host(link): threading.Semaphore(_A_HOST) for link in links}
+    with session() as http, progress("checking links", len(links), unit=" links") as advance:
 
-        def ask(lane: Sequence[Link]) -> None:
-            with session() as http:
-                for link in lane:
-                    if stop.is_set():
-                        return
-                    findings[link.url] = _asked(link, http, timeout)
-                    advance(1)
+        def ask(link: Link) -> tuple[Link, Finding]:
+            with free[_host(link)]:
+                finding = _asked(link, http, timeout)
+            advance(1)
+            return link, finding
 
         with ThreadPoolExecutor(jobs) as pool:
-            try:
-                list(pool.map(ask, _lanes(links)))
-            except BaseException:  # Ctrl-C: those on their way are waited for, the others left
-                stop.set()
-                raise
-    return [findings[link.url] for link in links]
+            findings = dict(pool.map(ask, _hosts_in_turn(links)))  # on Ctrl-C, map cancels the links that wait
+    return [findings[link] for link in links]
 
 
-def _lanes(links: Sequence[Link]) -> list[list[Link]]:
-    """Return what is asked one after the other: a host has so many lanes as it may be asked at once."""
-    hosts: defaultdict[str, list[Link]] = defaultdict(list)
-    for link in links:
-        hosts[link.url.split("/")[2] if "://" in link.url else ""].append(link)
-    return [lane for those in hosts.values() for start in range(_A_HOST) if (lane := those[start::_A_HOST])]
+def _host(link: Link) -> str:
+    return link.url.split("/")[2] if "://" in link.url else ""
+
+
+def _hosts_in_turn(links: Sequence[Link]) -> list[Link]:
+    """Return the links sorted: the first of every host, then the second of every host, and so on.
+
+    Otherwise all threads would wait for the same host while the other hosts are idle.
+    """
+    asked = Counter[str]()
+
+    def number_in_its_host(link: Link) -> int:
+        asked[_host(link)] += 1
+        return asked[_host(link)]
+
+    return sorted(links, key=number_in_its_host)
 
 
 def _asked(link: Link, http: requests.Session, timeout: float) -> Finding:
+    """Return the answer of one URL, or whether the file of a local archive is there."""
     try:
-        with told(Refused):
+        with errors_become(Refused):
             path = local_path(link.url)
         if path is not None:
             there = path.is_file()
@@ -164,7 +169,7 @@ def _asked(link: Link, http: requests.Session, timeout: float) -> Finding:
             finding = _answered("HEAD", link, http, timeout)
         except Slow:
             raise
-        except Cut as cut:  # some servers know no HEAD and hang up
+        except Cut as cut:  # some servers do not know HEAD and close the connection
             finding = Finding(link, False, str(cut))
         refused = not finding.ok and (finding.status is None or finding.status < 500 or finding.status == 501)
         if refused or (link.size is not None and finding.length != link.size):
@@ -175,11 +180,11 @@ def _asked(link: Link, http: requests.Session, timeout: float) -> Finding:
 
 
 def _answered(method: str, link: Link, http: requests.Session, timeout: float) -> Finding:
-    """Return what a request is answered, its body left where it is. Raises Refused."""
+    """Return the answer to one request, without reading its body. Raises Refused."""
     headers = {"Range": "bytes=0-0"} if method == "GET" else {}
     patience = (min(_CONNECT, timeout), timeout)
     with (
-        told(Refused),
+        errors_become(Refused),
         http.request(
             method, link.url, headers=headers, timeout=patience, stream=True, allow_redirects=True
         ) as response,
@@ -190,6 +195,7 @@ def _answered(method: str, link: Link, http: requests.Session, timeout: float) -
 
 
 def _length(response: requests.Response) -> int | None:
+    """Return the length of the whole file that a server states, as in 'Content-Range: bytes 0-0/693'."""
     if found := _RANGE.fullmatch(response.headers.get("Content-Range", "")):
         return int(found[1])
     length = response.headers.get("Content-Length", "")
@@ -197,7 +203,7 @@ def _length(response: requests.Response) -> int | None:
 
 
 def _compared(finding: Finding) -> Finding:
-    """Fail an archive that has another length than it should; one whose server names none is taken for right."""
+    """Return the finding, failed if an archive has another length than it should. A server may state no length."""
     length, size = finding.length, finding.link.size
     if not finding.ok or None in (length, size) or length == size:
         return finding

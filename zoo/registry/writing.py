@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from zoo.basics.files import cannot_write, move_into_place, read_regular, written_file
+from zoo.basics.locks import locked
 from zoo.basics.urls import local_path
 from zoo.contract import SCHEMA_FILE
 from zoo.errors import BadRegistry, DownloadFailed
@@ -66,7 +65,7 @@ def update_registry(
 def renumber(path: Path, number: int, expires: str | None) -> None:
     """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
     path = path.resolve()  # a link stays a link
-    with cannot_write(path), FileLock(path.with_name(".registry.lock")):
+    with cannot_write(path), locked(path.with_name(".registry.lock")):
         registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
         parse_registry(registry_text(registry).encode(), str(path))
         _write(registry_text(registry), path)
@@ -81,24 +80,22 @@ def _change(
     path = path.resolve()  # a link stays a link
     if try_only and not path.parent.is_dir():
         return Registry()
-    with cannot_write(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(".registry.lock")):
-            before = own_registry(path) if path.exists() else Registry()
-            after = _with_models(before, change(before.models), path)
-            if try_only:
-                return after
-            changed = {name for name, entry in before.models.items() if after.models.get(name) != entry}
-            if moves and changed:
-                unsettled = {
-                    name: entry.model_copy(update={"archive": None}) if name in changed else entry
-                    for name, entry in before.models.items()
-                }
-                _write(registry_text(_with_models(before, unsettled, path)), path)
-            for source, target in (moves or {}).items():
-                move_into_place(source, target)
-            _write(registry_text(after), path)
-            _write(json_schema(), path.with_name(SCHEMA_FILE))
+    with cannot_write(path), locked(path.with_name(".registry.lock")):
+        before = own_registry(path) if path.exists() else Registry()
+        after = _with_models(before, change(before.models), path)
+        if try_only:
+            return after
+        changed = {name for name, entry in before.models.items() if after.models.get(name) != entry}
+        if moves and changed:
+            unsettled = {
+                name: entry.model_copy(update={"archive": None}) if name in changed else entry
+                for name, entry in before.models.items()
+            }
+            _write(registry_text(_with_models(before, unsettled, path)), path)
+        for source, target in (moves or {}).items():
+            move_into_place(source, target)
+        _write(registry_text(after), path)
+        _write(json_schema(), path.with_name(SCHEMA_FILE))
     return after
 
 

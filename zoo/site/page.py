@@ -10,8 +10,8 @@ from typing import Any
 
 from zoo.archive.card import EncoderCard
 from zoo.basics.display import size
+from zoo.basics.extras import imported
 from zoo.contract import ENCODER_OUTPUTS
-from zoo.errors import ZooError
 from zoo.registry.entry import NOT_STATED, HuggingFaceSource, Source, UrlSource
 from zoo.registry.table import published_size
 from zoo.site.dist import Dist
@@ -49,11 +49,8 @@ def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
 
 
 def _environment() -> Any:
-    try:
-        import jinja2
-        from markupsafe import Markup
-    except ImportError as error:
-        raise ZooError("the catalogue page needs Jinja2: `pip install 'bert-zoo[site]'`.") from error
+    jinja2 = imported("jinja2", "the catalogue page", "site")
+    from markupsafe import Markup  # which Jinja2 brings
 
     def both(english: str, chinese: str, *values: object) -> Markup:
         """Return a text in both languages, one of which the style hides."""

@@ -1,1 +1,1 @@
-"""HTTP: one GET and its limits, and several sources in order to one file."""
+"""Downloads over HTTP: one request and its limits, and one file from several sources. Nothing here knows of models."""

@@ -1,26 +1,43 @@
-"""Sources in order to one file, gone on with where it was cut, checked before it counts. Knows nothing of models."""
+"""Downloads one file from several sources: in order, continued where an answer broke off, checked before it counts."""
 
 from __future__ import annotations
 
+import errno
+import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import requests
 
 from zoo.archive.digests import sha256_of
 from zoo.basics.files import cannot_write, move_into_place, unique_beside
 from zoo.basics.progress import progress
-from zoo.transport import http, limits, patience
-from zoo.transport.http import Answer, Cut, OtherRange, Refused, Slow, Version, asked, session
-from zoo.transport.limits import require_room, spaced
+from zoo.transport import http, patience
+from zoo.transport.http import Answer, Version, requested, session
 from zoo.transport.patience import too_slow
-from zoo.transport.promised import Expected, Mismatch, TooLong, failure
+from zoo.transport.refusals import Cut, Expected, Mismatch, OtherRange, Refused, Slow, TooLong, failure, spaced
 
-_ATTEMPTS = 3  # in a row that brought nothing further
-_WINDOW = 20.0  # seconds over which the pace of a source is measured while another one could be asked
-_LEAST = 32 << 10  # bytes a second, below which the other one is
+LIMIT = 4 << 30  # bytes of a file whose size is not recorded; the largest archive of this zoo has a third of them
+RESERVE = 64 << 20  # bytes of the disk that stay free for others
+_ATTEMPTS = 3  # in a row that did not make the file longer; then a source is given up
+# While other sources wait, a source that sends less than this over so many seconds has to wait for them.
+_HURRY_SECONDS = 20.0
+_HURRY_BYTES = 32 << 10  # a second
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One source's turn: how the attempts to fetch from this source have gone so far."""
+
+    source: str
+    others_wait: bool  # sources that were not asked yet: if this one is slow, they are asked first
+    version: Version  # the server's name for the bytes on the disk
+    longest: int  # bytes: the longest that the file has been
+    measured_at: float  # when the measurement of the speed began, over all attempts
+    measured_from: int  # `longest` at that time
+    failures: int = 0  # attempts in a row that did not make the file longer
+    whole: bool = False  # the bytes on the disk did not fit: request the file from its first byte
 
 
 def download(
@@ -29,181 +46,175 @@ def download(
     expected: Expected | None = None,
     *,
     resume: bool = False,
-    unless: Version | None = None,
-    most: int | None = None,
+    unless_version: Version | None = None,
+    limit: int | None = None,
 ) -> Version | None:
-    """Write the first source that delivers what is expected to `target` and return what the source calls this version.
+    """Write the file to `target` and return the version that its source names; None if that is `unless_version`.
 
         download(["https://a/x.tar.gz", "https://b/x.tar.gz", "/mnt/x.tar.gz"], Path("x.tar.gz"), digest)
 
-    Sources are http(s) or file URLs or plain paths, tried in order, those that are slow once more after the others.
-    The target appears complete and checked, or not at all. With `resume` it holds what has arrived so far, and the next
-    call goes on from there: known by the digest, or else, of a single source, by the ETag that is kept beside it until
-    the target is complete. Without `expected` only the announced length is checked.
-    None, and no target, when the source still has the version `unless`.
+    Sources are http(s) or file URLs or plain paths, tried in order. One that is too slow is put at the end of the
+    queue, where it may take its time. Each may fail a few times; the next attempt continues where the last one stopped.
 
-    A file of unknown size has at most `most` bytes, by default 4 GiB, and some of the disk stays free. A source that
-    sends less than a kilobyte a second, over a minute, is given up, the only one too.
+    `target` appears complete and checked, or not at all. With `resume`, it holds the bytes that have arrived so far,
+    and the next call continues from there. That is safe if `expected` has a sha256. Without one there may be only one
+    source; the file TARGET.etag beside the target then says which version the bytes belong to. Without `expected`,
+    only the length that the server announces is checked.
 
-    Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources tried and
-    what each said. Raises CannotWrite when the target cannot be written.
+    A file of unknown size may have `limit` bytes, by default 4 GiB. Some of the disk stays free. A source that sends
+    less than a kilobyte a second, over a minute, is given up, even if it is the only one.
+
+    Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources and what
+    each said. Raises CannotWrite when the target cannot be written.
     """
-    if resume and (expected is None or expected.sha256 is None) and len(sources) != 1:
+    sha256, size = (expected.sha256, expected.size) if expected else (None, None)
+    if resume and sha256 is None and len(sources) != 1:
         raise ValueError("resume needs the digest of the whole, or one source: parts of several may not fit")
     file = target if resume else unique_beside(target)
-    limit = limits.MOST if most is None else most
-    with cannot_write(target, kept=target if resume else None):
+    tag = file.with_name(f"{file.name}.etag") if resume and sha256 is None else None
+    queue = deque((source, False) for source in sources)  # True for one that was too slow before
+    refusals: list[tuple[str, Refused]] = []
+    turn: _Turn | None = None
+    with cannot_write(target, kept=target if resume else None), session() as connection:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            version = _first_right(sources, target, file, expected, unless, limit)
-            if version is not None and not resume:
-                move_into_place(file, target)
-            return version
+            while turn or queue:
+                if turn is None:
+                    source, was_slow = queue.popleft()
+                    turn = _begun(source, bool(queue) and not was_slow, tag, file)
+                start = _first_byte(turn, file, sha256, size)
+                try:
+                    if start == 0 or start != size:
+                        headers = _conditions(turn, start, unless_version)
+                        with requested(turn.source, connection, headers, start) as answer:
+                            if answer is None or (unless_version and answer.version == unless_version):
+                                return None
+                            turn = replace(turn, version=answer.version)
+                            if tag and answer.start == 0:
+                                file.unlink(missing_ok=True)  # first: a tag never stands beside another version's bytes
+                                tag.write_text(answer.version.etag, encoding="latin-1")
+                            _append(answer, file, target.name, size, LIMIT if limit is None else limit, turn)
+                    _check(file, sha256, size)
+                    if tag:
+                        tag.unlink(missing_ok=True)
+                    if not resume:
+                        move_into_place(file, target)
+                    return turn.version
+                except Refused as refused:
+                    following, reason = _after(turn, refused, start, file)
+                    if following is None:
+                        refusals.append((turn.source, reason))
+                        if turn.others_wait and isinstance(reason, Slow):
+                            queue.append((turn.source, True))
+                    turn = following
         finally:
             if not resume:
                 file.unlink(missing_ok=True)
+    raise failure(target.name, refusals, expected, kept=_size(file) if resume else 0)
 
 
-# -- sources in order ---------------------------------------------------------------------------------------------
+# -- one source's turn --------------------------------------------------------------------------------------------
 
 
-def _first_right(
-    sources: Sequence[str], target: Path, file: Path, expected: Expected | None, unless: Version | None, limit: int
-) -> Version | None:
-    said: list[tuple[str, Refused]] = []
-    waiting, slow = deque(sources), set[str]()
-    with session() as connection:
-        while waiting:
-            source = waiting.popleft()
-            hurried = bool(waiting) and source not in slow
-            try:
-                return _Transfer(source, target.name, file, expected, unless, limit, connection).run(hurried)
-            except Refused as refused:
-                said.append((source, refused))
-                if hurried and isinstance(refused, Slow):
-                    slow.add(source)
-                    waiting.append(source)
-    raise failure(target.name, said, expected, kept=_size(file) if file == target else 0)
+def _begun(source: str, others_wait: bool, tag: Path | None, file: Path) -> _Turn:
+    """Return a source's turn before its first attempt."""
+    etag = tag.read_text(encoding="latin-1") if tag and tag.is_file() else ""
+    version = Version(etag if etag.isprintable() else "")  # a damaged tag must not become a header
+    return _Turn(source, others_wait, version, _size(file), time.monotonic(), _size(file))
 
 
-class _Transfer:
-    """One source's bytes to one file, which may hold their beginning."""
+def _first_byte(turn: _Turn, file: Path, sha256: str | None, size: int | None) -> int:
+    """Return the number of bytes on the disk that the next attempt continues from; 0 if they may not fit.
 
-    def __init__(
-        self,
-        source: str,
-        name: str,
-        file: Path,
-        expected: Expected | None,
-        unless: Version | None,
-        limit: int,
-        connection: requests.Session,
-    ) -> None:
-        self._source, self._name, self._file, self._limit, self._connection = source, name, file, limit, connection
-        self._sha256 = expected.sha256 if expected else None
-        self._length = expected.size if expected else None
-        self._unless = unless or None  # a version that says nothing is no condition
-        self._tag = file.with_name(f"{file.name}.etag") if file.name == name and self._sha256 is None else None
-        tag = self._tag.read_text(encoding="latin-1") if self._tag and self._tag.is_file() else ""
-        self._version = Version(tag if tag.isprintable() else "")  # it becomes a header
-        self._resumes = True  # until the source, or what came of it, says otherwise
-
-    def run(self, hurried: bool) -> Version | None:
-        """Return the version that lies whole and right in the file, None when there is nothing new. Raises Refused."""
-        furthest, fruitless = _size(self._file), 0
-        began, had = time.monotonic(), furthest
-        while True:
-            start = self._start()
-            try:
-                return self._receive(start, hurried)
-            except (Mismatch, OtherRange):
-                self._file.unlink(missing_ok=True)
-                if start == 0:
-                    raise
-                self._resumes = False  # once more from the beginning: what lay there before may be at fault
-            except TooLong as long:
-                if long.came:
-                    self._file.unlink()  # what is here will never be whole
-                raise
-            except Cut as cut:
-                fruitless = 0 if _size(self._file) > furthest else fruitless + 1
-                furthest = max(furthest, _size(self._file))
-                if fruitless == _ATTEMPTS or (hurried and isinstance(cut, Slow)):
-                    raise
-                if (seconds := time.monotonic() - began) >= patience.WINDOW:  # over all attempts: each may bring a byte
-                    if problem := too_slow(max(furthest - had, 0), seconds):
-                        raise cut if isinstance(cut, Slow) else Slow(problem) from None
-                    began, had = time.monotonic(), furthest
-                time.sleep(http.PAUSE * 2**fruitless)
-
-    def _start(self) -> int:
-        """Bytes to go on from: those of any source when a digest will tell, else those of this version alone."""
-        size = _size(self._file)
-        usable = self._resumes and (self._sha256 or self._version.strong)
-        return size if usable and (self._length is None or size <= self._length) else 0
-
-    def _receive(self, start: int, hurried: bool) -> Version | None:
-        if start == 0 or start != self._length:
-            with asked(self._source, self._connection, self._conditions(start), start) as answer:
-                if answer is None or (self._unless and answer.version == self._unless):
-                    return None
-                self._version = answer.version
-                if self._tag and answer.start == 0:
-                    self._file.unlink(missing_ok=True)  # first: no tag is ever beside bytes of another version
-                    self._tag.write_text(answer.version.etag, encoding="latin-1")
-                self._append(answer, hurried)
-        self._check()
-        if self._tag:
-            self._tag.unlink(missing_ok=True)
-        return self._version
-
-    def _conditions(self, start: int) -> dict[str, str]:
-        if start:
-            return {"If-Range": self._version.etag} if self._version.strong else {}
-        known = self._unless or Version()
-        asks = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
-        return {name: value for name, value in asks.items() if value}
-
-    def _append(self, answer: Answer, hurried: bool) -> None:
-        total = answer.total if self._length is None else self._length
-        if answer.start and answer.total not in (None, total):
-            raise OtherRange(f"has {answer.total} bytes, not {total}")
-        if self._length is None and (total or 0) > self._limit:
-            raise TooLong(self._limit)
-        received = answer.start
-        require_room(self._file, (total or received) - received)
-        with self._file.open("ab") as file, progress(f"fetching {self._name}", total, received) as advance:
-            file.truncate(received)
-            for chunk in _at_pace(answer.chunks()) if hurried else answer.chunks():
-                received += len(chunk)
-                if total is not None and received > total:
-                    raise Mismatch(f"is longer than {spaced(total)} bytes")
-                if self._length is None and received > self._limit:
-                    raise TooLong(self._limit, came=True)
-                require_room(self._file, len(chunk))
-                file.write(chunk)
-                advance(len(chunk))
-        if total is not None and received < total and received != answer.total:
-            raise Cut(f"ends after {spaced(received)} of {spaced(total)} bytes")
-
-    def _check(self) -> None:
-        size = _size(self._file)
-        found = sha256_of(self._file)
-        if self._sha256 not in (None, found) or self._length not in (None, size):
-            raise Mismatch(f"is {found[:12]}… ({spaced(size)} bytes)")
+    With a sha256, any bytes will do: it shows in the end whether they fit. Without one, they have to be of the version
+    that the source still has, and only a strong ETag can say so.
+    """
+    there = _size(file)
+    usable = not turn.whole and (sha256 is not None or turn.version.strong)
+    return there if usable and (size is None or there <= size) else 0
 
 
-def _at_pace(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass the chunks on. Raises Slow when they come at less than _LEAST over _WINDOW."""
-    began, received = time.monotonic(), 0
-    for chunk in chunks:
-        yield chunk
-        received += len(chunk)
-        seconds = time.monotonic() - began
-        if seconds >= _WINDOW:
-            if received < _LEAST * seconds:
-                raise Slow(f"sends {spaced(round(received / seconds))} bytes a second")
-            began, received = time.monotonic(), 0
+def _conditions(turn: _Turn, start: int, unless_version: Version | None) -> dict[str, str]:
+    """Return the request's headers that depend on versions.
+
+    `If-Range: "a"` asks for the rest if the file is still version "a", else for all of it. `If-None-Match: "a"` and
+    `If-Modified-Since` ask for the file only if it is another version.
+    """
+    if start:
+        return {"If-Range": turn.version.etag} if turn.version.strong else {}
+    known = unless_version or Version()
+    headers = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+    return {name: value for name, value in headers.items() if value}
+
+
+def _after(turn: _Turn, refused: Refused, start: int, file: Path) -> tuple[_Turn | None, Refused]:
+    """Return the turn for the next attempt, None if the source is given up; and the refusal to report in that case."""
+    if isinstance(refused, Mismatch | OtherRange):
+        file.unlink(missing_ok=True)
+        # The bytes that were there before may be the wrong ones: request the whole file once.
+        return (replace(turn, whole=True) if start else None), refused
+    if not isinstance(refused, Cut):
+        return None, refused
+    there = _size(file)
+    failures = 0 if there > turn.longest else turn.failures + 1
+    turn = replace(turn, failures=failures, longest=max(there, turn.longest))
+    if failures == _ATTEMPTS or (turn.others_wait and isinstance(refused, Slow)):
+        return None, refused
+    # A server that sends one byte for each connection never fails and is never silent, but it is slow.
+    if (seconds := time.monotonic() - turn.measured_at) >= patience.WINDOW:
+        if problem := too_slow(turn.longest - turn.measured_from, seconds):
+            return None, refused if isinstance(refused, Slow) else Slow(problem)
+        turn = replace(turn, measured_at=time.monotonic(), measured_from=turn.longest)
+    time.sleep(http.PAUSE * 2**failures)
+    return turn, refused
+
+
+# -- bytes --------------------------------------------------------------------------------------------------------
+
+
+def _append(answer: Answer, file: Path, name: str, size: int | None, limit: int, turn: _Turn) -> None:
+    """Write an answer's bytes to the file, from byte `answer.start` on. Raises the kind of Refused that fits."""
+    total = answer.total if size is None else size
+    if answer.start and answer.total not in (None, total):
+        raise OtherRange(f"has {answer.total} bytes, not {total}")
+    if size is None and total is not None and total > limit:
+        raise TooLong(limit)
+    received, most = answer.start, limit if total is None else total
+    _require_room(file, 0 if total is None else total - received)
+    measured_at, measured_from = time.monotonic(), received
+    with file.open("ab") as opened, progress(f"fetching {name}", total, received) as advance:
+        opened.truncate(received)
+        for chunk in answer.chunks():
+            received += len(chunk)
+            if received > most:
+                break
+            _require_room(file, len(chunk))
+            opened.write(chunk)
+            advance(len(chunk))
+            if turn.others_wait and (seconds := time.monotonic() - measured_at) >= _HURRY_SECONDS:
+                if received - measured_from < _HURRY_BYTES * seconds:
+                    raise Slow(f"sends {spaced(round((received - measured_from) / seconds))} bytes a second")
+                measured_at, measured_from = time.monotonic(), received
+    if received > most:
+        file.unlink()  # these bytes will never be a whole file
+        raise TooLong(limit) if total is None else Mismatch(f"is longer than {spaced(total)} bytes")
+    if total is not None and received < total and received != answer.total:
+        raise Cut(f"ends after {spaced(received)} of {spaced(total)} bytes")
+
+
+def _check(file: Path, sha256: str | None, size: int | None) -> None:
+    """Raise Mismatch unless the file has the expected sha256 and size, as far as they are known."""
+    found, there = sha256_of(file), _size(file)
+    if sha256 not in (None, found) or size not in (None, there):
+        raise Mismatch(f"is {found[:12]}… ({spaced(there)} bytes)")
+
+
+def _require_room(file: Path, more: int) -> None:
+    """Raise OSError (no space) unless `more` bytes fit on the disk and RESERVE bytes stay free."""
+    free = shutil.disk_usage(file.parent).free
+    if more > free - RESERVE:
+        words = f"{spaced(more)} more bytes are needed, {spaced(free)} are free, {spaced(RESERVE)} must stay free"
+        raise OSError(errno.ENOSPC, words)
 
 
 def _size(file: Path) -> int:

@@ -1,4 +1,4 @@
-"""One source asked once: what a server (or a local file) begins to send, and its refusals in words. Writes nothing."""
+"""One request to one source, a server or a local file: the answer as it arrives, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -18,42 +18,24 @@ from zoo.basics.files import open_regular
 from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.transport.patience import PatientAdapter, TooSlow
+from zoo.transport.refusals import Cut, OtherRange, Refused, Slow
 from zoo.version import __version__
 
-_CHUNK = 1 << 18
-_PACKED_CHUNK = 1 << 14  # of what is unpacked on the way: it may become a thousand times as much
+_CHUNK = 1 << 18  # bytes that are read at once
+_PACKED_CHUNK = 1 << 14  # the same for an answer that is unpacked while it arrives: it may become 1,000 times longer
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
 PAUSE = 0.3  # seconds before the second attempt, doubled for each further one
-_SMALL = 64 << 20  # bytes of what is read at once
-_SMALL_SECONDS = 300.0  # for all of it
+_SMALL = 64 << 20  # bytes that `read_bytes` reads, if not told otherwise
+_SMALL_SECONDS = 300.0  # that `read_bytes` takes
 _REDIRECTS = 10
 _OFFLINE = "not asked, ZOO_OFFLINE is set"
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
-class Refused(Exception):
-    """What a source said in place of the file, fit to be printed: no secrets, nothing that steers a terminal."""
-
-    def __init__(self, said: str) -> None:
-        super().__init__("".join(character for character in shown(said) if character.isprintable())[:500])
-
-
-class Cut(Refused):
-    """It broke off or never began: worth another attempt."""
-
-
-class Slow(Cut):
-    """It let us wait: another mirror may be quicker."""
-
-
-class OtherRange(Refused):
-    """It does not go on where we stopped: the file has to be asked for from its beginning."""
-
-
 @dataclass(frozen=True)
 class Version:
-    """What a server calls the bytes it sends; empty where it does not say."""
+    """A server's names for the bytes it sends: the headers ETag, as '"a1b2"', and Last-Modified; '' if missing."""
 
     etag: str = ""
     modified: str = ""
@@ -63,13 +45,13 @@ class Version:
 
     @property
     def strong(self) -> bool:
-        """True when equal tags mean equal bytes, which RFC 9110 asks for before parts are put together."""
+        """True when equal ETags mean equal bytes. RFC 9110 demands that before parts of a file are put together."""
         return self.etag.startswith('"')
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Bytes from `start` on, up to `total` where the source says so."""
+    """The bytes of a file from number `start` on. The whole file has `total` bytes, None if the source does not say."""
 
     start: int
     total: int | None
@@ -78,9 +60,9 @@ class Answer:
     chunk: int = _CHUNK
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what arrives as it arrives. Raises Cut, or Slow after seconds without a byte."""
+        """Yield the bytes as they arrive. Raises Cut, or Slow after some seconds without a byte."""
         while True:
-            with told(Cut):
+            with errors_become(Cut):
                 piece = self.read(self.chunk)
             if not piece:
                 return
@@ -88,18 +70,19 @@ class Answer:
 
 
 @contextmanager
-def asked(
+def requested(
     source: str,
     session: requests.Session,
     headers: Mapping[str, str] | None = None,
     start: int = 0,
     decode: bool = False,
 ) -> Iterator[Answer | None]:
-    """Yield the answer of an http(s) URL, file URL or path; None when the server says that nothing has changed.
+    """Yield the answer of an http(s) URL, file URL or path; None when the server says 304, not modified.
 
-    `start` is where to begin; an answer that begins at 0 all the same is given as it is. Raises Refused.
+    The answer begins at byte `start`, or at byte 0 when the server knows no ranges. With `decode`, a body that was
+    compressed for the transfer is unpacked. Raises Refused.
     """
-    with told(Refused):
+    with errors_become(Refused):
         path = local_path(source)
         file = open_regular(path) if path is not None else None
     if file is not None:
@@ -110,7 +93,7 @@ def asked(
     if is_offline():
         raise Refused(_OFFLINE)
     ranged = {"Range": f"bytes={start}-"} if start else {}
-    with told(Refused):
+    with errors_become(Refused):
         response = session.get(source, headers={**(headers or {}), **ranged}, stream=True, timeout=_TIMEOUT)
     with response:
         yield None if response.status_code == requests.codes.not_modified else _answer(response, start, decode)
@@ -126,29 +109,29 @@ def _answer(response: requests.Response, start: int, decode: bool) -> Answer:
             raise OtherRange(f"sends {headers.get('Content-Range', 'no range')} when asked for bytes from {start} on")
         total = None if found[2] == "*" else int(found[2])
     elif status == requests.codes.requested_range_not_satisfiable and start:
-        raise OtherRange(f"has nothing after {start} bytes")
+        raise OtherRange(f"has only {start} bytes or fewer")
     elif status == requests.codes.ok:
         start = 0
     else:
         raise Refused(f"HTTP {status} {response.reason}")
-    # Raw bytes: servers that label .tar.gz as "Content-Encoding: gzip" would have it unpacked on the way.
-    # read1 gives what has arrived, so that a trickle is seen as one.
+    # Some servers label a .tar.gz as "Content-Encoding: gzip"; requests would unpack it, so the raw bytes are read.
+    # read1 returns the bytes that have arrived without waiting for a full chunk, so that a slow server is noticed.
     read = partial(response.raw.read1, decode_content=decode)
     version = Version(headers.get("ETag", ""), headers.get("Last-Modified", ""))
     return Answer(start, total, version, read, _PACKED_CHUNK if decode else _CHUNK)
 
 
 def read_bytes(source: str, most: int | None = None) -> bytes:
-    """Return what one small source of at most `most` bytes holds. Raises DownloadFailed."""
+    """Return the bytes of a small file at a source, at most `most`, by default 64 MiB. Raises DownloadFailed."""
     content, most, began = bytearray(), _SMALL if most is None else most, time.monotonic()
     try:
-        with session() as http, asked(source, http, decode=True) as answer:
+        with session() as connection, requested(source, connection, decode=True) as answer:
             for chunk in answer.chunks() if answer else ():
                 content += chunk
                 if len(content) > most:
                     raise Refused(f"is longer than {most:,} bytes")
                 if time.monotonic() - began > _SMALL_SECONDS:
-                    raise Slow(f"sent {len(content):,} bytes in {_SMALL_SECONDS:g} seconds and was not done")
+                    raise Slow(f"sent {len(content):,} bytes in {_SMALL_SECONDS:g} seconds and had not finished")
     except Refused as refused:
         raise DownloadFailed(f"{shown(source)}: {refused}.") from None
     return bytes(content)
@@ -159,6 +142,7 @@ def read_bytes(source: str, most: int | None = None) -> bytes:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return the URL that a redirect leads to. Raises Refused when the redirect gives up encryption."""
         target = super().get_redirect_target(resp)
         if target and urlsplit(resp.url).scheme == "https" and urlsplit(urljoin(resp.url, target)).scheme != "https":
             resp.close()
@@ -168,16 +152,19 @@ class _Session(requests.Session):
 
 @contextmanager
 def session() -> Iterator[requests.Session]:
-    """Yield a session that asks again after a failed connection or a busy server; proxies as the environment says."""
+    """Yield a session that repeats a request after a failed connection or a busy server.
+
+    It uses the proxies that the environment names (https_proxy, no_proxy, …).
+    """
     retry = urllib3.Retry(
         total=3,
         connect=1,
-        read=False,  # ours to repeat: what has arrived is kept, and another mirror may be quicker
+        read=False,  # `download` repeats these: it keeps the bytes that arrived, and may try another source
         backoff_factor=PAUSE,
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
-        respect_retry_after_header=False,  # an hour's wait is for a person to decide
+        respect_retry_after_header=False,  # it may say an hour; a person should decide to wait that long
     )
     with _Session() as made:
         made.headers.update({"User-Agent": f"bert-zoo/{__version__}", "Accept-Encoding": "identity"})
@@ -187,12 +174,12 @@ def session() -> Iterator[requests.Session]:
         yield made
 
 
-# -- words --------------------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def told(kind: type[Refused]) -> Iterator[None]:
-    """Turn every way a source can fail into `kind`, or into what is known better."""
+def errors_become(kind: type[Refused]) -> Iterator[None]:
+    """Translate requests, urllib3 and OS errors into `kind`. A read timeout becomes Slow, a broken connection Cut."""
     try:
         yield
     except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:  # requests' too
@@ -203,11 +190,12 @@ def told(kind: type[Refused]) -> Iterator[None]:
             raise Slow(f"no byte for {_TIMEOUT[1]:g} seconds") from None
         if any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in causes):
             kind = Cut
-        # The message a person understands is at the bottom of requests' and urllib3's wrappings.
+        # requests and urllib3 wrap an error several times; the innermost message is the one that a person understands.
         raise kind(f"{type(causes[-1]).__name__}: {causes[-1]}") from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the error that caused it, and so on."""
     found: BaseException | None = error
     while found is not None:
         yield found

@@ -1,7 +1,7 @@
-"""How long a server may take: a deadline for its headers, a floor on the speed of its bodies. Below requests.
+"""How long a server may take: a deadline for the headers of an answer, and a lowest speed for its body.
 
-A socket's timeout is about silence: a byte every twenty seconds keeps a client for ever. Here the headers of an answer
-have to be there in time, and a body has to come at some speed, whoever sends it.
+A socket's timeout only limits silence: a server that sends one byte every twenty seconds could keep a client for ever.
+So this code replaces the lowest layer under requests, the place where bytes are received: there the time is measured.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-HEADERS = 60.0  # seconds for the status line and the headers of one answer; more where more silence is allowed
+HEADERS = 60.0  # seconds for the status line and the headers of one answer, or the socket's timeout if that is longer
 WINDOW = 60.0  # seconds of waiting over which the speed of a body is measured
-LEAST = 1 << 10  # bytes a second that a body has to come at; a telephone of the second generation has some more
+LEAST = 1 << 10  # bytes a second: the lowest speed of a body; a mobile phone of the nineties was faster
 
 
 class TooSlow(TimeoutError):
-    """An answer that does not come, or so slowly that it might as well not."""
+    """The headers or the body of an answer come too slowly, or not at all."""
 
 
 class _Timed(io.RawIOBase):
-    """What a socket receives, as long as it comes fast enough. Only the time that is spent waiting for it counts."""
+    """The bytes that a socket receives. Raises TooSlow when they come too slowly.
+
+    Only the time spent waiting for the server counts, not the time in which the reader does something else.
+    """
 
     def __init__(self, raw: Any, sock: Any) -> None:
         self._raw, self._sock, self._silence = raw, sock, sock.gettimeout()
@@ -34,7 +37,7 @@ class _Timed(io.RawIOBase):
         self._waited, self._received = 0.0, 0
 
     def headers_end(self) -> None:
-        """Measure the speed from here on."""
+        """The headers have arrived: from now on measure the speed instead of the deadline."""
         self._in_headers = False
         self._sock.settimeout(self._silence)
 
@@ -60,13 +63,14 @@ class _Timed(io.RawIOBase):
         super().close()
 
     def _left(self, now: float) -> float:
-        """Return how long the next byte of the headers may take."""
+        """Return the seconds that the next byte of the headers may take. Raises TooSlow after the deadline."""
         left = self._deadline - now
         if left <= 0:
             raise TooSlow(f"its headers took longer than {self._patience:g} seconds")
         return left if self._silence is None else min(left, self._silence)
 
     def _measure(self, seconds: float, count: int) -> None:
+        """Count bytes that took so many seconds. Raises TooSlow at the end of a window that was too slow."""
         self._waited += seconds
         self._received += count
         if self._waited >= WINDOW:
@@ -76,13 +80,15 @@ class _Timed(io.RawIOBase):
 
 
 def too_slow(received: int, seconds: float) -> str:
-    """Return in words that so many bytes in so many seconds are fewer than LEAST a second, '' when they are not."""
+    """Return '' if so many bytes in so many seconds are fast enough, else the reason: "sends 7 bytes a second; …"."""
     if received >= LEAST * seconds:
         return ""
     return f"sends {received / seconds:.0f} bytes a second; given up below {LEAST:,} over {WINDOW:g} seconds"
 
 
 class _Response(http.client.HTTPResponse):
+    """An answer whose bytes pass through `_Timed`."""
+
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self._timed = _Timed(self.fp.detach(), sock)
@@ -92,7 +98,8 @@ class _Response(http.client.HTTPResponse):
         super().begin()
         self._timed.headers_end()
         if self.status >= http.client.MULTIPLE_CHOICES:
-            # Of a refusal or a redirect we want the headers. Libraries above read its body, without a limit.
+            # A redirect or a refusal: only its headers matter. requests would read its body, which may never end, so
+            # the body is declared empty.
             self.will_close, self.chunked, self.length = True, False, 0
             for name in ("Content-Length", "Transfer-Encoding"):
                 del self.headers[name]
@@ -118,7 +125,7 @@ _POOLS = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class PatientAdapter(HTTPAdapter):
-    """requests' adapter with our connections. A SOCKS proxy keeps its own, where silence alone ends the waiting."""
+    """The adapter of requests, with connections that measure the time. Those through a SOCKS proxy do not measure."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write, sync_directory, sync_file
 from zoo.errors import CannotWrite, Untrusted, ZooError
 
@@ -214,10 +215,6 @@ def _write_new(path: Path, text: str, mode: int) -> None:
 
 
 def _ed25519() -> Any:
-    try:
-        return importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
-    except ImportError as error:
-        raise ZooError(
-            f"signatures need the extra 'sign': `pip install cryptography` ({error}). "
-            "With ZOO_TRUSTED_KEY set, nothing is taken that cannot be checked."
-        ) from error
+    advice = " As long as ZOO_TRUSTED_KEY is set, a file whose signature cannot be checked is refused."
+    module = "cryptography.hazmat.primitives.asymmetric.ed25519"
+    return imported(module, "a signature", "sign", "cryptography", advice)

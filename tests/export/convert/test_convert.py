@@ -287,9 +287,11 @@ def test_says_what_it_needs(
         raise PackageNotFoundError(package)
 
     with monkeypatch.context() as patch:
-        patch.setattr(formats, "version", absent)
+        patch.setattr("zoo.basics.extras.version", absent)
         assert run("onnx") == 2
-        assert "needs tf2onnx and onnx and onnxruntime: pip install 'bert-zoo[onnx]'" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "`zoo convert --to onnx` needs the extra 'onnx': `pip install 'bert-zoo[onnx]'`" in said
+        assert "(not installed: tf2onnx, onnx, onnxruntime)." in said
         assert run("serving") == 2
         assert "pip install 'bert-zoo[serving]'" in capsys.readouterr().err
     assert main(["convert", str(words), "--to", "onnx"]) == 2

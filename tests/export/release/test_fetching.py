@@ -45,6 +45,6 @@ def test_a_listing_that_is_none_is_done_without(server: LocalServer, tmp_path: P
 
 def test_text_of_unknown_size_has_a_limit(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.release.fetching._MOST_TEXT", len(VOCABULARY) - 1)
-    with pytest.raises(DownloadFailed, match="has more than 30 bytes, the most where no size is recorded"):
+    with pytest.raises(DownloadFailed, match="has more than 30 bytes, the limit for a file whose size is not recorded"):
         fetch_repository(SOURCE, tmp_path / "place", weights=False)
     assert not (tmp_path / "place").exists()

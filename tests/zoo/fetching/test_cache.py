@@ -316,7 +316,7 @@ def test_what_a_url_gave_last_is_used_without_it(
     server.serve("/small.tar.gz", Reply(status=404))
     with caplog.at_level(logging.WARNING):
         assert resolve(url) == place
-    assert "HTTP 404 Not Found. Using what it gave last." in caplog.text
+    assert "HTTP 404 Not Found. Using the archive that it sent last." in caplog.text
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     asked = len(server.asked)
     assert resolve(url) == place and len(server.asked) == asked

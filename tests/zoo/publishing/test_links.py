@@ -155,10 +155,13 @@ def test_offline_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         check_links([Link("https://a.example", "source", ())])
 
 
-def test_two_of_one_host_and_never_more_than_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every wave waits until as many are there as may be: fewer would never meet, and more are counted."""
+@pytest.mark.parametrize(("hosts", "each", "jobs", "at_once"), [("ab", 3, 3, 3), ("a", 4, 8, 2)])
+def test_two_of_one_host_and_never_more_than_jobs(
+    monkeypatch: pytest.MonkeyPatch, hosts: str, each: int, jobs: int, at_once: int
+) -> None:
+    """Every wave waits until `at_once` requests are made: fewer would never meet, and more are counted."""
     lock, running, most = threading.Lock(), dict[str, int](), dict[str, int]()
-    meeting = threading.Barrier(3, timeout=20)
+    meeting = threading.Barrier(at_once, timeout=20)
 
     def asked(link: Link, http: object, timeout: float) -> Finding:
         host = link.url.split("/")[2]
@@ -173,9 +176,9 @@ def test_two_of_one_host_and_never_more_than_jobs(monkeypatch: pytest.MonkeyPatc
         return Finding(link, True, "")
 
     monkeypatch.setattr("zoo.publishing.links._asked", asked)
-    links = [Link(f"https://{host}/{number}", "source", ()) for host in "abc" for number in range(4)]
-    assert [finding.link for finding in check_links(links, jobs=3)] == links
-    assert most["all"] == 3 and max(most[host] for host in "abc") == 2
+    links = [Link(f"https://{host}/{number}", "source", ()) for host in hosts for number in range(each)]
+    assert [finding.link for finding in check_links(links, jobs=jobs)] == links
+    assert most["all"] == at_once and max(most[host] for host in hosts) == 2
 
 
 # -- the command --------------------------------------------------------------------------------------------------

@@ -318,8 +318,8 @@ def test_a_stalled_source_is_left_for_another(
 def test_a_trickle_is_left_for_another_and_comes_last(
     server: LocalServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.transport.download._WINDOW", 0.05)
-    monkeypatch.setattr("zoo.transport.download._LEAST", 10 << 20)
+    monkeypatch.setattr("zoo.transport.download._HURRY_SECONDS", 0.05)
+    monkeypatch.setattr("zoo.transport.download._HURRY_BYTES", 10 << 20)
     slow = server.serve("/slow", Reply(BODY, ranges=True, pieces=1000, wait=0.02))
     download([slow, server.serve("/x", Reply(BODY, ranges=True))], target, RIGHT, resume=True)
     assert target.read_bytes() == BODY and server.asked == ["/slow", "/x"]
@@ -415,16 +415,16 @@ def test_an_unchanged_file_is_not_sent_again(server: LocalServer, target: Path) 
         version = download([url], target)
         assert version == Version(headers.get("ETag", ""), headers.get("Last-Modified", "")) and target.exists()
         target.unlink()
-        assert download([url], target, unless=version) is None and not target.exists()
-        assert download([url], target, unless=Version('"older"')) == version
+        assert download([url], target, unless_version=version) is None and not target.exists()
+        assert download([url], target, unless_version=Version('"older"')) == version
     silent = server.serve("/y", BODY)
-    assert download([silent], target, unless=Version()) == Version()
+    assert download([silent], target, unless_version=Version()) == Version()
 
 
 def test_a_server_that_ignores_conditions(server: LocalServer, target: Path) -> None:
     """Equal tags are enough; the body need not come to its end."""
     url = server.serve("/x", Ignorant(BODY, headers={"ETag": '"a"'}, sent=0, stall=60.0))
-    assert download([url], target, unless=Version('"a"')) is None
+    assert download([url], target, unless_version=Version('"a"')) is None
     assert not target.exists()
 
 

@@ -53,7 +53,7 @@ def test_the_only_source_is_given_up_too_when_it_trickles(server: LocalServer, t
         download([url], target, RIGHT, resume=True)
     kept = target.stat().st_size
     assert "bytes a second; given up below 1,024" in str(caught.value)
-    assert f"ZOO_MIRROR names a quicker source. {kept} bytes are kept: run again to go on from there." in str(
+    assert f"Set ZOO_MIRROR to a faster source. {kept} bytes are kept: run again to go on from there." in str(
         caught.value
     )
     assert 0 < kept < 200
@@ -95,7 +95,7 @@ def test_headers_that_trickle(server: LocalServer, target: Path, raw: bytes) -> 
     url = server.serve("/x", Reply(raw=raw, pieces=1, wait=0.02))
     with pytest.raises(DownloadFailed, match=r"its headers took longer than 0\.3 seconds"):
         read_bytes(url)
-    with pytest.raises(DownloadFailed, match=r"its headers took longer than 0\.3 seconds.*ZOO_MIRROR names"):
+    with pytest.raises(DownloadFailed, match=r"its headers took longer than 0\.3 seconds.*Set ZOO_MIRROR"):
         download([url], target, RIGHT)
     assert tree(target.parent) == []
 
@@ -112,7 +112,7 @@ def test_registries_that_trickle(server: LocalServer, monkeypatch: pytest.Monkey
         read_registry(url)
     monkeypatch.setattr("zoo.transport.patience.LEAST", 1)
     monkeypatch.setattr("zoo.transport.http._SMALL_SECONDS", 0.5)  # quick enough for an archive, and yet it never ends
-    with pytest.raises(BadRegistry, match=r"sent \d+ bytes in 0\.5 seconds and was not done"):
+    with pytest.raises(BadRegistry, match=r"sent \d+ bytes in 0\.5 seconds and had not finished"):
         read_registry(url)
 
 
@@ -122,7 +122,7 @@ def test_a_reader_that_takes_its_time_is_no_slow_server(
     """Only waiting for the server counts."""
     monkeypatch.setattr("zoo.transport.patience.WINDOW", 0.3)
     monkeypatch.setattr("zoo.transport.patience.LEAST", 1 << 30)
-    monkeypatch.setattr("zoo.transport.download.require_room", lambda *_: time.sleep(0.2))
+    monkeypatch.setattr("zoo.transport.download._require_room", lambda *_: time.sleep(0.2))
     download([server.serve("/x", Reply(BODY, pieces=4000, wait=0.01))], target, RIGHT)
     assert target.read_bytes() == BODY
 
@@ -157,12 +157,12 @@ def test_lengths_that_are_no_numbers(server: LocalServer, target: Path) -> None:
 def test_without_a_size_there_is_a_limit(
     server: LocalServer, target: Path, monkeypatch: pytest.MonkeyPatch, announced: int | None
 ) -> None:
-    monkeypatch.setattr("zoo.transport.limits.MOST", len(BODY) - 1)
+    monkeypatch.setattr("zoo.transport.download.LIMIT", len(BODY) - 1)
     url = server.serve("/x", Reply(BODY, announced=announced))
     for expected, resume in ((UNMEASURED, True), (UNMEASURED, False), (None, False)):
         with pytest.raises(DownloadFailed) as caught:
             download([url], target, expected, resume=resume)
-        assert "has more than 10 239 bytes, the most where no size is recorded" in str(caught.value)
+        assert "has more than 10 239 bytes, the limit for a file whose size is not recorded" in str(caught.value)
         assert "Record its size in the registry, or fetch it yourself and give the file." in str(caught.value)
         assert "kept" not in str(caught.value) and tree(target.parent) == []
     download([url], target, RIGHT)  # its size is recorded
@@ -172,7 +172,7 @@ def test_without_a_size_there_is_a_limit(
 def test_what_another_source_brought_is_kept_when_one_announces_too_much(
     server: LocalServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.transport.limits.MOST", len(BODY))
+    monkeypatch.setattr("zoo.transport.download.LIMIT", len(BODY))
     target.parent.mkdir()
     target.write_bytes(BODY[:999])
     url = server.serve("/x", Reply(BODY * 2))
@@ -184,13 +184,13 @@ def test_what_another_source_brought_is_kept_when_one_announces_too_much(
 def test_a_row_without_a_size_is_fetched_within_the_limit(
     small_zoo: SmallZoo, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.transport.limits.MOST", small_zoo.archive.stat().st_size - 1)
+    monkeypatch.setattr("zoo.transport.download.LIMIT", small_zoo.archive.stat().st_size - 1)
     base = server.serve_directory(small_zoo.registry.parent)
     text = small_zoo.registry.read_text().replace(f'"size": {small_zoo.digest.size},', "")
     registry = read_registry(server.serve("/registry.json", text.encode()))
     assert registry.archive("small").size is None
     for handle in (lambda: fetch("small", registry), lambda: resolve(base + "small.tar.gz")):
-        with pytest.raises(DownloadFailed, match="the most where no size is recorded"):
+        with pytest.raises(DownloadFailed, match="the limit for a file whose size is not recorded"):
             handle()
     assert tree(cache_directory()) == []
 
@@ -213,7 +213,7 @@ def test_some_of_the_disk_stays_free(
     free(monkeypatch, (64 << 20) + len(BODY) - 1)
     with pytest.raises(CannotWrite) as caught:
         download(sources, target, RIGHT, resume=resume)
-    assert "10 240 bytes more are to come, 67 119 103 are free, and 67 108 864 of these stay so" in str(caught.value)
+    assert "10 240 more bytes are needed, 67 119 103 are free, 67 108 864 must stay free" in str(caught.value)
     assert "The disk is full: make room or choose another place." in str(caught.value)
     assert "kept" not in str(caught.value) and tree(target.parent) == [] and server.asked == ["/x"]
     free(monkeypatch, (64 << 20) + len(BODY))
