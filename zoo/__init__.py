@@ -116,7 +116,6 @@ def path(name: str, registry: str | Path | None = None) -> Path:
 
     Raises UnknownModel, NotBuilt, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
-    from zoo.fetching.registries import read_registry
-    from zoo.fetching.resolve import fetch
+    from zoo.fetching.resolve import resolve
 
-    return fetch(name, read_registry(registry))
+    return resolve(f"zoo://{name}", registry=registry)

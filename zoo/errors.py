@@ -39,7 +39,7 @@ class DigestMismatch(ZooError):
 
 
 class Unverified(ZooError):
-    """Nobody has recorded which bytes these should be, and they were not asked for all the same."""
+    """No sha256 is recorded for this model, and allow_unverified was not given."""
 
 
 class Untrusted(ZooError):

@@ -1,4 +1,4 @@
-"""Upstream's files into a lasting place, which is there whole or not at all; what was cut is continued."""
+"""Downloads published checkpoints into directories that appear whole or not at all; the next run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.registry.entry import HuggingFaceSource
 from zoo.transport.download import download
 from zoo.transport.http import read_bytes
 
-# The same weights lie there several times; one of these is enough, the first that the readers prefer.
+# A repository often has the same weights in several formats. The first of these that it has is enough.
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -27,8 +27,8 @@ _WEIGHTS = (
     "tf_model.h5",
 )
 _INDEX = ".index.json"
-_MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size nobody says
-_MOST_WEIGHTS = 64 << 30  # and of weights, or an archive of them
+_MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size is unknown
+_MOST_WEIGHTS = 64 << 30  # bytes of weights, or of an archive of them
 _WEIGHT_FILES = (".safetensors", ".bin", ".h5")
 _MOST_LISTED = 4 << 20  # bytes of an index
 _MOST_VALUES = 200_000
@@ -36,28 +36,32 @@ _CHUNK = 1 << 20
 
 
 class _Listed(NamedTuple):
-    """What a repository says of a file; the digest of large ones only."""
+    """The size and the sha256 of a file, as a repository lists them. It lists the sha256 of large files only."""
 
     sha256: str | None
     size: int | None
 
 
 def fetch_file(url: str, place: Path) -> Path:
-    """Return the file of a URL in the directory `place`, downloaded once. Raises DownloadFailed when it is damaged."""
+    """Return the file of a URL in the directory `place`, downloaded only once.
+
+    Raises DownloadFailed when it is an archive whose own checksums do not fit.
+    """
     name = file_name(url)
     with _filled(place) as part:
         if part is not None:
             download([url], part / name, resume=True, limit=_MOST_WEIGHTS)
             if problem := _damage(part / name):
                 (part / name).unlink()
-                raise DownloadFailed(f"{shown(url)}: what it sends is damaged: {problem}.")
+                raise DownloadFailed(f"{shown(url)}: the file that it sends is damaged: {problem}.")
     return place / name
 
 
 def fetch_repository(source: HuggingFaceSource, place: Path, weights: bool = True) -> Path:
-    """Return the directory `place` with config, vocabulary and weights of a repository, or with what a tokenizer needs.
+    """Return the directory `place` with the config, vocabulary and weights of a repository, downloaded only once.
 
-    What there is the hub's listing says; where there is none the usual names are tried. Raises DownloadFailed.
+    Without `weights`, only the files of the tokenizer. The hub lists the files of a repository; if a mirror of the hub
+    cannot, the usual names are tried. Raises DownloadFailed.
     """
     with _filled(place) as part:
         if part is not None:
@@ -80,7 +84,7 @@ def _filled(place: Path) -> Iterator[Path | None]:
 
 
 def _damage(file: Path) -> str:
-    """Return what is wrong with an archive, by its own checksums; '' for nothing and for any other file."""
+    """Return how an archive differs from its own checksums; '' when it does not, and for any other file."""
     try:
         if file.name.endswith(".zip"):
             with opened_zip(file) as archive:
@@ -99,6 +103,8 @@ def _damage(file: Path) -> str:
 
 
 class _Repository:
+    """A repository of the hub, downloaded into the directory `part`."""
+
     def __init__(self, source: HuggingFaceSource, part: Path) -> None:
         self._source, self._part = source, part
         self._listed = _listing(source)
@@ -124,7 +130,7 @@ class _Repository:
             raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
 
     def _try(self, name: str) -> bool:
-        """Return whether the repository has a file, which is here then."""
+        """Download a file if the repository has it; return whether it has."""
         if self._listed is not None and name not in self._listed:
             return False
         try:
@@ -140,7 +146,7 @@ class _Repository:
         large = known is not None and known.sha256 is not None
         limit = _MOST_WEIGHTS if Path(name).suffix in _WEIGHT_FILES else _MOST_TEXT
         try:
-            # A small file may have changed since the run that left its beginning; it is fetched as a whole.
+            # A small file is listed without a digest and may have changed since an earlier run: it is never continued.
             resume = large or self._listed is None
             download([self._source.file_url(name)], self._part / name, known, resume=resume, limit=limit)
         except DigestMismatch as error:
@@ -148,7 +154,7 @@ class _Repository:
 
 
 def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
-    """Return what lies at the top of a repository, None where nobody can say: a mirror need not have the hub's API."""
+    """Return the files at the top of a repository by name; None when there is no listing, as on many mirrors."""
     endpoint = source.page.removesuffix(source.repository)
     try:
         text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}", _MOST_TEXT)

@@ -168,7 +168,10 @@ def _only_elsewhere(models: Any) -> None:
 
 BUNDLES: dict[str, tuple[Callable[[Parts], list[tuple[Any, bytes]]], str]] = {
     "an archive of another digest": (lambda parts: _change_registry(parts, _swap_digests), "its registry says"),
-    "an archive without a digest": (lambda parts: _change_registry(parts, _no_digest), "vouches for no archive of toy"),
+    "an archive without a digest": (
+        lambda parts: _change_registry(parts, _no_digest),
+        "has no archive with a sha256 for toy",
+    ),
     "a name that is a path": (lambda parts: _change_registry(parts, _name_of_a_path), "is not a registry"),
     "an archive that lies elsewhere": (
         lambda parts: _change_registry(parts, _only_elsewhere),
@@ -180,7 +183,7 @@ BUNDLES: dict[str, tuple[Callable[[Parts], list[tuple[Any, bytes]]], str]] = {
     "a second registry": (lambda parts: [*parts.items(), ("registry.json", b"{}")], "comes twice"),
     "a member of no model": (lambda parts: [*parts.items(), ("run.sh", b"x")], "run.sh is not in its registry"),
     "no archive": (lambda parts: [("registry.json", parts["registry.json"])], "toy.tar.gz is missing"),
-    "no registry first": (lambda parts: [*reversed(parts.items())], "is no bundle"),
+    "no registry first": (lambda parts: [*reversed(parts.items())], "is not a bundle"),
     "a registry that is a link": (lambda parts: [(_link("registry.json"), b"")], "symbolic link"),
 }
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import FrameType
 
 import zoo.transport.http
+from tests.zoo.small import fetch
 from zoo.fetching.cache import cache_directory, damage
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch
 from zoo.registry.registry import Registry
 
 

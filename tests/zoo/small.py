@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard
 from zoo.archive.digests import file_digests
 from zoo.archive.pack import pack
+from zoo.fetching.resolve import resolve
 from zoo.registry.entry import ArchiveRecord, Entry
+from zoo.registry.registry import Registry
 from zoo.registry.writing import update_registry
 
 
@@ -52,6 +55,11 @@ def make_zoo(directory: Path, out: Path, kind: str = "tokenizer") -> SmallZoo:
     }
     update_registry(out / "registry.json", entries)
     return SmallZoo(out / "registry.json", archive, digest)
+
+
+def fetch(name: str, registry: Registry, **options: Any) -> Path:
+    """Return the directory of a model of a registry."""
+    return resolve(f"zoo://{name}", registry=registry, **options)
 
 
 def tree(directory: Path) -> list[str]:

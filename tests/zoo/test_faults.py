@@ -20,14 +20,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.localserver import NO_LENGTH, LocalServer, Reply
-from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
+from tests.zoo.small import SmallZoo, fetch, make_tokenizer_card, make_zoo, tree
 from zoo.archive.card import write_card
 from zoo.archive.digests import file_digests
 from zoo.archive.pack import pack
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, ZooError
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.registry.registry import Registry
 
 PATH = "/small.tar.gz"

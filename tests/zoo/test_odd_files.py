@@ -114,4 +114,4 @@ def test_no_command_waits_for_a_pipe(
         monkeypatch.setenv(name, value)
     assert main(list(map(str, words))) == 2
     err = capsys.readouterr().err
-    assert any(said in err for said in ("only ordinary files are read", "is no file", "no public key")), err
+    assert any(said in err for said in ("only ordinary files are read", "is not a file", "no public key")), err

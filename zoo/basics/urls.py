@@ -43,9 +43,9 @@ def shown(text: str) -> str:
 
 
 def with_mirror(sources: Sequence[str]) -> list[str]:
-    """Return the sources, before them the same file under ZOO_MIRROR, a base URL or a directory.
+    """Return the sources, and before them the same file name below ZOO_MIRROR, which is a base URL or a directory.
 
-    For files whose digest is known only: what a mirror holds under that name is anybody's guess.
+    Use it only for a file whose digest is known: a mirror may have another file of that name.
     """
     base = os.environ.get("ZOO_MIRROR", "").strip()
     return [*([f"{base.rstrip('/')}/{file_name(sources[0])}"] if base and sources else []), *sources]

@@ -1,7 +1,7 @@
-"""Bundles: encoders, their tokenizers and a small registry in one file, to carry where there is no network.
+"""Bundles: encoders, their tokenizers and a small registry in one file, for machines without a network.
 
-A bundle is a plain tar of registry.json and then, in the order of their names, NAME.tar.gz as they were published. The
-same archives give the same bytes.
+A bundle is a tar, not compressed, of registry.json and the published archives, as albert_tiny.tar.gz, sorted by name.
+The same archives give the same bytes.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def bundle(
         zoo.bundle("albert_tiny", "albert_tiny.tar")  # ["albert_tiny", "bert_tokenizer_chinese"]
         zoo.load_model("albert_tiny.tar")  # elsewhere, without a network
 
-    Archives come from the cache where packing them again gives the recorded digest, else from where the registry says.
-    With `dry_run` nothing is fetched or written.
+    An archive comes from the cache if packing it again gives the recorded digest; otherwise it is downloaded. With
+    `dry_run` nothing is downloaded or written.
 
     Raises UnknownModel, NotBuilt, Unverified for an archive without a recorded digest, DownloadFailed, DigestMismatch,
     CannotWrite.
@@ -67,10 +67,10 @@ def bundle(
 
 
 def bundled_entries(names: Sequence[str], registry: Registry) -> dict[str, Entry]:
-    """Return what a bundle's registry says of `names` and their tokenizers, sorted. Raises as `bundle` does."""
+    """Return the rows of a bundle's registry, for `names` and their tokenizers, sorted. Raises as `bundle` does."""
     chosen = {registry.canonical(name) for name in names}
     if not chosen:
-        raise UnknownModel("a bundle of no models: name one at least. `zoo list` shows them.")
+        raise UnknownModel("a bundle needs at least one model. `zoo list` shows them.")
     chosen |= {registry.canonical(tokenizer) for name in chosen if (tokenizer := registry.tokenizer(name))}
     entries, without = {}, []
     for name in sorted(chosen):
@@ -81,20 +81,20 @@ def bundled_entries(names: Sequence[str], registry: Registry) -> dict[str, Entry
         changes = {"archive": archive, "tokenizer": registry.tokenizer(name)}
         entries[name] = registry.entry(name).model_copy(update=changes)
     if without:
-        raise Unverified(f"{registry.place} records no sha256 for {', '.join(without)}; a bundle has to vouch for it.")
+        raise Unverified(f"{registry.place} records no sha256 for {', '.join(without)}; a bundle has to state it.")
     return entries
 
 
 def _remote(record: ArchiveRecord) -> list[str]:
-    """Return where an archive lies for everybody: no path of one machine, no password, no signature."""
+    """Return the URLs of an archive that work for everybody: no path of one machine, no password, no secret query."""
     return [url for url in record.urls if local_path(url) is None and shown(url) == url]
 
 
 def _packed(name: str, record: ArchiveRecord, target: Path) -> None:
-    """Put the published archive at `target`."""
+    """Write the published archive to `target`, packed again from the cache or downloaded."""
     place = cache_directory() / str(record.sha256)
     if damage(place) is None and pack(place, target).sha256 == record.sha256:
-        return  # gzip's bytes depend on the zlib of whoever packed it first
+        return  # packing again may give other bytes: gzip's output depends on the version of zlib
     sources = with_mirror(record.urls)
     download([url for url in sources if local_path(url) or not is_offline()] or sources, target, record)
 
@@ -110,40 +110,41 @@ def _add(tar: tarfile.TarFile, path: Path) -> None:
 
 
 def install(file: str | Path, *, dry_run: bool = False) -> list[str]:
-    """Unpack a bundle's models into the cache and return their names, known to `zoo` from then on without a network.
+    """Unpack a bundle's models into the cache and return their names. From then on `zoo` knows them, without a network.
 
         zoo.install("albert_tiny.tar")
         zoo.load("albert_tiny")
 
-    Every archive is compared with the digest in the bundle's registry. The names count wherever no other registry is
-    given: those of the packaged one come first, so a bundle in which one of them means other bytes is refused; an
-    earlier installation of the same name is replaced. With `dry_run` the bundle is read and nothing is written.
+    Every archive is compared with the digest in the bundle's registry. The names are known wherever no other registry
+    is given. A name of the packaged registry keeps its meaning: a bundle that has other bytes under that name is
+    refused. A model of the same name from an earlier bundle is replaced. With `dry_run` the bundle is read and nothing
+    is written.
 
-    Raises BadArchive, which lists everything that is wrong with the bundle, BadRegistry, CannotWrite, and Untrusted
-    when ZOO_TRUSTED_KEY is set and FILE.minisig is no signature by it; no name is installed then.
+    Raises BadArchive, which lists all problems of the bundle, BadRegistry, CannotWrite, and Untrusted when
+    ZOO_TRUSTED_KEY is set and FILE.minisig is not a signature by that key; then no name is installed.
     """
     path = Path(file)
     registry = read_bundle(path)
     check_file(path)
     if taken := conflicts(registry.models, read_registry(PACKAGED)):
         raise BadRegistry(
-            f"{path} cannot be installed, the packaged registry knows other models by these names: {'; '.join(taken)}. "
+            f"{path} cannot be installed: in the packaged registry these names mean other models: {'; '.join(taken)}. "
             "`zoo.load_model(FILE, name=…)` takes them from the bundle."
         )
     _check_members(path, registry)
     if not dry_run:
         for name in registry.names():
-            _kept(path, name, registry)
+            _in_cache(path, name, registry)
         add_installed({name: _as_installed(entry) for name, entry in registry.models.items()})
     return registry.names()
 
 
 def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = None, thorough: bool = False) -> Path:
-    """Return the directory, in the cache, of a bundle's model `name`, or of its only encoder. Nothing is installed.
+    """Return the directory of a bundle's model `name`, or of its only encoder, in the cache. Nothing is installed.
 
-    `sha256` is the digest the bundle has to have; `thorough` is that of `zoo.fetching.resolve.resolve`. Raises
-    UnknownModel, which lists what there is, DigestMismatch, Untrusted as `install` does,
-    BadArchive, BadRegistry, CannotWrite.
+    `sha256` is the digest that the bundle has to have; `thorough` means the same as in `zoo.fetching.resolve.resolve`.
+    Raises UnknownModel, which lists the bundle's models, DigestMismatch, Untrusted as `install` does, BadArchive,
+    BadRegistry, CannotWrite.
     """
     if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
         raise DigestMismatch(f"{path} should be sha256 {sha256}, is {found}.")
@@ -152,17 +153,17 @@ def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = Non
     registry = read_bundle(path)
     if name is not None:
         with suppress(UnknownModel):
-            return _kept(path, registry.canonical(name), registry, thorough)
+            return _in_cache(path, registry.canonical(name), registry, thorough)
         raise UnknownModel(f"no model {name!r} in {path}, which holds {', '.join(registry.names())}.")
     encoders = [other for other in registry.names() if registry.models[other].kind == "encoder"]
     candidates = encoders or registry.names()
     if len(candidates) > 1:
         raise UnknownModel(f"{path} holds {', '.join(candidates)}: choose one with name={candidates[0]!r}.")
-    return _kept(path, candidates[0], registry, thorough)
+    return _in_cache(path, candidates[0], registry, thorough)
 
 
 def is_bundle(path: Path) -> bool:
-    """True for a tar that begins with a registry."""
+    """True when a file is a tar whose first member is registry.json."""
     try:
         with open_regular(path) as file:
             head = file.read(tarfile.BLOCKSIZE)
@@ -174,29 +175,32 @@ def is_bundle(path: Path) -> bool:
 def read_bundle(path: Path) -> Registry:
     """Return the registry of a bundle. Raises BadArchive, BadRegistry."""
     if not is_bundle(path):
-        what = "is no bundle, a tar that begins with registry.json" if path.is_file() else "is no file"
+        what = "is not a bundle: a tar that begins with registry.json" if path.is_file() else "is not a file"
         raise BadArchive(f"{path} {what}. `zoo bundle NAME… --out FILE` makes one.")
     with closing(read_members(path, gzipped=False)) as members:
         member, chunks = next(members)
         if member.size > MOST_REGISTRY:
-            raise BadArchive(f"{path} has a registry of {member.size:,} bytes: no bundle of this zoo.")
+            raise BadArchive(
+                f"{path} has a registry of {member.size:,} bytes; no bundle of this zoo has such a large one."
+            )
         registry = parse_registry(b"".join(chunks), f"{REGISTRY_FILE} in {path}", from_afar=True)
     odd = [name for name, entry in registry.models.items() if entry.archive is None or entry.archive.sha256 is None]
     if odd or not registry.models:
-        raise BadRegistry(f"{path} vouches for no archive of {', '.join(odd) or 'anything'}. Bundle it again.")
+        without = f"no archive with a sha256 for {', '.join(odd)}" if odd else "no models"
+        raise BadRegistry(f"{path} has {without} in its registry. Bundle it again.")
     if paths := sorted({url for name in registry.models for url in _paths(name, registry)}):
         raise BadRegistry(f"{path} names files outside of it: {', '.join(paths[:9])}. Bundle it again.")
     return registry
 
 
 def _paths(name: str, registry: Registry) -> list[str]:
-    """Return what a bundle says of where an archive lies that is neither a URL nor its member."""
+    """Return the paths that a bundle's registry states for an archive, except NAME.tar.gz, its place in the bundle."""
     archive = registry.models[name].archive
     return [url for url in (archive.urls if archive else ()) if local_path(url) and url != f"{name}.tar.gz"]
 
 
 def _check_members(path: Path, registry: Registry) -> None:
-    """Read a bundle to its end: it holds what its registry says, all of it and nothing else."""
+    """Raise BadArchive unless a bundle holds exactly the archives of its registry, with the digests stated there."""
     digests = {f"{name}.tar.gz": registry.archive(name).sha256 for name in registry.models}
     problems = []
     for member, chunks in read_members(path, gzipped=False):
@@ -214,7 +218,7 @@ def _check_members(path: Path, registry: Registry) -> None:
         raise BadArchive(f"{path} is damaged: {'; '.join(problems)}. Copy or bundle it again.")
 
 
-def _kept(path: Path, name: str, registry: Registry, thorough: bool = False) -> Path:
+def _in_cache(path: Path, name: str, registry: Registry, thorough: bool = False) -> Path:
     record = registry.archive(name)
     place = cache_directory() / str(record.sha256)
     with vacant(place, name, thorough) as part:
@@ -226,7 +230,7 @@ def _kept(path: Path, name: str, registry: Registry, thorough: bool = False) -> 
 
 @contextmanager
 def _extracted(path: Path, name: str, record: ArchiveRecord, place: Path) -> Iterator[Path]:
-    """Yield one archive of a bundle as a file of its own, as long as the block lasts."""
+    """Yield one archive of a bundle as a temporary file."""
     target = unique_beside(place)
     try:
         with closing(read_members(path, gzipped=False)) as members:
@@ -246,7 +250,10 @@ def _extracted(path: Path, name: str, record: ArchiveRecord, place: Path) -> Ite
 
 
 def _as_installed(entry: Entry) -> Entry:
-    """Return an entry as the installed registry has it: out of the cache, it is to be had from afar or not at all."""
+    """Return the entry for the installed registry: with remote URLs only, if there are any.
+
+    The bundle may be deleted. Once the model has left the cache too, only a remote URL can bring it back.
+    """
     archive = entry.archive
     if archive is not None and (urls := _remote(archive)):
         archive = archive.model_copy(update={"urls": urls})

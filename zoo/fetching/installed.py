@@ -1,4 +1,4 @@
-"""The registry of what was installed from bundles, beside the cache, and how its names join the packaged ones."""
+"""The registry of the models that were installed from bundles, and how their names join the packaged registry."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _log = logging.getLogger("zoo")
 
 
 def installed_place() -> Path:
-    """Return where the registry of installed models lies, whether there is one or not."""
+    """Return the path of the registry of installed models, whether there is one or not."""
     return cache_directory() / "installed" / REGISTRY_FILE
 
 
 def add_installed(entries: Mapping[str, Entry]) -> None:
-    """Add models whose archives are in the cache; one of the same name that was installed before is replaced.
+    """Add models to the registry of installed ones. A model of the same name that was installed before is replaced.
 
-    A registry of installed models that cannot be read, damaged or of a newer bert-zoo, is set aside first.
+    If that registry cannot be read, because it is damaged or of a newer bert-zoo, it is renamed and a new one begun.
     """
     place = installed_place()
     with cannot_write(place), locked(place.with_name(".installed.lock")):
@@ -43,7 +43,7 @@ def add_installed(entries: Mapping[str, Entry]) -> None:
 
 
 def conflicts(entries: Mapping[str, Entry], packaged: Registry) -> list[str]:
-    """Return which names mean another model in the packaged registry, in words."""
+    """Return, in words, the names that mean another model in the packaged registry: "'bert' is 'bert' there"."""
     return [
         f"{name!r} is {packaged.canonical(name)!r} there"
         for name, entry in entries.items()
@@ -52,10 +52,10 @@ def conflicts(entries: Mapping[str, Entry], packaged: Registry) -> list[str]:
 
 
 def with_installed(packaged: Registry) -> Registry:
-    """Return the packaged registry with the installed models under it.
+    """Return the packaged registry with the installed models added.
 
-    A name or alias that the packaged one knows stays what it is there, as long as its archive has been built; a model
-    that has left the cache and cannot be fetched again is no longer installed.
+    A name or alias of the packaged registry keeps its meaning there if its archive has been built. An installed model
+    is left out when it is no longer in the cache and has no remote URL.
     """
     place = installed_place()
     if not os.path.lexists(place):
@@ -63,7 +63,7 @@ def with_installed(packaged: Registry) -> Registry:
     try:
         installed, taken = own_registry(place), _taken(packaged)
     except BadRegistry as error:
-        _tell_once(" ".join(f"Installed models are left out: {error} `zoo install FILE` begins anew.".split()))
+        _tell_once(" ".join(f"Installed models are left out: {error} `zoo install FILE` begins a new list.".split()))
         return packaged
     models = dict(packaged.models)
     for name, entry in installed.models.items():

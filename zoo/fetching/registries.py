@@ -1,4 +1,4 @@
-"""Reads a registry from a path or a URL, as far as it may be trusted. What a URL gave last is kept in the cache."""
+"""Reads a registry from a path or a URL and checks signature, expiry and number. The cache keeps the last one read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _log = logging.getLogger("zoo")
 
 
 def read_registry(place: str | Path | None = None) -> Registry:
-    """Return the registry at a path or URL; without one, that of ZOO_REGISTRY, else the packaged and installed models.
+    """Return the registry at a path or URL.
 
         read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
 
-    Raises BadRegistry with what is wrong with it, Untrusted when no key of ZOO_TRUSTED_KEY has signed it, Stale when it
-    has expired or is older than one of that URL and key that was trusted before.
+    Without `place` it is the registry that ZOO_REGISTRY names; if that is not set, the packaged registry together with
+    the models that were installed from bundles. Raises BadRegistry, which lists its problems; Untrusted when no key of
+    ZOO_TRUSTED_KEY has signed it; Stale when it has expired, or a later one of that URL and key was trusted before.
     """
     given = place or os.environ.get("ZOO_REGISTRY")
     source = str(given or PACKAGED)
@@ -46,8 +47,9 @@ def read_registry(place: str | Path | None = None) -> Registry:
 
 
 def _read_local(path: Path, source: str) -> Registry:
+    """Return the registry in a file, once it has passed all checks."""
     content = read_regular(path, MOST_REGISTRY)
-    if path != PACKAGED:  # which came with the code that would check it
+    if path != PACKAGED:  # the packaged registry was installed together with this code
         check_registry_signature(content, str(path))
     registry = placed(content, str(path.absolute()), source)
     check_expiry(registry.expires, source)
@@ -55,6 +57,7 @@ def _read_local(path: Path, source: str) -> Registry:
 
 
 def _read_remote(url: str) -> Registry:
+    """Return the registry that a URL sends, or sent last, once it has passed all checks."""
     found: dict[bytes, Registry] = {}
 
     def check(content: bytes) -> None:
@@ -68,9 +71,10 @@ def _read_remote(url: str) -> Registry:
 
 
 def read_remembered(url: str, check: Callable[[bytes], object], most: int) -> bytes:
-    """Return what a file of at most `most` bytes at a URL holds, or what it held last when it cannot be asked.
+    """Return the bytes at a URL, at most `most`; if the URL does not answer, the bytes that it sent last.
 
-    Remembered and returned is only what `check` raises nothing about. Raises DownloadFailed, and what `check` raises.
+    `check` is called with the bytes and raises an error when they must not be used; then they are not remembered
+    either. Raises DownloadFailed, and the errors of `check`.
     """
     copy = cache_directory() / f"registry-{key_of(url)}.json"
     try:
@@ -79,7 +83,7 @@ def read_remembered(url: str, check: Callable[[bytes], object], most: int) -> by
         if not copy.is_file():
             raise
         if not is_offline():
-            _log.warning("%s Using what it said last.", error)
+            _log.warning("%s Using the registry that it sent last.", error)
         last = copy.read_bytes()
         check(last)
         return last
@@ -92,12 +96,15 @@ def read_remembered(url: str, check: Callable[[bytes], object], most: int) -> by
 
 
 def signature_of(url: str, content: bytes) -> Path:
-    """Return where the signature of what a URL gave is kept. It goes by the content, so that the two always fit."""
+    """Return the cache's file for the signature of `content`, which a URL sent.
+
+    Its name is made of the content's digest, so that it never belongs to another version of the registry.
+    """
     return cache_directory() / f"registry-{key_of(url)}.{hashlib.sha256(content).hexdigest()[:16]}.minisig"
 
 
 def _forget_signatures(url: str, content: bytes) -> None:
-    """Remove the signatures of what is remembered no longer."""
+    """Remove the signatures of all versions but `content`."""
     kept = signature_of(url, content)
     for path in kept.parent.glob(f"registry-{key_of(url)}.*.minisig"):
         if path != kept:

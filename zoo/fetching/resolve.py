@@ -25,8 +25,6 @@ from zoo.transport.download import download
 from zoo.transport.http import Version
 from zoo.trust.signatures import check_file, refuse_bare
 
-__all__ = ["cache_directory", "fetch", "model_name", "resolve"]
-
 _log = logging.getLogger("zoo")
 
 
@@ -38,16 +36,20 @@ def resolve(
     allow_unverified: bool = False,
     thorough: bool = False,
 ) -> Path:
-    """Return the directory of a model, whose files are as its card says.
+    """Return the directory of a model, fetched, verified and unpacked.
 
         hub.load(str(resolve("albert_tiny")))
         hub.load(str(resolve("https://host/albert_tiny.tar.gz", sha256="ab12…")))
 
-    A handle is a name or alias (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked directory. A
-    directory stays where it is, the others are unpacked into the cache. `sha256` is the digest that the archive has to
-    have. A URL without it is asked each time whether its archive has changed; if the network is forbidden, or the URL
-    does not answer, the archive that it sent last is used. For names, `allow_unverified` and `thorough` see `fetch`.
-    With ZOO_TRUSTED_KEY set, an archive needs a sha256, or a signature beside it; a URL needs a sha256.
+    A handle is a name or alias of the registry (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked
+    directory, which stays where it is. All others are unpacked into a directory of the cache, named by the archive's
+    sha256; it appears after the sha256 and the digest of each file have been compared. If it is there already, the
+    sizes of its files are compared with its card, with `thorough` their digests too, and it is replaced if they differ.
+
+    `sha256` is the digest that the archive has to have. A name whose digest is not recorded needs `sha256` or
+    `allow_unverified`. A URL without `sha256` is asked each time whether its archive has changed; if it does not
+    answer, or the network is forbidden, the archive that it sent last is used. With ZOO_TRUSTED_KEY set, a URL needs a
+    sha256, and an archive a sha256 or a signature beside it.
 
     Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
     """
@@ -75,31 +77,6 @@ def resolve(
     if pin is None:
         return _from_url(url, cache_directory(), thorough)
     return _by_digest(_name_of(url), ArchiveRecord(urls=[url], sha256=pin), cache_directory(), _command(url), thorough)
-
-
-def fetch(
-    name: str,
-    registry: Registry,
-    *,
-    cache: Path | None = None,
-    thorough: bool = False,
-    sha256: str | None = None,
-    allow_unverified: bool = False,
-) -> Path:
-    """Return the directory of a model of a registry: fetched, verified and unpacked.
-
-        hub.load(str(fetch("albert_tiny", read_registry())))
-
-    The directory is named by the archive's sha256. It appears after the sha256 and the digest of each file have been
-    compared. If it is there already, the sizes of its files are compared with its card, with `thorough` their digests
-    too, and it is replaced if they differ. A model without a recorded sha256 needs `sha256` or `allow_unverified`.
-
-    Raises UnknownModel, NotBuilt, Unverified, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
-    """
-    archive, root = _recorded(name, registry, sha256, allow_unverified), cache or cache_directory()
-    if archive.sha256:
-        return _by_digest(name, archive, root, _fetch_command(name, registry), thorough)
-    return _first(archive.urls, root, thorough)
 
 
 def model_name(handle: str | Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Which archive each URL gave last, and which version of it the server named: kept in the cache."""
+"""Records in the cache: which archive a URL sent last, and which version of it the server named."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.basics.urls import shown
 from zoo.fetching.cache import damage
 from zoo.transport.http import Version
 
-_HEADER = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")  # what a request may send back
+_HEADER = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")  # a value that is allowed in a request's header
 
 _log = logging.getLogger("zoo")
 
 
 class Given(BaseModel):
-    """The archive that a URL gave: its digest, which names its directory, and what the server calls this version."""
+    """The archive that a URL sent: its sha256, which names its directory, and the server's names for this version."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,33 +32,33 @@ class Given(BaseModel):
 
     @property
     def version(self) -> Version:
-        """What to compare with what the server has."""
+        """The version that the archive had, to ask the server whether it has another one now."""
         return Version(self.etag, self.modified)
 
 
 def record_of(url: str, root: Path) -> Path:
-    """Return where the record of a URL lies in a cache directory, whether there is one or not."""
+    """Return the path of a URL's record in a cache directory, whether there is one or not."""
     return root / f"url-{key_of(url)}.json"
 
 
 def given(record: Path, thorough: bool) -> Given | None:
-    """Return what a record says, None when there is none or the directory it names is not whole."""
+    """Return a record; None when it is missing or damaged, or when the archive that it names is not whole."""
     try:
         last = Given.model_validate_json(record.read_bytes())
     except (OSError, ValidationError):
         return None
     if not all(_HEADER.fullmatch(text) for text in (last.etag, last.modified)):
-        return None  # no server has sent that
+        return None  # no server can have sent these
     return last if damage(record.with_name(last.sha256), thorough) is None else None
 
 
 def remember(record: Path, url: str, sha256: str, version: Version) -> None:
-    """Write a record, the secrets of the URL left out."""
+    """Write a record, without the secrets of the URL."""
     last = Given(url=shown(url), sha256=sha256, etag=version.etag, modified=version.modified)
     with written_file(record) as temporary:
         temporary.write_text(to_json(last.model_dump()), encoding="utf-8")
 
 
 def key_of(url: str) -> str:
-    """Return what files of the cache that belong to a URL have in their names."""
+    """Return 32 characters, made of a URL, for the names of the cache's files that belong to this URL."""
     return hashlib.sha256(url.encode()).hexdigest()[:32]

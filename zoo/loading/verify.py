@@ -67,7 +67,7 @@ class Report:
 def verify(directory: Path) -> Report:
     """Return how closely an unpacked archive repeats its certificate. Loads TensorFlow.
 
-        print(verify(fetch("albert_tiny", read_registry())))
+        print(verify(zoo.path("albert_tiny")))
 
     Raises BadArchive when files are missing or differ from the card, or when an operation does more than compute:
     nothing is loaded then, or, if it is the weights that differ, nothing computed. CannotLoad when TensorFlow refuses

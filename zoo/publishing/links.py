@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, Literal
 
 import requests
@@ -147,13 +148,10 @@ def _hosts_in_turn(links: Sequence[Link]) -> list[Link]:
 
     Otherwise all threads would wait for the same host while the other hosts are idle.
     """
-    asked = Counter[str]()
-
-    def number_in_its_host(link: Link) -> int:
-        asked[_host(link)] += 1
-        return asked[_host(link)]
-
-    return sorted(links, key=number_in_its_host)
+    hosts = defaultdict[str, list[Link]](list)
+    for link in links:
+        hosts[_host(link)].append(link)
+    return [link for row in zip_longest(*hosts.values()) for link in row if link is not None]
 
 
 def _asked(link: Link, http: requests.Session, timeout: float) -> Finding:

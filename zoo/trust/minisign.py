@@ -1,6 +1,7 @@
-"""Ed25519 keys and signatures in minisign's files, written and read. Knows nothing of registries.
+"""Writes and reads the files of minisign: Ed25519 keys and signatures. Nothing here knows of registries.
 
-Format: https://jedisct1.github.io/minisign/. `cryptography` (the extra `sign`) is imported when it is needed.
+The format is described at https://jedisct1.github.io/minisign/. The package `cryptography` (the extra `sign`) is
+imported when a signature is made or checked.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from zoo.basics.files import cannot_write, sync_directory, sync_file
 from zoo.errors import CannotWrite, Untrusted, ZooError
 
 SUFFIX = ".minisig"
-_KEY, _SIGNED, _OLD = b"Ed", b"ED", b"Ed"  # a key; the signature of a file's BLAKE2b; that of the file itself
+# The first two bytes tell a key, a signature of a file's BLAKE2b digest, and an old signature of the file itself.
+_KEY, _SIGNED, _OLD = b"Ed", b"ED", b"Ed"
 _NO_PASSWORD, _CHECKSUM = b"\0\0", b"B2"
 _UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
 _FILE = "file:"
 _CHUNK = 1 << 20
-_MOST_KEY = 100_000  # bytes that are read of what is said to be a key; one has 300
+_MOST_KEY = 100_000  # bytes that are read of a file that should be a key, which has 300
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """What signatures are checked with. `str(key)` is the line that `minisign -P` takes."""
+    """The key that checks signatures. `str(key)` is the line that `minisign -P` takes: 'RWTh5knU2VGAH…'."""
 
     id: bytes
     point: bytes
@@ -47,21 +49,21 @@ class PublicKey:
 
 @dataclass(frozen=True, repr=False)
 class SecretKey:
-    """What signatures are made with."""
+    """The key that makes signatures."""
 
     id: bytes
     seed: bytes
 
     @property
     def public(self) -> PublicKey:
-        """The key that goes with it."""
+        """The public key that checks the signatures of this one."""
         private = _ed25519().Ed25519PrivateKey.from_private_bytes(self.seed)
         return PublicKey(self.id, private.public_key().public_bytes_raw())
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a .minisig file holds: a signature of the file, and one of it and the `comment` together."""
+    """A .minisig file: the signature of a file, and a signature of that signature and the trusted comment together."""
 
     id: bytes
     of_file: bytes
@@ -70,7 +72,10 @@ class Signature:
 
     @property
     def file_name(self) -> str | None:
-        """The file that was signed, as the comment of `zoo sign` and of minisign without -t says, else None."""
+        """The name of the signed file, from a comment as 'timestamp:7 file:registry.json'; None if it is not there.
+
+        `zoo sign` writes it, and so does minisign without the option -t.
+        """
         fields = self.comment.split("\t")
         return next((field.removeprefix(_FILE) for field in fields if field.startswith(_FILE)), None)
 
@@ -85,19 +90,19 @@ class Signature:
 
 
 def write_keys(name: Path) -> tuple[Path, Path, PublicKey]:
-    """Return the files of a fresh key pair, NAME.key and NAME.pub, and its public half.
+    """Make a pair of keys, write them to NAME.key and NAME.pub, and return both paths and the public key.
 
         write_keys(Path("release"))  # (release.key, release.pub, PublicKey(…))
 
-    The secret key has no password: only its owner may read the file. Raises CannotWrite when one of them exists.
+    The secret key has no password, so only its owner may read the file. Raises CannotWrite when a file exists already.
     """
     base = name.with_suffix("") if name.suffix in (".key", ".pub") else name
     secret_file, public_file = (base.with_name(base.name + suffix) for suffix in (".key", ".pub"))
     if there := [str(path) for path in (secret_file, public_file) if os.path.lexists(path)]:
         raise CannotWrite(f"{' and '.join(there)} exist; a key is never overwritten. Choose another name.")
     key = SecretKey(secrets.token_bytes(8), secrets.token_bytes(32))
-    secret = key.id + key.seed + key.public.point + bytes(32)  # minisign leaves the checksum of such a key empty
-    header = _KEY + _NO_PASSWORD + _CHECKSUM + bytes(32 + 8 + 8)  # salt, operations and memory of a password
+    secret = key.id + key.seed + key.public.point + bytes(32)  # the checksum, which minisign leaves empty here
+    header = _KEY + _NO_PASSWORD + _CHECKSUM + bytes(32 + 8 + 8)  # the password's salt, operations and memory: none
     _write_new(secret_file, f"{_UNTRUSTED}minisign encrypted secret key\n{_encoded(header + secret)}\n", 0o600)
     _write_new(public_file, f"{_UNTRUSTED}minisign public key {key.public.name}\n{key.public}\n", 0o644)
     return secret_file, public_file, key.public
@@ -111,17 +116,17 @@ def read_secret_key(path: Path) -> SecretKey:
     except OSError as error:
         raise ZooError(
             f"{path}, the secret key to sign with, cannot be read: {error.strerror}. --key names the file NAME.key "
-            "that `zoo keygen NAME` has written; nothing was signed."
+            "that `zoo keygen NAME` has written. Nothing was signed."
         ) from None
     if not text:
-        raise ZooError(f"{path} is empty, no secret key. Take your copy of it, or make a key with `zoo keygen NAME`.")
+        raise ZooError(f"{path} is empty. Take your copy of the secret key, or make a new one with `zoo keygen NAME`.")
     raw = _decoded(_line(text, 1), 158)
     if raw is None or raw[:2] != _KEY or raw[4:6] != _CHECKSUM:
         raise ZooError(f"{path} is not a secret key of minisign. `zoo keygen` makes one.")
     if raw[2:4] != _NO_PASSWORD:
         raise ZooError(
             f"{path} is a key with a password, which only minisign opens: `minisign -S -s {path} -m FILE` writes the "
-            "same signatures; `zoo keygen` makes a key without one."
+            "same signatures. `zoo keygen` makes a key without a password."
         )
     key = SecretKey(raw[54:62], raw[62:94])
     if key.public.point != raw[94:126]:
@@ -130,7 +135,7 @@ def read_secret_key(path: Path) -> SecretKey:
 
 
 def parse_public_key(text: str) -> PublicKey | None:
-    """Return the key that a line, or the two lines of a .pub file, holds; None when there is none."""
+    """Return the key in a line, or in the two lines of a .pub file; None when there is no key."""
     raw = _decoded((text.strip().splitlines() or [""])[-1].strip(), 42)
     return PublicKey(raw[2:10], raw[10:]) if raw and raw[:2] == _KEY else None
 
@@ -139,14 +144,14 @@ def parse_public_key(text: str) -> PublicKey | None:
 
 
 def sign(file: BinaryIO, key: SecretKey, comment: str) -> Signature:
-    """Return the signature of what is left to read of a file; the same for the same bytes, key and comment."""
+    """Return the signature of a file, read to its end. The same bytes, key and comment give the same signature."""
     private = _ed25519().Ed25519PrivateKey.from_private_bytes(key.seed)
     made = private.sign(_digest(file))
     return Signature(key.id, made, comment, private.sign(made + comment.encode()))
 
 
 def parse_signature(text: bytes) -> Signature:
-    """Return what the four lines of a .minisig file say. Raises Untrusted when they are something else."""
+    """Return the signature in the four lines of a .minisig file. Raises Untrusted when they hold no signature."""
     raw, of_all = _decoded(_line(text, 1), 74), _decoded(_line(text, 3), 64)
     comment = _line(text, 2)
     if raw is None or of_all is None or not comment.startswith(_TRUSTED) or raw[:2] not in (_SIGNED, _OLD):
@@ -157,9 +162,9 @@ def parse_signature(text: bytes) -> Signature:
 
 
 def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
-    """Return the key of a signature, compared with what is left to read of a file.
+    """Return the key, one of `keys`, that signed a file, which is read to its end.
 
-    Raises Untrusted, its words meant to follow the name of the signature.
+    Raises Untrusted, whose message follows the name of the signature: "x.minisig is by the key …".
     """
     ed25519, invalid = _ed25519(), importlib.import_module("cryptography.exceptions").InvalidSignature
     own = [key for key in keys if key.id == signature.id]
@@ -174,10 +179,10 @@ def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> Pu
             return key
         except invalid:
             continue
-    raise Untrusted(f"is by the key {own[0].name}, of other bytes than these")
+    raise Untrusted(f"is by the key {own[0].name}, but of other bytes than these")
 
 
-# -- their bytes --------------------------------------------------------------------------------------------------
+# -- bytes --------------------------------------------------------------------------------------------------------
 
 
 def _digest(file: BinaryIO) -> bytes:
@@ -188,7 +193,7 @@ def _digest(file: BinaryIO) -> bytes:
 
 
 def _line(text: bytes, number: int) -> str:
-    """Return one line of a small file, '' where there is none."""
+    """Return line `number`, from 0, of a small file; '' when there is no such line."""
     lines = text[:99_999].decode("utf-8", "replace").split("\n")
     return lines[number].removesuffix("\r") if number < len(lines) else ""
 
@@ -198,6 +203,7 @@ def _encoded(raw: bytes) -> str:
 
 
 def _decoded(text: str, length: int) -> bytes | None:
+    """Return `length` bytes that a base64 text holds, None when it holds anything else."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -206,6 +212,7 @@ def _decoded(text: str, length: int) -> bytes | None:
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:
+    """Write a file that must not exist, readable from the start only by those whom `mode` allows."""
     with cannot_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:

@@ -1,8 +1,9 @@
-"""What may be read when ZOO_TRUSTED_KEY is set: registries and files that one of its keys has signed, by name.
+"""With ZOO_TRUSTED_KEY set, registries, archives and bundles need a signature by one of its keys.
 
-A signature counts for the file that its trusted comment names: one of SHA256SUMS is none of registry.json. The registry
-inside the package and the one of installed bundles are part of the installation, as the code is that would check them;
-a bundle is checked when it is installed. Unpacked directories are taken as they are.
+A signature is valid for the one file whose name is in its trusted comment: the signature of SHA256SUMS does not sign
+registry.json. Three things need no signature: the registry inside the package and the registry of installed bundles,
+which are as much part of the installation as this code (a bundle is checked when it is installed); and directories that
+are unpacked already.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ _T = TypeVar("_T")
 
 VARIABLE = "ZOO_TRUSTED_KEY"
 SIGNED_FILES = (REGISTRY_FILE, SUMS_FILE)
-SIGNATURES = "signatures/"  # beside the registry, one file a version
+SIGNATURES = "signatures/"  # this folder beside the registry has one signature for each version of the registry
 _MOST = 100_000  # bytes of a key or signature
 
 
 def trusted_keys() -> list[PublicKey]:
-    """Return the keys of ZOO_TRUSTED_KEY: public keys, .pub files or what is in them, with commas or as in PATH.
+    """Return the keys of ZOO_TRUSTED_KEY; [] when it is not set, and then nothing is checked.
 
         ZOO_TRUSTED_KEY=RWTh5knU2VGAH94+7YCZLT6/Lk1CGYd/M7ce23ineyCPVQcUOjALYnMw
+        ZOO_TRUSTED_KEY=release.pub,/etc/zoo/other.pub
 
-    [] when it is not set, and nothing is checked then. Raises ZooError when it holds anything else.
+    It holds public keys, paths of .pub files, or the text of .pub files, separated by commas, line breaks or as in
+    PATH. Raises ZooError when it holds anything else.
     """
     given = os.environ.get(VARIABLE, "")
     words = re.split(f"[,\n{os.pathsep}]", re.sub("untrusted comment:.*", "", given))
@@ -48,12 +51,13 @@ def trusted_keys() -> list[PublicKey]:
     if wrong or (given and not words):
         raise ZooError(
             f"{VARIABLE} holds {', '.join(wrong) or repr(given)}: no public key of minisign (56 characters that begin "
-            "with RW) and no .pub file. Correct it; nothing is taken before."
+            "with RW) and no .pub file. Correct it: until then nothing is read."
         )
     return [key for key in found.values() if key is not None]
 
 
 def _key(word: str) -> PublicKey | None:
+    """Return the key that is given as text or as the path of a .pub file, None if it is neither."""
     if (key := parse_public_key(word)) is not None:
         return key
     try:
@@ -66,38 +70,42 @@ def _key(word: str) -> PublicKey | None:
 
 
 def check_registry_signature(content: bytes, place: str, kept: Path | None = None) -> str | None:
-    """Return the name of the trusted key that has signed the registry that was read from `place`, None without keys.
+    """Return the name of the trusted key that signed the registry read from `place`; None if no key is trusted.
 
-    The signature is looked for in `kept`, a file of the cache that receives it, at PLACE.minisig, and beside the
-    registry by its digest, where `zoo publish` leaves one for each version: a registry and PLACE.minisig cannot change
-    at the same moment. Raises Untrusted, which says what each place held.
+    The signature is searched in three places: in `kept`, a file of the cache; at PLACE.minisig; and in the folder
+    `signatures` beside the registry, under the registry's sha256. `zoo publish` writes one there for each version,
+    because the two files registry.json and registry.json.minisig cannot be replaced at the same moment. A signature
+    that was found is written to `kept`. Raises Untrusted, which says what each place held.
     """
     keys = trusted_keys()
     if not keys:
         return None
-    said = []
+    problems = []
     own, of_version = beside(place), by_digest(place, content)
     for source in [*([str(kept)] if kept and kept.is_file() else []), own, of_version]:
         try:
             text = _read(source)
             key = _signer(io.BytesIO(content), text, _name(place), keys)
         except Untrusted as problem:
-            said.append(f"{shown(source)} {problem}")
+            problems.append(f"{shown(source)} {problem}")
         except (DownloadFailed, OSError) as error:
-            if source != of_version:  # which most publishers do not have
-                said.append(str(error).rstrip(".") if error.strerror is None else f"{source}: {error.strerror}")
+            if source != of_version:  # most publishers have no folder `signatures`: no need to mention it
+                problems.append(str(error).rstrip(".") if error.strerror is None else f"{source}: {error.strerror}")
         else:
             if kept is not None:
                 _keep(text, kept)
             return key.name
     raise Untrusted(
-        f"{shown(place)} is refused: {VARIABLE} asks for a signature by {_names(keys)}. Found: {'; '.join(said)}. "
+        f"{shown(place)} is refused: {VARIABLE} asks for a signature by {_names(keys)}. Found: {'; '.join(problems)}. "
         "Ask its publisher to sign it (`zoo sign DIST --key FILE`), or whether the key has changed."
     )
 
 
 def _signer(file: BinaryIO, signature: bytes, name: str, keys: list[PublicKey]) -> PublicKey:
-    """Return whose signature of the file of that name it is. Raises Untrusted, its words meant to follow a name."""
+    """Return the key that signed the file called `name`.
+
+    Raises Untrusted, whose message follows the name of the signature: "registry.json.minisig is by the key …".
+    """
     parsed = parse_signature(signature)
     key = check(file, parsed, keys)
     if parsed.file_name is None:
@@ -111,12 +119,16 @@ def _signer(file: BinaryIO, signature: bytes, name: str, keys: list[PublicKey]) 
 
 
 def _name(place: str) -> str:
+    """Return the file name of a path or URL: 'registry.json'."""
     path = local_path(place)
     return path.name if path is not None else PurePosixPath(unquote(urlsplit(place).path)).name
 
 
 def read_twice(read: Callable[[], _T]) -> _T:
-    """Return what `read` gives, at the second attempt if the first one met a registry between two versions."""
+    """Return the result of `read`, called once more if it raises Untrusted the first time.
+
+    The publisher may have been replacing the registry: then its signature did not fit for a moment.
+    """
     try:
         return read()
     except Untrusted:
@@ -125,7 +137,7 @@ def read_twice(read: Callable[[], _T]) -> _T:
 
 
 def beside(place: str) -> str:
-    """Return where the signature of a file lies: 'https://host/registry.json.minisig'."""
+    """Return the path or URL of a file's signature: 'https://host/registry.json.minisig'."""
     if (path := local_path(place)) is not None:
         return str(path) + SUFFIX
     parts = urlsplit(place)
@@ -133,7 +145,7 @@ def beside(place: str) -> str:
 
 
 def by_digest(place: str, content: bytes) -> str:
-    """Return where the signature of this version of a registry stays: 'https://host/signatures/DIGEST.minisig'."""
+    """Return the path or URL of the signature of this version of a registry: 'https://host/signatures/ab12….minisig'."""
     name = f"{SIGNATURES}{hashlib.sha256(content).hexdigest()}{SUFFIX}"
     if (path := local_path(place)) is not None:
         return str(path.parent / name)
@@ -152,16 +164,16 @@ def _keep(text: bytes, kept: Path) -> None:
             with written_file(kept) as temporary:
                 temporary.write_bytes(text)
     except (OSError, CannotWrite):
-        return  # a cache that others may only read
+        return  # the cache may be read-only
 
 
 # -- other files --------------------------------------------------------------------------------------------------
 
 
 def check_file(path: Path) -> None:
-    """Do nothing when FILE.minisig is a trusted signature of an archive or bundle, or when no key is trusted.
+    """Raise Untrusted unless an archive or bundle has a signature, FILE.minisig, by a trusted key.
 
-    It is for files that no registry names and no sha256= pins. Raises Untrusted.
+    Call it for a file that is in no registry and has no sha256=. If no key is trusted, nothing is checked.
     """
     keys = trusted_keys()
     if not keys:
@@ -172,20 +184,20 @@ def check_file(path: Path) -> None:
             _signer(file, read_regular(signature, _MOST), path.name, keys)
             return
     except Untrusted as problem:
-        said = f"{signature} {problem}"
+        found = f"{signature} {problem}"
     except OSError as error:
-        said = f"{error.filename or signature}: {error.strerror}"
+        found = f"{error.filename or signature}: {error.strerror}"
     raise Untrusted(
-        f"{path} is refused: no registry vouches for it, and {VARIABLE} asks for a signature by {_names(keys)}. "
-        f"Found: {said}. Give its sha256, take the model by name, or sign the file (`zoo sign FILE --key KEY`)."
+        f"{path} is refused: it is in no registry, and {VARIABLE} asks for a signature by {_names(keys)}. "
+        f"Found: {found}. Give its sha256, take the model by name, or sign the file (`zoo sign FILE --key KEY`)."
     )
 
 
 def refuse_bare(url: str) -> None:
-    """Raise Untrusted when keys are trusted: nobody vouches for what a URL gives."""
+    """Raise Untrusted for a URL without sha256 when ZOO_TRUSTED_KEY is set: nothing says which bytes are right."""
     if keys := trusted_keys():
         raise Untrusted(
-            f"{shown(url)} is refused: no registry vouches for it, and {VARIABLE} asks for {_names(keys)}. "
+            f"{shown(url)} is refused: it is in no registry, and {VARIABLE} asks for a signature by {_names(keys)}. "
             "Give its sha256, or take the model by name from a signed registry."
         )
 

@@ -328,7 +328,7 @@ def test_a_download_that_unpacks_to_far_more(ending: str, tmp_path: Path, monkey
         zip_of(file, "a.bin", content=zeros, method=zipfile.ZIP_DEFLATED)
     else:
         file.write_bytes(gzip.compress(zeros))
-    with pytest.raises(DownloadFailed, match="what it sends is damaged: it (claims to unpack|unpacks) to"):
+    with pytest.raises(DownloadFailed, match="the file that it sends is damaged: it (claims to unpack|unpacks) to"):
         fetch_file(str(file), tmp_path / "place")
     if ending == "zip":
         zip_of(file, "")

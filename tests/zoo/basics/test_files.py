@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.zoo.small import SmallZoo
+from tests.zoo.small import SmallZoo, fetch
 from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
 from zoo.basics.files import move_into_place, sync_directory, written_directory, written_file
 from zoo.errors import CannotWrite
 from zoo.fetching.cache import keep
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.fetching.url_records import remember
 from zoo.publishing.publish import publish
 from zoo.registry.writing import update_registry

@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from tests.localserver import LocalServer, Reply
-from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo, tree
+from tests.zoo.small import SmallZoo, fetch, make_tokenizer_card, make_zoo, tree
 from zoo.archive.card import write_card
 from zoo.archive.digests import file_digests, sha256_of
 from zoo.archive.pack import pack
@@ -29,7 +29,7 @@ from zoo.errors import (
 )
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.writing import update_registry
 
@@ -54,8 +54,9 @@ def test_fetched_once_then_taken_from_the_cache(served: str, server: LocalServer
     assert {name.partition("/")[0] for name in tree(cache_directory())} == {path.name}
 
 
-def test_a_local_registry_needs_no_server(small_zoo: SmallZoo, tmp_path: Path) -> None:
-    path = fetch("small", read_registry(small_zoo.registry), cache=tmp_path / "elsewhere")
+def test_a_local_registry_needs_no_server(small_zoo: SmallZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "elsewhere"))
+    path = fetch("small", read_registry(small_zoo.registry))
     assert path.parent == tmp_path / "elsewhere"
 
 
@@ -138,9 +139,8 @@ def test_offline(served: str, server: LocalServer, small_zoo: SmallZoo, monkeypa
     path = fetch("small", registry)
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     assert fetch("small", registry) == path
-    assert fetch(
-        "small", read_registry(small_zoo.registry), cache=path.parent / "other"
-    ).is_dir()  # a file is no network
+    monkeypatch.setenv("ZOO_CACHE", str(path.parent / "other"))
+    assert fetch("small", read_registry(small_zoo.registry)).is_dir()  # a file is no network
 
 
 def test_unbuilt_and_unwritable(small_zoo: SmallZoo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +286,7 @@ def test_a_damaged_archive_without_a_digest_is_refused(small_zoo: SmallZoo, dire
     assert tree(cache_directory()) == []
 
 
-# -- URLs that no registry vouches for ----------------------------------------------------------------------------
+# -- URLs that are in no registry ---------------------------------------------------------------------------------
 
 
 def test_a_url_is_downloaded_again_only_when_it_has_changed(
@@ -417,7 +417,7 @@ def test_a_registry_that_cannot_be_asked_is_remembered(
     server.serve("/registry.json", Reply(status=404))
     with caplog.at_level(logging.WARNING):
         assert read_registry(served).models == before.models
-    assert "HTTP 404 Not Found. Using what it said last." in caplog.text
+    assert "HTTP 404 Not Found. Using the registry that it sent last." in caplog.text
 
 
 # -- what killed runs leave ---------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.localserver import LocalServer, Reply
-from tests.zoo.small import SmallZoo
+from tests.zoo.small import SmallZoo, fetch
 from zoo.command import main
 from zoo.contract import CARD_FILE
 from zoo.errors import CannotWrite, ZooError
 from zoo.fetching.cache import cache_directory, damage, kept, leftovers
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.fetching.url_records import record_of
 
 Change = Callable[[Path], object]

@@ -157,7 +157,7 @@ def test_a_record_that_cannot_be_read(
     with pytest.raises(Stale) as caught:
         read_registry(url)
     assert f"{record}, which remembers the highest number" in str(caught.value)
-    assert "Remove it to begin again with what is served now." in str(caught.value)
+    assert "Remove it to begin again with the registry that is served now." in str(caught.value)
     if content is not None:
         monkeypatch.setenv("ZOO_ALLOW_STALE", "1")
         assert read_registry(url).number == 2 and json.loads(record.read_bytes())["number"] == 2
@@ -194,8 +194,8 @@ def test_a_registry_that_has_expired_is_refused(
         for place in (url, small_zoo.registry):
             with pytest.raises(Stale) as caught:
                 read_registry(place)
-            assert f"has expired: its publisher vouched for it until {expires}" in str(caught.value)
-            assert "look at this machine's clock. ZOO_ALLOW_STALE=1 takes it all the same." in str(caught.value)
+            assert f"has expired: its publisher stated that it is valid until {expires}" in str(caught.value)
+            assert "check this machine's clock. ZOO_ALLOW_STALE=1 takes it all the same." in str(caught.value)
         monkeypatch.setenv("ZOO_ALLOW_STALE", "1")
         assert read_registry(url).names() == read_registry(small_zoo.registry).names() == ["later", "small"]
         monkeypatch.delenv("ZOO_ALLOW_STALE")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.small import SmallZoo
+from tests.zoo.small import SmallZoo, fetch
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import EncoderCard, parse_card, read_card
 from zoo.archive.permissions import make_writable
@@ -24,7 +24,7 @@ from zoo.command import main
 from zoo.errors import BadArchive, DamagedArchive
 from zoo.fetching.cache import cache_directory, remove
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.model import Model
 
 FILES = ("saved_model.pb", "variables/variables.data-00000-of-00001")
@@ -150,15 +150,18 @@ def writable(directory: Path) -> list[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights of directories are POSIX")
-def test_unpacked_models_are_read_only_and_can_be_replaced_and_removed(small_zoo: SmallZoo) -> None:
+def test_unpacked_models_are_read_only_and_can_be_replaced_and_removed(
+    small_zoo: SmallZoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry, archive = read_registry(small_zoo.registry), small_zoo.archive.read_bytes()
     with as_nobody() as place:
         (place / "small.tar.gz").write_bytes(archive)
         cache = place / "cache"
+        monkeypatch.setenv("ZOO_CACHE", str(cache))
         entry = registry.models["small"]
         own = entry.archive.model_copy(update={"urls": [(place / "small.tar.gz").as_uri()]})  # type: ignore[union-attr]
         registry = registry.model_copy(update={"models": {"small": entry.model_copy(update={"archive": own})}})
-        found = fetch("small", registry, cache=cache)
+        found = fetch("small", registry)
         assert writable(found) == []
         with pytest.raises(PermissionError):
             (found / "saved_model.pb").write_bytes(b"")
@@ -166,7 +169,7 @@ def test_unpacked_models_are_read_only_and_can_be_replaced_and_removed(small_zoo
             (found / "new").touch()
         make_writable(found)
         (found / "saved_model.pb").unlink()
-        assert fetch("small", registry, cache=cache) == found  # it was damaged: replaced
+        assert fetch("small", registry) == found  # it was damaged: replaced
         assert (found / "saved_model.pb").is_file() and writable(found) == []
         assert remove(found) and not found.exists()
         assert [path.name for path in cache.iterdir() if not path.name.endswith(".lock")] == []

@@ -17,14 +17,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.zoo.small import SmallZoo
+from tests.zoo.small import SmallZoo, fetch
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import FileDigest
 from zoo.command import main
 from zoo.commands.serve import usage
 from zoo.errors import CannotServe
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch
 from zoo.publishing.serve import asked_part, server
 from zoo.transport.download import download
 

@@ -311,13 +311,13 @@ def test_a_broken_registry_of_installed_names_is_skipped_and_mended(
     assert "albert_tiny" in zoo.names() and zoo.info("albert_tiny").kind == "encoder"
     (told,) = caplog.messages
     assert told.startswith("Installed models are left out: ") and "\n" not in told and str(installed_place()) in told
-    assert told.endswith("`zoo install FILE` begins anew.")
+    assert told.endswith("`zoo install FILE` begins a new list.")
     out_file = small_zoo.registry.with_name("small.tar")
     bundle("small", out_file, registry=small_zoo.registry)
     caplog.clear()
     assert main(["install", str(out_file)]) == 0
     (told,) = caplog.messages
-    assert "It was set aside as" in told and told.endswith("unreadable-1.json, and a new one begun.")
+    assert "It was renamed to" in told and told.endswith("unreadable-1.json, and a new one was begun.")
     assert os.path.lexists(installed_place().with_name("unreadable-1.json"))
     caplog.clear()
     assert "small" in zoo.names() and caplog.messages == []

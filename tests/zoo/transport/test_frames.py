@@ -1,4 +1,4 @@
-"""How many functions of ours lie between `zoo.load` and the first byte of an answer: few enough to read in a debugger."""
+"""How many functions of ours run between `zoo.load` and the first byte of an answer: few enough to follow."""
 
 from __future__ import annotations
 

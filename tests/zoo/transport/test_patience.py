@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.localserver import NO_LENGTH, LocalServer, Reply
-from tests.zoo.small import SmallZoo, tree
+from tests.zoo.small import SmallZoo, fetch, tree
 from zoo.archive.card import FileDigest
 from zoo.errors import BadRegistry, CannotWrite, DownloadFailed
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import fetch, resolve
+from zoo.fetching.resolve import resolve
 from zoo.transport.download import download
 from zoo.transport.http import read_bytes
 
