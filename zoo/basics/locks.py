@@ -72,7 +72,7 @@ def remove_temporary(place: Path) -> None:
 
     Call it while you hold the lock of all who write `place`, or you remove the work of a living process.
     """
-    for path in place.parent.glob(f".{escape(place.name)}.*.tmp"):
+    for path in place.parent.glob(f".{escape(place.name)}.{'[0-9a-f]' * 12}.tmp"):
         delete(path)
 
 

@@ -179,7 +179,7 @@ def check(file: BinaryIO, signature: Signature, keys: Sequence[PublicKey]) -> Pu
             return key
         except invalid:
             continue
-    raise Untrusted(f"is by the key {own[0].name}, but of other bytes than these")
+    raise Untrusted(f"is by the key {own[0].name}, of other bytes than these")
 
 
 # -- bytes --------------------------------------------------------------------------------------------------------

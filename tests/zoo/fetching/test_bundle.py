@@ -156,7 +156,7 @@ def test_what_cannot_be_bundled_leaves_nothing_behind(dist: Path, tmp_path: Path
     for name, error, words in (
         ("brt", UnknownModel, "Did you mean 'bert'"),
         ("later", ZooError, "no archive of it has been built"),
-        ([], UnknownModel, "name one at least"),
+        ([], UnknownModel, "a bundle needs at least one model"),
     ):
         with pytest.raises(error, match=words):
             zoo.bundle(name, out, registry=registry)
@@ -363,7 +363,9 @@ def test_what_is_no_bundle(bundled: Path, tmp_path: Path) -> None:
         write_tar(tmp_path / "b.tar", ("registry.json", b"{}")), BadRegistry
     )
     unbuilt = Registry(models={"bert": Entry(kind="encoder")}).model_dump_json(by_alias=True).encode()
-    assert "no archive of bert" in refused(write_tar(tmp_path / "c.tar", ("registry.json", unbuilt)), BadRegistry)
+    assert "no archive with a sha256 for bert" in refused(
+        write_tar(tmp_path / "c.tar", ("registry.json", unbuilt)), BadRegistry
+    )
     huge = write_tar(tmp_path / "d.tar", ("registry.json", b" " * (17 << 20)))
     assert "a registry of 17,825,792 bytes" in refused(huge)
 
