@@ -183,6 +183,20 @@ def test_the_next_run_goes_on(server: LocalServer, target: Path) -> None:
     assert target.read_bytes() == BODY and ranges(server) == []
 
 
+@pytest.mark.parametrize("same", [True, False], ids=["the same version", "another version"])
+def test_the_next_run_goes_on_by_the_etag_of_the_only_source(server: LocalServer, target: Path, same: bool) -> None:
+    cut = Reply(BODY, headers={"ETag": '"a"'}, sent=999, ranges=True)
+    url = server.serve("/x", cut, Reply(status=404))
+    with pytest.raises(DownloadFailed, match=r"999 bytes are kept: run again to go on from there\."):
+        download([url], target, resume=True)
+    assert tree(target.parent) == ["x.tar.gz", "x.tar.gz.etag"]
+    now = Reply(BODY, headers={"ETag": '"a"'}, ranges=True) if same else Reply(BODY[::-1], headers={"ETag": '"b"'})
+    server.headers.clear()
+    download([server.serve("/x", now)], target, resume=True)
+    assert target.read_bytes() == now.body and tree(target.parent) == ["x.tar.gz"]
+    assert [(asked["Range"], asked["If-Range"]) for asked in server.headers] == [("bytes=999-", '"a"')]
+
+
 @pytest.mark.parametrize(
     "tag", [b"", b"\xff\xfe", b'"a"\r\nHost: other', b'"a\x00'], ids=["none", "odd", "lines", "null"]
 )
