@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in
 from tokenizer.source import TokenizerConfig
-from zoo.archive.card import Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.card import Card, Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
 from zoo.archive.digests import file_digests, sha256_and_size
+from zoo.archive.kinds import KINDS
 from zoo.errors import VerificationFailed
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.safety import used_ops
@@ -98,30 +100,13 @@ def tokenizer_card(
     )
 
 
-def registry_entry(card: EncoderCard | TokenizerCard, digest: FileDigest, tokenizer: str | None) -> Entry:
+def registry_entry(card: Card, digest: FileDigest, tokenizer: str | None) -> Entry:
+    """Return the row that an export writes of an archive; `tokenizer` is that of the same export, if it made one."""
     archive = ArchiveRecord(urls=[f"{card.name}.tar.gz"], sha256=digest.sha256, size=digest.size)
-    if isinstance(card, TokenizerCard):
-        return Entry(
-            kind=card.kind,
-            vocab_size=card.vocab_size,
-            vocabulary_sha256=card.vocabulary_sha256,
-            licence=card.licence,
-            archive=archive,
-        )
-    return Entry(
-        kind=card.kind,
-        family=card.family,
-        layers=card.sizes.layers,
-        hidden_size=card.sizes.hidden_size,
-        heads=card.sizes.heads,
-        activation=card.sizes.activation,
-        tokenizer=tokenizer,
-        parameters=card.parameters,
-        vocab_size=card.sizes.vocab_size,
-        vocabulary_sha256=card.vocabulary_sha256,
-        licence=card.licence,
-        archive=archive,
-    )
+    kind = KINDS[card.kind]
+    facts = {field: attrgetter(place)(card) for field, place in kind.facts.items()}
+    facts |= {"tokenizer": tokenizer} if kind.tokenized_by else {}
+    return Entry.model_validate({"kind": card.kind, **facts, "licence": card.licence, "archive": archive})
 
 
 def _pooler_in_words(config: EncoderConfig) -> str:

@@ -22,26 +22,25 @@ from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
-from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard, write_card
+from zoo.archive.card import Card, FileDigest, write_card
+from zoo.archive.kinds import KINDS
 from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
 from zoo.basics.files import cannot_write
-from zoo.contract import PREPROCESS, REGISTRY_FILE
+from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadVocabulary
 from zoo.loading.verify import verify
 from zoo.registry.entry import Entry
 from zoo.registry.writing import own_registry, update_registry
 
-_ROOTS = (Tokenizer, Preprocessor)
-# Fields of an entry that no export fills.
-_WRITTEN_BY_PEOPLE = ("description", "aliases", "tokenizer", "sources", "recipe", "history")
+_ROOTS = {"tokenizer": Tokenizer, "preprocess": Preprocessor}  # the archives of one vocabulary, by kind
 
 
 @dataclass(frozen=True)
 class Built:
     """An archive that is packed and verified, not yet in its place."""
 
-    card: EncoderCard | TokenizerCard
+    card: Card
     packed: Path
     digest: FileDigest
 
@@ -100,7 +99,7 @@ def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
 
 def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: Path) -> list[Built]:
     built = []
-    for kind, name, root in zip(("tokenizer", "preprocess"), _tokenizer_names((request, source)), _ROOTS, strict=True):
+    for (kind, root), name in zip(_ROOTS.items(), _tokenizer_names((request, source)), strict=True):
         directory = work / "model"
         arguments = (source.vocabulary, source.lower_case, request.special_tokens_in_text)
         write_saved_model(partial(root, *arguments), directory)
@@ -109,7 +108,7 @@ def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: 
 
 
 def _tokenizer_names(tokenizer: tuple[TokenizerRequest, TokenizerConfig] | None) -> list[str]:
-    return [] if tokenizer is None else [tokenizer[0].name, tokenizer[0].name + PREPROCESS]
+    return [] if tokenizer is None else [tokenizer[0].name + KINDS[kind].suffix for kind in _ROOTS]
 
 
 def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerConfig]:
@@ -148,7 +147,7 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
 
 
-def _pack_and_verify(card: EncoderCard | TokenizerCard, directory: Path, work: Path) -> Built:
+def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:
     """Pack, then check what a user would get: the packed bytes, unpacked and loaded again."""
     write_card(card, directory)
     packed = work / f"{card.name}.tar.gz"
@@ -167,10 +166,7 @@ def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) ->
     path = out / REGISTRY_FILE
     known = own_registry(path).models if path.exists() else {}
     entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
-    for name, entry in entries.items():
-        if name in known:
-            kept = {field: getattr(known[name], field) for field in _WRITTEN_BY_PEOPLE if not getattr(entry, field)}
-            entries[name] = entry.model_copy(update=kept)
+    entries = {name: known[name].exported_again(new) if name in known else new for name, new in entries.items()}
     update_registry(path, entries, {each.packed: out / each.packed.name for each in built})
     return entries
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.archive.card import EncoderCard
+from zoo.archive.kinds import KINDS
 from zoo.basics.urls import offline
 from zoo.contract import INPUT_KEYS
 from zoo.loading.load import Loaded, load_found
@@ -86,7 +87,7 @@ class Model(Loaded):
 
         from zoo.keras.layer import KerasLayer  # which imports Keras
 
-        if isinstance(self.card, EncoderCard):
+        if KINDS[self.card.kind].takes == "ids":
             inputs: Any = {key: keras.Input([None], dtype="int32", name=key) for key in INPUT_KEYS}
         else:
             inputs = keras.Input([], dtype="string", name="text")

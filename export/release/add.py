@@ -17,7 +17,17 @@ from export.release.sources import Found, Inputs, Shelf
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
-from zoo.registry.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
+from zoo.registry.entry import (
+    NOT_STATED,
+    Entry,
+    FromParent,
+    HuggingFaceSource,
+    NoteSource,
+    Recipe,
+    Source,
+    UrlSource,
+    writers,
+)
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
@@ -110,12 +120,13 @@ def _built(
 
 
 def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
-    """Write what no export knows into rows that it made."""
+    """Write into rows that an export made what the given rows state and no export knows."""
     made = own_registry(out / REGISTRY_FILE).models
-    known = {
-        name: {"sources": row.sources, "recipe": row.recipe, "tokenizer": row.tokenizer} for name, row in rows.items()
-    }
-    update_registry(out / REGISTRY_FILE, {name: made[name].model_copy(update=facts) for name, facts in known.items()})
+    by_people = {field for field, written in writers().items() if written.by == ("people",)}
+    for name, row in rows.items():
+        stated = {field: getattr(row, field) for field in by_people & row.model_fields_set}
+        made[name] = made[name].model_copy(update=stated)
+    update_registry(out / REGISTRY_FILE, {name: made[name] for name in rows})
 
 
 # -- what the row says ------------------------------------------------------------------------------------------------

@@ -17,12 +17,9 @@ from zoo.basics.locks import locked, locked_if_free, remove_temporary
 from zoo.basics.progress import progress
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.errors import CannotWrite, ZooError
-from zoo.registry.entry import Entry
+from zoo.registry.entry import Entry, writers
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
-
-# Fields of an entry that an export fills; the others are written by people.
-_FOUND = ("family", "layers", "hidden_size", "heads", "activation", "parameters", "vocab_size", "vocabulary_sha256")
 
 
 def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False) -> Report:
@@ -76,9 +73,11 @@ def write_rows(registry: Registry, out: Path) -> None:
 
 
 def _row(entry: Entry, known: Entry | None, registry: Registry, out: Path) -> Entry:
+    kept = known.model_extra or {} if known else {}
+    entry = entry.model_copy(update={**kept, **(entry.model_extra or {})})
     if known and known.archive and _lies_there(known, out):
-        found = {field: getattr(known, field) for field in (*_FOUND, "licence", "archive")}
-        return entry.model_copy(update=found)
+        found = {field for field, written in writers().items() if "exporter" in written.by}
+        return entry.model_copy(update={field: getattr(known, field) for field in found})
     elsewhere = [url for url in registry.urls(entry) if url.startswith(("http://", "https://"))]
     archive = entry.archive.model_copy(update={"urls": elsewhere}) if entry.archive and elsewhere else None
     return entry.model_copy(update={"archive": archive})

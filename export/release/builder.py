@@ -25,7 +25,7 @@ from zoo.archive.digests import sha256_of
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line
-from zoo.registry.entry import Entry
+from zoo.registry.entry import Entry, writers
 from zoo.registry.recipes import export_words
 from zoo.registry.writing import own_registry
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from export.planning import EncoderRequest, TokenizerRequest
     from export.readers.protocol import Checkpoint
 
-# What a row says of a model and an export finds out.
-_FACTS = ("family", "layers", "hidden_size", "heads", "activation", "vocab_size", "vocabulary_sha256")
 _ZOO_MODULES = (
     "archive/pack.py",
     "archive/card.py",
@@ -147,7 +145,7 @@ class Builder:
     def _facts(self, step: Step) -> dict[str, object]:
         """Return what the registry says and the export must find too; a vocabulary's digest its tokenizer's row has."""
         entry = self._job.models[step.name]
-        stated = {fact: getattr(entry, fact) for fact in _FACTS}
+        stated = {fact: getattr(entry, fact) for fact, written in writers().items() if written.promised}
         if entry.tokenizer and entry.vocabulary_sha256 is None and entry.tokenizer in self._job.models:
             stated["vocabulary_sha256"] = self._job.models[entry.tokenizer].vocabulary_sha256
         return {fact: value for fact, value in stated.items() if value is not None}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from export.release.builder import Builder, Job
 from export.release.plan import Step, estimate, groups
 from export.release.sources import Found, Inputs, said
+from zoo.archive.kinds import KINDS
 from zoo.basics.display import table
 from zoo.registry.entry import Entry, NoteSource, Source
 
@@ -100,7 +101,7 @@ def _foreseen(
 
 def _download(source: Source, entry: Entry, job: Job) -> int:
     """Return about what a checkpoint weighs: its parameters in fp32, those of whichever row reads the same one."""
-    if entry.kind != "encoder" and source.kind == "huggingface":
+    if not KINDS[entry.kind].has_weights and source.kind == "huggingface":
         return _VOCABULARY_BYTES
     sharing = [each for each in job.models.values() if source in each.sources]
     return max((4 * (each.parameters or 0) for each in sharing), default=0)

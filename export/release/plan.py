@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from zoo.contract import PREPROCESS
+from zoo.archive.kinds import KINDS
 from zoo.errors import BadRegistry, UnknownModel
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import origin
@@ -53,10 +53,10 @@ def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[S
     asked = list(models) if names is None else _canonical(registry, names)
     steps: dict[str, list[str]] = {}
     for name in asked:
-        if models[name].kind == "preprocess" and name != origin(name, models) + PREPROCESS:
-            tokenizer = origin(name, models)
-            raise BadRegistry(f"{name} comes with {tokenizer!r}, whose export calls it {tokenizer + PREPROCESS!r}.")
-        steps.setdefault(origin(name, models) if models[name].kind == "preprocess" else name, []).append(name)
+        kind, maker = KINDS[models[name].kind], origin(name, models)
+        if kind.comes_along and name != maker + kind.suffix:
+            raise BadRegistry(f"{name} comes with {maker!r}, whose export calls it {maker + kind.suffix!r}.")
+        steps.setdefault(maker if kind.comes_along else name, []).append(name)
     made = [Step(name, _rows(name, models), origin(name, models)) for name in steps]
     return sorted(made, key=lambda step: _place(step, models))
 
@@ -70,7 +70,7 @@ def groups(steps: Iterable[Step]) -> Iterator[Sequence[Step]]:
 def estimate(step: Step, models: Mapping[str, Entry], dtype: str = "float32") -> Estimate:
     """Return about what a step takes: 10 s, 1 s a layer and 0.1 s a MiB of weights, 0.93 bytes for each of them."""
     entry = models[step.name]
-    if entry.kind != "encoder":
+    if not KINDS[entry.kind].has_weights:
         return Estimate(_TOKENIZER_BYTES, _TOKENIZER_SECONDS)
     weights = 4 * (entry.parameters or 0)
     seconds = _START + _A_LAYER * (entry.layers or 0) + _A_MIB * weights / 2**20
@@ -90,10 +90,11 @@ def _canonical(registry: Registry, names: Iterable[str]) -> list[str]:
 
 
 def _rows(name: str, models: Mapping[str, Entry]) -> tuple[str, ...]:
-    brought = f"{name}{PREPROCESS}"
-    return (name, brought) if models[name].kind == "tokenizer" and brought in models else (name,)
+    along = (kind for kind in KINDS.values() if kind.comes_along and kind.made_of == models[name].kind)
+    return (name, *(name + kind.suffix for kind in along if name + kind.suffix in models))
 
 
 def _place(step: Step, models: Mapping[str, Entry]) -> tuple[object, ...]:
     entry, whole = models[step.name], models[step.origin]
-    return (entry.kind == "encoder", -(whole.parameters or 0), step.origin, step.name != step.origin, entry.layers or 0)
+    has_weights = KINDS[entry.kind].has_weights
+    return (has_weights, -(whole.parameters or 0), step.origin, step.name != step.origin, entry.layers or 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from export.release.fetching import fetch_file, fetch_repository
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
+from zoo.archive.kinds import KINDS
 from zoo.basics.urls import file_name, shown
 from zoo.errors import BadCheckpoint, DownloadFailed
 from zoo.fetching.cache import cache_directory
@@ -98,13 +99,13 @@ class Shelf:
         place = self._place(source, entry)
         if isinstance(source, UrlSource):
             return fetch_file(source.url, place)
-        return fetch_repository(source, place, weights=entry.kind == "encoder")
+        return fetch_repository(source, place, weights=KINDS[entry.kind].has_weights)
 
     def _place(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
         if isinstance(source, UrlSource):
             identity, stem = source.url, _stem(source)
         else:  # of a tokenizer the weights are left where they are
-            what = "" if entry.kind == "encoder" else " vocabulary"
+            what = "" if KINDS[entry.kind].has_weights else " vocabulary"
             identity, stem = f"{source.repository}@{source.revision}{what}", _stem(source)
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         return (self.cache or cache_directory() / "sources") / f"{stem}-{key}"

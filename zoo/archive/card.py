@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from zoo.basics.untrusted import BadInput, check_cost, read_small
+from zoo.archive.kinds import KINDS
+from zoo.basics.untrusted import BadInput, check_cost, made_later, read_small
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
@@ -18,8 +19,13 @@ Computed = Literal["float32", "bfloat16"]  # what matrix products are computed i
 Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
 
 
+CARD_FORMAT: Final = 1  # grows when an older reader would misunderstand a new card; fields that are only added leave it
+
+
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part of a card. Fields that this version does not know are ignored: a later one may have added them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class FileDigest(_Record):
@@ -98,12 +104,25 @@ def _with_width(part: object) -> object:
 Part = Annotated[tuple[str, int | None], BeforeValidator(_with_width)]  # name and width
 
 
-class EncoderCard(_Record):
+class Card(_Record):
+    """The fields that the card of every archive has, whatever its kind."""
+
+    kind: str
+    format: Literal[1] = CARD_FORMAT
+    name: str
+    vocabulary_sha256: str | None = None
+    source: Source
+    licence: str = "not stated"
+    needs: list[str] = []
+    ops: list[str]
+    versions: dict[str, str]
+    files: dict[str, FileDigest]
+
+
+class EncoderCard(Card):
     """Card of an encoder archive."""
 
     kind: Literal["encoder"] = "encoder"
-    format: Literal[1] = 1
-    name: str
     family: str
     sizes: EncoderSizes
     activation_reason: str
@@ -119,13 +138,6 @@ class EncoderCard(_Record):
         description="variable of the archive -> checkpoint variables that lie beside each other in it, along its last "
         "axis, each with its width there; widths that are missing are equal ones"
     )
-    vocabulary_sha256: str | None = None
-    source: Source
-    licence: str = "not stated"
-    needs: list[str] = []
-    ops: list[str]
-    versions: dict[str, str]
-    files: dict[str, FileDigest]
     certificate: EncoderCertificate
 
 
@@ -136,41 +148,41 @@ class GoldenText(_Record):
     ids: list[int]
 
 
-class TokenizerCard(_Record):
+class TokenizerCard(Card):
     """Card of a tokenizer or preprocess archive."""
 
     kind: Literal["tokenizer", "preprocess"]
-    format: Literal[1] = 1
-    name: str
     lower_case: bool
     lower_case_reason: str
     special_tokens: dict[str, int]
     special_tokens_in_text: bool
     vocab_size: int
     vocabulary_sha256: str
-    source: Source
-    licence: str = "not stated"
-    needs: list[str] = ["tensorflow_text"]
-    ops: list[str]
-    versions: dict[str, str]
-    files: dict[str, FileDigest]
+    needs: list[str] = list(KINDS["tokenizer"].needs)
     certificate: list[GoldenText]
 
 
-Card = Annotated[EncoderCard | TokenizerCard, Field(discriminator="kind")]
-_CARD: TypeAdapter[EncoderCard | TokenizerCard] = TypeAdapter(Card)
+class _Stated(_Record):
+    """The two fields of a card that say how to read the others."""
+
+    kind: Any = None
+    format: Any = CARD_FORMAT
+
+
+# name of a kind in zoo.archive.kinds -> class of its card
+CARDS: dict[str, type[Card]] = {"encoder": EncoderCard, "tokenizer": TokenizerCard, "preprocess": TokenizerCard}
 _MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
 _MOST_VALUES = 100_000  # that card has 4,000
 _PROBLEMS_SHOWN = 5
 
 
-def read_card(directory: Path) -> EncoderCard | TokenizerCard:
+def read_card(directory: Path) -> Card:
     """Return the card of an unpacked archive.
 
         card = read_card(zoo_path)
         card.sizes.layers  # 12
 
-    Raises BadArchive when there is no card or it does not parse.
+    Raises BadArchive when there is no card, when it does not parse, or when a later bert-zoo made it.
     """
     path = directory / CARD_FILE
     try:
@@ -185,13 +197,23 @@ def read_card(directory: Path) -> EncoderCard | TokenizerCard:
         raise BadArchive(f"{path} cannot be read: {error.strerror or error}. Fetch or build it again.") from None
 
 
-def parse_card(text: bytes, place: str) -> EncoderCard | TokenizerCard:
+def parse_card(text: bytes, place: str) -> Card:
     """Return the card that a file's bytes hold. Raises BadArchive, which names its `place`."""
     try:
         if len(text) > _MOST_BYTES:
             raise BadInput(f"it has {len(text):,} bytes, more than the {_MOST_BYTES:,} that any card needs")
         check_cost(text, _MOST_VALUES)
-        return _CARD.validate_json(text)
+        stated = _Stated.model_validate_json(text)
+        if later := made_later(stated.format, CARD_FORMAT):
+            raise BadArchive(f"{place} {later}")
+        if not isinstance(stated.kind, str):
+            Card.model_validate_json(text)  # raises: the kind is missing or no text
+        if (card := CARDS.get(str(stated.kind))) is None:
+            raise BadArchive(
+                f"{place} says that its archive is of kind {str(stated.kind)[:40]!r}, which this bert-zoo does not "
+                "know: update bert-zoo."
+            )
+        return card.model_validate_json(text)
     except BadInput as error:
         raise BadArchive(f"{place} does not follow the card format: {error}.") from None
     except ValidationError as error:
@@ -204,7 +226,7 @@ def _problems(error: ValidationError) -> str:
     return "; ".join(shown) + (f"; and {len(found) - len(shown)} more" if len(found) > len(shown) else "")
 
 
-def write_card(card: EncoderCard | TokenizerCard, directory: Path) -> None:
+def write_card(card: Card, directory: Path) -> None:
     """Write the card into an archive's directory, the same bytes for the same card."""
     path = directory / CARD_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

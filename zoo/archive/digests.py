@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard
+from zoo.archive.card import Card, FileDigest
 from zoo.basics.files import open_regular
 from zoo.contract import CARD_FILE
 from zoo.errors import DamagedArchive
@@ -34,9 +34,7 @@ def file_digests(directory: Path, without: Container[str] = ()) -> dict[str, Fil
     return {name: sha256_and_size(directory / name) for name in names if name not in without}
 
 
-def check_files(
-    directory: Path, card: EncoderCard | TokenizerCard, digests: Mapping[str, FileDigest] | None = None
-) -> None:
+def check_files(directory: Path, card: Card, digests: Mapping[str, FileDigest] | None = None) -> None:
     """Compare every file of an unpacked archive with its card, the card itself excepted.
 
     `digests` are those of the files, where they are known; else all files are read. Raises DamagedArchive, which lists

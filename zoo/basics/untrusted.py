@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from zoo.basics.files import open_regular
 
 _MOST_DEPTH = 32  # lists within lists; a card has 4
 _MOST_VALUES = 1_000_000  # of strict JSON; each takes a hundred bytes of memory and more, however short its text
+_MOST_FORMAT = 1 << 53  # above this a number of a format is a mistake, not a later version
 _MARKS = b",:[{"  # each value of a JSON text follows one of them, but for the first
 
 
@@ -63,12 +65,30 @@ def parse_json(text: bytes, most_values: int) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise BadInput("its lists are nested too deeply") from None
+    for _ in values_within(value):
+        pass
+    return value
+
+
+def values_within(value: Any) -> Iterator[Any]:
+    """Yield a value of JSON, the values in it, and those in them. Raises BadInput when they are nested too deeply."""
     level = [value]
     for _ in range(_MOST_DEPTH):
+        yield from level
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
-            return value
+            return
     raise BadInput(f"its lists are nested more than {_MOST_DEPTH} deep")
+
+
+def made_later(stated: object, known: int) -> str:
+    """Return the words for a file whose `format` number is higher than the one that is `known` here, else "".
+
+    made_later(2, 1)  # "was made by a later bert-zoo (format 2, this one reads 1): update bert-zoo."
+    """
+    if not isinstance(stated, int) or not known < stated <= _MOST_FORMAT:
+        return ""
+    return f"was made by a later bert-zoo (format {stated}, this one reads {known}): update bert-zoo."
 
 
 def _inside(value: Any) -> Any:

@@ -16,8 +16,6 @@ from zoo.registry.recipes import Way, ways
 from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
 
-_SHOWN_OTHERWISE = ("aliases", "archive", "history", "recipe", "sources")
-
 
 def list_models(parser: argparse.ArgumentParser) -> Run:
     """Show every model of the registry."""
@@ -33,6 +31,8 @@ def list_models(parser: argparse.ArgumentParser) -> Run:
             print(table(header, [_row(name, registry) for name in registry.names()]))
         else:
             print(f"{registry.place} holds no models yet.", file=sys.stderr)
+        if registry.skipped:
+            print(registry.skipped_text(), file=sys.stderr)
         return 0
 
     return run
@@ -89,8 +89,8 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
 def _facts(name: str, registry: Registry) -> dict[str, str]:
     entry = registry.models[name]
     archive = entry.archive
-    facts = {field: value for field, value in to_record(entry).items() if field not in _SHOWN_OTHERWISE}
-    texts = {field: f"{value:,}" if isinstance(value, int) else value for field, value in facts.items()}
+    facts = {field: value for field, value in to_record(entry).items() if isinstance(value, str | int | float)}
+    texts = {field: f"{value:,}" if isinstance(value, int) else str(value) for field, value in facts.items()}
     cached = cache_directory() / archive.sha256 if archive and archive.sha256 else None
     return {
         "name": name,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from urllib.parse import urljoin
 
+from zoo.archive.kinds import KINDS
 from zoo.commands.common import Run
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import ZooError
@@ -34,12 +35,13 @@ def serve(parser: argparse.ArgumentParser) -> Run:
 
 
 def usage(dist: Path, base: str) -> list[str]:
-    """Return how the first encoder that is built, else the first model, is used from there."""
+    """Return how the first built model with weights is used from there, or else the first built one."""
     try:
         registry = own_registry(dist / REGISTRY_FILE)
     except ZooError as error:
         return [f"no names: {error}"]
-    built = [(entry.kind != "encoder", name, entry.archive) for name, entry in registry.models.items() if entry.archive]
+    models = registry.models.items()
+    built = [(not KINDS[entry.kind].has_weights, name, entry.archive) for name, entry in models if entry.archive]
     if not built:
         return [f"{REGISTRY_FILE} names no archive yet."]
     _, name, archive = min(built, key=lambda each: each[:2])

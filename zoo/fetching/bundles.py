@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
+from zoo.archive.kinds import KINDS
 from zoo.archive.pack import pack
 from zoo.archive.tar_reader import read_members
 from zoo.basics.files import cannot_write, open_regular, unique_beside, written_file
@@ -25,7 +25,7 @@ from zoo.fetching.cache import cache_directory, damage, fill, vacant
 from zoo.fetching.installed import add_installed, conflicts
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
-from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry, parse_registry, to_record
+from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry, parse_registry, registry_text
 from zoo.transport.download import download
 from zoo.trust.signatures import check_file
 
@@ -56,7 +56,7 @@ def bundle(
         tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
     ):
         listing = Path(work) / REGISTRY_FILE
-        listing.write_text(to_json(to_record(Registry(models=entries))), encoding="utf-8", newline="\n")
+        listing.write_text(registry_text(Registry(models=entries)), encoding="utf-8", newline="\n")
         _add(tar, listing)
         for name in entries:
             packed = Path(work) / f"{name}.tar.gz"
@@ -155,8 +155,8 @@ def from_bundle(path: Path, name: str | None = None, *, sha256: str | None = Non
         with suppress(UnknownModel):
             return _in_cache(path, registry.canonical(name), registry, thorough)
         raise UnknownModel(f"no model {name!r} in {path}, which holds {', '.join(registry.names())}.")
-    encoders = [other for other in registry.names() if registry.models[other].kind == "encoder"]
-    candidates = encoders or registry.names()
+    candidates = [other for other in registry.names() if KINDS[registry.models[other].kind].has_weights]
+    candidates = candidates or registry.names()
     if len(candidates) > 1:
         raise UnknownModel(f"{path} holds {', '.join(candidates)}: choose one with name={candidates[0]!r}.")
     return _in_cache(path, candidates[0], registry, thorough)
@@ -202,10 +202,11 @@ def _paths(name: str, registry: Registry) -> list[str]:
 def _check_members(path: Path, registry: Registry) -> None:
     """Raise BadArchive unless a bundle holds exactly the archives of its registry, with the digests stated there."""
     digests = {f"{name}.tar.gz": registry.archive(name).sha256 for name in registry.models}
+    skipped = {f"{name}.tar.gz" for name in registry.skipped}
     problems = []
     for member, chunks in read_members(path, gzipped=False):
         name, found = str(member.name), hashlib.sha256()
-        if name == REGISTRY_FILE:
+        if name == REGISTRY_FILE or name in skipped:
             continue
         for chunk in chunks:
             found.update(chunk)

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.card import Card, read_card
 from zoo.archive.digests import check_files
 from zoo.archive.permissions import make_read_only, make_writable
 from zoo.archive.unpack import unpack
@@ -132,7 +132,7 @@ def damage(place: Path, thorough: bool = False) -> BadArchive | None:
     return None
 
 
-def check_sizes(place: Path, card: EncoderCard | TokenizerCard) -> None:
+def check_sizes(place: Path, card: Card) -> None:
     """Raise DamagedArchive unless the files of an unpacked archive have the sizes that its card states.
 
     That is quick. Their digests are compared when the model is loaded.

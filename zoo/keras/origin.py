@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.card import Card, EncoderCard, read_card
 from zoo.archive.digests import check_files, sha256_of
 from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
@@ -110,7 +110,7 @@ class Opened:
 
     object: Any
     origin: Origin | None = None
-    card: EncoderCard | TokenizerCard | None = None
+    card: Card | None = None
     has_values: bool = True
 
     @property
@@ -202,7 +202,7 @@ def _checked(directory: Path, origin: Origin) -> Opened:
 
 
 @contextmanager
-def _checked_graph(origin: Origin) -> Iterator[tuple[Path, EncoderCard | TokenizerCard]]:
+def _checked_graph(origin: Origin) -> Iterator[tuple[Path, Card]]:
     """Yield the unpacked graph of a config, which only computes and is the one that its card is of."""
     with origin.unpacked() as graph:
         with _named(graph):
@@ -215,7 +215,7 @@ def _checked_graph(origin: Origin) -> Iterator[tuple[Path, EncoderCard | Tokeniz
         yield graph, card
 
 
-def _without_values(origin: Origin, graph: Path, card: EncoderCard | TokenizerCard) -> Opened:
+def _without_values(origin: Origin, graph: Path, card: Card) -> Opened:
     import tensorflow as tf
 
     options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.card import Card
 from zoo.archive.digests import check_files, file_digests
 from zoo.basics.background import BackgroundCalls
 from zoo.contract import CARD_FILE
@@ -15,7 +15,7 @@ from zoo.fetching.cache import check_sizes
 _WEIGHTS = "variables/variables.data-"
 
 
-def check_before_load(directory: Path, card: EncoderCard | TokenizerCard) -> None:
+def check_before_load(directory: Path, card: Card) -> None:
     """Compare the sizes of all files with the card, and the sha256 of every file but the weights.
 
     The weights are nearly all of the bytes, and to read them twice would make loading slower.
@@ -28,7 +28,7 @@ def check_before_load(directory: Path, card: EncoderCard | TokenizerCard) -> Non
 
 
 @contextmanager
-def checking(directory: Path, card: EncoderCard | TokenizerCard) -> Iterator[None]:
+def checking(directory: Path, card: Card) -> Iterator[None]:
     """Compare the sha256 of every file with the card: before the block; that of the weights while the block runs.
 
         with checking(directory, card):
@@ -48,7 +48,7 @@ def checking(directory: Path, card: EncoderCard | TokenizerCard) -> Iterator[Non
             background.wait()
 
 
-def _others_are_right(directory: Path, card: EncoderCard | TokenizerCard) -> bool:
+def _others_are_right(directory: Path, card: Card) -> bool:
     weights = {name for name in card.files if name.startswith(_WEIGHTS)}
     others = {name: digest for name, digest in card.files.items() if name not in weights}
     return file_digests(directory, without={CARD_FILE, *weights}) == others

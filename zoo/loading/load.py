@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.card import Card, EncoderCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
 from zoo.basics.urls import local_path
 from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
@@ -27,7 +27,7 @@ from zoo.safety import check_ops
 class Loaded:
     """A loaded object, its card and the directory it was loaded from."""
 
-    card: EncoderCard | TokenizerCard
+    card: Card
     path: Path
     loaded: Any
 
@@ -57,7 +57,7 @@ def load(
     return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)[2]
 
 
-def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | TokenizerCard, Any]:
+def load_found(handle: str | Path, **how: Any) -> tuple[Path, Card, Any]:
     """Return directory, card and loaded object of a model; `how` are the further arguments of `find_model`.
 
     A model of the cache that turns out to be damaged while it is loaded is fetched once more.
@@ -70,7 +70,7 @@ def load_found(handle: str | Path, **how: Any) -> tuple[Path, EncoderCard | Toke
         return directory, card, load_checked(directory, card)
 
 
-def load_checked(directory: Path, card: EncoderCard | TokenizerCard) -> Any:
+def load_checked(directory: Path, card: Card) -> Any:
     """Return what `load_directory` does, after the files and everything in the graph have been checked.
 
     Damaged weights are found by TensorFlow's own checksums: see `zoo.loading.checking.check_before_load`. Raises
@@ -92,7 +92,7 @@ def checked_model(
     registry: Registry | str | Path | None = None,
     sha256: str | None = None,
     allow_unverified: bool = False,
-) -> tuple[Path, EncoderCard | TokenizerCard]:
+) -> tuple[Path, Card]:
     """Return directory and card of a model that may be loaded: see `load`, and `load_model` for `name`.
 
     It is for those who load the directory themselves: every file is compared with the card before this returns.
@@ -112,7 +112,7 @@ def find_model(
     sha256: str | None = None,
     allow_unverified: bool = False,
     thorough: bool = False,
-) -> tuple[Path, EncoderCard | TokenizerCard]:
+) -> tuple[Path, Card]:
     """Return directory and card of a model, as `checked_model` does, before its operations are looked at.
 
     Only the sizes of its files have been compared with its card, unless `thorough`. Imports no TensorFlow.
@@ -132,7 +132,7 @@ def find_model(
     return directory, read_card(directory)
 
 
-def prepare(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
+def prepare(directory: Path, card: Card) -> list[str]:
     """Import what a model needs and return its operations, all of which are allowed. Raises CannotLoad, BadArchive."""
     _import_packages(card.name, card.needs)
     return check_ops(directory, card)

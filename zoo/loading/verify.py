@@ -6,7 +6,7 @@ import math
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from zoo.archive.card import EncoderCard, GoldenText, TokenizerCard, read_card
+from zoo.archive.kinds import KINDS
 from zoo.basics.display import table
 from zoo.contract import (
     ENCODER_OUTPUTS,
@@ -36,6 +37,19 @@ _MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers ha
 _GOLDEN_KEYS = (*INPUT_KEYS, SEQUENCE_OUTPUT, POOLED_OUTPUT, FIRST_TOKEN_OUTPUTS)
 
 Array = NDArray[Any]
+Repeated = tuple[int, float, Mapping[str, float]]  # how many were compared, the tolerance, output -> largest difference
+
+
+@dataclass(frozen=True)
+class Golden:
+    """How the golden data of one kind of archive is repeated.
+
+    `read(directory, card)` returns what has to come out; it is called before TensorFlow loads anything, and raises
+    BadArchive. `repeat(loaded object, what was read, card)` raises VerificationFailed.
+    """
+
+    read: Callable[..., Any]
+    repeat: Callable[..., Repeated]
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,10 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
-        what = "rows" if self.kind == "encoder" else "texts"
         rows = [(output, f"{difference:.2g}") for output, difference in self.differences.items()]
+        compared = f"{self.compared} golden {KINDS[self.kind].golden}"
         return (
-            f"{self.name} ({self.kind}): {self.files} files and {self.compared} golden {what} agree, "
+            f"{self.name} ({self.kind}): {self.files} files and {compared} agree, "
             f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}\n"
             + textwrap.fill(f"{len(self.ops)} operations, all of them allowed: {', '.join(self.ops)}", 118)
         )
@@ -75,25 +89,29 @@ def verify(directory: Path) -> Report:
     wrong layer.
     """
     card = read_card(directory)
-    golden: dict[str, Array] = {}
+    golden = GOLDEN[card.kind]
     with checking(directory, card):
         ops = prepare(directory, card)
-        if isinstance(card, EncoderCard):
-            golden = _read_golden(directory / GOLDEN_FILE)
-            silent = [head for head in card.exported_heads if not any(HEADS[head] in case for case in _cases(golden))]
-            if silent:
-                raise BadArchive(f"{card.name} exports {', '.join(silent)}, but has no golden outputs of it.")
+        expected = golden.read(directory, card)
         model = load_directory(directory, card.name, card.needs)
-    if isinstance(card, EncoderCard):
-        tolerance = card.certificate.tolerance
-        differences = _compare_encoder(model, golden, tolerance, card.name)
-        rows = sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden))
-        return Report(card.name, card.kind, len(card.files), ops, rows, tolerance, differences)
-    texts = _compare_tokenizer(model, card)
-    return Report(card.name, card.kind, len(card.files), ops, texts, 0.0, {INPUT_WORD_IDS: 0.0})
+    return Report(card.name, card.kind, len(card.files), ops, *golden.repeat(model, expected, card))
 
 
 # -- encoders -----------------------------------------------------------------------------------------------------
+
+
+def _encoder_golden(directory: Path, card: EncoderCard) -> dict[str, Array]:
+    golden = _read_golden(directory / GOLDEN_FILE)
+    silent = [head for head in card.exported_heads if not any(HEADS[head] in case for case in _cases(golden))]
+    if silent:
+        raise BadArchive(f"{card.name} exports {', '.join(silent)}, but has no golden outputs of it.")
+    return golden
+
+
+def _repeat_encoder(encoder: Any, golden: Mapping[str, Array], card: EncoderCard) -> Repeated:
+    tolerance = card.certificate.tolerance
+    differences = _compare_encoder(encoder, golden, tolerance, card.name)
+    return sum(len(case[INPUT_WORD_IDS]) for case in _cases(golden)), tolerance, differences
 
 
 def compare_encoder(directory: Path, golden: Mapping[str, Array], tolerance: float, name: str) -> dict[str, float]:
@@ -195,17 +213,16 @@ def _difference(computed: Array, expected: Array) -> float:
 # -- tokenizers ---------------------------------------------------------------------------------------------------
 
 
-def _compare_tokenizer(loaded: Any, card: TokenizerCard) -> int:
-    """Return the number of golden texts, all of which give the right ids."""
+def _repeat_tokenizer(loaded: Any, texts: Sequence[GoldenText], card: TokenizerCard) -> Repeated:
     wrong = []
-    for golden in card.certificate:
+    for golden in texts:
         ids = _ids(loaded, golden.text, len(golden.ids) + 1, card)  # one more, or a token too many would be cut away
         if ids != golden.ids:
             wrong.append(f"{golden.text} gives {ids}, should be {golden.ids}")
     if wrong:
-        count = f"{len(wrong)} of {len(card.certificate)} golden texts"
+        count = f"{len(wrong)} of {len(texts)} golden texts"
         raise VerificationFailed(f"{card.name} gives other ids for {count}: {'; '.join(wrong)}.")
-    return len(card.certificate)
+    return len(texts), 0.0, {INPUT_WORD_IDS: 0.0}
 
 
 def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list[int]:
@@ -218,3 +235,8 @@ def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list
     except Exception as error:  # whatever TensorFlow raises about a call
         raise VerificationFailed(f"{card.name} cannot preprocess {text}: {first_line(error)}") from error
     return [int(i) for i in ids[mask != 0]]
+
+
+_TEXTS = Golden(lambda _, card: card.certificate, _repeat_tokenizer)
+# name of a kind in zoo.archive.kinds -> how its golden data is repeated
+GOLDEN = {"encoder": Golden(_encoder_golden, _repeat_encoder), "tokenizer": _TEXTS, "preprocess": _TEXTS}

@@ -98,7 +98,8 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
     """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
     if not (dist / REGISTRY_FILE).is_file():
         raise Unverified(f"{dist} has no {REGISTRY_FILE} that could be published. `zoo build --out {dist}` makes it.")
-    named = _archives(read_registry(dist / REGISTRY_FILE))
+    registry = read_registry(dist / REGISTRY_FILE)
+    named = _archives(registry)
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
     paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
     left_out = {
@@ -111,7 +112,8 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
         for name in sorted(paths.keys() - left_out.keys()):
             files[name] = _File(paths[name], sha256_and_size(paths[name]), name in named)
             advance(files[name].digest.size)
-    if problems := [*_archive_problems(named, files), *_sums_problems(dist, named, files)]:
+    skipped = [registry.skipped_text()] if registry.skipped else []  # nobody can tell which files they need
+    if problems := [*skipped, *_archive_problems(named, files), *_sums_problems(dist, named, files)]:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise Unverified(
             f"{dist} is not whole, nothing was published:{lines}\n`zoo build` puts archives right, `zoo site {dist}` "

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from zoo.archive.kinds import KINDS
 from zoo.basics.files import read_regular
 from zoo.errors import BadRegistry
-from zoo.registry.entry import Entry, FromParent, NoteSource, UrlSource
+from zoo.registry.entry import Entry, FromParent, NoteSource, Record, UrlSource, writers
 from zoo.registry.registry import MOST_REGISTRY, Registry, json_schema, parse_registry, registry_text
 from zoo.registry.table import stale_pages
 from zoo.registry.writing import update_registry
-
-_SAME_AS_PARENT = ("family", "hidden_size", "heads", "activation", "vocab_size", "tokenizer")
-_SAME_AS_TOKENIZER = ("vocab_size", "vocabulary_sha256")
 
 
 def check_registry(path: Path) -> list[str]:
@@ -47,9 +45,13 @@ def format_registry(path: Path) -> list[str]:
 
 
 def model_problems(registry: Registry) -> list[str]:
-    """Return what is wrong with the models of a registry, each problem with the name of its model."""
-    checks = (_sources, _derivation, _tokenizer, _archive, _words)
-    return [
+    """Return what is wrong with the models of a registry, each problem with the name of its model.
+
+    A row that is skipped and a field that is ignored are problems too: mostly they are typing errors.
+    """
+    checks = (_sources, _derivation, _tokenizer, _archive, _words, _unknown)
+    skipped = [f"{name}: {row.reason}; the row is skipped" for name, row in sorted(registry.skipped.items())]
+    return skipped + [
         f"{name}: {problem}"
         for name, entry in sorted(registry.models.items())
         for check in checks
@@ -80,23 +82,23 @@ def _sources(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
 def _derivation(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
     if entry.derivation is None:
         return
-    parent = registry.models.get(entry.derivation.parent)
+    kind, parent = KINDS[entry.kind], registry.models.get(entry.derivation.parent)
     if parent is None or entry.derivation.parent == name:
         yield f"it is made of {entry.derivation.parent!r}, which is no other model of the registry"
-    elif entry.kind == "encoder":
-        yield from _cut(entry, parent, entry.derivation)
-    elif entry.kind == "preprocess":
-        if parent.kind != "tokenizer":
-            yield f"it comes with {entry.derivation.parent!r}, which is of kind {parent.kind}, not a tokenizer"
-        yield from _differences(entry, parent, _SAME_AS_TOKENIZER, entry.derivation.parent)
+    elif kind.made_of is None:
+        yield f"{_a(kind.name)} is made of no other model"
+    elif kind.comes_along:
+        if parent.kind != kind.made_of:
+            yield f"it comes with {entry.derivation.parent!r}, which is of kind {parent.kind}, not {_a(kind.made_of)}"
+        yield from _differences(entry, parent, "tokenizer", entry.derivation.parent)
     else:
-        yield "a tokenizer is made of no other model"
+        yield from _cut(entry, parent, entry.derivation)
 
 
 def _cut(entry: Entry, parent: Entry, derivation: FromParent) -> Iterator[str]:
-    name, layers = derivation.parent, derivation.layers
-    if parent.kind != "encoder":
-        yield f"it is made of {name!r}, which is of kind {parent.kind}, not an encoder"
+    name, layers, made_of = derivation.parent, derivation.layers, KINDS[entry.kind].made_of
+    if made_of and parent.kind != made_of:
+        yield f"it is made of {name!r}, which is of kind {parent.kind}, not {_a(made_of)}"
     if layers is None:
         yield f"its derivation does not say how many layers of {name!r} it keeps"
     elif layers != entry.layers:
@@ -105,21 +107,22 @@ def _cut(entry: Entry, parent: Entry, derivation: FromParent) -> Iterator[str]:
         yield f"it is made of the first {layers} layers of {name!r}, which has {parent.layers}"
     if entry.parameters and parent.parameters and entry.parameters > parent.parameters:
         yield f"it says {entry.parameters:,} parameters, more than the {parent.parameters:,} of {name!r}"
-    yield from _differences(entry, parent, _SAME_AS_PARENT, name)
+    yield from _differences(entry, parent, "parent", name)
 
 
 def _tokenizer(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
     if entry.tokenizer is None:
         return
-    tokenizer = registry.models.get(entry.tokenizer)
-    if entry.kind != "encoder":
-        yield f"it is of kind {entry.kind} and names a tokenizer; encoders have one"
-    if tokenizer is None:
+    tokenizer, kind = registry.models.get(entry.tokenizer), KINDS[entry.kind].tokenized_by
+    if kind is None:
+        having = ", ".join(f"{other.name}s" for other in KINDS.values() if other.tokenized_by)
+        yield f"it is of kind {entry.kind} and names a tokenizer; {having} have one"
+    elif tokenizer is None:
         yield f"its tokenizer {entry.tokenizer!r} is not in the registry"
-    elif tokenizer.kind != "tokenizer":
+    elif tokenizer.kind != kind:
         yield f"its tokenizer {entry.tokenizer!r} is of kind {tokenizer.kind}"
     else:
-        yield from _differences(entry, tokenizer, _SAME_AS_TOKENIZER, entry.tokenizer)
+        yield from _differences(entry, tokenizer, "tokenizer", entry.tokenizer)
 
 
 def _archive(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
@@ -138,8 +141,24 @@ def _words(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
         yield "its licence is empty; 'not stated' says that its publisher names none"
 
 
-def _differences(entry: Entry, other: Entry, fields: tuple[str, ...], name: str) -> Iterator[str]:
-    for field in fields:
+def _unknown(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
+    yield from _unknown_fields(entry)
+
+
+def _unknown_fields(value: object) -> Iterator[str]:
+    if isinstance(value, Record):
+        yield from (f"unknown field {field!r}: ignored" for field in value.model_extra or ())
+    if isinstance(value, Record | list):
+        for each in value if isinstance(value, list) else (getattr(value, field) for field in type(value).model_fields):
+            yield from _unknown_fields(each)
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _differences(entry: Entry, other: Entry, relation: str, name: str) -> Iterator[str]:
+    for field in (field for field, written in writers().items() if relation in written.same_as):
         ours, its = getattr(entry, field), getattr(other, field)
         if ours is not None and its is not None and ours != its:
             yield f"its {field} is {ours!r}, that of {name!r} is {its!r}"
@@ -155,6 +174,7 @@ def _not_https(url: str) -> Iterator[str]:
 
 def _file_problems(registry: Registry, path: Path, text: bytes) -> Iterator[str]:
     mends = f"`zoo registry format {path}` mends it"
+    yield from (f"{path.name}: {problem}" for problem in _unknown_fields(registry))
     if text != registry_text(registry).encode():
         yield f"{path.name} is not written in its one form (sorted, two spaces, no defaults); {mends}"
     schema = path.parent / registry.schema_file  # a URL where it lies elsewhere

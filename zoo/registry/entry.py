@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticKnownError
 
 from zoo.archive.card import Activation
+from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
+from zoo.basics.untrusted import values_within
 
 
 def _plain(text: str) -> str:
@@ -21,6 +28,12 @@ def _plain(text: str) -> str:
 
 def _address(text: str) -> str:
     urlsplit(text)
+    return text
+
+
+def _known_kind(text: str) -> str:
+    if text not in KINDS:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, KINDS))})
     return text
 
 
@@ -38,13 +51,44 @@ Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 Word = Annotated[Text, StringConstraints(max_length=200)]  # which has a column in tables
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+KindName = Annotated[
+    str,
+    AfterValidator(_known_kind),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(KINDS))),
+]
 NOT_STATED = "not stated"
+
+_FIELD = re.compile(r"[A-Za-z$][A-Za-z0-9_.$-]{0,99}")  # the name of a field, "size_mib" or "$schema"
+_LONGEST_KEY = 200
 
 
 class Record(BaseModel):
-    """What everything in a registry is: fixed once it is read, without keys that nobody knows."""
+    """Any object of a registry; nothing of it changes once it is read.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Fields that this version does not know, of a later one, have no effect. They are kept in `model_extra`, and so are
+    written again with the others when the registry is written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="after")
+    def _unknown_fields_can_be_kept(self) -> Record:
+        if self.model_extra:
+            check_unknown(self.model_extra)
+        return self
+
+
+def check_unknown(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError for fields of a later version that may not be kept: those that nobody could print or write."""
+    if odd := next((name for name in fields if not _FIELD.fullmatch(name)), None):
+        raise ValueError(f"{odd[:_LONGEST_KEY]!r} is no name of a field")
+    for each in values_within(fields):
+        if isinstance(each, str):
+            _plain(each)
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError("has a number that JSON cannot write")
+        elif isinstance(each, dict) and not all(key.isprintable() and len(key) <= _LONGEST_KEY for key in each):
+            raise ValueError("has keys with control characters, or longer than 200 characters")
 
 
 # -- sources ------------------------------------------------------------------------------------------------------
@@ -135,30 +179,72 @@ class ArchiveRecord(Record):
 # -- the entry ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Written:
+    """Who writes a field of an entry, and what follows from it. It stands beside the type of the field.
+
+    A field by people survives the next export, save where the export states another value. A field by the exporter
+    alone says what the last export found. With `promised` a row may state the value before its archive is built, and
+    `zoo build` refuses a checkpoint that differs. With `same_as` the value is that of the row's parent or tokenizer,
+    wherever both rows state it.
+    """
+
+    by: tuple[Literal["people", "exporter"], ...]
+    promised: bool = False
+    same_as: tuple[Literal["parent", "tokenizer"], ...] = ()
+
+
+_BY_PEOPLE = Written(("people",))
+_BY_EXPORTER = Written(("exporter",))
+_OF_THE_PARENT = Written(("exporter",), promised=True, same_as=("parent",))
+
+
 class Entry(Record):
     """One model: what it is, where it comes from, and its archive once it has been built."""
 
-    kind: Literal["encoder", "tokenizer", "preprocess"]
-    family: Word | None = None
-    description: Text = ""
-    layers: Count | None = None
-    hidden_size: Count | None = None
-    heads: Count | None = Field(default=None, description="of attention, in every layer")
-    activation: Activation | None = Field(
+    kind: Annotated[KindName, _BY_EXPORTER]
+    family: Annotated[Word | None, _OF_THE_PARENT] = None
+    description: Annotated[Text, _BY_PEOPLE] = ""
+    layers: Annotated[Count | None, Written(("exporter",), promised=True)] = None
+    hidden_size: Annotated[Count | None, _OF_THE_PARENT] = None
+    heads: Annotated[Count | None, _OF_THE_PARENT] = Field(default=None, description="of attention, in every layer")
+    activation: Annotated[Activation | None, _OF_THE_PARENT] = Field(
         default=None, description="what the release means; 'gelu' is the one with erf"
     )
-    parameters: Count | None = None
-    vocab_size: Count | None = None
-    vocabulary_sha256: Sha256 | None = None
-    tokenizer: Name | None = Field(default=None, description="name of the tokenizer that an encoder was trained with")
-    licence: Text = NOT_STATED
-    aliases: list[Name] = []
-    sources: list[Source] = Field(default=[], description="where the checkpoint is published, the best first")
-    recipe: Recipe | None = None
-    history: list[Published] = Field(default=[], description="the latest first")
-    archive: ArchiveRecord | None = None
+    parameters: Annotated[Count | None, _BY_EXPORTER] = None
+    vocab_size: Annotated[Count | None, Written(("exporter",), promised=True, same_as=("parent", "tokenizer"))] = None
+    vocabulary_sha256: Annotated[Sha256 | None, Written(("exporter",), promised=True, same_as=("tokenizer",))] = None
+    tokenizer: Annotated[Name | None, Written(("people",), same_as=("parent",))] = Field(
+        default=None, description="name of the tokenizer that an encoder was trained with"
+    )
+    licence: Annotated[Text, Written(("people", "exporter"))] = NOT_STATED
+    aliases: Annotated[list[Name], _BY_PEOPLE] = []
+    sources: Annotated[list[Source], _BY_PEOPLE] = Field(
+        default=[], description="where the checkpoint is published, the best first"
+    )
+    recipe: Annotated[Recipe | None, _BY_PEOPLE] = None
+    history: Annotated[list[Published], _BY_PEOPLE] = Field(default=[], description="the latest first")
+    archive: Annotated[ArchiveRecord | None, _BY_EXPORTER] = None
 
     @property
     def derivation(self) -> FromParent | None:
         """The model that this one is made of, None for one with sources of its own."""
         return self.recipe.derivation if self.recipe else None
+
+    def exported_again(self, new: Entry) -> Entry:
+        """Return this row after an export that states `new`: what people wrote, and fields nobody knows, stay."""
+        stated = {
+            name: getattr(new, name)
+            for name, written in writers().items()
+            if "people" not in written.by or getattr(new, name) != Entry.model_fields[name].default
+        }
+        return self.model_copy(update=stated)
+
+
+def writers() -> dict[str, Written]:
+    """Return name of a field of an entry -> who writes it; a field that does not say so is by people, and so kept."""
+    marks = {
+        name: [each for each in field.metadata if isinstance(each, Written)]
+        for name, field in Entry.model_fields.items()
+    }
+    return {name: found[0] if found else _BY_PEOPLE for name, found in marks.items()}

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zoo.archive.kinds import KINDS
 from zoo.registry.entry import NOT_STATED, Entry, HuggingFaceSource, NoteSource, Recipe, Source
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
@@ -51,11 +52,11 @@ def export_words(name: str, source: Source, models: Mapping[str, Entry]) -> list
     # ["export", "--name", "roberta_wwm_3", "--layers", "3", "--licence", "Apache-2.0"]
     """
     entry, its = models[name], origin(name, models)
-    is_encoder = entry.kind == "encoder"
+    is_encoder = KINDS[entry.kind].has_weights
     options = _encoder_options(entry, models[its], source) if is_encoder else _tokenizer_options(models[its])
     licence = [] if entry.licence == NOT_STATED else ["--licence", entry.licence]
     # The export of a tokenizer brings its preprocess archive under a name of its own.
-    words = ["export", "--name", name] if is_encoder else ["export-tokenizer", "--name", its]
+    words = [KINDS[entry.kind].command, "--name", name if is_encoder else its]
     return [*words, *options, *licence]
 
 
@@ -74,7 +75,7 @@ def not_built(name: str, models: Mapping[str, Entry], place: str) -> str:
 
 
 def _way(source: Source, name: str, models: Mapping[str, Entry]) -> Way:
-    fetch, local = _fetched(source, models[name].kind == "encoder")
+    fetch, local = _fetched(source, KINDS[models[name].kind].has_weights)
     export, *options = export_words(name, source, models)
     command = shlex.join(["zoo", export, local, *options, "--out", "dist"])
     if isinstance(source, NoteSource):

@@ -5,27 +5,38 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
 from zoo.archive.card import to_json
+from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
-from zoo.basics.untrusted import BadJson, parse_strict_json
+from zoo.basics.untrusted import BadJson, made_later, parse_strict_json
 from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.errors import BadRegistry, NotBuilt, UnknownModel
-from zoo.registry.entry import ArchiveRecord, Count, Entry, Moment, Name, Record, Text
+from zoo.registry.entry import ArchiveRecord, Count, Entry, Moment, Name, Record, Text, check_unknown
 from zoo.registry.recipes import not_built
 
 PACKAGED = Path(__file__).parent.with_name(REGISTRY_FILE)
 
+REGISTRY_FORMAT: Final = 1  # grows when an older reader would misunderstand a new file; a field that is added leaves it
 MOST_REGISTRY = 16 << 20  # bytes: 20,000 rows
 _MOST_ROW = 1 << 16  # characters of one row, or of all that is beside the rows
 _MOST_PROBLEMS = 20  # which are told; one bad row may have thousands
+_MOST_TOLD = 5  # rows that are skipped
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _FROM_AFAR = ("", "http", "https")  # what a registry that is no local file may name
+_LATER_WORDS = ("literal_error", "union_tag_invalid")  # pydantic's types for a word that is none of the known ones
+
+
+class SkippedRow(NamedTuple):
+    """A row with a word that only a later version knows, such as its kind; it is kept as it was read."""
+
+    row: dict[str, Any]
+    reason: str
 
 
 class Registry(Record):
@@ -37,11 +48,13 @@ class Registry(Record):
     model_config = ConfigDict(title="Registry of a zoo of BERT models")
 
     schema_file: Text = Field(default=SCHEMA_FILE, alias="$schema")
+    format: Literal[1] = Field(default=REGISTRY_FORMAT, description="a reader of another format refuses the file")
     number: Count = Field(default=0, description="grows with every signed change: see docs/publishing.md")
     expires: Moment | None = Field(default=None, description="UTC; after it nobody takes this registry for the latest")
     models: dict[Name, Entry] = Field(default={})
 
     _place: str = PrivateAttr(default=str(PACKAGED))
+    _skipped: dict[str, SkippedRow] = PrivateAttr(default={})
 
     @model_validator(mode="after")
     def _each_name_means_one_model(self) -> Registry:
@@ -59,6 +72,18 @@ class Registry(Record):
         """Where this registry was read from; relative URLs start there."""
         return self._place
 
+    @property
+    def skipped(self) -> dict[str, SkippedRow]:
+        """The rows that only a later version understands, by name. They name no model here."""
+        return {name: row for name, row in self._skipped.items() if name not in self.models}
+
+    def skipped_text(self) -> str:
+        """Return one line about the rows that are skipped, '' without any."""
+        rows = [f"{name} ({row.reason})" for name, row in sorted(self.skipped.items())]
+        more = f" and {len(rows) - _MOST_TOLD} more" if len(rows) > _MOST_TOLD else ""
+        told = ", ".join(rows[:_MOST_TOLD])
+        return f"{told}{more}: skipped, as a later bert-zoo wrote them. Update bert-zoo." if rows else ""
+
     def names(self) -> list[str]:
         """Return the names of all models, sorted, aliases left out."""
         return sorted(self.models)
@@ -70,6 +95,11 @@ class Registry(Record):
         aliases = {alias: owner for owner, entry in self.models.items() for alias in entry.aliases}
         if name in aliases:
             return aliases[name]
+        if row := self.skipped.get(name):
+            raise UnknownModel(
+                f"the row of {name!r} in {self.place} is skipped, as a later bert-zoo wrote it: {row.reason}. "
+                "Update bert-zoo."
+            )
         if not self.models:
             raise UnknownModel(f"no model {name!r}: {self.place} holds no models yet.")
         closest = difflib.get_close_matches(name, [*self.models, *aliases], n=3)
@@ -83,9 +113,10 @@ class Registry(Record):
     def tokenizer(self, name: str) -> str | None:
         """Return the tokenizer of an encoder: the one its entry names, else the only one of the same vocabulary."""
         entry = self.entry(name)
-        if entry.kind != "encoder" or entry.tokenizer or entry.vocabulary_sha256 is None:
+        kind = KINDS[entry.kind].tokenized_by
+        if kind is None or entry.tokenizer or entry.vocabulary_sha256 is None:
             return entry.tokenizer
-        tokenizers = [other for other in self.names() if self.models[other].kind == "tokenizer"]
+        tokenizers = [other for other in self.names() if self.models[other].kind == kind]
         same = [other for other in tokenizers if self.models[other].vocabulary_sha256 == entry.vocabulary_sha256]
         return same[0] if len(same) == 1 else None
 
@@ -116,7 +147,10 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
     """Return the registry that a file's bytes hold; relative URLs are not resolved.
 
     One that comes `from_afar`, from a server or in a bundle, may name no file of this machine. Rows are read one by one
-    and a few problems are told, so that no text, however wrong, costs much more than a right one. Raises BadRegistry.
+    and a few problems are told, so that no text, however wrong, costs much more than a right one.
+
+    Fields that this version does not know are kept and have no effect. A row with a word that it does not know, such as
+    its kind, is skipped: see `Registry.skipped`. Raises BadRegistry, also for a higher format.
     """
     problems: list[str] = []
     try:
@@ -125,7 +159,9 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
         raise BadRegistry(f"{source} is not a registry: {error}.") from None
     if not isinstance(facts, dict):
         raise BadRegistry(f"{source} is not a registry: the file should be an object, not {type(facts).__name__}.")
-    rows, entries = facts.pop("models", {}), {}
+    if later := made_later(facts.get("format"), REGISTRY_FORMAT):
+        raise BadRegistry(f"{source} {later}")
+    rows, entries, skipped = facts.pop("models", {}), {}, {}
     if not isinstance(rows, dict):
         problems.append("models: should be an object of rows by name")
         rows = {}
@@ -134,13 +170,25 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
             entries[_NAME.validate_python(name)] = entry = Entry.model_validate(_bounded(row))
             problems += [f"models.{name}.archive: {problem}" for problem in _local_urls(entry) if from_afar]
         except ValidationError as error:
-            problems += _words(f"models.{name}", error)
+            found = list(_words(f"models.{name}", error))
+            if any(each["type"] not in _LATER_WORDS for each in _errors(error)):
+                problems += found
+            else:
+                problems += _unfit(name, row)
+                skipped[name] = SkippedRow(row, found[0].removeprefix(f"models.{name}."))
         except BadJson as error:
             problems.append(f"models.{name}: {error}")
         if len(problems) > _MOST_PROBLEMS:
             break
+    problems += [
+        f"alias {alias!r} of {name!r} already means {alias!r}"
+        for name, entry in entries.items()
+        for alias in entry.aliases
+        if alias in skipped
+    ]
     try:
         registry = Registry.model_validate({**_bounded(facts), "models": {} if problems else entries})
+        registry._skipped = skipped
     except ValidationError as error:
         problems += _words("", error)
     except BadJson as error:
@@ -148,9 +196,16 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
     if problems:
         told = [printable(problem).replace("\n", "\\n")[:300] for problem in problems[:_MOST_PROBLEMS]]
         rest = "; and more" if len(problems) > _MOST_PROBLEMS else ""
-        newer = " A newer bert-zoo may know what is extra here." if any("Extra inputs" in each for each in told) else ""
-        raise BadRegistry(f"{source} is not a registry: {'; '.join(told)}{rest}.{newer}")
+        raise BadRegistry(f"{source} is not a registry: {'; '.join(told)}{rest}.")
     return registry
+
+
+def _unfit(name: str, row: dict[str, Any]) -> Iterator[str]:
+    """Yield why a row may not be kept as it is."""
+    try:
+        check_unknown(row)
+    except ValueError as error:
+        yield f"models.{name}: {error}"
 
 
 def _bounded(value: Any) -> Any:
@@ -170,8 +225,12 @@ def _local_urls(entry: Entry) -> Iterator[str]:
             yield f"{url!r} is neither http(s) nor relative, and only a registry that is a local file may name others"
 
 
+def _errors(error: ValidationError) -> list[Any]:
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
 def _words(where: str, error: ValidationError) -> Iterator[str]:
-    for each in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]:
+    for each in _errors(error)[:_MOST_PROBLEMS]:
         place = ".".join(filter(None, [where, *map(str, each["loc"])]))
         yield f"{place or 'the file'}: {each['msg']}"
 
@@ -191,6 +250,8 @@ def to_record(model: BaseModel) -> dict[str, Any]:
 
 def registry_text(registry: Registry) -> str:
     """Return the text of a registry.json in its one form: sorted, without what is at its default."""
-    models = {name: to_record(entry) for name, entry in registry.models.items()}
-    facts = {name: value for name in ("number", "expires") if (value := getattr(registry, name))}
-    return to_json({"$schema": registry.schema_file, **facts, "models": models})
+    models = {name: skipped.row for name, skipped in registry.skipped.items()}
+    models |= {name: to_record(entry) for name, entry in registry.models.items()}
+    facts = to_record(registry.model_copy(update={"models": {}}))
+    always = {"$schema": registry.schema_file, "format": registry.format}
+    return to_json({**facts, **always, "models": models})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
+from zoo.archive.kinds import KINDS, Kind
 from zoo.basics.display import size
 from zoo.registry.entry import NOT_STATED, Entry, Published
 from zoo.registry.recipes import origin
@@ -61,8 +63,7 @@ class _Words:
     built: str
     unbuilt: str
     not_stated: str
-    tokenizer: str
-    preprocess: str
+    kind: Callable[[Kind], str]  # shown in place of a family by kinds that have none
 
 
 _WORDS = {
@@ -74,8 +75,7 @@ _WORDS = {
         built="built",
         unbuilt="not built",
         not_stated=NOT_STATED,
-        tokenizer="tokenizer",
-        preprocess="preprocess",
+        kind=attrgetter("name"),
     ),
     "zh": _Words(
         header=("名字", "家族", "层数", "隐层宽度", "参数量", "大小", "许可", "包"),
@@ -85,17 +85,16 @@ _WORDS = {
         built="已构建",
         unbuilt="未构建",
         not_stated="未注明",
-        tokenizer="分词器",
-        preprocess="预处理",
+        kind=attrgetter("chinese"),
     ),
 }
 
 
 def markdown_table(registry: Registry, language: Language = "en", short: bool = False) -> str:
-    """Return the table of a registry's models, tokenizers first; `short` keeps a dozen of them and leaves out aliases.
+    """Return the table of a registry's models; `short` keeps a dozen of them and leaves out aliases.
 
-    The size is the archive's, or, until it is built, what the predecessor's was. Within a family it goes from small to
-    large, truncated models before the one they are cut from.
+    Models without weights, such as tokenizers, come first. Within a family models go from small to large, truncated
+    ones before the one they are cut from. The size is the archive's, or, until it is built, what the predecessor's was.
     """
     words = _WORDS[language]
     names = [name for name in in_order(registry) if not short or name in SHORT]
@@ -143,16 +142,16 @@ def published_size(published: Published) -> str:
 def _place(registry: Registry, name: str) -> tuple[object, ...]:
     entry, source = registry.models[name], origin(name, registry.models)
     whole = registry.models[source]
-    is_encoder = entry.kind == "encoder"
-    return (is_encoder, entry.family or "", whole.parameters or 0, source.casefold(), entry.layers or 0, name)
+    has_weights = KINDS[entry.kind].has_weights
+    return (has_weights, entry.family or "", whole.parameters or 0, source.casefold(), entry.layers or 0, name)
 
 
 def _row(name: str, registry: Registry, words: _Words) -> list[str]:
     entry = registry.models[name]
-    family = {"encoder": entry.family, "tokenizer": words.tokenizer, "preprocess": words.preprocess}[entry.kind]
+    kind = KINDS[entry.kind]
     return [
         f"`{name}`",
-        family or _NONE,
+        entry.family or (_NONE if "family" in kind.facts else words.kind(kind)),
         _layers(entry, registry, words),
         _NONE if entry.hidden_size is None else str(entry.hidden_size),
         _NONE if entry.parameters is None else f"{entry.parameters / 1e6:.1f} M",

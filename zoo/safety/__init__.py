@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.card import Card
 from zoo.basics.untrusted import BadInput, read_small
 from zoo.errors import BadArchive
 from zoo.safety import written
@@ -48,7 +48,7 @@ def used_ops(directory: Path) -> list[str]:
     return sorted(_ops(_read(directory)))
 
 
-def check_ops(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
+def check_ops(directory: Path, card: Card) -> list[str]:
     """Return the operations of an unpacked archive, which may be loaded then: it computes, and does nothing else.
 
     Raises BadArchive, which lists every operation that is not allowed and where it stands, everything else that the
@@ -79,7 +79,7 @@ def check_ops(directory: Path, card: EncoderCard | TokenizerCard) -> list[str]:
     return sorted(found)
 
 
-def _refuse(directory: Path, card: EncoderCard | TokenizerCard, problems: Sequence[str]) -> NoReturn:
+def _refuse(directory: Path, card: Card, problems: Sequence[str]) -> NoReturn:
     more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
     listed = "; ".join(problem[:_MOST_CHARACTERS] for problem in problems[:_MOST_PROBLEMS])
     raise BadArchive(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from zoo.archive.card import EncoderCard, TokenizerCard, parse_card
+from zoo.archive.card import Card, parse_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.tar_reader import read_members
 from zoo.contract import CARD_FILE, REGISTRY_FILE
@@ -30,7 +30,7 @@ class Built:
     file: str
     sha256: str
     card_text: bytes
-    card: EncoderCard | TokenizerCard
+    card: Card
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.card import Card, EncoderCard
 from zoo.basics.display import size
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import Way, ways
@@ -35,7 +35,7 @@ class Fact:
 
     name: str
     entry: Entry
-    card: EncoderCard | TokenizerCard | None
+    card: Card | None
     tokenizer: str | None
     cut: Cut | None
     size: int | None
@@ -118,7 +118,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
     )
 
 
-def _cut(entry: Entry, card: EncoderCard | TokenizerCard | None, registry: Registry) -> Cut | None:
+def _cut(entry: Entry, card: Card | None, registry: Registry) -> Cut | None:
     derivation = entry.derivation
     parent = derivation.parent if derivation else ""
     if isinstance(card, EncoderCard):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.card import EncoderCard
+from zoo.archive.kinds import KINDS
 from zoo.basics.display import size
 from zoo.basics.extras import imported
 from zoo.contract import ENCODER_OUTPUTS
@@ -20,6 +20,7 @@ from zoo.site.speed import Speeds
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js")
+_OF_A_KIND = ("takes", "gives", "needs", "has_weights")  # for the snippets
 _MIB = 1 << 20
 _SIZES = (50, 100, 250, 500)  # MiB, what one may filter by
 
@@ -32,6 +33,7 @@ def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
     data = {
         "registry": {"models": dist.json.get("models", {})},
         "facts": [fact.for_script() for fact in facts],
+        "kinds": {name: {each: getattr(kind, each) for each in _OF_A_KIND} for name, kind in KINDS.items()},
         "families": _families(facts),
         "measured": speeds.model_dump(include={"machine", "cores", "date", "tokens"}) if speeds else None,
         "tokens": TOKENS,
@@ -73,7 +75,7 @@ def _environment() -> Any:
         "source": _source,
         "published_size": published_size,
         "by_output": _by_output,
-        "is_encoder": lambda card: isinstance(card, EncoderCard),
+        "kinds": KINDS,
         "number": lambda value: f"{value:,}",
         "millions": lambda value: f"{value / 1e6:.1f} M" if value < 1e9 else f"{value / 1e9:.1f} G",
         "digits": lambda value: f"{value:.2g}",

@@ -21,8 +21,8 @@ function snippetsOf(name, data, place) {
   const model = modelOf(name, data, place);
   return [
     ["hub", "hub.load", "python", hubLoad(model)],
-    ...(model.kind === "encoder" ? [["hub-keras", "hub.KerasLayer", "python", hubKeras(model)]] : []),
-    ...(model.kind === "encoder" ? [["zoo-keras", "zoo.KerasLayer", "python", zooKeras(model)]] : []),
+    ...(model.takes === "ids" ? [["hub-keras", "hub.KerasLayer", "python", hubKeras(model)]] : []),
+    ...(model.takes === "ids" ? [["zoo-keras", "zoo.KerasLayer", "python", zooKeras(model)]] : []),
     ["zoo", "zoo.load", "python", zooLoad(model)],
     ["cli", { en: "command line", zh: "命令行" }, "shell", commandLine(model)],
     ["offline", { en: "offline", zh: "离线" }, "shell", offline(model)],
@@ -37,7 +37,7 @@ function modelOf(name, data, place) {
     return archive ? { name: other, url: place.address(archive.urls[0]) } : null;
   };
   const own = built(name);
-  return { name, kind: entry.kind, url: own.url, sha256: entry.archive.sha256, width: entry.hidden_size || "H",
+  return { name, kind: entry.kind, ...data.kinds[entry.kind], url: own.url, sha256: entry.archive.sha256, width: entry.hidden_size || "H",
     tokenizer: built(fact.tokenizer), registry: place.registry, http: /^https?:/.test(own.url) };
 }
 
@@ -54,10 +54,11 @@ function hubLoad(model) {
   const needed = [model, ...(model.tokenizer ? [model.tokenizer] : [])];
   const at = (each) => python(model.http ? each.url : each.name);
   const imports = ["import tensorflow_hub as hub"];
-  if (model.kind !== "encoder" || model.tokenizer) imports.push("import tensorflow_text  # has the tokenizer's operations");
+  if (model.tokenizer || model.needs.includes("tensorflow_text")) imports.push("import tensorflow_text  # has the tokenizer's operations");
   const head = model.http ? [...imports, ""] : [...imports, ...unpacked(needed)];
-  if (model.kind === "tokenizer") return [...head, `tokenizer = hub.load(${at(model)})`, "tokenizer(['你好'])  # string tokens"].join("\n");
-  if (model.kind === "preprocess") return [...head, `preprocess = hub.load(${at(model)})`, "preprocess(['你好'])  # the three-key dict"].join("\n");
+  if (model.takes === "text") {
+    return [...head, `${model.kind} = hub.load(${at(model)})`, `${model.kind}(['你好'])  # ${model.gives}`].join("\n");
+  }
   return [...head, `encoder = hub.load(${at(model)})`,
     ...(model.tokenizer ? [`tokenizer = hub.load(${at(model.tokenizer)})`] : []),
     `out = encoder(${example(model)})`, `out['pooled_output']  # (1, ${model.width})`].join("\n");
@@ -86,7 +87,7 @@ function zooKeras(model) {
 function zooLoad(model) {
   const load = (name) => `zoo.load(${python(name)}, registry=registry)`;
   const head = ["import zoo", "", `registry = ${python(model.registry)}`];
-  if (model.kind !== "encoder") return [...head, `${model.kind} = ${load(model.name)}`, `${model.kind}(['你好'])`].join("\n");
+  if (model.takes === "text") return [...head, `${model.kind} = ${load(model.name)}`, `${model.kind}(['你好'])`].join("\n");
   return [...head, `encoder = ${load(model.name)}`, ...(model.tokenizer ? [`tokenizer = ${load(model.tokenizer.name)}`] : []),
     `out = encoder(${example(model)})`, `out['pooled_output']  # (1, ${model.width})`].join("\n");
 }
@@ -102,7 +103,7 @@ function offline(model) {
   const check = model.sha256 ? [`echo ${shell(`${model.sha256}  ${file}`)} | sha256sum -c`] : [];
   const load = `import zoo; zoo.load_model(${python(file)})`;
   const quoted = /["$`\\!]/.test(load) ? shell(load) : `"${load}"`;
-  const use = model.kind === "encoder" ? `python -c ${quoted}   # opens no socket` : `zoo verify ${shell(file)}`;
+  const use = model.has_weights ? `python -c ${quoted}   # opens no socket` : `zoo verify ${shell(file)}`;
   return [get, ...check, use, "", "# or with its tokenizer, in one file to carry",
     `zoo bundle ${model.name} --out ${model.name}.tar --registry ${shell(model.registry)}`,
     `zoo install ${model.name}.tar   # there`].join("\n");

@@ -9,13 +9,13 @@ from typing import Any
 
 from tests.zoo.small import make_tokenizer_card
 from zoo.archive.card import (
+    Card,
     Derivation,
     EncoderCard,
     EncoderCertificate,
     EncoderSizes,
     FileDigest,
     Source,
-    TokenizerCard,
     write_card,
 )
 from zoo.archive.digests import file_digests
@@ -67,7 +67,7 @@ def built(out: Path, name: str, **changes: Any) -> ArchiveRecord:
     directory = out.parent / "unpacked" / name
     directory.mkdir(parents=True)
     (directory / "saved_model.pb").write_bytes(name.encode() * 100)
-    card: EncoderCard | TokenizerCard
+    card: Card
     if "sizes" in changes:
         card = make_encoder_card(directory, name, **changes)
     else:

@@ -1,0 +1,94 @@
+"""The kinds of archives: one row says everything in which a kind differs, and the code around it knows no kind.
+
+Parts that belong to other rooms stand in small tables there, by the kind's name: the class of its card in
+`zoo.archive.card.CARDS`, how `zoo verify` repeats its golden data in `zoo.loading.verify.GOLDEN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.contract import PREPROCESS
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of archive."""
+
+    name: str  # on cards and in the registry
+    chinese: str  # its name on the Chinese pages
+    takes: Literal["ids", "text"]  # the root's inputs: three int32 [B, T] by name, or strings [B]
+    gives: str  # the root's output in words, as the code snippets of the catalogue page say it
+    facts: Mapping[str, str]  # field of a registry row -> attribute of the card that it is filled from
+    golden: str = "texts"  # the golden data of a card, counted by `zoo verify`: "3 golden texts agree"
+    command: str = "export"  # the command that makes it
+    has_weights: bool = False  # made from the weights of a checkpoint; else the vocabulary is enough
+    needs: tuple[str, ...] = ()  # packages that are imported before it is loaded
+    tokenized_by: str | None = None  # kind of the archive that makes its inputs of texts; bundles hold both
+    made_of: str | None = None  # kind of the parent that the recipe of a row may name
+    suffix: str = ""  # added to the parent's name by the export that makes both
+    page: str = "card_other.html"  # macros for its part of a card on the catalogue page
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether it runs layer by layer, so that a model may be the first layers of another."""
+        return "layers" in self.facts
+
+    @property
+    def comes_along(self) -> bool:
+        """Whether no export makes it alone: the export of its parent makes it too."""
+        return self.made_of is not None and not self.has_layers
+
+
+_VOCABULARY = {"vocab_size": "vocab_size", "vocabulary_sha256": "vocabulary_sha256"}
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="encoder",
+            chinese="编码器",
+            takes="ids",
+            gives="a dict of outputs",
+            facts={
+                "family": "family",
+                "layers": "sizes.layers",
+                "hidden_size": "sizes.hidden_size",
+                "heads": "sizes.heads",
+                "activation": "sizes.activation",
+                "parameters": "parameters",
+                "vocab_size": "sizes.vocab_size",
+                "vocabulary_sha256": "vocabulary_sha256",
+            },
+            golden="rows",
+            has_weights=True,
+            tokenized_by="tokenizer",
+            made_of="encoder",
+            page="card_encoder.html",
+        ),
+        Kind(
+            name="tokenizer",
+            chinese="分词器",
+            takes="text",
+            gives="string tokens",
+            facts=_VOCABULARY,
+            command="export-tokenizer",
+            needs=("tensorflow_text",),
+            page="card_tokenizer.html",
+        ),
+        Kind(
+            name="preprocess",
+            chinese="预处理",
+            takes="text",
+            gives="the three-key dict",
+            facts=_VOCABULARY,
+            command="export-tokenizer",
+            needs=("tensorflow_text",),
+            made_of="tokenizer",
+            suffix=PREPROCESS,
+            page="card_tokenizer.html",
+        ),
+    )
+}
