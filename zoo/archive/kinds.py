@@ -37,6 +37,11 @@ class Kind:
         return "layers" in self.facts
 
     @property
+    def with_article(self) -> str:
+        """The name as sentences have it: "an encoder"."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+
+    @property
     def comes_along(self) -> bool:
         """Whether no export makes it alone: the export of its parent makes it too."""
         return self.made_of is not None and not self.has_layers

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.archive.digests import sha256_of
+from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArgument
@@ -87,7 +88,7 @@ def find_tokenizer(
     else:
         directory, found = find_model(_named(None, card))
     if not isinstance(found, TokenizerCard):
-        raise BadArgument(f"tokenizer={found.name!r} is an encoder.")
+        raise BadArgument(f"tokenizer={found.name!r} is {KINDS[found.kind].with_article}.")
     check_pair(card, found)
     return directory, found
 

@@ -86,10 +86,11 @@ def _derivation(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
     if parent is None or entry.derivation.parent == name:
         yield f"it is made of {entry.derivation.parent!r}, which is no other model of the registry"
     elif kind.made_of is None:
-        yield f"{_a(kind.name)} is made of no other model"
+        yield f"{kind.with_article} is made of no other model"
     elif kind.comes_along:
         if parent.kind != kind.made_of:
-            yield f"it comes with {entry.derivation.parent!r}, which is of kind {parent.kind}, not {_a(kind.made_of)}"
+            wanted = KINDS[kind.made_of].with_article
+            yield f"it comes with {entry.derivation.parent!r}, which is of kind {parent.kind}, not {wanted}"
         yield from _differences(entry, parent, "tokenizer", entry.derivation.parent)
     else:
         yield from _cut(entry, parent, entry.derivation)
@@ -98,7 +99,7 @@ def _derivation(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
 def _cut(entry: Entry, parent: Entry, derivation: FromParent) -> Iterator[str]:
     name, layers, made_of = derivation.parent, derivation.layers, KINDS[entry.kind].made_of
     if made_of and parent.kind != made_of:
-        yield f"it is made of {name!r}, which is of kind {parent.kind}, not {_a(made_of)}"
+        yield f"it is made of {name!r}, which is of kind {parent.kind}, not {KINDS[made_of].with_article}"
     if layers is None:
         yield f"its derivation does not say how many layers of {name!r} it keeps"
     elif layers != entry.layers:
@@ -151,10 +152,6 @@ def _unknown_fields(value: object) -> Iterator[str]:
     if isinstance(value, Record | list):
         for each in value if isinstance(value, list) else (getattr(value, field) for field in type(value).model_fields):
             yield from _unknown_fields(each)
-
-
-def _a(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _differences(entry: Entry, other: Entry, relation: str, name: str) -> Iterator[str]:

@@ -236,7 +236,8 @@ class Entry(Record):
         stated = {
             name: getattr(new, name)
             for name, written in writers().items()
-            if "people" not in written.by or getattr(new, name) != Entry.model_fields[name].default
+            if "people" not in written.by
+            or getattr(new, name) != Entry.model_fields[name].get_default(call_default_factory=True)
         }
         return self.model_copy(update=stated)
 

@@ -253,5 +253,5 @@ def registry_text(registry: Registry) -> str:
     models = {name: skipped.row for name, skipped in registry.skipped.items()}
     models |= {name: to_record(entry) for name, entry in registry.models.items()}
     facts = to_record(registry.model_copy(update={"models": {}}))
-    always = {"$schema": registry.schema_file, "format": registry.format}
+    always = {"$schema": registry.schema_file, "format": REGISTRY_FORMAT}
     return to_json({**facts, **always, "models": models})

@@ -96,14 +96,14 @@ def test_the_place_is_given_or_from_the_environment_or_packaged(
 
 def test_every_problem_of_a_registry_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "registry.json"
-    path.write_text(json.dumps({"models": {"a": {"kind": "encoder", "layer": 3}, "b": {"kind": "dog"}}, "version": 1}))
+    path.write_text(json.dumps({"models": {"a": {"kind": "encoder", "layers": -3}, "b": {"kind": 7}}, "number": "x"}))
     with pytest.raises(BadRegistry) as caught:
         read_registry(path)
     for words in (
         str(path),
-        "models.a.layer: Extra inputs",
-        "models.b.kind: Input should be 'encoder'",
-        "version: Extra",
+        "models.a.layers: Input should be greater than",
+        "models.b.kind: Input should be a valid string",
+        "number: Input should be",
     ):
         assert words in str(caught.value)
 

@@ -168,7 +168,7 @@ def test_a_large_registry_is_no_bad_one() -> None:
 
 
 def test_a_few_problems_are_told(tmp_path: Path) -> None:
-    rows = {f"m{number}": {"kind": "dog"} for number in range(1000)}
+    rows = {f"m{number}": {"kind": number} for number in range(1000)}
     with pytest.raises(BadRegistry) as caught:
         parse_registry(json.dumps({"models": rows}).encode(), "r.json")
     assert str(caught.value).count("kind: Input should be") == 20 and str(caught.value).endswith("; and more.")
@@ -294,7 +294,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "empty": lambda place: place.write_bytes(b""),
     "damaged": lambda place: place.write_bytes(text()[:-9]),
     "newer": lambda place: place.write_bytes(NEWER),
-    "newer rows": lambda place: place.write_bytes(text(shape=[1])),
+    "wrong rows": lambda place: place.write_bytes(text(layers=-1)),
     "a directory": lambda place: place.mkdir(),
     "a dead link": lambda place: place.symlink_to("nowhere"),
 }
