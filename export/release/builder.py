@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _ZOO_MODULES = (
     "archive/pack.py",
     "archive/card.py",
+    "archive/kinds.py",
     "archive/gz.py",
     "archive/wordpiece_model.py",
     "contract.py",
