@@ -17,17 +17,7 @@ from export.release.sources import Found, Inputs, Shelf
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
-from zoo.registry.entry import (
-    NOT_STATED,
-    Entry,
-    FromParent,
-    HuggingFaceSource,
-    NoteSource,
-    Recipe,
-    Source,
-    UrlSource,
-    writers,
-)
+from zoo.registry.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
@@ -122,11 +112,8 @@ def _built(
 def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
     """Write into rows that an export made what the given rows state and no export knows."""
     made = own_registry(out / REGISTRY_FILE).models
-    by_people = {field for field, written in writers().items() if written.by == ("people",)}
-    for name, row in rows.items():
-        stated = {field: getattr(row, field) for field in by_people & row.model_fields_set}
-        made[name] = made[name].model_copy(update=stated)
-    update_registry(out / REGISTRY_FILE, {name: made[name] for name in rows})
+    stated = {name: made[name].model_copy(update=row.by_people()) for name, row in rows.items()}
+    update_registry(out / REGISTRY_FILE, stated)
 
 
 # -- what the row says ------------------------------------------------------------------------------------------------

@@ -231,14 +231,18 @@ class Entry(Record):
         """The model that this one is made of, None for one with sources of its own."""
         return self.recipe.derivation if self.recipe else None
 
+    def by_people(self) -> dict[str, Any]:
+        """Return the fields that only people write, of those that this row was made with."""
+        fields = {name for name, written in writers().items() if written.by == ("people",)}
+        return {name: getattr(self, name) for name in fields & self.model_fields_set}
+
     def exported_again(self, new: Entry) -> Entry:
         """Return this row after an export that states `new`: what people wrote, and fields nobody knows, stay."""
-        stated = {
-            name: getattr(new, name)
-            for name, written in writers().items()
-            if "people" not in written.by
-            or getattr(new, name) != Entry.model_fields[name].get_default(call_default_factory=True)
-        }
+        stated = {}
+        for name, written in writers().items():
+            value, default = getattr(new, name), Entry.model_fields[name].get_default(call_default_factory=True)
+            if "people" not in written.by or value != default:
+                stated[name] = value
         return self.model_copy(update=stated)
 
 
