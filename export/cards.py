@@ -1,4 +1,4 @@
-"""What an archive and the registry say of a model: its card and its entry."""
+"""The card of an archive, and the entry of the registry that goes with the archive."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from export.certificate import TOLERANCE, certify, drift, tolerance
+from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
-from export.planning import PlannedEncoder, TokenizerRequest
+from export.planning import PlannedEncoder
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in
@@ -21,8 +22,6 @@ from zoo.archive.kinds import KINDS
 from zoo.errors import VerificationFailed
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.safety import used_ops
-
-_RECOMPUTED = "in training, most of each layer is computed once more in the backward pass: less memory, more time"
 
 
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
@@ -36,7 +35,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         truncated_from=config.truncated_from,
         derivation=_derivation(planned, source, directory, golden),
         pooler=_pooler_in_words(config),
-        notes=[*planned.checkpoint.facts, *config.notes, *[_RECOMPUTED] * request.recompute],
+        notes=[*planned.checkpoint.facts, *config.notes, *card_notes(request)],
         heads=dict(planned.head_states),
         exported_heads=list(planned.heads),
         parameters=plan.parameters,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from export.families import FAMILIES, detect
-from export.families.table import Family, Pooler
+from export.families.table import Family
 from export.heads.heads import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
@@ -17,7 +17,7 @@ from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
-from zoo.archive.card import Activation, HeadState
+from zoo.archive.card import Activation, HeadState, Pooler
 from zoo.basics.display import sheet, size
 from zoo.errors import BadCheckpoint, BadVocabulary, Unsupported
 

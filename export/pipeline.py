@@ -1,4 +1,4 @@
-"""The build, told at one level: from a checkpoint or a vocabulary to a verified archive and its registry entry."""
+"""The steps of an export, in order: from a checkpoint or a vocabulary to a verified archive and its registry entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import tensorflow as tf
 from export.cards import encoder_card, registry_entry, tokenizer_card
 from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
-from export.planning import EncoderRequest, PlannedEncoder, TokenizerRequest, check_name, plan_encoder
+from export.options import EncoderRequest, TokenizerRequest
+from export.planning import PlannedEncoder, check_name, plan_encoder
 from export.saved_model.root import EncoderRoot, write_saved_model
 from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
@@ -38,7 +39,7 @@ _ROOTS = {"tokenizer": Tokenizer, "preprocess": Preprocessor}  # the archives of
 
 @dataclass(frozen=True)
 class Built:
-    """An archive that is packed and verified, not yet in its place."""
+    """An archive that is packed and verified, and still lies in the work directory."""
 
     card: Card
     packed: Path
@@ -51,19 +52,19 @@ def export_encoder(request: EncoderRequest) -> dict[str, Entry]:
         entries = export_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist")))
         entries["bert"].archive.sha256
 
-    The packed bytes are unpacked again, loaded as a user would, and compared with an independent forward pass of the
-    checkpoint. Only then does the archive move to its place, and the registry is written last: a failure leaves nothing
-    new behind. With `keep_tokens` the tokenizer's two archives come too. Raises ZooErrors: WeightMismatch,
-    VerificationFailed, CannotWrite and those of `plan_encoder`.
+    The packed archive is unpacked again, loaded as users load it, and compared with an independent forward pass of the
+    checkpoint. Then the archive moves into `request.out`, and the registry is written last, so that a failure leaves
+    nothing new behind. With `keep_tokens`, the tokenizer archive and the preprocess archive of the remaining tokens are
+    made too. Raises WeightMismatch, VerificationFailed, CannotWrite, and every error of `plan_encoder`.
     """
     return export_planned(plan_encoder(request))
 
 
 def export_planned(planned: PlannedEncoder) -> dict[str, Entry]:
-    """Return what `export_encoder` does, of a plan that is made already."""
+    """Do what `export_encoder` does, for a plan that `plan_encoder` has made already."""
     request = planned.request
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
-    # With fewer tokens goes their tokenizer; what could be wrong with it is found before anything is built.
+    # An encoder of fewer tokens needs a tokenizer of the same tokens. Read it first: an error in it costs no build.
     tokenizer = _tokenizer_of(planned) if request.keep_tokens else None
     with workspace(request.out, [request.name, *_tokenizer_names(tokenizer)]) as work:
         built = [_build_encoder(planned, work)]
@@ -77,8 +78,8 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
 
         export_tokenizer(TokenizerRequest(Path("vocab.txt"), "bert_tokenizer_chinese", Path("dist")))
 
-    Every golden text's ids are compared with those of the published algorithm. Raises BadVocabulary,
-    VerificationFailed, CannotWrite.
+    The ids that the archives give for the golden texts are compared with the ids of the published algorithm. Raises
+    BadVocabulary, VerificationFailed, CannotWrite.
     """
     check_name(request.name)
     source = read_tokenizer_source(request.source, request.cased)
@@ -112,15 +113,15 @@ def _tokenizer_names(tokenizer: tuple[TokenizerRequest, TokenizerConfig] | None)
 
 
 def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerConfig]:
-    """Return how the tokenizer of an encoder with fewer tokens is made: the parent's rules, the vocabulary left."""
+    """Return the tokenizer of an encoder with fewer tokens: the rules of its parent, but only the remaining tokens."""
     request = planned.request
-    whole = read_tokenizer_source(request.vocabulary or planned.checkpoint.path, request.cased)
+    whole = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
     specials = set(planned.vocabulary.special_tokens)
     capitals = [entry for entry in planned.vocabulary.entries if entry != entry.lower() and entry not in specials]
     if request.cased is None and whole.lower_case and capitals:
         raise BadVocabulary(
-            f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), which a "
-            "lower-casing tokenizer never gives. Say --cased or --uncased."
+            f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), but a "
+            "tokenizer that lower-cases never gives them. Choose --cased or --uncased."
         )
     source = replace(whole, vocabulary=planned.vocabulary)
     name = f"{request.name}_tokenizer"
@@ -130,7 +131,7 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
 def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     """Read every planned variable, one at a time, and write the SavedModel."""
     variables: dict[str, tf.Variable] = {}
-    named: dict[str, tf.Variable] = {}  # ELECTRA's dense layer may be both pooler and part of a head, stored once
+    named: dict[str, tf.Variable] = {}  # ELECTRA's dense layer may be pooler and part of a head: one variable for both
     for variable in planned.plan.variables:
         if variable.name in named:
             variables[variable.ours] = named[variable.name]
@@ -144,15 +145,15 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     root = partial(EncoderRoot, encoder, planned.vocabulary.entries, planned.heads, planned.request.recompute)
     write_saved_model(root, directory)
     del variables, named, encoder, root
-    gc.collect()  # traced functions hold the variables in cycles; verification loads them a second time
+    gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy
 
 
 def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:
-    """Pack, then check what a user would get: the packed bytes, unpacked and loaded again."""
+    """Write the card, pack the archive, then verify it as users get it: unpacked from the packed bytes and loaded."""
     write_card(card, directory)
     packed = work / f"{card.name}.tar.gz"
     digest = pack(directory, packed)
-    shutil.rmtree(directory)  # from here on only the packed bytes count
+    shutil.rmtree(directory)  # so that nothing below can read it instead of the packed archive
     unpacked = work / "unpacked"
     unpack(packed, unpacked)
     verify(unpacked)
@@ -162,7 +163,7 @@ def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:
 
 
 def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) -> dict[str, Entry]:
-    """Move archives into place and write their entries; what people wrote into an entry before stays."""
+    """Move archives into place and write their entries; fields that people wrote into an entry stay as they are."""
     path = out / REGISTRY_FILE
     known = own_registry(path).models if path.exists() else {}
     entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
@@ -176,10 +177,10 @@ def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) ->
 
 @contextmanager
 def workspace(out: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a temporary directory inside `out`, so that results move by rename; nothing of it stays.
+    """Yield a temporary directory inside `out`, from which archives move by a rename; it is removed at the end.
 
-    Raises BadRegistry when the registry in `out` cannot take `names`, CannotWrite when `out` cannot be made or written,
-    or is full.
+    Raises BadRegistry if the registry in `out` cannot take `names`, CannotWrite if `out` cannot be made or written, or
+    if its disk is full.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     update_registry(out / REGISTRY_FILE, dict.fromkeys(names, Entry(kind="encoder")), try_only=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from export.readers.protocol import Format
-from zoo.archive.card import Activation
+from zoo.archive.card import Activation, Pooler
 
-Pooler = Literal["dense", "first_token", "discriminator"]
 Projection = Literal["none", "after_norm", "word"]
 
 

@@ -1,14 +1,15 @@
-"""From a checkpoint that no registry knows to a row of one, in one step."""
+"""`zoo add`: make a row and an archive of a checkpoint that no registry knows, and its tokenizer."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from export.options import EncoderOptions, given_options
 from export.release.build import exclusive, write_rows
 from export.release.builder import Builder, Job
 from export.release.plan import Step
@@ -17,7 +18,8 @@ from export.release.sources import Found, Inputs, Shelf
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
-from zoo.registry.entry import NOT_STATED, Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
+from zoo.registry.entry import Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
+from zoo.registry.recipes import option_words, stated_options
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
@@ -26,71 +28,65 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Addition:
-    """What is added, as a person says it: `checkpoint` is a path, a URL or owner/repository."""
+    """A model to add. `checkpoint` is a path, a URL or owner/repository; `options` are those of `zoo export`."""
 
     checkpoint: str
     name: str
     out: Path
-    licence: str = NOT_STATED
+    options: EncoderOptions = field(default_factory=EncoderOptions)
     no_tokenizer: bool = False
-    layers: int | None = None
-    config: Path | None = None
-    vocab: Path | None = None
-    activation: str | None = None
-    pooler: str | None = None
-    family: str | None = None
-    heads: str | None = None
-    dtype: str = "float32"
-    recompute: bool = False
-    keep_tokens: Path | None = None
-    cased: bool | None = None
 
 
 def add_model(addition: Addition) -> Report:
-    """Return what became of a new row, its archive and its tokenizer's.
+    """Return the report of a new model: its row and archive, and those of its tokenizer if one was made.
 
-        add_model(Addition("hfl/rbt3", "rbt3", Path("dist"), licence="Apache-2.0"))
+        add_model(Addition("hfl/rbt3", "rbt3", Path("dist"), EncoderOptions(licence="Apache-2.0")))
 
-    The row says where the checkpoint comes from and what its export was told, so that `zoo build` makes it again. Its
-    tokenizer is one of `out` with the same vocabulary, else one is exported as NAME_tokenizer. Raises BadArgument,
+    The row states the source and the options, so that `zoo build` can make the archive again. If `out` has a tokenizer
+    of the same vocabulary, the row names it; otherwise a tokenizer is exported as NAME_tokenizer. Raises BadArgument,
     DownloadFailed, BadRegistry, CannotWrite.
     """
-    out, name = addition.out, addition.name
+    out, name, options = addition.out, addition.name, addition.options
     source = _source(addition)
     with exclusive(out):
         registry = own_registry(out / REGISTRY_FILE) if (out / REGISTRY_FILE).exists() else Registry()
         write_rows(registry, out)
         parent = _parent(addition, source, registry)
-        told, inputs = _told(addition, source, parent), _inputs(addition, source)
-        entry = _entry(addition, source, parent, told)
-        step = Step(name, (name, *(_tokenizer_rows(addition) if addition.keep_tokens else ())), name)
+        inputs, entry = _inputs(addition, source), _entry(options, source, parent)
+        step = Step(name, (name, *(_tokenizer_rows(addition) if options.keep_tokens else ())), name)
         models, report = {**registry.models, name: entry}, Report(rows=read_report(out).rows)
-        report = _built(step, models, inputs, report, out, told)
+        # Without --keep-tokens, --cased is an option of the tokenizer's export alone.
+        of_encoder = options if options.keep_tokens else replace(options, cased=None)
+        report = _built(step, models, inputs, report, out, of_encoder)
         if report.failed:
             return report
         made = own_registry(out / REGISTRY_FILE).models
-        tokenizer = _fitting(made, made[name], addition.cased)
+        tokenizer = _fitting(made, made[name], options.cased)
         if tokenizer is None and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
+        stated = stated_options(name, source, models)
+        unstated = {option: value for option, value in given_options(of_encoder).items() if option not in stated}
+        if unstated and not parent:
+            entry = entry.model_copy(update={"sources": [_command_note(addition, source, unstated)]})
         _write_people(out, {name: entry.model_copy(update={"tokenizer": tokenizer})})
     return report
 
 
 def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: Report) -> Report:
-    """Return the report with the rows of NAME_tokenizer, of the vocabulary that the encoder has."""
-    (name, brought), out = _tokenizer_rows(addition), addition.out
-    if addition.vocab:
-        inputs = _local(addition.vocab)
+    """Export the vocabulary of a new encoder as NAME_tokenizer; return the report with the rows of this export."""
+    (name, brought), out, options = _tokenizer_rows(addition), addition.out, addition.options
+    if options.vocab:
+        inputs = _local(options.vocab)
     entry = Entry(
         kind="tokenizer",
         vocabulary_sha256=encoder.vocabulary_sha256,
-        licence=addition.licence,
+        licence=options.licence,
         sources=[inputs.source],
-        recipe=None if addition.cased is None else Recipe(cased=addition.cased),
+        recipe=None if options.cased is None else Recipe(cased=options.cased),
     )
     preprocess = Entry(kind="preprocess", recipe=Recipe(derivation=FromParent(parent=name)))
-    report = _built(Step(name, (name, brought), name), {name: entry}, inputs, report, out)
+    report = _built(Step(name, (name, brought), name), {name: entry}, inputs, report, out, options)
     if not report.failed:
         _write_people(out, {name: entry, brought: preprocess})
     return report
@@ -101,9 +97,9 @@ def _tokenizer_rows(addition: Addition) -> tuple[str, str]:
 
 
 def _built(
-    step: Step, models: Mapping[str, Entry], inputs: Inputs, report: Report, out: Path, told: tuple[str, ...] = ()
+    step: Step, models: Mapping[str, Entry], inputs: Inputs, report: Report, out: Path, options: EncoderOptions
 ) -> Report:
-    with Builder(Job(models, out, done=report.rows, options=told)) as builder:
+    with Builder(Job(models, out, done=report.rows, options=options)) as builder:
         report = report.with_rows(builder.run(step, inputs))
     write_report(report, out)
     return report
@@ -120,72 +116,62 @@ def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
 
 
 def _source(addition: Addition) -> Source:
-    what = addition.checkpoint
+    checkpoint, activation = addition.checkpoint, addition.options.activation
     chosen: dict[str, Any] = {}
-    if addition.activation:
-        chosen = {"activation": addition.activation, "reason": "chosen by who added the model"}
-    if Path(what).exists():
-        return _note(Path(what))
-    if what.startswith(("http://", "https://")):
-        return UrlSource(kind="url", url=what, **chosen)
-    if _REPOSITORY.fullmatch(what):
-        return HuggingFaceSource(kind="huggingface", repository=what, **chosen)
-    raise BadArgument(f"{what!r} is neither a file or directory that is here, nor a URL, nor owner/repository.")
+    if activation:
+        chosen = {"activation": activation, "reason": "chosen by the person who added the model"}
+    if Path(checkpoint).exists():
+        return _note(Path(checkpoint))
+    if checkpoint.startswith(("http://", "https://")):
+        return UrlSource(kind="url", url=checkpoint, **chosen)
+    if _REPOSITORY.fullmatch(checkpoint):
+        return HuggingFaceSource(kind="huggingface", repository=checkpoint, **chosen)
+    raise BadArgument(
+        f"{checkpoint!r} is no checkpoint: no file or directory has this path, and it is neither a URL nor "
+        "owner/repository of Hugging Face."
+    )
 
 
 def _parent(addition: Addition, source: Source, registry: Registry) -> str | None:
-    """Return the row that a truncated model is cut from: one of the whole of the same source."""
-    if addition.layers is None or isinstance(source, NoteSource):
+    """Return the name of the row of the whole model, from the same source, that a truncated model is cut from."""
+    if addition.options.layers is None or isinstance(source, NoteSource):
         return None
     rows = registry.models.items()
     return next((n for n, row in rows if source in row.sources and row.kind == "encoder" and n != addition.name), None)
 
 
-def _entry(addition: Addition, source: Source, parent: str | None, told: tuple[str, ...]) -> Entry:
-    heads = None if addition.heads is None else [head for head in addition.heads.split(",") if head != "none"]
+def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
     recipe = {
-        "derivation": {"parent": parent, "layers": addition.layers} if parent else None,
-        "family": addition.family,
-        "pooler": addition.pooler,
-        "heads": heads,
+        "derivation": {"parent": parent, "layers": options.layers} if parent else None,
+        "family": options.family,
+        "pooler": options.pooler,
+        "heads": options.heads,
     }
-    sources: list[Source] = [source]
-    if told:  # the row alone would make another model
-        words = [Path(addition.checkpoint).name if isinstance(source, NoteSource) else addition.checkpoint]
-        words += [Path(word).name for word in told]
-        sources = [NoteSource(kind="note", text=f"`zoo add {shlex.join(words)}`")]
     return Entry(
         kind="encoder",
-        licence=addition.licence,
-        sources=[] if parent else sources,
+        licence=options.licence,
+        sources=[] if parent else [source],
         recipe=Recipe.model_validate(recipe) if any(value is not None for value in recipe.values()) else None,
     )
 
 
-def _told(addition: Addition, source: Source, parent: str | None) -> tuple[str, ...]:
-    """Return the words for this export that its row cannot say."""
-    options = {
-        "--layers": None if parent else addition.layers,
-        "--activation": addition.activation if isinstance(source, NoteSource) else None,
-        "--config": addition.config,
-        "--vocab": addition.vocab,
-        "--dtype": None if addition.dtype == "float32" else addition.dtype,
-        "--keep-tokens": addition.keep_tokens,
-    }
-    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
-    words += ["--recompute"] * addition.recompute
-    if addition.keep_tokens and addition.cased is not None:
-        words.append("--cased" if addition.cased else "--uncased")
-    return tuple(words)
+def _command_note(addition: Addition, source: Source, unstated: Mapping[str, Any]) -> NoteSource:
+    """Return a note with the command that made a model, for a row that cannot state all options of its export.
+
+    With the source itself, `zoo build` would make another model of the row. Directories of files are left out.
+    """
+    checkpoint = Path(addition.checkpoint).name if isinstance(source, NoteSource) else addition.checkpoint
+    options = {option: value.name if isinstance(value, Path) else value for option, value in unstated.items()}
+    return NoteSource(kind="note", text=f"`zoo add {shlex.join([checkpoint, *option_words(options)])}`")
 
 
 def _inputs(addition: Addition, source: Source) -> Inputs:
-    """Return the checkpoint, and beside its own files those that were named apart."""
+    """Return the checkpoint, with the digests of its own files and of every file that an option names."""
     if isinstance(source, NoteSource):
         found = _local(Path(addition.checkpoint))
     else:
         found = Shelf().get(addition.name, Entry(kind="encoder", sources=[source]))
-    named = [file for file in (addition.config, addition.vocab, addition.keep_tokens) if file and file.is_file()]
+    named = [value for value in given_options(addition.options).values() if isinstance(value, Path) and value.is_file()]
     return replace(found, files={**found.files, **{f"given {file.name}": sha256_of(file) for file in named}})
 
 
@@ -194,11 +180,11 @@ def _local(path: Path) -> Inputs:
 
 
 def _note(path: Path) -> NoteSource:
-    return NoteSource(kind="note", text=f"{path.name}, a file or directory of who added the model")
+    return NoteSource(kind="note", text=f"{path.name}, a file or directory of the person who added the model")
 
 
 def _fitting(models: Mapping[str, Entry], encoder: Entry, cased: bool | None) -> str | None:
-    """Return a tokenizer of the same vocabulary that is not known to be of the other case."""
+    """Return the first tokenizer of the same vocabulary whose row does not state the other case, None without one."""
     for name in sorted(models):
         row = models[name]
         its = row.recipe.cased if row.recipe else None

@@ -1,4 +1,4 @@
-"""One step of a build: nothing where the same inputs made what is there, else the export that `zoo info` prints."""
+"""One step of a build: skip it if its archives were made from the same inputs, else export what the row states."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import export
 import tokenizer
 import zoo
+from export.options import EncoderOptions, EncoderRequest, TokenizerRequest, given_options
 from export.release.plan import Step
 from export.release.report import Row, failed
 from export.release.sources import Inputs, Shelf
@@ -22,15 +23,15 @@ from export.versions import versions
 from export.workspace import owned_directory
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
+from zoo.archive.kinds import KINDS
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line
 from zoo.registry.entry import Entry, writers
-from zoo.registry.recipes import export_words
+from zoo.registry.recipes import stated_options
 from zoo.registry.writing import own_registry
 
 if TYPE_CHECKING:
-    from export.planning import EncoderRequest, TokenizerRequest
     from export.readers.protocol import Checkpoint
 
 _ZOO_MODULES = (
@@ -45,25 +46,21 @@ _ZOO_MODULES = (
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a build is told.
+    """The orders that every process of a build gets.
 
-    `models` are the rows, `done` what earlier runs said of them, `options` further words for every encoder's export.
+    `models` are the rows of the registry, `done` the results of earlier runs by name, `options` the options of every
+    encoder's export; an option that a row states itself counts instead.
     """
 
     models: Mapping[str, Entry]
     out: Path
     shelf: Shelf = field(default_factory=Shelf)
     done: Mapping[str, Row] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-
-    @property
-    def dtype(self) -> str:
-        """What matrices are stored in, as the options say."""
-        return self.options[self.options.index("--dtype") + 1] if "--dtype" in self.options else "float32"
+    options: EncoderOptions = field(default_factory=EncoderOptions)
 
 
 class Builder:
-    """Runs steps, in a `with` block; what was read last is kept open for the next step, which may need it too."""
+    """Runs steps, in a `with` block. The checkpoint of the last step stays open, because the next may read it too."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -81,11 +78,14 @@ class Builder:
         self._stack.close()
 
     def run(self, step: Step, inputs: Inputs | None = None) -> list[Row]:
-        """Return what became of each row of a step: whatever goes wrong is a row's failure, nothing is raised."""
+        """Return one result for each row of a step. An error becomes the result "failed" with a reason; none is raised.
+
+        `inputs` is the checkpoint of the step if the caller has it; else it is looked for, or downloaded.
+        """
         began = time.monotonic()
         try:
             rows = self._run(step, inputs)
-        except Exception as error:  # TensorFlow raises what it likes, and the other rows are none the worse for it
+        except Exception as error:  # TensorFlow raises errors of any class, and the other rows can still be built
             reason = f"{type(error).__name__}: {error}" if isinstance(error, ZooError) else first_line(error)
             rows = [failed(name, reason, self._job.done) for name in step.rows]
         seconds = round(time.monotonic() - began, 1)
@@ -103,12 +103,12 @@ class Builder:
         ]
 
     def unchanged(self, step: Step, inputs: Inputs) -> list[Row]:
-        """Return the rows of a step whose archives are there, made from the same inputs; [] when any of them is not."""
+        """Return the rows of a step as "unchanged" if all its archives were made from the same inputs; otherwise []."""
         key, path = self._key(step, inputs), self._job.out / REGISTRY_FILE
         models = own_registry(path).models if path.exists() else {}
         rows = []
         if step.name in models and _contradictions(self._facts(step), dict(models[step.name])):
-            return []  # what the export says to that
+            return []  # the export then raises the error that names the contradiction
         for name in step.rows:
             done, record = self._job.done.get(name), models[name].archive if name in models else None
             if done is None or record is None or done.key != key or done.sha256 != record.sha256:
@@ -120,17 +120,25 @@ class Builder:
         return rows
 
     def _key(self, step: Step, inputs: Inputs) -> str:
-        words = self._words(step, inputs)
-        read = inputs.sha256(vocabulary=words[0] == "export-tokenizer")
-        made_from = {"inputs": read, "command": words, "exporter": exporter_digest()}
+        """Return the digest of everything that decides the archives: the files read, the options, the exporter."""
+        request = self.request(step, inputs)
+        options = {name: str(v) if isinstance(v, Path) else v for name, v in given_options(request).items()}
+        made_from = {
+            "inputs": inputs.sha256(vocabulary=isinstance(request, TokenizerRequest)),
+            "request": [type(request).__name__, options],
+            "exporter": exporter_digest(),
+        }
         return hashlib.sha256(to_json(made_from).encode()).hexdigest()
 
-    def _words(self, step: Step, inputs: Inputs) -> list[str]:
-        words = export_words(step.name, inputs.source, self._job.models)
-        return [*words, *self._job.options] if words[0] == "export" else words
+    def request(self, step: Step, inputs: Inputs) -> EncoderRequest | TokenizerRequest:
+        """Return the export of a step: the options that its row states, and for an encoder those of the job too."""
+        job, stated = self._job, stated_options(step.name, inputs.source, self._job.models)
+        if not KINDS[job.models[step.name].kind].has_weights:
+            return TokenizerRequest(inputs.path, out=job.out, **stated)
+        return EncoderRequest(inputs.path, out=job.out, **{**vars(job.options), **stated})
 
     def _read(self, step: Step) -> Inputs:
-        """Return the checkpoint of a step; that of its origin is looked for once, found or not."""
+        """Return the checkpoint of a step. Steps of one origin share the checkpoint, or the error if it is missing."""
         if self._origin != step.origin:
             self._forget()
             self._origin = step.origin
@@ -144,7 +152,10 @@ class Builder:
         return self._inputs
 
     def _facts(self, step: Step) -> dict[str, object]:
-        """Return what the registry says and the export must find too; a vocabulary's digest its tokenizer's row has."""
+        """Return the facts that the row states: {"layers": 12, …}. The export has to find the same in the checkpoint.
+
+        A row without the digest of its vocabulary takes the digest from the row of its tokenizer.
+        """
         entry = self._job.models[step.name]
         stated = {fact: getattr(entry, fact) for fact, written in writers().items() if written.promised}
         if entry.tokenizer and entry.vocabulary_sha256 is None and entry.tokenizer in self._job.models:
@@ -155,15 +166,12 @@ class Builder:
 
     def _export(self, step: Step, inputs: Inputs) -> dict[str, Entry]:
         import_tensorflow_quietly()
-        from export.command import request_of
         from export.pipeline import export_planned, export_tokenizer
-        from export.planning import EncoderRequest, plan_encoder
+        from export.planning import plan_encoder
 
-        facts = self._facts(step)
-        command, *options = self._words(step, inputs)
-        path = inputs.path if command == "export" else self._vocabulary_folder(inputs.path)
-        request = request_of([command, str(path), *options, "--out", str(self._job.out)])
-        if not isinstance(request, EncoderRequest):
+        facts, request = self._facts(step), self.request(step, inputs)
+        if isinstance(request, TokenizerRequest):
+            request = replace(request, source=self._vocabulary_folder(inputs.path))
             _check_facts(step.name, facts, _vocabulary_facts(request), inputs)
             return export_tokenizer(request)
         planned = plan_encoder(request, self._opened(request))
@@ -183,7 +191,7 @@ class Builder:
         return self._checkpoint
 
     def _vocabulary_folder(self, path: Path) -> Path:
-        """Return where a vocabulary lies; an archive is unpacked, as a person would do it."""
+        """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
         from export.readers.archive import is_archive, unpack
 
         if not is_archive(path):
@@ -203,7 +211,7 @@ class Builder:
 
     def _forget(self) -> None:
         self._inputs = self._checkpoint = self._origin = None
-        gc.collect()  # an archive's checkpoint takes its unpacked files along
+        gc.collect()  # a checkpoint of an archive removes its unpacked files when it is collected
 
 
 @cache
@@ -212,7 +220,7 @@ def exporter_digest() -> str:
     digest = hashlib.sha256(to_json(versions()).encode())
     for root in (Path(str(export.__file__)).parent, Path(str(tokenizer.__file__)).parent):
         for file in sorted(root.rglob("*.py")):
-            if file.parent.name != "release":  # which decides inputs and options, both in the key
+            if file.parent.name != "release":  # its code decides only inputs and options, which are in the key anyway
                 digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     for module in _ZOO_MODULES:
         digest.update((Path(str(zoo.__file__)).parent / module).read_bytes())

@@ -1,4 +1,4 @@
-"""`zoo build` and `zoo add`; TensorFlow is imported when there is something to export."""
+"""The commands `zoo build` and `zoo add`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from export.command import Run, add_choices
+from export.command import Run
+from export.options import EncoderOptions, add_options, request_from
 from export.release.add import Addition, add_model
 from export.release.build import build as build_steps, write_site
 from export.release.builder import Job
@@ -19,7 +20,6 @@ from zoo.archive.card import to_json
 from zoo.commands.common import add_json, add_registry
 from zoo.errors import BadArgument
 from zoo.fetching.registries import read_registry
-from zoo.registry.entry import NOT_STATED
 from zoo.registry.registry import PACKAGED
 
 
@@ -31,10 +31,7 @@ def build(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--sources", type=Path, metavar="DIR", help="checkpoints that are here already, by usual names")
     add_registry(parser)
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="so many at a time, each in a process")
-    parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="of every encoder"
-    )
-    parser.add_argument("--recompute", action="store_true", help="of every encoder, as `zoo export` has it")
+    add_options(parser, EncoderOptions, "build_help")
     parser.add_argument("--keep-going", action="store_true", help="go on with the others after one that failed")
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; nothing is fetched or written"
@@ -50,9 +47,8 @@ def add(parser: argparse.ArgumentParser) -> Run:
     )
     parser.add_argument("--name", required=True, help="name of the row and the archive")
     _add_out(parser)
-    parser.add_argument("--licence", default=NOT_STATED, help="licence of the weights, for card and registry")
+    add_options(parser, EncoderOptions)
     parser.add_argument("--no-tokenizer", action="store_true", help="export no tokenizer where none fits")
-    add_choices(parser)
     add_json(parser)
     return _run_add
 
@@ -67,29 +63,30 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _run_build(options: argparse.Namespace) -> int:
-    if bool(options.names) == options.all:
+def _run_build(arguments: argparse.Namespace) -> int:
+    if bool(arguments.names) == arguments.all:
         raise BadArgument("zoo build takes names of models, or --all; `zoo list` shows them.")
-    registry = read_registry(options.registry or os.environ.get("ZOO_REGISTRY") or PACKAGED)
-    steps = make_steps(registry, None if options.all else options.names)
-    words = (*(("--dtype", options.dtype) if options.dtype != "float32" else ()), *["--recompute"] * options.recompute)
-    if options.sources and not options.sources.is_dir():
-        raise BadArgument(f"--sources {options.sources} is no directory.")
-    job = Job(registry.models, options.out, Shelf(options.sources), read_report(options.out).rows, words)
-    if options.dry_run:
-        foreseen = dry_run(steps, job, options.jobs)
-        print(to_json(foreseen.to_dict()).rstrip() if options.json else foreseen)
+    registry = read_registry(arguments.registry or os.environ.get("ZOO_REGISTRY") or PACKAGED)
+    steps = make_steps(registry, None if arguments.all else arguments.names)
+    if arguments.sources and not arguments.sources.is_dir():
+        raise BadArgument(f"--sources {arguments.sources} is no directory.")
+    done, of_encoders = read_report(arguments.out).rows, request_from(arguments, EncoderOptions)
+    job = Job(registry.models, arguments.out, Shelf(arguments.sources), done, of_encoders)
+    if arguments.dry_run:
+        foreseen = dry_run(steps, job, arguments.jobs)
+        print(to_json(foreseen.to_dict()).rstrip() if arguments.json else foreseen)
         return 0
-    return _finish(build_steps(steps, registry, job, jobs=options.jobs, keep_going=options.keep_going), options)
+    return _finish(build_steps(steps, registry, job, jobs=arguments.jobs, keep_going=arguments.keep_going), arguments)
 
 
-def _run_add(options: argparse.Namespace) -> int:
-    chosen = {name: value for name, value in vars(options).items() if name in Addition.__dataclass_fields__}
-    return _finish(add_model(Addition(**chosen)), options)
+def _run_add(arguments: argparse.Namespace) -> int:
+    of_encoder = request_from(arguments, EncoderOptions)
+    addition = Addition(arguments.checkpoint, arguments.name, arguments.out, of_encoder, arguments.no_tokenizer)
+    return _finish(add_model(addition), arguments)
 
 
-def _finish(report: Report, options: argparse.Namespace) -> int:
-    print(to_json(report.model_dump(mode="json")).rstrip() if options.json else report)
-    if problem := write_site(options.out):
+def _finish(report: Report, arguments: argparse.Namespace) -> int:
+    print(to_json(report.model_dump(mode="json")).rstrip() if arguments.json else report)
+    if problem := write_site(arguments.out):
         print(problem, file=sys.stderr)
     return 2 if report.failed else 0

@@ -93,7 +93,7 @@ def _foreseen(
         notes = "; ".join(said(each) for each in entry.sources) or "its row names none"
         return Foreseen(step.name, "no source", notes, 0, 0, 0.0)
     text = found.said if found else said(source)
-    about = estimate(step, job.models, job.dtype)
+    about = estimate(step, job.models, job.options.dtype)
     download = 0 if found or text in fetched else _download(source, entry, job)
     fetched.add(text)
     return Foreseen(step.name, "export", text, download, about.archive, round(about.seconds, 1))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from export.families.table import Family, Pooler, Projection
+from export.families.table import Family, Projection
 from export.readers.protocol import Format, Shape
-from zoo.archive.card import Activation, EncoderSizes
+from zoo.archive.card import Activation, EncoderSizes, Pooler
 from zoo.errors import BadConfig, Unsupported
 
 # Keys of a config file that decide the arithmetic; all published configs of these families use the same words.

@@ -9,22 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from export.readers.protocol import Checkpoint, Format, Shape
 from tokenizer.vocabulary import MOST_BYTES, Vocabulary
-from zoo.archive.card import Computed
+from zoo.archive.card import Computed, Stored
 from zoo.basics.untrusted import read_small
 from zoo.errors import BadConfig, BadVocabulary
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-NUMPY: Mapping[Dtype, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+NUMPY: Mapping[Stored, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
 
-def computed_in(dtype: Dtype) -> Computed:
+def computed_in(dtype: Stored) -> Computed:
     """Return what matrices stored in `dtype` are multiplied in. No CPU has products of float16."""
     return "bfloat16" if dtype == "bfloat16" else "float32"
 
@@ -39,7 +38,7 @@ _ROWS = re.compile(
 class DerivedCheckpoint:
     """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens."""
 
-    def __init__(self, parent: Checkpoint, dtype: Dtype = "float32", kept: np.ndarray | None = None) -> None:
+    def __init__(self, parent: Checkpoint, dtype: Stored = "float32", kept: np.ndarray | None = None) -> None:
         self.parent, self.dtype, self.kept = parent, dtype, kept
         self.format: Format = parent.format
         self.path: Path = parent.path

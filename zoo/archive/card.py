@@ -15,8 +15,10 @@ from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
 
 HeadState = Literal["trained", "absent", "random", "unknown"]
+Stored = Literal["float32", "bfloat16", "float16"]  # what matrices are stored in
 Computed = Literal["float32", "bfloat16"]  # what matrix products are computed in
 Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
+Pooler = Literal["dense", "first_token", "discriminator"]
 
 
 CARD_FORMAT: Final = 1  # grows when an older reader would misunderstand a new card; fields that are only added leave it
@@ -75,7 +77,7 @@ class Derivation(_Record):
     """
 
     parent_sha256: str
-    stored_in: Literal["float32", "bfloat16", "float16"] = "float32"
+    stored_in: Stored = "float32"
     computed_in: Computed = "float32"
     kept_tokens: int | None = None
     layers_cut: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zoo.archive.kinds import KINDS
 from zoo.registry.entry import NOT_STATED, Entry, HuggingFaceSource, NoteSource, Recipe, Source
@@ -45,19 +46,45 @@ def origin(name: str, models: Mapping[str, Entry]) -> str:
     return name
 
 
-def export_words(name: str, source: Source, models: Mapping[str, Entry]) -> list[str]:
-    """Return the command that exports a model from a source, without what it reads and where it writes.
+def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> dict[str, Any]:
+    """Return the options that a registry states for the export of a model from one of its sources.
 
-    export_words("roberta_wwm_3", source, read_registry().models)
-    # ["export", "--name", "roberta_wwm_3", "--layers", "3", "--licence", "Apache-2.0"]
+        stated_options("roberta_wwm_3", source, read_registry().models)
+        # {"name": "roberta_wwm_3", "layers": 3, "licence": "Apache-2.0"}
+
+    An encoder has options of `zoo export`. A tokenizer and a preprocess model have those of `zoo export-tokenizer`: the
+    export of a tokenizer also writes the preprocess archive, so `name` is the tokenizer's then.
     """
     entry, its = models[name], origin(name, models)
-    is_encoder = KINDS[entry.kind].has_weights
-    options = _encoder_options(entry, models[its], source) if is_encoder else _tokenizer_options(models[its])
-    licence = [] if entry.licence == NOT_STATED else ["--licence", entry.licence]
-    # The export of a tokenizer brings its preprocess archive under a name of its own.
-    words = [KINDS[entry.kind].command, "--name", name if is_encoder else its]
-    return [*words, *options, *licence]
+    own, whole = entry.recipe or Recipe(), models[its].recipe or Recipe()
+    options: dict[str, Any] = {"name": its, "cased": whole.cased}
+    if KINDS[entry.kind].has_weights:
+        options = {
+            "name": name,
+            "layers": own.derivation and own.derivation.layers,
+            "family": own.family or whole.family,
+            "activation": None if isinstance(source, NoteSource) else source.activation,
+            "pooler": own.pooler or whole.pooler,
+            "heads": None if own.heads is None else tuple(own.heads),
+        }
+    options["licence"] = None if entry.licence == NOT_STATED else entry.licence
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """Return options in the words of a command.
+
+    option_words({"layers": 3, "heads": (), "recompute": True, "cased": False})
+    # ["--layers", "3", "--heads", "none", "--recompute", "--uncased"]
+    """
+    words: list[str] = []
+    for option, value in options.items():
+        word = option.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{word}" if value else f"--un{word}")
+        else:
+            words += [f"--{word}", (",".join(value) or "none") if isinstance(value, tuple) else str(value)]
+    return words
 
 
 def not_built(name: str, models: Mapping[str, Entry], place: str) -> str:
@@ -75,9 +102,9 @@ def not_built(name: str, models: Mapping[str, Entry], place: str) -> str:
 
 
 def _way(source: Source, name: str, models: Mapping[str, Entry]) -> Way:
-    fetch, local = _fetched(source, KINDS[models[name].kind].has_weights)
-    export, *options = export_words(name, source, models)
-    command = shlex.join(["zoo", export, local, *options, "--out", "dist"])
+    kind, options = KINDS[models[name].kind], option_words(stated_options(name, source, models))
+    fetch, local = _fetched(source, kind.has_weights)
+    command = shlex.join(["zoo", kind.command, local, *options, "--out", "dist"])
     if isinstance(source, NoteSource):
         return Way(fetch, command, by_hand=True)
     return Way(fetch, command, source.reason)
@@ -95,21 +122,3 @@ def _fetched(source: Source, is_encoder: bool) -> tuple[str, str]:
     if is_encoder or not suffix:
         return source.url, file
     return f"{source.url}, unpack it", file.removesuffix(suffix)
-
-
-def _encoder_options(entry: Entry, origin: Entry, source: Source) -> list[str]:
-    recipe, its = entry.recipe or Recipe(), origin.recipe or Recipe()
-    heads = recipe.heads
-    options = {
-        "--layers": recipe.derivation and recipe.derivation.layers,
-        "--family": recipe.family or its.family,
-        "--activation": None if isinstance(source, NoteSource) else source.activation,
-        "--pooler": recipe.pooler or its.pooler,
-        "--heads": None if heads is None else ",".join(heads) or "none",
-    }
-    return [word for option, value in options.items() if value is not None for word in (option, str(value))]
-
-
-def _tokenizer_options(origin: Entry) -> list[str]:
-    cased = origin.recipe.cased if origin.recipe else None
-    return [] if cased is None else ["--cased" if cased else "--uncased"]

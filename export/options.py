@@ -1,0 +1,170 @@
+"""The options of `zoo export` and `zoo export-tokenizer`: each is one field below, and everything else derives from it.
+
+A field's name, type and default are the option's; a Literal lists the values that are allowed. `bool | None` is a pair
+such as --cased and --uncased. The metadata of a field:
+
+    help        text for --help of `zoo export` (or `zoo export-tokenizer`), and of `zoo add`
+    metavar     name of the value in --help: the K of `--layers K`
+    positional  True for an argument without dashes: the checkpoint of `zoo export checkpoint`
+    build_help  text for --help of `zoo build`; without this text, `zoo build` does not have the option
+    card_note   sentence that the card states when the option is given
+    place       True for an option that only says where files lie: the archive does not depend on it
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from zoo.archive.card import Activation, Pooler, Stored
+from zoo.registry.entry import NOT_STATED
+
+_NAME = {"help": "name of the archive and of its registry entry"}
+_OUT = {"help": "gets NAME.tar.gz and registry.json", "metavar": "DIR", "place": True}
+_LICENCE = {"help": "licence of the weights, for card and registry"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How an encoder is exported, whichever encoder it is."""
+
+    licence: str = field(default=NOT_STATED, metadata=_LICENCE)
+    layers: int | None = field(default=None, metadata={"help": "keep the first K layers", "metavar": "K"})
+    config: Path | None = field(default=None, metadata={"help": "config file, where the directory has none or several"})
+    vocab: Path | None = field(
+        default=None, metadata={"help": "vocabulary file, where the directory has none or several"}
+    )
+    activation: Activation | None = field(default=None, metadata={"help": "override what the release means"})
+    pooler: Pooler | None = field(default=None, metadata={"help": "what pooled_output is"})
+    family: str | None = field(
+        default=None, metadata={"help": "which one, where a checkpoint holds several (electra_generator, …)"}
+    )
+    heads: tuple[str, ...] | None = field(
+        default=None,
+        metadata={"help": "mlm,nsp,discriminator or none; without it, those whose weights look trained"},
+    )
+    dtype: Stored = field(
+        default="float32",
+        metadata={
+            "help": "store matrices in half precision, and multiply in bfloat16",
+            "build_help": "of every encoder",
+        },
+    )
+    recompute: bool = field(
+        default=False,
+        metadata={
+            "help": "in training, compute layers again: less memory, more time",
+            "build_help": "of every encoder, as `zoo export` has it",
+            "card_note": "in training, most of each layer is computed once more in the backward pass: less memory, "
+            "more time",
+        },
+    )
+    keep_tokens: Path | None = field(
+        default=None, metadata={"help": "keep these tokens alone, one a line", "metavar": "FILE"}
+    )
+    cased: bool | None = field(default=None, metadata={"help": "of the tokenizer that comes with the encoder"})
+
+
+@dataclass(frozen=True)
+class EncoderRequest(EncoderOptions):
+    """One encoder to export: the options, what is read, the archive's name, where the archive goes."""
+
+    checkpoint: Path = field(
+        metadata={
+            "help": "directory, .zip, .tar.gz, or a checkpoint's main file (.index, .safetensors, .bin, .h5)",
+            "positional": True,
+            "place": True,
+        }
+    )
+    name: str = field(metadata=_NAME)
+    out: Path = field(metadata=_OUT)
+
+
+@dataclass(frozen=True)
+class TokenizerRequest:
+    """One vocabulary to export, as a tokenizer archive and a preprocess archive."""
+
+    source: Path = field(
+        metadata={
+            "help": "vocab.txt or a Hugging Face directory",
+            "metavar": "vocabulary",
+            "positional": True,
+            "place": True,
+        }
+    )
+    name: str = field(metadata=_NAME)
+    out: Path = field(metadata=_OUT)
+    licence: str = field(default=NOT_STATED, metadata=_LICENCE)
+    # None: the tokenizer_config.json beside the vocabulary decides, else the vocabulary itself.
+    cased: bool | None = field(default=None, metadata={"help": "keep capitals and accents, or lower-case and strip"})
+    special_tokens_in_text: bool = field(
+        default=False, metadata={"help": "keep a literal [MASK] or [SEP] in text whole"}
+    )
+
+
+Options = TypeVar("Options", bound=EncoderOptions | TokenizerRequest)
+
+
+def add_options(parser: argparse.ArgumentParser, request: type[Options], help_key: str = "help") -> None:
+    """Add one argument to a parser for every field with a help text; those that have to be given come first.
+
+    add_options(parser, EncoderRequest)
+    add_options(parser, EncoderOptions, "build_help")  # --dtype and --recompute, in the words of `zoo build`
+    """
+    types = get_type_hints(request)
+    for each in sorted(fields(request), key=lambda each: each.default is not MISSING):
+        if help_key not in each.metadata:
+            continue
+        name, kind, text = each.name, types[each.name], each.metadata[help_key]
+        word = name.replace("_", "-")
+        if kind is bool:
+            parser.add_argument(f"--{word}", action="store_true", help=text)
+        elif kind == bool | None:
+            pair = parser.add_mutually_exclusive_group()
+            pair.add_argument(f"--{word}", dest=name, action="store_true", default=None, help=text)
+            pair.add_argument(f"--un{word}", dest=name, action="store_false", default=None, help=text)
+        else:
+            value = {**_value(kind), "metavar": each.metadata.get("metavar"), "help": text}
+            if each.metadata.get("positional"):
+                parser.add_argument(name, **value)
+            elif each.default is MISSING:
+                parser.add_argument(f"--{word}", required=True, **value)
+            else:
+                parser.add_argument(f"--{word}", default=each.default, **value)
+
+
+def request_from(arguments: argparse.Namespace, request: type[Options]) -> Options:
+    """Return the request that parsed arguments state; an option that the command does not have keeps its default."""
+    return request(**{each.name: getattr(arguments, each.name) for each in fields(request) if each.name in arguments})
+
+
+def given_options(options: EncoderOptions | TokenizerRequest) -> dict[str, Any]:
+    """Return the options that decide what an archive holds and differ from their defaults.
+
+    given_options(EncoderRequest(Path("bert.zip"), "bert_3", Path("dist"), layers=3))  # {"layers": 3, "name": "bert_3"}
+    """
+    deciding = {each.name: each.default for each in fields(options) if not each.metadata.get("place")}
+    return {name: value for name, usual in deciding.items() if (value := getattr(options, name)) != usual}
+
+
+def card_notes(options: EncoderOptions) -> list[str]:
+    """Return the sentences that the card states about the options that were given."""
+    given, notes = given_options(options), {each.name: each.metadata.get("card_note") for each in fields(options)}
+    return [note for name, note in notes.items() if note and name in given]
+
+
+def _value(annotation: Any) -> dict[str, Any]:
+    """Return how argparse reads a value: {"type": int} for `int | None`, {"choices": ("a", "b")} for a Literal."""
+    kinds = get_args(annotation)
+    kind = next(each for each in kinds if each is not NoneType) if NoneType in kinds else annotation
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    return {"type": _names if get_origin(kind) is tuple else kind}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in a text: ("mlm", "nsp") for "mlm,nsp", () for "none"."""
+    return () if text == "none" else tuple(text.split(","))
