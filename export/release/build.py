@@ -1,4 +1,4 @@
-"""The build of a zoo: a registry of it in `out`, then step after step, what became of each written down at once."""
+"""`zoo build`: write the registry into `out`, run one step after another, note every result in build.json at once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zoo.registry.writing import own_registry, update_registry
 
 
 def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False) -> Report:
-    """Return what became of every step: archives in `job.out`, its registry, build.json.
+    """Build every step; return the report. Archives, registry.json and build.json are written into `job.out`.
 
         steps = make_steps(registry)
         print(build(steps, registry, Job(registry.models, Path("dist"), Shelf(Path("sources")))))
 
-    Whatever ends the process, the registry names no archive that is missing or another one, and the next run goes on
-    from there. A step that fails is a row of the report. Raises CannotWrite, also while another build works in `out`;
-    BadRegistry.
+    If the process is killed, the registry still names only archives that are there, and the next run goes on from
+    there. A step that fails becomes a row "failed" of the report. Raises BadRegistry, and CannotWrite, also if another
+    process builds in `job.out`.
     """
     with exclusive(job.out):
         write_rows(registry, job.out)
@@ -43,7 +43,7 @@ def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1,
         asked = [name for step in steps for name in step.rows]
         rest = [name for name in asked if name not in report.run]
         report = report.with_rows(failed(name, "one before it failed", report.rows, "not begun") for name in rest)
-        report = Report(run=tuple(asked), rows=report.rows)  # several processes bring them in any order
+        report = Report(run=tuple(asked), rows=report.rows)  # in the order of the steps, not in that of the processes
         write_report(report, job.out)
     return report
 
@@ -64,7 +64,7 @@ def exclusive(out: Path) -> Iterator[None]:
 
 
 def write_rows(registry: Registry, out: Path) -> None:
-    """Write the registry's rows into that of `out`, with the archives that lie there and what was found in them."""
+    """Write the rows into the registry of `out`. A row whose archive lies there keeps what its export has written."""
     path = out / REGISTRY_FILE
     known = own_registry(path) if path.exists() else Registry()
     rows = {name: _row(entry, known.models.get(name), registry, out) for name, entry in registry.models.items()}

@@ -1,4 +1,4 @@
-"""What a build would do, without asking anybody and without writing anything; sizes and times are estimates."""
+"""`zoo build --dry-run`: what each step would do. Nothing is downloaded or written; sizes and times are estimates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What would become of one step; bytes and seconds are estimates."""
+    """What one step would do; `download` and `archive` are estimated bytes, `seconds` an estimate too."""
 
     name: str
     what: str  # export, unchanged, or "no source"
@@ -31,7 +31,7 @@ class Foreseen:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would become of every step, `jobs` at a time; `print(dry_run)` is the plan."""
+    """What every step would do, if `jobs` processes build at a time; `print(dry_run)` shows a table."""
 
     steps: Sequence[Foreseen]
     jobs: int = 1
@@ -43,7 +43,7 @@ class DryRun:
 
     @property
     def seconds(self) -> float:
-        """About how long it takes, downloads left out."""
+        """Estimated time of all exports, without downloads."""
         return round(self._sum("seconds") / self.jobs, 1)
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
 
         print(dry_run(make_steps(registry), Job(registry.models, Path("dist"))))
 
-    Checkpoints that are here are read for their digests, so that what would be left as it is can be told.
+    Checkpoints on this disk are read for their digests: only so can a step be known to be unchanged.
     """
     foreseen: list[Foreseen] = []
     with Builder(job) as builder:
@@ -100,7 +100,7 @@ def _foreseen(
 
 
 def _download(source: Source, entry: Entry, job: Job) -> int:
-    """Return about what a checkpoint weighs: its parameters in fp32, those of whichever row reads the same one."""
+    """Return the estimated bytes of a checkpoint: 4 for each parameter of the largest row with the same source."""
     if not KINDS[entry.kind].has_weights and source.kind == "huggingface":
         return _VOCABULARY_BYTES
     sharing = [each for each in job.models.values() if source in each.sources]

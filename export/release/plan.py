@@ -1,4 +1,4 @@
-"""Which rows are asked for, which exports make them, in which order, and about what each will take."""
+"""From the names of models to the exports that make them, in order; and estimates of their sizes and times."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zoo.registry.entry import Entry
 from zoo.registry.recipes import origin
 from zoo.registry.registry import Registry
 
-# Seconds of an export, measured in docs/exports.md on 2 cores: so many to begin with, for each layer, for each MiB of
-# weights; of the two archives of a tokenizer together. Archives shrink weights by a fourteenth.
+# Seconds of an encoder's export: at the start, for each layer, for each MiB of weights (docs/exports.md, 2 cores). Then
+# the two archives of a tokenizer together. A packed archive has 0.93 of the bytes of its weights.
 _START, _A_LAYER, _A_MIB = 10.0, 1.0, 0.1
 _TOKENIZER_SECONDS, _TOKENIZER_BYTES = 10.0, 650 << 10
 _PACKED = 0.93
@@ -22,9 +22,9 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Step:
-    """One export: of an encoder, or of a tokenizer with the preprocess archive that comes along.
+    """One export: an encoder, or a tokenizer together with its preprocess archive.
 
-    `rows` are the rows of the registry that it makes, `origin` is the model whose sources it reads.
+    `rows` are the names of the rows that the export fills, `origin` is the model whose sources the export reads.
     """
 
     name: str
@@ -34,20 +34,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Estimate:
-    """About what a step takes: bytes of its archive and seconds, on a machine like the one that was measured."""
+    """Estimated bytes of a step's archive, and its seconds on a machine with 2 cores."""
 
     archive: int
     seconds: float
 
 
 def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[Step]:
-    """Return the exports that make the models of some names, or of all, in the order in which to run them.
+    """Return the exports that make the models of `names`, or every model if None, in the order to run them.
 
         [step.name for step in make_steps(registry, ["bert_3", "bert"])]  # ["bert", "bert_3"]
 
-    Tokenizers come first, then the largest, so that none of the long ones is left for the end. What is made from one
-    checkpoint stands together, the whole model before those cut from it. Raises UnknownModel with every name that is
-    none, BadRegistry for a preprocess row under a name that no export gives it.
+    Tokenizers come first, then large models before small ones, so that no process is left with a long export at the
+    end. Models of one checkpoint follow each other, the whole model before those cut from it. Raises UnknownModel with
+    every unknown name, BadRegistry for a preprocess row that is not called like its tokenizer with _preprocess.
     """
     models = registry.models
     asked = list(models) if names is None else _canonical(registry, names)
@@ -62,13 +62,13 @@ def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[S
 
 
 def groups(steps: Iterable[Step]) -> Iterator[Sequence[Step]]:
-    """Yield the steps that read one checkpoint, together."""
+    """Yield groups of steps: those that follow each other and read the same checkpoint."""
     for _, group in groupby(steps, key=lambda step: step.origin):
         yield list(group)
 
 
 def estimate(step: Step, models: Mapping[str, Entry], dtype: str = "float32") -> Estimate:
-    """Return about what a step takes: 10 s, 1 s a layer and 0.1 s a MiB of weights, 0.93 bytes for each of them."""
+    """Return the estimate for a step: for an encoder 10 s, 1 s for each layer and 0.1 s for each MiB of weights."""
     entry = models[step.name]
     if not KINDS[entry.kind].has_weights:
         return Estimate(_TOKENIZER_BYTES, _TOKENIZER_SECONDS)

@@ -1,4 +1,4 @@
-"""Steps in this process, or in several, each with a TensorFlow of its own. What comes back comes as it is ready."""
+"""Run steps in this process, or in several processes with their own TensorFlow; yield results as they are ready."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PATIENCE = 10.0  # seconds in which a process may end by itself
 
 
 def run_steps(steps: Sequence[Step], job: Job, jobs: int = 1, keep_going: bool = True) -> Iterator[list[Row]]:
-    """Yield what became of each step, as each is ready; without `keep_going` none is begun after one that failed.
+    """Yield the rows of each step when it is done. Without `keep_going`, no step begins after a failed one.
 
-    What is made from one checkpoint is left to one process, which opens it once.
+    All steps of one checkpoint run in one process, which opens the checkpoint once.
     """
     work = deque(deque(group) for group in groups(steps))
     if min(jobs, len(work)) > 1:
@@ -43,7 +43,7 @@ def run_steps(steps: Sequence[Step], job: Job, jobs: int = 1, keep_going: bool =
 
 @dataclass
 class _Worker:
-    """A process, the steps that are its own, and the one that it is at."""
+    """A process, the steps that wait for it, and `at`, the step that it is running."""
 
     process: BaseProcess
     steps: deque[Step]
@@ -74,20 +74,20 @@ def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: boo
                     worker.steps = work.popleft()
                 if worker.steps and lives:
                     _hand_out(ready, worker)
-                else:  # the rest of what a lost process had is for another one
+                else:  # another process takes the steps that a lost process has left
                     work.extendleft([worker.steps] if worker.steps else [])
                     ready.close()
                     del workers[ready]
     finally:
         for connection in workers:
-            connection.close()  # which tells them to end
+            connection.close()  # a process ends when its connection is closed
         for worker in workers.values():
             worker.process.join(_PATIENCE)
             worker.process.kill()
 
 
 def _started(job: Job) -> tuple[Connection, BaseProcess]:
-    context = get_context("spawn")  # a TensorFlow that has begun to compute does not survive a fork
+    context = get_context("spawn")  # after a fork, a TensorFlow that has computed no longer works
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, job))
     process.start()
@@ -97,7 +97,7 @@ def _started(job: Job) -> tuple[Connection, BaseProcess]:
 
 def _hand_out(connection: Connection, worker: _Worker) -> None:
     worker.at = worker.steps.popleft()
-    with suppress(OSError):  # it is gone already, which the next wait tells
+    with suppress(OSError):  # the process has ended already; the next `wait` reports it
         connection.send(worker.at)
 
 
@@ -111,14 +111,14 @@ def _any_failed(rows: Sequence[Row]) -> bool:
     return any(row.outcome == "failed" for row in rows)
 
 
-# -- one of them ------------------------------------------------------------------------------------------------------
+# -- inside one process -----------------------------------------------------------------------------------------------
 
 
 def _serve(connection: Connection, job: Job) -> None:
-    """Run what comes in until the other end is closed, and do not outlive the process at that end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that tells this one to end
+    """Run the steps that arrive until the connection is closed; end if the parent process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.stderr.isatty = lambda: False  # type: ignore[method-assign]  # bars of several processes overwrite each other
+    sys.stderr.isatty = lambda: False  # type: ignore[method-assign]  # several progress bars overwrite each other
     with Builder(job) as builder, suppress(EOFError, OSError):
         while True:
             connection.send(builder.run(connection.recv()))

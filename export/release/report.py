@@ -1,4 +1,4 @@
-"""build.json: what became of every row, and of which inputs its archive is made; the table that people read."""
+"""build.json: the result of every row, and a digest of the inputs of its archive; and the table that people read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Outcome = Literal["built", "unchanged", "failed", "not begun"]
 
 
 class Row(BaseModel):
-    """What became of one row in the last run that had it, and the key, digest and size of the archive that it has.
+    """The result of one row in the last run that built it, and the key, digest and size of its archive.
 
-    `key` is a digest of everything that the archive was made from. It is kept here and not on the card, so that
-    `zoo build` and `zoo export` make the same bytes; without it, and after any doubt, the archive is made again.
+    `key` is a digest of everything that the archive was made from. It stands here and not on the card, so that
+    `zoo build` and `zoo export` make the same bytes. If it is missing or another one, the archive is made again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +38,7 @@ class Row(BaseModel):
 
 
 class Report(BaseModel):
-    """Every row that `zoo build` ever had in this directory, and which of them the last run had."""
+    """The last result of every row that was ever built in this directory; `run` names the rows of the last run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,11 +47,11 @@ class Report(BaseModel):
 
     @property
     def failed(self) -> bool:
-        """Whether anything of the last run is not as it was asked for."""
+        """Whether a row of the last run failed or was not begun."""
         return any(self.rows[name].outcome in ("failed", "not begun") for name in self.run)
 
     def with_rows(self, rows: Iterable[Row]) -> Report:
-        """Return the report with further rows of this run."""
+        """Return a report with these rows too, as rows of the last run."""
         added = {row.name: row for row in rows}
         return Report(run=tuple(dict.fromkeys((*self.run, *added))), rows={**self.rows, **added})
 
@@ -72,13 +72,13 @@ class Report(BaseModel):
 
 
 def failed(name: str, reason: str, before: Mapping[str, Row], outcome: Outcome = "failed") -> Row:
-    """Return a row that came to nothing; what is known of the archive that it may have had before stays."""
+    """Return a row without a new archive, and the reason; key, digest and size of an earlier archive stay."""
     known = before.get(name) or Row(name=name, outcome=outcome)
     return known.model_copy(update={"outcome": outcome, "reason": reason, "seconds": 0.0})
 
 
 def read_report(out: Path) -> Report:
-    """Return the report of earlier runs; an empty one where there is none that can be read."""
+    """Return the report of earlier runs, or an empty report if build.json is missing or cannot be read."""
     try:
         return Report.model_validate_json((out / REPORT).read_bytes())
     except (OSError, ValidationError):

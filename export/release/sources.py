@@ -1,4 +1,4 @@
-"""From a row's sources to a checkpoint on this disk: a folder of a person's, else a lasting cache of downloads."""
+"""From the sources of a row to a checkpoint on this disk: found in a folder, else downloaded into a lasting cache."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint on this disk, and the source whose options go with it."""
+    """A checkpoint on this disk, and the source of the row that it was found for: its options count for the export."""
 
     path: Path
     source: Source
-    said: str  # where it comes from, fit for a report that others read
+    said: str  # for the report: "hfl/rbt3 at main", "local rbt3.zip"; without directories of this machine
 
     def read(self) -> Inputs:
-        """Return it with the digests of its files."""
+        """Return the checkpoint with the digests of its files."""
         return Inputs(self.path, self.source, self.said, digests(self.path))
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A checkpoint that is ready to be read: digests of its files, of the archive if it is one."""
+    """A checkpoint that is ready to be read. `files` has the digest of each file, or of the archive if it is packed."""
 
     path: Path
     source: Source
@@ -45,20 +45,20 @@ class Inputs:
     files: Mapping[str, str]
 
     def sha256(self, vocabulary: bool = False) -> str:
-        """Return the identity of what lies there, or of that part of a directory from which a tokenizer is made."""
+        """Return one digest of all files; with `vocabulary`, of the files alone that a tokenizer is made from."""
         part = {name: digest for name, digest in self.files.items() if vocabulary and _OF_A_TOKENIZER.fullmatch(name)}
         return hashlib.sha256(to_json(part or dict(self.files)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where checkpoints are looked for: `folder` is a person's, `cache` keeps what was downloaded."""
+    """Where checkpoints are looked for: in `folder`, which a person filled, and in `cache`, which keeps downloads."""
 
     folder: Path | None = None
     cache: Path | None = None
 
     def find(self, name: str, entry: Entry) -> Found | None:
-        """Return what is here already, without asking anybody."""
+        """Return the checkpoint of a model if it is on this disk, else None; nothing is downloaded."""
         for stem, source in _conventions(name, entry):
             if self.folder and (path := _beside(self.folder, stem)):
                 return Found(path, source, f"local {path.name}")
@@ -71,11 +71,11 @@ class Shelf:
         return None
 
     def get(self, name: str, entry: Entry) -> Inputs:
-        """Return a model's checkpoint, downloaded if it is not here: the first of its sources that delivers.
+        """Return the checkpoint of a model. If it is not on this disk, the first source that delivers it is downloaded.
 
             Shelf(Path("sources")).get("bert", registry.models["bert"]).path  # sources/chinese_L-12_H-768_A-12.zip
 
-        Raises DownloadFailed with what each source said, notes for a person included.
+        Raises DownloadFailed with the error of every source, and the notes that tell a person where to look.
         """
         found, problems = self.find(name, entry), []
         for source in () if found else entry.sources:
@@ -90,8 +90,8 @@ class Shelf:
         if found is None:
             said_all, stems = "; ".join(problems) or "Its row names no source", " or ".join(_stems(name, entry))
             raise DownloadFailed(
-                f"there is no checkpoint of {name}. {said_all}. What was fetched by hand `zoo build` takes from "
-                f"--sources DIR: {stems}, packed or unpacked."
+                f"there is no checkpoint of {name}. {said_all}. If you have it, put it into a directory, packed or "
+                f"unpacked, under one of these names, and run `zoo build` with --sources DIR: {stems}."
             )
         return found.read()
 
@@ -104,18 +104,18 @@ class Shelf:
     def _place(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
         if isinstance(source, UrlSource):
             identity, stem = source.url, _stem(source)
-        else:  # of a tokenizer the weights are left where they are
-            what = "" if KINDS[entry.kind].has_weights else " vocabulary"
-            identity, stem = f"{source.repository}@{source.revision}{what}", _stem(source)
+        else:  # for a tokenizer only the vocabulary is downloaded, so it has a directory of its own
+            part = "" if KINDS[entry.kind].has_weights else " vocabulary"
+            identity, stem = f"{source.repository}@{source.revision}{part}", _stem(source)
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         return (self.cache or cache_directory() / "sources") / f"{stem}-{key}"
 
 
 def digests(path: Path) -> dict[str, str]:
-    """Return name -> sha256 of an archive, or of every file that is not hidden in the directory of a checkpoint."""
+    """Return {name: sha256} of an archive, or of every file in the directory of a checkpoint, hidden files left out."""
     if path.is_file() and path.name.endswith(ARCHIVES):
         return {path.name: sha256_of(path)}
-    folder = path if path.is_dir() else path.parent  # its main file alone is not all that is read
+    folder = path if path.is_dir() else path.parent  # a checkpoint named by its main file has other files too
     files = sorted(file for file in folder.iterdir() if file.is_file())
     seen = {file.name: sha256_of(file) for file in files if not file.name.startswith(".")}
     if not seen:
@@ -124,7 +124,7 @@ def digests(path: Path) -> dict[str, str]:
 
 
 def _conventions(name: str, entry: Entry) -> Iterator[tuple[str, Source]]:
-    """Yield the names, without what an archive's ends in, under which a person may keep a checkpoint."""
+    """Yield the names under which a person may keep a checkpoint, without .zip or .tar.gz, and the source of each."""
     yield name, BY_NAME
     for source in entry.sources:
         if not isinstance(source, NoteSource):
@@ -150,7 +150,7 @@ def _beside(folder: Path, stem: str) -> Path | None:
 
 
 def said(source: Source) -> str:
-    """Return where a source leads, fit for a report that others read."""
+    """Return a source in words for the report: "hfl/rbt3 at main", or a URL without its password."""
     if isinstance(source, HuggingFaceSource):
         return f"{source.repository} at {source.revision}"
     return shown(source.url) if isinstance(source, UrlSource) else source.text

@@ -131,7 +131,7 @@ def rows(server: LocalServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where the rows' checkpoints lie: a registry file, a folder of what was fetched by hand, a server."""
+    """Where the rows' checkpoints lie: a registry file, a folder that a person filled, a server."""
 
     registry: Path
     sources: Path
