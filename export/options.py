@@ -20,6 +20,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from zoo.archive.card import Activation, Pooler, Stored
+from zoo.contract import HEADS
 from zoo.registry.entry import NOT_STATED
 
 _NAME = {"help": "name of the archive and of its registry entry"}
@@ -44,7 +45,7 @@ class EncoderOptions:
     )
     heads: tuple[str, ...] | None = field(
         default=None,
-        metadata={"help": "mlm,nsp,discriminator or none; without it, those whose weights look trained"},
+        metadata={"help": f"{','.join(HEADS)} or none; without it, those whose weights look trained"},
     )
     dtype: Stored = field(
         default="float32",

@@ -34,6 +34,7 @@ from zoo.registry.writing import own_registry
 if TYPE_CHECKING:
     from export.readers.protocol import Checkpoint
 
+# Files of zoo/ that decide bytes of an archive.
 _ZOO_MODULES = (
     "archive/pack.py",
     "archive/card.py",
@@ -41,7 +42,7 @@ _ZOO_MODULES = (
     "archive/gz.py",
     "archive/wordpiece_model.py",
     "contract.py",
-)  # those that decide bytes of an archive
+)
 
 
 @dataclass(frozen=True)
