@@ -141,18 +141,15 @@ def _parent(addition: Addition, source: Source, registry: Registry) -> str | Non
 
 
 def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
-    recipe = {
-        "derivation": {"parent": parent, "layers": options.layers} if parent else None,
-        "family": options.family,
-        "pooler": options.pooler,
-        "heads": options.heads,
-    }
-    return Entry(
-        kind="encoder",
-        licence=options.licence,
-        sources=[] if parent else [source],
-        recipe=Recipe.model_validate(recipe) if any(value is not None for value in recipe.values()) else None,
+    # The recipe is not validated here: the export refuses an unknown head with an error that names the known ones.
+    recipe = Recipe.model_construct(
+        derivation=FromParent(parent=parent, layers=options.layers) if parent else None,
+        family=options.family,
+        pooler=options.pooler,
+        heads=None if options.heads is None else list(options.heads),
     )
+    stated = recipe if recipe != Recipe() else None
+    return Entry(kind="encoder", licence=options.licence, sources=[] if parent else [source], recipe=stated)
 
 
 def _command_note(addition: Addition, source: Source, unstated: Mapping[str, Any]) -> NoteSource:

@@ -430,4 +430,7 @@ def test_what_cannot_be_added_leaves_no_row(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "empty/config.json").write_text("{}")
     assert main(["add", str(tmp_path / "empty"), "--name", "x", "--out", out]) == 2
     assert "no checkpoint in" in capsys.readouterr().out
+    write_checkpoint("tiny", tmp_path / "tiny")
+    assert main(["add", str(tmp_path / "tiny"), "--name", "x", "--out", out, "--heads", "mlm,nips"]) == 2
+    assert "no head 'nips'; it has: mlm, nsp" in capsys.readouterr().out
     assert read_registry(tmp_path / "dist/registry.json").names() == []
