@@ -60,7 +60,8 @@ def main() -> None:
 
 
 def _make(work: Path, cases: list[Case]) -> None:
-    from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+    from export.options import EncoderRequest, TokenizerRequest
+    from export.pipeline import export_encoder, export_tokenizer
     from tests.export.conftest import write_odd
     from tests.hostile.making import make_hostile
     from zoo.archive.unpack import unpack

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from export.options import EncoderRequest, TokenizerRequest
+from export.pipeline import export_encoder, export_tokenizer
 from scripts.random_checkpoint import write
 from zoo.fetching.registries import read_registry
 from zoo.publishing.serve import server

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from export.options import EncoderRequest, TokenizerRequest
 from export.pipeline import export_encoder, export_tokenizer
-from export.planning import EncoderRequest, TokenizerRequest
 from scripts.random_checkpoint import write
 from tests.conftest import ROOT
 from tests.localserver import running_server

@@ -40,7 +40,8 @@ _VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
 def read_checkpoint(path: Path) -> None:
     """Do everything that an export does with a checkpoint before it builds, and read every variable."""
     from export.inspect import inspected
-    from export.planning import EncoderRequest, plan_encoder
+    from export.options import EncoderRequest
+    from export.planning import plan_encoder
     from export.readers import open_checkpoint
 
     checkpoint = open_checkpoint(path)

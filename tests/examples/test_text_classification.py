@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from examples import text_classification as example
+from export.options import EncoderRequest, TokenizerRequest
 from export.pipeline import export_encoder, export_tokenizer
-from export.planning import EncoderRequest, TokenizerRequest
 from scripts.layouts import bert, bert_config
 from scripts.notebooks import notebook, notebooks
 from scripts.random_checkpoint import write_tf1, write_vocabulary

@@ -13,9 +13,9 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
+from export.options import EncoderRequest
 from export.oracle.forward import Answer, Case, forward
 from export.pipeline import export_encoder
-from export.planning import EncoderRequest
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
 from zoo.archive.unpack import unpack

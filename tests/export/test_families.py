@@ -12,7 +12,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
-from export.planning import EncoderRequest, plan_encoder
+from export.options import EncoderRequest
+from export.planning import plan_encoder
 from tests.export.conftest import (
     FAMILIES,
     as_inputs,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from export import families, planning
+from export.options import EncoderRequest, TokenizerRequest
 from export.pipeline import export_encoder, export_tokenizer
-from export.planning import EncoderRequest, TokenizerRequest
 from export.weights.plan import WeightPlan
 from scripts.random_checkpoint import write_vocabulary
 from tests.export.conftest import VOCABULARY, write_odd

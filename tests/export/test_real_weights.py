@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from export.encoder.encoder import Encoder
+from export.options import EncoderRequest
 from export.oracle.forward import Case, forward
-from export.planning import EncoderRequest, plan_encoder
+from export.planning import plan_encoder
 
 TOLERANCE = 2e-5
 KEYS = ("input_word_ids", "input_mask", "input_type_ids")

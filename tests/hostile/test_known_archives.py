@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2, trackable_object_graph_pb2
 
-from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+from export.options import EncoderRequest, TokenizerRequest
+from export.pipeline import export_encoder, export_tokenizer
 from tests.export.conftest import write_odd
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import read_card

@@ -43,7 +43,8 @@ def fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tensorflow as tf
 
     import zoo
-    from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+    from export.options import EncoderRequest, TokenizerRequest
+    from export.pipeline import export_encoder, export_tokenizer
     from scripts.layouts import bert, bert_config
     from scripts.random_checkpoint import write_tf1, write_vocabulary
     from zoo.command import main

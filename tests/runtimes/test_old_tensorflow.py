@@ -40,7 +40,8 @@ GRADIENTS = 1e-3  # of the largest one, which sums of squares make large; float1
 
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from export.pipeline import EncoderRequest, export_encoder
+    from export.options import EncoderRequest
+    from export.pipeline import export_encoder
     from export.saved_model.root import write_saved_model
     from tokenizer.module import Preprocessor, Tokenizer
     from tokenizer.vocabulary import Vocabulary

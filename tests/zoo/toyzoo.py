@@ -39,7 +39,8 @@ class ToyZoo:
 @pytest.fixture(scope="session")
 def toy_zoo(tmp_path_factory: pytest.TempPathFactory) -> ToyZoo:
     """The zoo itself. (Importing the builder imports TensorFlow, which most tests here do without.)"""
-    from export.pipeline import EncoderRequest, TokenizerRequest, export_encoder, export_tokenizer
+    from export.options import EncoderRequest, TokenizerRequest
+    from export.pipeline import export_encoder, export_tokenizer
     from tests.export.conftest import write_odd
 
     checkpoint, out = tmp_path_factory.mktemp("toy-checkpoint"), tmp_path_factory.mktemp("toy-zoo")

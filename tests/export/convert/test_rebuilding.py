@@ -14,7 +14,8 @@ import tensorflow as tf
 from export.cards import _pooler_in_words
 from export.convert.rebuilding import OUTPUT_KEYS, PlainRoot, plain_encoder
 from export.encoder.encoder import Encoder
-from export.planning import EncoderRequest, PlannedEncoder, plan_encoder
+from export.options import EncoderRequest
+from export.planning import PlannedEncoder, plan_encoder
 from tests.export.conftest import FAMILIES, as_inputs, case, write_odd
 from zoo.archive.card import EncoderCard
 from zoo.errors import BadArchive

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
+from export.options import EncoderRequest
 from export.oracle.forward import Case, forward
 from export.oracle.heads import HeadOracle
-from export.planning import EncoderRequest, plan_encoder
+from export.planning import plan_encoder
 from export.readers import open_checkpoint
 from tests.export.conftest import as_inputs, case, export_and_load, write_odd, write_transformers
 from zoo.archive.card import EncoderCard, read_card

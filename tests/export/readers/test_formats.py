@@ -20,8 +20,9 @@ from safetensors.numpy import save_file
 from export.certificate import golden_arrays
 from export.families import detect
 from export.heads.heads import head_states
+from export.options import EncoderRequest
 from export.pipeline import export_encoder
-from export.planning import EncoderRequest, plan_encoder
+from export.planning import plan_encoder
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import read_config

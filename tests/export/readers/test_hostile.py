@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 import pytest
 
+from export.options import EncoderRequest
 from export.pipeline import export_encoder
-from export.planning import EncoderRequest
 from export.readers import open_checkpoint
 from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays

@@ -15,8 +15,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 import zoo
+from export.options import EncoderRequest
 from export.pipeline import export_encoder
-from export.planning import EncoderRequest
 from tests.conftest import ROOT
 from tests.export.conftest import VOCABULARY, as_inputs, case, write_odd
 from zoo.archive.card import EncoderCard, read_card

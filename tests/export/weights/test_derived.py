@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
+from export.options import EncoderRequest
 from export.pipeline import export_encoder
-from export.planning import EncoderRequest, plan_encoder
+from export.planning import plan_encoder
 from scripts.layouts import bert
 from scripts.random_checkpoint import write_arrays, write_tf1, write_vocabulary
 from tests.export.conftest import (
