@@ -142,11 +142,12 @@ def _parent(addition: Addition, source: Source, registry: Registry) -> str | Non
 
 def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
     # The recipe is not validated here: the export refuses an unknown head with an error that names the known ones.
+    heads: Any = None if options.heads is None else list(options.heads)
     recipe = Recipe.model_construct(
         derivation=FromParent(parent=parent, layers=options.layers) if parent else None,
         family=options.family,
         pooler=options.pooler,
-        heads=None if options.heads is None else list(options.heads),
+        heads=heads,
     )
     stated = recipe if recipe != Recipe() else None
     return Entry(kind="encoder", licence=options.licence, sources=[] if parent else [source], recipe=stated)
