@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
 
-from zoo.archive.card import Activation
+from zoo.archive.card import Activation, Pooler
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
 from zoo.basics.untrusted import values_within
@@ -151,7 +151,7 @@ class Recipe(Record):
 
     derivation: FromParent | None = None
     family: Word | None = Field(default=None, description="where a checkpoint holds several")
-    pooler: Literal["dense", "first_token", "discriminator"] | None = None
+    pooler: Pooler | None = None
     heads: list[Literal["mlm", "nsp", "discriminator"]] | None = Field(
         default=None, description="pre-training heads; [] is none, null those whose weights look trained"
     )
