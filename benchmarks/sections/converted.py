@@ -30,10 +30,10 @@ from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.conversion import Conversion, convert_encoder
 from export.convert.report import Report
-from export.convert.sources import Source, find_source
 from zoo.contract import INPUT_KEYS
 from zoo.errors import ZooError
 from zoo.loading.load import load_directory
+from zoo.loading.matching import FoundEncoder, find_pair
 
 NODE = Path(__file__).parents[2] / "examples" / "node"
 ROWS, LENGTH = (1, 32), 64
@@ -55,10 +55,10 @@ class Form:
 def measure(options: argparse.Namespace) -> Page:
     """Return the page; the archive is kept in `options.work`."""
     work = options.work.absolute()
-    source = find_source("albert_tiny", registry=str(model(work)))
+    found = find_pair("albert_tiny", registry=str(model(work)))
     if NODE.is_dir():
         os.chdir(NODE)  # where Node looks for packages
-    forms = list(prepared(source, work / "converted"))
+    forms = list(prepared(found, work / "converted"))
     times = [interleave({form.name: form.calls[rows] for form in forms if rows in form.calls}, EFFORT) for rows in ROWS]
     return page(forms, times)
 
@@ -90,14 +90,14 @@ def _stated(value: float | None, form: str) -> str:
 # -- the forms --------------------------------------------------------------------------------------------------------
 
 
-def prepared(source: Source, work: Path) -> Iterator[Form]:
+def prepared(found: FoundEncoder, work: Path) -> Iterator[Form]:
     """Yield every form whose runtime is here, converted and loaded."""
     shutil.rmtree(work, ignore_errors=True)
-    yield saved_model(source)
+    yield saved_model(found)
     for name, quantized in _FORMS:
         out = work / "-".join(filter(None, (name, quantized)))
         try:
-            report = convert_encoder(Conversion(source, name, out, quantized))
+            report = convert_encoder(Conversion(found, name, out, quantized))
         except ZooError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
@@ -111,12 +111,12 @@ def prepared(source: Source, work: Path) -> Iterator[Form]:
                 yield from in_onnxruntime_node(f"{label} in onnxruntime-node", out, report)
 
 
-def saved_model(source: Source) -> Form:
+def saved_model(found: FoundEncoder) -> Form:
     import tensorflow as tf
 
     started = time.perf_counter()
-    encoder = load_directory(source.directory, source.card.name)
-    form = Form("SavedModel", sum(file.size for file in source.card.files.values()) / MIB, 0.0)
+    encoder = load_directory(found.directory, found.card.name)
+    form = Form("SavedModel", sum(file.size for file in found.card.files.values()) / MIB, 0.0)
     form.load = time.perf_counter() - started
     for rows in ROWS:
         inputs = {key: tf.constant(array) for key, array in batch(rows).items()}

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from export.convert.sources import Source, find_source
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.commands.common import add_json, add_registry, print_json
 from zoo.errors import BadArgument
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, find_encoder, find_pair
 
 Run = Callable[[argparse.Namespace], int]
 FORMATS = ("onnx", "tflite", "tfjs", "serving")
@@ -33,8 +33,8 @@ def convert(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run(options: argparse.Namespace) -> int:
-    source = find_source(options.model, options.tokenizer, options.registry)
-    out = (options.out or Path(f"{source.card.name}-{options.to}")).absolute()
+    model = _find(options)
+    out = (options.out or Path(f"{model.card.name}-{options.to}")).absolute()
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_encoder, ready
     from export.convert.serving import converter_versions, lay_out
@@ -43,13 +43,13 @@ def _run(options: argparse.Namespace) -> int:
         if options.quantize or options.force:
             raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
         converter_versions()
-        report = None if options.dry_run else lay_out(source, out)
+        report = None if options.dry_run else lay_out(model, out)
     else:
-        asked = Conversion(source, options.to, out, options.quantize, options.force)
+        asked = Conversion(model, options.to, out, options.quantize, options.force)
         ready(asked)
         report = None if options.dry_run else convert_encoder(asked)
     if report is None:
-        _say(_plan(source, options, out), options.json)
+        _say(_plan(model, options, out), options.json)
     elif options.json:
         print_json(report.to_dict())
     else:
@@ -57,10 +57,20 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(source: Source, options: argparse.Namespace, out: Path) -> dict[str, str]:
+def _find(options: argparse.Namespace) -> FoundEncoder:
+    """Return the encoder, with its tokenizer unless `--tokenizer none` was given."""
+    if options.tokenizer == "none":
+        return find_encoder(options.model, options.registry)
+    try:
+        return find_pair(options.model, options.tokenizer, options.registry)
+    except BadArgument as error:
+        raise BadArgument(f"{error} On the command line: --tokenizer NAME_OR_PATH, or --tokenizer none.") from None
+
+
+def _plan(model: FoundEncoder, options: argparse.Namespace, out: Path) -> dict[str, str]:
     return {
-        "model": f"{source.card.name}, sha256 {source.sha256}",
-        "tokenizer": source.tokenizer_card.name if source.tokenizer_card else "none",
+        "model": f"{model.card.name}, sha256 {model.sha256}",
+        "tokenizer": model.tokenizer_card.name if isinstance(model, EncoderWithTokenizer) else "none",
         "format": " ".join(filter(None, (options.to, options.quantize))),
         "out": str(out),
     }

@@ -14,7 +14,6 @@ from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answer
 from export.convert.formats import Format, Quantized, chosen
 from export.convert.rebuilding import PlainRoot, plain_encoder
 from export.convert.report import FILE, Report, with_files
-from export.convert.sources import Source
 from export.convert.tokenizer_file import write_tokenizer
 from export.versions import versions
 from zoo.archive.card import EncoderCard
@@ -23,6 +22,7 @@ from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_be
 from zoo.basics.progress import progress
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
 from zoo.loading.load import load_checked
+from zoo.loading.matching import FoundEncoder
 
 _NO_CHECK = "texts longer than {limit} tokens are not refused, as the archive does: cut them before"
 _WIDENED = (
@@ -34,7 +34,7 @@ _WIDENED = (
 class Conversion:
     """What to convert, as a person says it."""
 
-    source: Source
+    model: FoundEncoder
     to: str
     out: Path
     quantize: Quantized = None
@@ -44,18 +44,18 @@ class Conversion:
 def convert_encoder(asked: Conversion) -> Report:
     """Return the report of `OUT`, a directory with the model in another format, its tokenizer.json and conversion.json.
 
-        convert_encoder(Conversion(find_source("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
+        convert_encoder(Conversion(find_pair("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
 
     What was written is run in its runtime and compared with the archive, on the golden inputs and on random ones. Only
     then does it move to its place, whole or not at all; `force` replaces what is there. Raises VerificationFailed when
     it disagrees, ZooError when a converter is not installed, BadArgument, CannotWrite.
     """
     format, used = ready(asked)
-    source, card, start = asked.source, asked.source.card, time.monotonic()
+    model, card, start = asked.model, asked.model.card, time.monotonic()
     label = f"{card.name} to {asked.to}"
     with replaced_directory(asked.out) as work, progress(label, 3, unit="steps") as advance:
-        encoder = load_checked(source.directory, card)
-        questions = batches(source.directory, card)
+        encoder = load_checked(model.directory, card)
+        questions = batches(model.directory, card)
         expected = answers(encoder, questions)
         advance(1)
         with _reported(f"{label}: the converter fails"):
@@ -68,10 +68,10 @@ def convert_encoder(asked: Conversion) -> Report:
             "name": card.name,
             "format": asked.to,
             "quantized": asked.quantize,
-            "archive_sha256": source.sha256,
+            "archive_sha256": model.sha256,
             "comparison": comparison,
             "not_verified": reason,
-            "tokenizer": write_tokenizer(encoder, source, work),
+            "tokenizer": write_tokenizer(encoder, model, work),
             "left_out": left_out(card),
             "notes": notes(card),
             "versions": {**versions(), **used},

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
 from export.convert.report import FILE, Report
-from export.convert.sources import Source
 from export.versions import versions
 from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
@@ -24,6 +23,7 @@ from zoo.basics.files import written_directory, written_file
 from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
 from zoo.errors import VerificationFailed, first_line
 from zoo.loading.load import load_checked, load_directory, prepare
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
 CONFIG_FILE = "models.config"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -31,10 +31,10 @@ PLACE = "/models"  # where TensorFlow Serving's image looks for them
 Inputs = Mapping[str, Any]  # input of a signature -> array
 
 
-def lay_out(source: Source, out: Path) -> Report:
+def lay_out(model: FoundEncoder, out: Path) -> Report:
     """Return the report of a new version of an encoder, and of its tokenizer, in `out`.
 
-        lay_out(find_source("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
+        lay_out(find_pair("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
 
     A version that is there is left alone; the next number is taken. models.config names every model of `out`. Each
     version's warm-up requests are read again and run through the signatures of what lies beside them.
@@ -42,26 +42,28 @@ def lay_out(source: Source, out: Path) -> Report:
     Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
     """
     used, start = converter_versions(), time.monotonic()
-    pairs = [(source.directory, source.card), (source.tokenizer_directory, source.tokenizer_card)]
-    models = [(directory, card, _next_version(out / card.name)) for directory, card in pairs if directory and card]
+    found: list[tuple[Path, EncoderCard | TokenizerCard]] = [(model.directory, model.card)]
+    if isinstance(model, EncoderWithTokenizer):
+        found.append((model.tokenizer_directory, model.tokenizer_card))
+    models = [(directory, card, _next_version(out / card.name)) for directory, card in found]
     with ExitStack() as stack:  # all of them or none
         works = [stack.enter_context(written_directory(place)) for _, _, place in models]
         for work, (directory, card, _) in zip(works, models, strict=True):
             _fill(work, directory, card)
-        comparison = _compared(source, works[0])
+        comparison = _compared(model, works[0])
     with written_file(out / CONFIG_FILE) as temporary:
         temporary.write_text(models_config(out), encoding="utf-8")
     files = [file for _, _, place in models for file in place.rglob("*") if file.is_file()]
     names = sorted(file.relative_to(out).as_posix() for file in [*files, out / CONFIG_FILE])
     report = Report(
-        name=source.card.name,
+        name=model.card.name,
         format="serving",
         quantized=None,
-        archive_sha256=source.sha256,
+        archive_sha256=model.sha256,
         comparison=comparison,
         not_verified=None,
         tokenizer=None,
-        left_out=[f"head .{head}" for head in source.card.exported_heads],
+        left_out=[f"head .{head}" for head in model.card.exported_heads],
         notes=["TensorFlow Serving itself was not run"],
         versions={**versions(), **used},
         seconds=round(time.monotonic() - start, 1),
@@ -110,13 +112,13 @@ def _versions(place: Path) -> list[int]:
     return [int(each.name) for each in place.iterdir() if each.name.isdecimal()] if place.is_dir() else []
 
 
-def _compared(source: Source, place: Path) -> Comparison:
+def _compared(model: FoundEncoder, place: Path) -> Comparison:
     """Compare the signature of what was laid out, loaded by its tag, with the archive's root."""
-    card = source.card
-    asked = batches(source.directory, card)
+    card = model.card
+    asked = batches(model.directory, card)
     served = tf.saved_model.load(str(place), tags=["serve"]).signatures[SERVING_SIGNATURE]
     found = [_answers(served, batch) for batch in asked]
-    return compare(asked, answers(load_checked(source.directory, card), asked), found, TOLERANCE)
+    return compare(asked, answers(load_checked(model.directory, card), asked), found, TOLERANCE)
 
 
 def _answers(signature: Any, inputs: Inputs) -> dict[str, Any]:

@@ -9,28 +9,28 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.report import TokenizerReport
-from export.convert.sources import Source
 from export.convert.tokenizer_json import DIFFERENCES, tokenizer_json
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import TokenizerCard
 from zoo.errors import VerificationFailed, VocabularyMismatch
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
 FILE = "tokenizer.json"
 
 
-def write_tokenizer(encoder: Any, source: Source, directory: Path) -> TokenizerReport | None:
+def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> TokenizerReport | None:
     """Write tokenizer.json for a loaded encoder, and return what is to be said of it; None without a tokenizer.
 
     Raises VocabularyMismatch, and VerificationFailed when the runtime, where it is installed, gives other ids than the
     tokenizer's card.
     """
-    card = source.tokenizer_card
-    if card is None:
+    if not isinstance(model, EncoderWithTokenizer):
         return None
+    card = model.tokenizer_card
     vocabulary = vocabulary_of(encoder)
     if vocabulary.sha256 != card.vocabulary_sha256:
         raise VocabularyMismatch(
-            f"{source.card.name} holds a vocabulary of {len(vocabulary):,} entries, sha256 {vocabulary.sha256[:12]}…; "
+            f"{model.card.name} holds a vocabulary of {len(vocabulary):,} entries, sha256 {vocabulary.sha256[:12]}…; "
             f"that of {card.name} is {card.vocabulary_sha256[:12]}…. Give its own tokenizer by --tokenizer."
         )
     content = tokenizer_json(vocabulary.entries, card.lower_case, card.special_tokens_in_text)

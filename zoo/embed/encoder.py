@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from zoo.contract import Pooling
-from zoo.loading.matching import Pair, find_pair
+from zoo.loading.matching import EncoderWithTokenizer, find_pair
 
 if TYPE_CHECKING:
     from zoo.text_encoder import TextEncoder
@@ -27,7 +27,7 @@ class EncoderSpec:
     max_length: int | None = None
     registry: str | None = None
 
-    def find(self) -> Pair:
+    def find(self) -> EncoderWithTokenizer:
         """Return the models, fetched if need be and not loaded; raises what `find_pair` does."""
         return find_pair(self.handle, self.tokenizer, self.registry)
 

@@ -24,11 +24,22 @@ _SHORTEST = 3  # [CLS], one token, [SEP]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Directories and cards of an encoder and of its tokenizer."""
+class FoundEncoder:
+    """The directory and the card of an encoder."""
 
     directory: Path
     card: EncoderCard
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the archive; of a directory outside of the cache, the sha256 of its card."""
+        return _archive_sha256(self.directory)
+
+
+@dataclass(frozen=True)
+class EncoderWithTokenizer(FoundEncoder):
+    """Directories and cards of an encoder and of its tokenizer."""
+
     tokenizer_directory: Path
     tokenizer_card: TokenizerCard
 
@@ -40,44 +51,29 @@ class Pair:
         return asked or min(_MAX_LENGTH, limit)
 
     def digests(self) -> tuple[str, str]:
-        """Return the identities of encoder and tokenizer: see `identity`."""
-        return identity(self.directory), identity(self.tokenizer_directory)
+        """Return the sha256 of the encoder and of the tokenizer, both as `sha256` states it."""
+        return self.sha256, _archive_sha256(self.tokenizer_directory)
+
+
+def find_encoder(handle: str | Path, registry: Registry | str | Path | None = None) -> FoundEncoder:
+    """Return an encoder, fetched if need be. Raises BadArgument for a tokenizer, and what `resolve` does."""
+    directory, card = find_model(handle, registry=registry)
+    if not isinstance(card, EncoderCard):
+        raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
+    return FoundEncoder(directory, card)
 
 
 def find_pair(
     handle: str | Path, tokenizer: str | Path | None = None, registry: Registry | str | Path | None = None
-) -> Pair:
+) -> EncoderWithTokenizer:
     """Return an encoder and its tokenizer, fetched if need be. Imports no TensorFlow.
 
         find_pair("albert_tiny").tokenizer_card.name  # "bert_tokenizer_chinese"
 
     The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch, and what `resolve` does.
     """
-    directory, card = find_model(handle, registry=registry)
-    if not isinstance(card, EncoderCard):
-        raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
-    return Pair(directory, card, *find_tokenizer(card, handle, tokenizer, registry))
-
-
-def identity(directory: Path) -> str:
-    """Return the sha256 of the archive that a directory of the cache was unpacked from; of another its card's.
-
-    The card holds the digest of every file.
-    """
-    name = directory.name
-    return name if re.fullmatch("[0-9a-f]{64}", name) else sha256_of(directory / CARD_FILE)
-
-
-def find_tokenizer(
-    card: EncoderCard,
-    handle: str | Path,
-    tokenizer: str | Path | None = None,
-    registry: Registry | str | Path | None = None,
-) -> tuple[Path, TokenizerCard]:
-    """Return directory and card of the tokenizer of an encoder that was found under a handle.
-
-    The other arguments and what it raises are those of `find_pair`.
-    """
+    encoder = find_encoder(handle, registry)
+    card = encoder.card
     if tokenizer is not None:
         directory, found = find_model(tokenizer, registry=registry)
     elif (model := model_name(handle)) is not None:
@@ -90,7 +86,16 @@ def find_tokenizer(
     if not isinstance(found, TokenizerCard):
         raise BadArgument(f"tokenizer={found.name!r} is {KINDS[found.kind].with_article}.")
     check_pair(card, found)
-    return directory, found
+    return EncoderWithTokenizer(encoder.directory, card, directory, found)
+
+
+def _archive_sha256(directory: Path) -> str:
+    """Return the sha256 of the archive that a directory was unpacked from: in the cache, the directory's name.
+
+    Any other directory is identified by the sha256 of its card, since the card holds the sha256 of every file.
+    """
+    name = directory.name
+    return name if re.fullmatch("[0-9a-f]{64}", name) else sha256_of(directory / CARD_FILE)
 
 
 def _named(tokenizer: str | None, card: EncoderCard) -> str:

@@ -295,7 +295,7 @@ def test_says_what_it_needs(
         assert run("serving") == 2
         assert "pip install 'bert-zoo[serving]'" in capsys.readouterr().err
     assert main(["convert", str(words), "--to", "onnx"]) == 2
-    assert "is a tokenizer; `zoo convert` takes an encoder" in capsys.readouterr().err
+    assert "is a tokenizer: give the encoder first" in capsys.readouterr().err
     assert main(["convert", str(out / "odd"), "--to", "onnx"]) == 2
     assert "--tokenizer NAME_OR_PATH, or --tokenizer none" in capsys.readouterr().err
     assert run("tfjs", "--quantize", "int8") == 2
