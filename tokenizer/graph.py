@@ -5,15 +5,17 @@ Shapes: B texts or rows, S segments of a row, P pieces of all of them together, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from tokenizer import packing
-from tokenizer.functions import TEXTS, TEXTS_OR_ROWS, graph_function, seldom_called
+from tokenizer import normalisation, packing
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
 
+TEXTS = tf.TensorSpec([None], tf.string, name="text")  # (B,)
+TEXTS_OR_ROWS = tf.TensorSpec(None, tf.string, name="text")  # (B,) or (B, S)
 LENGTH = tf.TensorSpec([], tf.int32, name="seq_length")
 FLAG = tf.TensorSpec([], tf.bool, name="special_tokens")
 PIECES = tf.RaggedTensorSpec([None, None], tf.int32)
@@ -25,6 +27,21 @@ LAID_END_TO_END = (
 )
 
 TOO_SHORT = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
+
+
+def graph_function(function: Callable[..., Any], *signature: tf.TypeSpec, **attributes: bool) -> Any:
+    """Return a tf.function of fixed signature, so that a call with Python lists does not trace the function again."""
+    return tf.function(function, input_signature=signature, autograph=False, experimental_attributes=attributes or None)
+
+
+def seldom_called(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
+    """Return the same for a branch that few calls take, for example that of texts with accents.
+
+    TensorFlow usually replaces a call by the operations of the function, and then spends time on each of them even
+    where the branch is not taken; that counts in a call of less than a millisecond. With `_noinline` the branch stays
+    one operation.
+    """
+    return graph_function(function, *signature, _noinline=True)
 
 
 def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
@@ -48,11 +65,26 @@ class Graph:
         self.ids = vocabulary.special_tokens
         self.wrapping = {"cls": self.ids[CLS], "sep": self.ids[SEP], "pad": self.ids[PAD]}
         self.wordpiece = WordPiece(vocabulary, lower_case, special_tokens_in_text)
-        self.pieces = graph_function(self.wordpiece.pieces, TEXTS)
+        self.normalise = seldom_called(self._normalise, TEXTS)
+        self.tokenize = graph_function(self.pieces, TEXTS)
         self.preprocess = graph_function(self.packed, TEXTS_OR_ROWS, LENGTH)
         self.rows = seldom_called(self._rows, TEXTS_OR_ROWS, LENGTH)
         self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
         self.join = graph_function(self._join, PIECES)
+
+    def _normalise(self, text: tf.Tensor) -> tf.Tensor:
+        return self.wordpiece.normalise(text)
+
+    def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Return the ids of texts (B,): (B, (pieces)) int32. Plain texts, which are most, are not normalised."""
+        is_plain = normalisation.is_plain(text, self.wordpiece.kept_whole)
+        plain = tf.strings.lower(text) if self.wordpiece.lower_case else text  # changes ASCII alone
+
+        def normalised() -> tf.Tensor:
+            rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
+            return tf.tensor_scatter_nd_update(plain, rest, self.normalise(tf.gather_nd(text, rest)))
+
+        return self.wordpiece.pieces(tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised))
 
     def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return all pieces (P,) of texts (B,) or rows (B, S), where segments begin, and how many pieces they have."""
@@ -63,7 +95,7 @@ class Graph:
             "Give a batch of strings [B], or rows of segments [B, S]. Received the shape:",
             tf.shape(text),
         )
-        pieces = self.pieces(tf.reshape(text, [-1]))
+        pieces = self.tokenize(tf.reshape(text, [-1]))
         splits = tf.cast(pieces.row_splits, tf.int32)
         shape = tf.stack([tf.shape(text)[0], tf.reduce_prod(tf.shape(text)[1:])])  # B, S
         return pieces.values, tf.reshape(splits[:-1], shape), tf.reshape(splits[1:] - splits[:-1], shape)
@@ -87,7 +119,7 @@ class Graph:
         """
 
         def texts() -> dict[str, tf.Tensor]:
-            pieces = self.pieces(tf.reshape(text, [-1]))
+            pieces = self.tokenize(tf.reshape(text, [-1]))
             columns = checked(seq_length, seq_length >= 2, TOO_SHORT, seq_length)
             return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
 

@@ -15,8 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from tokenizer import offsets
-from tokenizer.functions import TEXTS, TEXTS_OR_ROWS, graph_function
-from tokenizer.graph import FLAG, LENGTH, PIECES, WORDS_OF_PIECES, Graph, checked
+from tokenizer.graph import FLAG, LENGTH, PIECES, TEXTS, TEXTS_OR_ROWS, WORDS_OF_PIECES, Graph, checked, graph_function
 from tokenizer.ragged import by_text, by_word
 from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
@@ -40,7 +39,7 @@ class _Tokenize(_Root):
         super().__init__()
 
         def tokenize(text: tf.Tensor) -> tf.RaggedTensor:
-            pieces = graph.pieces(text)
+            pieces = graph.tokenize(text)
             return by_word(pieces.values, pieces.row_splits, graph.wordpiece.words(pieces))
 
         def get_special_tokens_dict() -> dict[str, tf.Tensor]:

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tokenizer import normalisation
-from tokenizer.functions import TEXTS, seldom_called
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.wordpiece_model import CONTINUATION, SPECIAL_TOKENS, marks, model_bytes
 
@@ -30,30 +29,19 @@ class WordPiece:
             token_out_type=tf.int32, model_buffer=model_bytes(vocabulary.entries)
         )
         self._entries = tf.constant(vocabulary.entries)
-        self._normalised = seldom_called(self._normalise, TEXTS)
         self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
 
-    def prepare(self, text: tf.Tensor) -> tf.Tensor:
+    def normalise(self, text: tf.Tensor) -> tf.Tensor:
         """Return the texts as words and spaces, the way the model reads them: (B,) strings in and out."""
-        is_plain = normalisation.is_plain(text, self.kept_whole)
-        plain = tf.strings.lower(text) if self.lower_case else text  # of ASCII alone
-
-        def normalised() -> tf.Tensor:
-            rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
-            return tf.tensor_scatter_nd_update(plain, rest, self._normalised(tf.gather_nd(text, rest)))
-
-        return tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised)
-
-    def _normalise(self, text: tf.Tensor) -> tf.Tensor:
         text = normalisation.mark(normalisation.valid(text), self.kept_whole)
         text = normalisation.clean(text, self.kept_whole)
         if self.lower_case:
             text = normalisation.strip_accents(normalisation.decompose(normalisation.lower(text)))
         return normalisation.space(text, self.kept_whole)
 
-    def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Return the ids of each text: (B, (pieces)) int32."""
-        return self._model.tokenize(self.prepare(text))
+    def pieces(self, prepared: tf.Tensor) -> tf.RaggedTensor:
+        """Return the ids of each text that `normalise` gave: (B, (pieces)) int32."""
+        return self._model.tokenize(prepared)
 
     def pieces_with_offsets(self, prepared: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
         """Return ids, starts and limits, (B, (pieces)) each; offsets in bytes of the prepared text."""

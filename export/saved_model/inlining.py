@@ -24,7 +24,7 @@ class _Reference(NamedTuple):
 def inline_called_once(graph: Any) -> None:
     """Inline, in a MetaGraphDef, every function with one call.
 
-    Those stay that users or gradients reach by name, and those that ask to be left alone (see tokenizer/functions.py).
+    Those stay that users or gradients reach by name, and those that ask to be left alone (see tokenizer/graph.py).
     """
     library = graph.graph_def.library
     staying = {*graph.object_graph_def.concrete_functions}
