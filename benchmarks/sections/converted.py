@@ -29,7 +29,7 @@ from benchmarks.sections.corpus import model
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.conversion import Conversion, convert_encoder
-from export.convert.report import Report
+from export.convert.report import ConversionReport
 from zoo.contract import INPUT_KEYS
 from zoo.errors import ZooError
 from zoo.loading.load import load_directory
@@ -104,9 +104,9 @@ def prepared(found: FoundEncoder, work: Path) -> Iterator[Form]:
         if name == "tfjs":
             yield from in_tfjs(out, report)
         else:
-            module = {"onnx": to_onnx, "tflite": to_tflite}[name]
+            load = {"onnx": to_onnx.load_onnx, "tflite": to_tflite.load_tflite}[name]
             label = " ".join(filter(None, ({"onnx": "ONNX", "tflite": "TFLite"}[name], quantized or "fp32")))
-            yield loaded(label, lambda module=module, out=out: module.encoder(out), report)
+            yield loaded(label, lambda load=load, out=out: load(out), report)
             if name == "onnx":
                 yield from in_onnxruntime_node(f"{label} in onnxruntime-node", out, report)
 
@@ -124,7 +124,7 @@ def saved_model(found: FoundEncoder) -> Form:
     return form
 
 
-def loaded(label: str, load: Callable[[], Callable[[Batch], Any]], report: Report) -> Form:
+def loaded(label: str, load: Callable[[], Callable[[Batch], Any]], report: ConversionReport) -> Form:
     """Return a form that runs in this process."""
     started = time.perf_counter()
     encode = load()
@@ -135,7 +135,7 @@ def loaded(label: str, load: Callable[[], Callable[[Batch], Any]], report: Repor
     return form
 
 
-def in_tfjs(directory: Path, report: Report) -> Iterator[Form]:
+def in_tfjs(directory: Path, report: ConversionReport) -> Iterator[Form]:
     def ask(rows: int) -> tuple[float, float]:
         found = to_tfjs.ask_node(directory, [batch(1), batch(rows)])  # the first one warms up
         return found["load"] / 1000, found["times"][1] / 1000
@@ -148,7 +148,7 @@ def in_tfjs(directory: Path, report: Report) -> Iterator[Form]:
     yield form
 
 
-def in_onnxruntime_node(label: str, directory: Path, report: Report) -> Iterator[Form]:
+def in_onnxruntime_node(label: str, directory: Path, report: ConversionReport) -> Iterator[Form]:
     """examples/node/bench.js prints a line of JSON for each batch: its rows, and ms."""
 
     def ask() -> dict[int, dict[str, float]]:
@@ -180,9 +180,9 @@ def timed(call: Callable[[], object]) -> Call:
     return measure
 
 
-def model_mib(report: Report) -> float:
+def model_mib(report: ConversionReport) -> float:
     return sum(digest.size for name, digest in report.files.items() if name != "tokenizer.json") / MIB
 
 
-def difference(report: Report) -> float | None:
+def difference(report: ConversionReport) -> float | None:
     return max(report.comparison.differences.values()) if report.comparison else None

@@ -37,13 +37,13 @@ def _run(options: argparse.Namespace) -> int:
     out = (options.out or Path(f"{model.card.name}-{options.to}")).absolute()
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_encoder, ready
-    from export.convert.serving import converter_versions, lay_out
+    from export.convert.serving import converter_versions, write_serving
 
     if options.to == "serving":
         if options.quantize or options.force:
             raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
         converter_versions()
-        report = None if options.dry_run else lay_out(model, out)
+        report = None if options.dry_run else write_serving(model, out)
     else:
         asked = Conversion(model, options.to, out, options.quantize, options.force)
         ready(asked)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.formats import Format, Quantized, chosen
+from export.convert.formats import Format, Quantized, chosen_format
 from export.convert.rebuilding import PlainRoot, plain_encoder
-from export.convert.report import FILE, Report, with_files
+from export.convert.report import FILE, ConversionReport, with_files
 from export.convert.tokenizer_file import write_tokenizer
 from export.versions import versions
 from zoo.archive.card import EncoderCard
@@ -41,7 +41,7 @@ class Conversion:
     force: bool = False
 
 
-def convert_encoder(asked: Conversion) -> Report:
+def convert_encoder(asked: Conversion) -> ConversionReport:
     """Return the report of `OUT`, a directory with the model in another format, its tokenizer.json and conversion.json.
 
         convert_encoder(Conversion(find_pair("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
@@ -83,7 +83,7 @@ def convert_encoder(asked: Conversion) -> Report:
 def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises what can be known before any work."""
     check_place(asked.out, asked.force)
-    format = chosen(asked.to, asked.quantize)
+    format = chosen_format(asked.to, asked.quantize)
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 
 

@@ -30,13 +30,13 @@ class Format:
 
 
 FORMATS = {
-    "onnx": Format(to_onnx.write, to_onnx.run, ("tf2onnx", "onnx", "onnxruntime"), extra="onnx", quantizes=True),
-    "tflite": Format(to_tflite.write, to_tflite.run, quantizes=True),
-    "tfjs": Format(to_tfjs.write, to_tfjs.run),
+    "onnx": Format(to_onnx.write_onnx, to_onnx.run_onnx, ("tf2onnx", "onnx", "onnxruntime"), "onnx", quantizes=True),
+    "tflite": Format(to_tflite.write_tflite, to_tflite.run_tflite, quantizes=True),
+    "tfjs": Format(to_tfjs.write_tfjs, to_tfjs.run_tfjs),
 }
 
 
-def chosen(name: str, quantize: Quantized) -> Format:
+def chosen_format(name: str, quantize: Quantized) -> Format:
     """Return a format. Raises BadArgument where it is not to be had in int8."""
     if quantize and not FORMATS[name].quantizes:
         able = ", ".join(each for each, format in FORMATS.items() if format.quantizes)

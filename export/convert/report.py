@@ -28,7 +28,7 @@ class TokenizerReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class ConversionReport:
     """A conversion that is done. Without `comparison` nobody compared it, and `not_verified` says why."""
 
     name: str
@@ -73,8 +73,8 @@ class Report:
         return "\n".join([*lines, *self.notes])
 
 
-def with_files(directory: Path, facts: Mapping[str, Any]) -> Report:
+def with_files(directory: Path, facts: Mapping[str, Any]) -> ConversionReport:
     """Return the report of what lies in a directory, and write it there."""
-    report = Report(**facts, files=file_digests(directory))
+    report = ConversionReport(**facts, files=file_digests(directory))
     (directory / FILE).write_text(to_json(report.to_dict()), encoding="utf-8")
     return report

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
-from export.convert.report import FILE, Report
+from export.convert.report import FILE, ConversionReport
 from export.versions import versions
 from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
@@ -31,10 +31,10 @@ PLACE = "/models"  # where TensorFlow Serving's image looks for them
 Inputs = Mapping[str, Any]  # input of a signature -> array
 
 
-def lay_out(model: FoundEncoder, out: Path) -> Report:
+def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
     """Return the report of a new version of an encoder, and of its tokenizer, in `out`.
 
-        lay_out(find_pair("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
+        write_serving(find_pair("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
 
     A version that is there is left alone; the next number is taken. models.config names every model of `out`. Each
     version's warm-up requests are read again and run through the signatures of what lies beside them.
@@ -55,7 +55,7 @@ def lay_out(model: FoundEncoder, out: Path) -> Report:
         temporary.write_text(models_config(out), encoding="utf-8")
     files = [file for _, _, place in models for file in place.rglob("*") if file.is_file()]
     names = sorted(file.relative_to(out).as_posix() for file in [*files, out / CONFIG_FILE])
-    report = Report(
+    report = ConversionReport(
         name=model.card.name,
         format="serving",
         quantized=None,

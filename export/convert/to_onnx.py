@@ -20,7 +20,7 @@ FILE = "model.onnx"
 _OPSET = 17
 
 
-def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
+def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
     """Write model.onnx; with `quantized`, matrices and tables in int8, activations quantised as they come."""
     import onnx
 
@@ -77,13 +77,13 @@ def _name(ours: str) -> str:
     return ours.replace("/", ".")
 
 
-def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
+def run_onnx(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
     """Return what onnxruntime computes for each batch."""
-    encode = encoder(directory)
+    encode = load_onnx(directory)
     return [encode(batch) for batch in asked]
 
 
-def encoder(directory: Path) -> Callable[[Batch], Batch]:
+def load_onnx(directory: Path) -> Callable[[Batch], Batch]:
     """Return the model, loaded: a batch of inputs by name to outputs by name."""
     import onnxruntime
 

@@ -34,7 +34,7 @@ _NO_PACKAGE = 3  # the script's exit code
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
+def write_tfjs(root: PlainRoot, directory: Path, quantized: bool) -> None:
     """Write model.json and group1-shard1of1.bin, ….  `quantized` is not to be had."""
     frozen = convert_variables_to_constants_v2(root.encode)
     graph = frozen.graph.as_graph_def()
@@ -81,7 +81,7 @@ def _shards(weights: dict[str, np.ndarray], directory: Path) -> Iterator[str]:
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
-def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
+def run_tfjs(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
     """Return what @tensorflow/tfjs computes for each batch in Node, found from the current directory.
 
     Raises NoRuntime when there is no Node or no such package, VerificationFailed when the model does not run.
@@ -93,7 +93,7 @@ def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
 
 
 def ask_node(directory: Path, asked: Sequence[Batch]) -> dict[str, Any]:
-    """Return what tfjs_run.js writes: answers, and milliseconds of loading and of each batch. Raises as `run` does."""
+    """Return the JSON of tfjs_run.js: answers, milliseconds of loading and of each batch. Raises like `run_tfjs`."""
     node = shutil.which("node")
     if node is None:
         raise NoRuntime("there is no `node` here")

@@ -17,7 +17,7 @@ from zoo.contract import SERVING_SIGNATURE
 FILE = "model.tflite"
 
 
-def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
+def write_tflite(root: PlainRoot, directory: Path, quantized: bool) -> None:
     """Write model.tflite; with `quantized`, matrices in int8 and activations quantised as they come."""
     with tempfile.TemporaryDirectory(dir=directory.parent) as saved:
         tf.saved_model.save(root, saved, signatures=root.encode)
@@ -27,13 +27,13 @@ def write(root: PlainRoot, directory: Path, quantized: bool) -> None:
         (directory / FILE).write_bytes(converter.convert())
 
 
-def run(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
+def run_tflite(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
     """Return what the interpreter computes for each batch, through the signature `serving_default`."""
-    encode = encoder(directory)
+    encode = load_tflite(directory)
     return [encode(batch) for batch in asked]
 
 
-def encoder(directory: Path) -> Callable[[Batch], Batch]:
+def load_tflite(directory: Path) -> Callable[[Batch], Batch]:
     """Return the model, loaded: a batch of inputs by name to outputs by name."""
     encode = interpreter(directory / FILE).get_signature_runner(SERVING_SIGNATURE)
     return lambda batch: encode(**batch)

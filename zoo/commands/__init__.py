@@ -6,36 +6,36 @@ A command is a function `register(parser) -> run`: it adds its arguments to its 
 
 from __future__ import annotations
 
-from zoo.commands.bundle import bundle, install
-from zoo.commands.cache import cache
+from zoo.commands.bundle import bundle_command, install_command
+from zoo.commands.cache import cache_command
 from zoo.commands.common import Register
-from zoo.commands.embed import embed
-from zoo.commands.fetch import fetch
-from zoo.commands.listing import info, list_models, url
-from zoo.commands.publish import check, publish
-from zoo.commands.registry import registry
-from zoo.commands.serve import serve
-from zoo.commands.sign import keygen, sign
-from zoo.commands.site import site
-from zoo.commands.verify import verify
+from zoo.commands.embed import embed_command
+from zoo.commands.fetch import fetch_command
+from zoo.commands.listing import info_command, list_command, url_command
+from zoo.commands.publish import check_links_command, publish_command
+from zoo.commands.registry import registry_command
+from zoo.commands.serve import serve_command
+from zoo.commands.sign import keygen_command, sign_command
+from zoo.commands.site import site_command
+from zoo.commands.verify import verify_command
 
 COMMANDS: dict[str, Register] = {
-    "list": list_models,
-    "info": info,
-    "url": url,
-    "fetch": fetch,
-    "verify": verify,
-    "cache": cache,
-    "bundle": bundle,
-    "install": install,
-    "embed": embed,
-    "registry": registry,
-    "site": site,
-    "serve": serve,
-    "publish": publish,
-    "check-links": check,
-    "keygen": keygen,
-    "sign": sign,
+    "list": list_command,
+    "info": info_command,
+    "url": url_command,
+    "fetch": fetch_command,
+    "verify": verify_command,
+    "cache": cache_command,
+    "bundle": bundle_command,
+    "install": install_command,
+    "embed": embed_command,
+    "registry": registry_command,
+    "site": site_command,
+    "serve": serve_command,
+    "publish": publish_command,
+    "check-links": check_links_command,
+    "keygen": keygen_command,
+    "sign": sign_command,
 }
 
 # Those to whom what follows `--` belongs: `arguments.handed_on`.

@@ -17,7 +17,7 @@ from zoo.fetching.cache import Kept, cache_directory, damage, kept, leftovers, r
 _DAY = 86_400  # seconds
 
 
-def cache(parser: argparse.ArgumentParser) -> Run:
+def cache_command(parser: argparse.ArgumentParser) -> Run:
     """Show, check and clean what has been fetched."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|verify|clean")
     runs: dict[str, Run] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.embed.output import Manifest
 
 
-def embed(parser: argparse.ArgumentParser) -> Run:
+def embed_command(parser: argparse.ArgumentParser) -> Run:
     """Turn a corpus, text, JSONL or Parquet, into vectors, Parquet; what a run that was killed left is gone on with."""
     usual = Settings()
     parser.epilog = (
@@ -49,7 +49,7 @@ def embed(parser: argparse.ArgumentParser) -> Run:
     add_json(parser)
 
     def embedded(arguments: argparse.Namespace) -> int:
-        from zoo.embed.run import plan_corpus, run  # brings numpy, which other commands have no use for
+        from zoo.embed.run import plan_corpus, run_plan  # imports numpy, which the other commands do not need
 
         plan = plan_corpus(
             EncoderSpec(
@@ -63,7 +63,7 @@ def embed(parser: argparse.ArgumentParser) -> Run:
         if arguments.dry_run:
             print_json(plan.to_dict()) if arguments.json else print(plan)
             return 0
-        done = run(plan, arguments.engine, arguments.handed_on, arguments.restart)
+        done = run_plan(plan, arguments.engine, arguments.handed_on, arguments.restart)
         print_json(done.to_dict()) if arguments.json else print(_summary(done, arguments.output))
         if done.bad:
             rows = "1 row has" if done.bad == 1 else f"{done.bad:,} rows have"

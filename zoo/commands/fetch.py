@@ -11,7 +11,7 @@ from zoo.fetching.resolve import model_name, resolve
 from zoo.registry.registry import Registry
 
 
-def fetch(parser: argparse.ArgumentParser) -> Run:
+def fetch_command(parser: argparse.ArgumentParser) -> Run:
     """Fetch and verify models; print their unpacked directories, ready for hub.load."""
     parser.add_argument("handles", metavar="NAME|URL|TAR.GZ", nargs="+")
     parser.add_argument("--sha256", metavar="HEX", help="the digest that the archive has to have; for one model")

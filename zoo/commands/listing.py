@@ -17,7 +17,7 @@ from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
 
 
-def list_models(parser: argparse.ArgumentParser) -> Run:
+def list_command(parser: argparse.ArgumentParser) -> Run:
     """Show every model of the registry."""
     add_registry(parser)
     add_json(parser)
@@ -38,7 +38,7 @@ def list_models(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def info(parser: argparse.ArgumentParser) -> Run:
+def info_command(parser: argparse.ArgumentParser) -> Run:
     """Show what one model is and where it lies."""
     parser.add_argument("name", metavar="NAME")
     add_registry(parser)
@@ -56,7 +56,7 @@ def info(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def url(parser: argparse.ArgumentParser) -> Run:
+def url_command(parser: argparse.ArgumentParser) -> Run:
     """Print the absolute URL of a model, ready for hub.load."""
     parser.add_argument("name", metavar="NAME")
     add_registry(parser)

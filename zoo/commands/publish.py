@@ -11,10 +11,10 @@ from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching.registries import read_registry
 from zoo.publishing.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
-from zoo.publishing.publish import Publication, publish as published
+from zoo.publishing.publish import Publication, publish
 
 
-def publish(parser: argparse.ArgumentParser) -> Run:
+def publish_command(parser: argparse.ArgumentParser) -> Run:
     """Copy a finished directory to another or to a URL: archives first, the registry last, no archive changed."""
     parser.add_argument("dist", metavar="DIST", type=Path)
     parser.add_argument("destination", metavar="DEST", help="a directory, or a URL of fsspec: s3://…, sftp://…")
@@ -22,7 +22,7 @@ def publish(parser: argparse.ArgumentParser) -> Run:
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        publication = published(arguments.dist, arguments.destination, dry_run=arguments.dry_run)
+        publication = publish(arguments.dist, arguments.destination, dry_run=arguments.dry_run)
         if arguments.json:
             print_json(publication.to_dict())
         else:
@@ -34,7 +34,7 @@ def publish(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def check(parser: argparse.ArgumentParser) -> Run:
+def check_links_command(parser: argparse.ArgumentParser) -> Run:
     """Ask every URL of a registry whether it answers; exit code 2 when one that should does not."""
     parser.add_argument("--jobs", metavar="N", type=_positive, default=8, help="how many at once; 2 of one host")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive, default=DEFAULT_TIMEOUT)

@@ -13,7 +13,7 @@ from zoo.registry.registry import PACKAGED
 from zoo.registry.table import markdown_table
 
 
-def registry(parser: argparse.ArgumentParser) -> Run:
+def registry_command(parser: argparse.ArgumentParser) -> Run:
     """Check a registry.json, write it in its one form, print its table of models."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="check|format|table")
     runs: dict[str, Run] = {}

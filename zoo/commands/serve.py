@@ -14,7 +14,7 @@ from zoo.publishing.serve import server
 from zoo.registry.writing import own_registry
 
 
-def serve(parser: argparse.ArgumentParser) -> Run:
+def serve_command(parser: argparse.ArgumentParser) -> Run:
     """Serve a directory of archives, and its catalogue page where there is one, until Ctrl-C."""
     parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers every machine that reaches this one")

@@ -14,7 +14,7 @@ from zoo.trust.minisign import SUFFIX, read_secret_key, write_keys
 from zoo.trust.signatures import VARIABLE
 
 
-def keygen(parser: argparse.ArgumentParser) -> Run:
+def keygen_command(parser: argparse.ArgumentParser) -> Run:
     """Make a key pair of minisign's kind: FILE.key, without a password, and FILE.pub."""
     parser.add_argument("file", metavar="FILE", type=Path)
     add_json(parser)
@@ -31,7 +31,7 @@ def keygen(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def sign(parser: argparse.ArgumentParser) -> Run:
+def sign_command(parser: argparse.ArgumentParser) -> Run:
     """Number and sign registry.json, and SHA256SUMS, of a directory, or one file such as a bundle: FILE.minisig."""
     parser.add_argument("dist", metavar="DIST|FILE", type=Path)
     parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="what `zoo keygen` has written")

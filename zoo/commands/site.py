@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo.commands.common import Run, add_json, print_json
 
 
-def site(parser: argparse.ArgumentParser) -> Run:
+def site_command(parser: argparse.ArgumentParser) -> Run:
     """Write the catalogue page, the cards and SHA256SUMS of a directory of archives."""
     parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
     parser.add_argument(

@@ -16,7 +16,7 @@ from zoo.fetching.resolve import model_name, resolve
 from zoo.trust.signatures import check_file
 
 
-def verify(parser: argparse.ArgumentParser) -> Run:
+def verify_command(parser: argparse.ArgumentParser) -> Run:
     """Check every file of a model and repeat its certificate on this machine."""
     parser.add_argument("model", metavar="NAME|URL|DIR|TAR.GZ")
     add_unverified(parser)
@@ -26,11 +26,9 @@ def verify(parser: argparse.ArgumentParser) -> Run:
     def run(arguments: argparse.Namespace) -> int:
         with _directory(arguments.model, arguments.registry, arguments.allow_unverified) as directory:
             import_tensorflow_quietly()
-            from zoo.loading.verify import (
-                verify as verified,  # brings TensorFlow, which the other commands have no use for
-            )
+            from zoo.loading.verify import verify  # imports TensorFlow, which the other commands do not need
 
-            report = verified(directory)
+            report = verify(directory)
         if arguments.json:
             print_json(report.to_dict())
         else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.basics.files import written_file
 from zoo.embed.asked import Settings
-from zoo.embed.corpus import Source
+from zoo.embed.corpus import OpenedCorpus
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbedJob:
     """Everything that decides the output, and where it goes. Workers get it whole."""
 
     spec: EncoderSpec
@@ -33,7 +33,7 @@ class Job:
     digests: tuple[str, str]
     max_length: int
     hidden_size: int
-    source: Source
+    source: OpenedCorpus
     limit: int | None
     settings: Settings
     output: Output
@@ -96,7 +96,7 @@ class Job:
             columns = ["text"] if self.source.pair is None else ["text", "pair"]
             texts = dict(zip(columns, self.texts(rows).reshape(-1, len(columns)).T, strict=True))
         with written_file(self.output.part(part.number)) as temporary:
-            parquet().write(
+            parquet().write_part(
                 temporary, rows.ids, self.source.id_type, vectors.astype(self.settings.dtype), texts, self.facts()
             )
 

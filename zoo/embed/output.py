@@ -26,7 +26,7 @@ from typing import Any
 from zoo.archive.card import to_json
 from zoo.basics.files import cannot_write, written_file
 from zoo.basics.locks import delete, locked_if_free
-from zoo.embed.manifest import Manifest, parsed, read_json, read_manifest
+from zoo.embed.manifest import Manifest, parsed, read_json_or_none, read_manifest
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part
 from zoo.errors import CannotWrite, ZooError
@@ -108,7 +108,7 @@ class Output:
             return
         if not self._is_begun():
             return
-        before = read_json(job)
+        before = read_json_or_none(job)
         if not isinstance(before, dict) and (last := self.manifest()) is not None:
             before = last.job  # says the same
         if not isinstance(before, dict):
@@ -163,7 +163,7 @@ class Output:
             )
         vectors, bad = sum(found or 0 for found, _ in counts), sum(bad for _, bad in counts)
         manifest = Manifest(vectors + bad, vectors, bad, len(parts), hidden_size, identity)
-        said = read_json(self.path / "_manifest.json")
+        said = read_json_or_none(self.path / "_manifest.json")
         if said != json.loads(to_json(manifest.to_dict())) or (self.path / "_bad").exists():
             self.reopen(parts)
             with written_file(self.bad_rows) as temporary, temporary.open("wb") as file:

@@ -115,7 +115,7 @@ def _damage_named(path: str | Path) -> Iterator[None]:
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
-def write(
+def write_part(
     path: Path,
     ids: Sequence[Any],
     id_type: IdType,

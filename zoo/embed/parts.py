@@ -10,7 +10,7 @@ from typing import IO, Protocol, cast
 
 import numpy as np
 
-from zoo.embed.corpus import Source, open_lines, unpacking
+from zoo.embed.corpus import OpenedCorpus, open_lines, unpacking
 from zoo.embed.needs import parquet
 
 _BLOCK = 1 << 20
@@ -40,10 +40,10 @@ class Part:
         return sum(each.rows for each in self.slices)
 
 
-def cut(source: Source, rows: int, limit: int | None = None) -> Iterator[Part]:
+def cut(source: OpenedCorpus, rows: int, limit: int | None = None) -> Iterator[Part]:
     """Yield the parts of a corpus, `rows` in each and what is left in the last; files of lines are read once for it.
 
-        sum(part.rows for part in cut(open_source(Corpus("texts.txt")), 8192))  # how many rows there are
+        sum(part.rows for part in cut(open_corpus(Corpus("texts.txt")), 8192))  # how many rows there are
 
     Rows of `text` and `jsonl` end with a line feed, the last one of a file also without. Memory is constant.
     """
@@ -74,7 +74,7 @@ class _Counter(Protocol):
 
 
 @contextmanager
-def _counter(source: Source, file: int) -> Iterator[_Counter]:
+def _counter(source: OpenedCorpus, file: int) -> Iterator[_Counter]:
     path = source.files[file].path
     if source.format == "parquet":
         yield _Counted(parquet().count(path))

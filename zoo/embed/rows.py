@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo.embed.corpus import Source, open_lines, unpacking
+from zoo.embed.corpus import OpenedCorpus, open_lines, unpacking
 from zoo.embed.needs import parquet
 from zoo.embed.parts import Part, Slice
 from zoo.errors import ZooError
@@ -54,7 +54,7 @@ class _Bad(Exception):
 class Reader:
     """Reads parts: `Reader(source).read(part)`. The last file stays open, so that one part after the other is quick."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: OpenedCorpus) -> None:
         self._source = source
         self._open: tuple[int, IO[bytes]] | None = None
 

@@ -14,7 +14,7 @@ from pyspark.sql.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType, LongType
 
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import Job
+from zoo.embed.job import EmbedJob
 from zoo.embed.needs import gave_up
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader
@@ -49,7 +49,7 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
     return embed
 
 
-def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
     """Embed some parts, each a task of its own; `options` are of the form `spark.master=spark://host:7077`."""
     parts = tuple(parts)
 
@@ -64,7 +64,7 @@ def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], optio
         session.range(0, len(parts), 1, len(parts)).select(embed("id")).collect()
 
 
-def _embed(job: Job, encoder: Any, part: Part) -> int:
+def _embed(job: EmbedJob, encoder: Any, part: Part) -> int:
     reader = Reader(job.source)
     try:
         rows = reader.read(part)

@@ -23,7 +23,7 @@ _MOST_CARD = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class Built:
+class CheckedArchive:
     """An archive of the directory: the registry's name of it, its file and digest, its card as it is and as read."""
 
     name: str
@@ -40,7 +40,7 @@ class Dist:
     folder: Path
     registry: Registry
     json: Mapping[str, Any]
-    built: Mapping[str, Built]
+    built: Mapping[str, CheckedArchive]
 
 
 def read_dist(folder: Path) -> Dist:
@@ -93,10 +93,10 @@ def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
         yield f"{file} is sha256 {found[:12]}…, the registry says {archive.sha256[:12]}…"
 
 
-def _built(folder: Path, name: str, file: str, archive: ArchiveRecord) -> Built:
+def _built(folder: Path, name: str, file: str, archive: ArchiveRecord) -> CheckedArchive:
     assert archive.sha256 is not None  # it was just compared
     text = _card_text(folder / file)
-    return Built(name, file, archive.sha256, text, parse_card(text, f"{CARD_FILE} in {file}"))
+    return CheckedArchive(name, file, archive.sha256, text, parse_card(text, f"{CARD_FILE} in {file}"))
 
 
 def _card_text(archive: Path) -> bytes:

@@ -21,7 +21,7 @@ _BYTES = 4  # of a parameter in float32
 
 
 @dataclass(frozen=True)
-class Cut:
+class Truncation:
     """The first `layers` of a model of `whole` layers, as they are; `parent` is its name, or that of what was read."""
 
     layers: int
@@ -37,7 +37,7 @@ class Fact:
     entry: Entry
     card: Card | None
     tokenizer: str | None
-    cut: Cut | None
+    cut: Truncation | None
     size: int | None
     work: int | None
     seconds: Mapping[str, float]
@@ -118,13 +118,13 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
     )
 
 
-def _cut(entry: Entry, card: Card | None, registry: Registry) -> Cut | None:
+def _cut(entry: Entry, card: Card | None, registry: Registry) -> Truncation | None:
     derivation = entry.derivation
     parent = derivation.parent if derivation else ""
     if isinstance(card, EncoderCard):
         read = parent or ", ".join(card.source.files)
-        return Cut(card.sizes.layers, card.truncated_from, read) if card.truncated_from else None
+        return Truncation(card.sizes.layers, card.truncated_from, read) if card.truncated_from else None
     if derivation is None or derivation.layers is None:
         return None
     whole = registry.models[parent].layers if parent in registry.models else None
-    return Cut(derivation.layers, whole, parent)
+    return Truncation(derivation.layers, whole, parent)

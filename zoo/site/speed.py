@@ -18,7 +18,7 @@ from zoo.archive.unpack import unpack
 from zoo.basics.files import written_file
 from zoo.errors import BadArchive
 from zoo.registry.entry import ArchiveRecord
-from zoo.site.dist import Built, read_dist
+from zoo.site.dist import CheckedArchive, read_dist
 
 SPEED_FILE = "speed.json"
 BATCHES = (1, 32)
@@ -110,7 +110,7 @@ def read_speeds(dist: Path) -> Speeds | None:
         raise BadArchive(f"{path} cannot be read: {found}. `zoo site {dist} --measure` writes it again.") from None
 
 
-def _timed(dist: Path, built: Built, tokens: int, batches: Sequence[int]) -> Timed:
+def _timed(dist: Path, built: CheckedArchive, tokens: int, batches: Sequence[int]) -> Timed:
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary) / "model"
         unpack(dist / built.file, directory)

@@ -20,7 +20,7 @@ from zoo.loading.load import load_checked
 _LEAST_CALLS, _MOST_CALLS, _ENOUGH = 3, 50, 2.0  # calls, calls, seconds
 
 
-def main(argv: Sequence[str]) -> None:
+def time_encoder(argv: Sequence[str]) -> None:
     """Print {"seconds": {batch: median}, "tensorflow": version} as one line of JSON."""
     directory, tokens = Path(argv[0]), int(argv[1])
     card = read_card(directory)
@@ -56,4 +56,4 @@ def _seconds(encoder: Any, inputs: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    time_encoder(sys.argv[1:])
