@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from zoo.basics.display import PrintableStream
 from zoo.commands import COMMANDS, HAND_ON
-from zoo.commands.common import Register, Run
+from zoo.commands.common import Register, Run, add_all
 from zoo.errors import ZooError
 from zoo.version import __version__
 
@@ -52,10 +52,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((word for word in argv if not word.startswith("-")), None)
-    runs: dict[str, Run] = {}
-    for name, register in COMMANDS.items():
-        text = (register.__doc__ or "").strip()
-        runs[name] = register(commands.add_parser(name, help=text, description=text))
+    runs = add_all(commands, COMMANDS)
     for point in _further_commands():
         own = commands.add_parser(point.name, help=f"see `zoo {point.name} --help` (from {point.module})")
         if point.name == asked:

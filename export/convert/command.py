@@ -49,11 +49,10 @@ def _run(options: argparse.Namespace) -> int:
         ready(asked)
         report = None if options.dry_run else convert_encoder(asked)
     if report is None:
-        _say(_plan(model, options, out), options.json)
-    elif options.json:
-        print_json(report.to_dict())
+        plan = _plan(model, options, out)
+        print_json(plan) if options.json else print(sheet(plan))
     else:
-        print(f"{report}\n{out}")
+        print_json(report.to_dict()) if options.json else print(f"{report}\n{out}")
     return 0
 
 
@@ -74,10 +73,3 @@ def _plan(model: FoundEncoder, options: argparse.Namespace, out: Path) -> dict[s
         "format": " ".join(filter(None, (options.to, options.quantize))),
         "out": str(out),
     }
-
-
-def _say(plan: dict[str, str], as_json: bool) -> None:
-    if as_json:
-        print_json(plan)
-    else:
-        print(sheet(plan))

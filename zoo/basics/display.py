@@ -71,6 +71,11 @@ def size(count: int) -> str:
     return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1: '1 file', '1,024 files'."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def _padded(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from zoo.basics.display import size, table
-from zoo.commands.common import Register, Run, add_json, print_json
+from zoo.basics.display import counted, size, table
+from zoo.commands.common import Run, add_actions, add_json, print_json
 from zoo.errors import UnknownModel
 from zoo.fetching.cache import Kept, cache_directory, damage, kept, leftovers, remove, size_of
 
@@ -19,13 +19,7 @@ _DAY = 86_400  # seconds
 
 def cache_command(parser: argparse.ArgumentParser) -> Run:
     """Show, check and clean what has been fetched."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|verify|clean")
-    runs: dict[str, Run] = {}
-    registers: dict[str, Register] = {"list": _list, "verify": _verify, "clean": _clean}
-    for name, register in registers.items():
-        text = (register.__doc__ or "").strip()
-        runs[name] = register(actions.add_parser(name, help=text, description=text))
-    return lambda arguments: runs[arguments.action](arguments)
+    return add_actions(parser, {"list": _list, "verify": _verify, "clean": _clean})
 
 
 def _list(parser: argparse.ArgumentParser) -> Run:
@@ -151,4 +145,4 @@ def _day(seconds: float) -> str:
 
 
 def _amount(noun: str, sizes: Sequence[int]) -> str:
-    return f"{len(sizes)} {noun if len(sizes) == 1 else noun + 's'}, {size(sum(sizes))}"
+    return f"{counted(len(sizes), noun)}, {size(sum(sizes))}"

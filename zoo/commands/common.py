@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from zoo.archive.card import to_json
 
 Run = Callable[[argparse.Namespace], int]
 Register = Callable[[argparse.ArgumentParser], Run]
+
+
+def add_all(actions: Any, registers: Mapping[str, Register]) -> dict[str, Run]:
+    """Add a parser for every name of a table to what `add_subparsers` gave; return the functions to run, by name."""
+    runs = {}
+    for name, register in registers.items():
+        text = (register.__doc__ or "").strip()
+        runs[name] = register(actions.add_parser(name, help=text, description=text))
+    return runs
+
+
+def add_actions(parser: argparse.ArgumentParser, registers: Mapping[str, Register]) -> Run:
+    """Give a command actions of its own, as `zoo cache list` has; return what runs the action that was asked for."""
+    runs = add_all(parser.add_subparsers(dest="action", required=True, metavar="|".join(registers)), registers)
+    return lambda arguments: runs[arguments.action](arguments)
 
 
 def add_registry(parser: argparse.ArgumentParser) -> None:

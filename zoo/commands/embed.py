@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, get_args
 
-from zoo.basics.display import sheet
+from zoo.basics.display import counted, sheet
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
 from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Settings
@@ -76,7 +76,7 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
 def _summary(done: Manifest, output: str) -> str:
     return sheet(
         {
-            "output": f"{output}, {done.parts:,} file{'' if done.parts == 1 else 's'}",
+            "output": f"{output}, {counted(done.parts, 'file')}",
             "rows": f"{done.rows:,}",
             "vectors": f"{done.vectors:,} of {done.hidden_size} {done.job['dtype']}",
             "without": f"{done.bad:,}" if done.bad else "",

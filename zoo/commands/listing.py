@@ -47,10 +47,7 @@ def info_command(parser: argparse.ArgumentParser) -> Run:
     def run(arguments: argparse.Namespace) -> int:
         registry = read_registry(arguments.registry)
         name = registry.canonical(arguments.name)
-        if arguments.json:
-            print_json(_described(name, registry))
-        else:
-            print(sheet(_facts(name, registry)))
+        print_json(_described(name, registry)) if arguments.json else print(sheet(_facts(name, registry)))
         return 0
 
     return run

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from zoo.basics.display import size, table
+from zoo.basics.display import counted, size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching.registries import read_registry
 from zoo.publishing.links import DEFAULT_TIMEOUT, Finding, check_links, links_of
@@ -23,10 +23,7 @@ def publish_command(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> int:
         publication = publish(arguments.dist, arguments.destination, dry_run=arguments.dry_run)
-        if arguments.json:
-            print_json(publication.to_dict())
-        else:
-            print(_summary(publication))
+        print_json(publication.to_dict()) if arguments.json else print(_summary(publication))
         if publication.gone:
             print(f"No longer in the registry there: {', '.join(publication.gone)}.", file=sys.stderr)
         return 0
@@ -65,7 +62,7 @@ def _summary(publication: Publication) -> str:
     lines = [table(("file", "", "size"), rows)] if rows else []
     did = "would be written" if publication.dry_run else "written"
     amount = size(sum(publication.written.values()))
-    files = "1 file" if len(publication.written) == 1 else f"{len(publication.written)} files"
+    files = counted(len(publication.written), "file")
     total = f"{publication.destination}: {files} {did}, {amount}; {len(publication.same)} were there"
     return "\n".join([*lines, total])
 
@@ -75,8 +72,7 @@ def _findings(findings: list[Finding]) -> str:
     if not rows:
         return "no URLs"
     failed, dead = (sum(each.state == state for each in findings) for state in ("FAILED", "dead"))
-    amount = "1 URL" if len(findings) == 1 else f"{len(findings)} URLs"
-    total = f"{amount}, {failed} failed" + (f", {dead} of the history dead" if dead else "")
+    total = f"{counted(len(findings), 'URL')}, {failed} failed" + (f", {dead} of the history dead" if dead else "")
     return f"{table(('', 'what', 'models', 'URL'), rows)}\n{total}"
 
 

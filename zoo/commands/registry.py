@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zoo.commands.common import Register, Run, add_json, add_registry, print_json
+from zoo.basics.display import counted
+from zoo.commands.common import Run, add_actions, add_json, add_registry, print_json
 from zoo.errors import BadRegistry
 from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry, format_registry
@@ -15,13 +16,7 @@ from zoo.registry.table import markdown_table
 
 def registry_command(parser: argparse.ArgumentParser) -> Run:
     """Check a registry.json, write it in its one form, print its table of models."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="check|format|table")
-    runs: dict[str, Run] = {}
-    registers: dict[str, Register] = {"check": _check, "format": _format, "table": _table}
-    for name, register in registers.items():
-        text = (register.__doc__ or "").strip()
-        runs[name] = register(actions.add_parser(name, help=text, description=text))
-    return lambda arguments: runs[arguments.action](arguments)
+    return add_actions(parser, {"check": _check, "format": _format, "table": _table})
 
 
 def _check(parser: argparse.ArgumentParser) -> Run:
@@ -36,8 +31,7 @@ def _check(parser: argparse.ArgumentParser) -> Run:
             return 2 if problems else 0
         if problems:
             lines = "".join(f"\n  {problem}" for problem in problems)
-            amount = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-            raise BadRegistry(f"{arguments.file} has {amount}:{lines}")
+            raise BadRegistry(f"{arguments.file} has {counted(len(problems), 'problem')}:{lines}")
         print(f"{arguments.file}: nothing is wrong")
         return 0
 

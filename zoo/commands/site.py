@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from zoo.basics.display import counted
 from zoo.commands.common import Run, add_json, print_json
 
 
@@ -32,7 +33,7 @@ def site_command(parser: argparse.ArgumentParser) -> Run:
             for path in written:
                 if path not in cards:
                     print(path)
-            print(f"{len(cards)} card{'' if len(cards) == 1 else 's'} in {arguments.dist / 'cards'}")
+            print(f"{counted(len(cards), 'card')} in {arguments.dist / 'cards'}")
         return 0
 
     return run

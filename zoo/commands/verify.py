@@ -29,10 +29,7 @@ def verify_command(parser: argparse.ArgumentParser) -> Run:
             from zoo.loading.verify import verify  # imports TensorFlow, which the other commands do not need
 
             report = verify(directory)
-        if arguments.json:
-            print_json(report.to_dict())
-        else:
-            print(report)
+        print_json(report.to_dict()) if arguments.json else print(report)
         return 0
 
     return run

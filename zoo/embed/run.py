@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo.basics.display import sheet, size
+from zoo.basics.display import counted, sheet, size
 from zoo.basics.extras import imported
 from zoo.basics.progress import progress
 from zoo.embed.asked import Corpus, Engine, Settings
@@ -57,7 +57,7 @@ class Plan:
     def __str__(self) -> str:
         job, source, settings = self.job, self.job.source, self.job.settings
         fields = {"text": source.text, "pair": source.pair, "id": source.id or "number of the row"}
-        files, parts = _counted(len(source.files), "file"), _counted(len(self.parts), "part")
+        files, parts = counted(len(source.files), "file"), counted(len(self.parts), "part")
         named = ", ".join(f"{name}: {field}" for name, field in fields.items() if field)
         return sheet(
             {
@@ -66,7 +66,7 @@ class Plan:
                 "model": f"{job.model} with {job.tokenizer}, pooling {job.spec.pooling}, {job.max_length} tokens",
                 "vectors": f"{settings.dtype}, batches of {settings.batch_size}",
                 "output": f"{job.output.directory}, {parts} of {settings.rows_per_part:,} rows",
-                "to do": f"{_counted(len(self.missing), 'part')}, {_counted(self.rows_left, 'row')}",
+                "to do": f"{counted(len(self.missing), 'part')}, {counted(self.rows_left, 'row')}",
             }
         )
 
@@ -154,10 +154,6 @@ def run_plan(
             with progress("embedding", plan.rows, plan.rows - left, unit="rows") as advance:
                 work(job, missing, advance, engine_options)
         return job.output.finish(plan.parts, identity, job.hidden_size)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _check(corpus: Corpus, settings: Settings) -> None:
