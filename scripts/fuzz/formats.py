@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from scripts import checkpoint_writers as writers
 from scripts.fuzz import mutations as m
 from scripts.fuzz.child import Format
 from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
-from tests.export import writers
 from tokenizer.source import read_tokenizer_source
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
 from zoo.archive.digests import check_files, file_digests, sha256_and_size

@@ -25,8 +25,8 @@ from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleH
 from export.inspect import inspect_checkpoint
 from export.readers import open_checkpoint
 from export.release.fetching import fetch_file
+from scripts import checkpoint_writers as writers
 from scripts.fuzz.table import masked_crc32c, write_table
-from tests.export import writers
 from tests.export.conftest import odd_config, write_odd, write_transformers
 from zoo.archive.tensor_table import BadTable, read_table
 from zoo.command import main

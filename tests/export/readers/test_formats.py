@@ -27,9 +27,9 @@ from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import read_config
 from export.weights.plan import WeightPlan, make_plan
+from scripts import checkpoint_writers as writers
 from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_tf1, write_vocabulary
-from tests.export import writers
 from tests.export.conftest import VOCABULARY, odd_config, write_odd
 from zoo.archive.card import EncoderCard, read_card
 from zoo.archive.unpack import unpack

@@ -22,9 +22,9 @@ import pytest
 from export.options import EncoderRequest
 from export.pipeline import export_encoder
 from export.readers import open_checkpoint
+from scripts import checkpoint_writers as writers
 from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays
-from tests.export import writers
 from tests.export.conftest import odd_config, write_odd, write_transformers
 from zoo.errors import BadCheckpoint, CannotWrite
 
