@@ -10,7 +10,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader, Rows
@@ -51,7 +51,7 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
 class _PartHandler(EncoderHandler):
     """Its examples are parts that have been read, so that the same rows are together whoever does the work."""
 
-    def __init__(self, job: EmbedJob) -> None:
+    def __init__(self, job: EmbeddingJob) -> None:
         super().__init__(job.spec, most=1)
         self._job = job
 
@@ -67,7 +67,9 @@ class _PartHandler(EncoderHandler):
         return sum(part.rows for part, _ in batch)  # Beam would pickle all of it to count
 
 
-def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed some parts with the pipeline `options`: `--runner=FlinkRunner --flink_master=…`; without a runner here."""
     chosen = list(options) if any(each.startswith("--runner") for each in options) else [_HERE, *options]
     with watched(job.output, parts, advance), gave_up("Beam"):
@@ -83,7 +85,7 @@ def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], o
         pipeline.run().wait_until_finish()
 
 
-def _read(part: Part, job: EmbedJob) -> tuple[Part, Rows]:
+def _read(part: Part, job: EmbeddingJob) -> tuple[Part, Rows]:
     reader = Reader(job.source)
     try:
         return part, reader.read(part)
@@ -91,7 +93,7 @@ def _read(part: Part, job: EmbedJob) -> tuple[Part, Rows]:
         reader.close()
 
 
-def _write(done: tuple[Part, Rows, Any], job: EmbedJob) -> int:
+def _write(done: tuple[Part, Rows, Any], job: EmbeddingJob) -> int:
     part, rows, vectors = done
     job.write(part, rows, vectors)
     return part.number

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EmbedJob:
+class EmbeddingJob:
     """Everything that decides the output, and where it goes. Workers get it whole."""
 
     spec: EncoderSpec
@@ -96,7 +96,7 @@ class EmbedJob:
             columns = ["text"] if self.source.pair is None else ["text", "pair"]
             texts = dict(zip(columns, self.texts(rows).reshape(-1, len(columns)).T, strict=True))
         with written_file(self.output.part(part.number)) as temporary:
-            parquet().write_part(
+            parquet().write_vectors(
                 temporary, rows.ids, self.source.id_type, vectors.astype(self.settings.dtype), texts, self.facts()
             )
 

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader, Rows
 from zoo.errors import BadArgument
 
 
-def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed some parts, one after the other."""
     if options:
         raise BadArgument(f"{' '.join(options)}: the engine 'local' takes no options of its own.")

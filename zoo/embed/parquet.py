@@ -115,7 +115,7 @@ def _damage_named(path: str | Path) -> Iterator[None]:
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
-def write_part(
+def write_vectors(
     path: Path,
     ids: Sequence[Any],
     id_type: IdType,

@@ -13,14 +13,14 @@ from zoo.basics.progress import progress
 from zoo.embed.asked import Corpus, Engine, Settings
 from zoo.embed.corpus import open_corpus
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.manifest import Manifest
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
 from zoo.embed.parts import Part, cut
 from zoo.errors import BadArgument
 
-Work = Callable[[EmbedJob, Sequence[Part], Callable[[int], object], Sequence[str]], None]
+Work = Callable[[EmbeddingJob, Sequence[Part], Callable[[int], object], Sequence[str]], None]
 
 _EXTRAS: dict[Engine, str] = {"local": "embed", "beam": "beam", "spark": "spark"}
 
@@ -29,7 +29,7 @@ _EXTRAS: dict[Engine, str] = {"local": "embed", "beam": "beam", "spark": "spark"
 class Plan:
     """What is read, what by, where to, and which parts are still to be done."""
 
-    job: EmbedJob
+    job: EmbeddingJob
     parts: tuple[Part, ...]
     missing: tuple[Part, ...]
 
@@ -91,7 +91,7 @@ def plan_corpus(
     source = open_corpus(corpus)
     pair = spec.find()
     place = Output(str(Path(output).expanduser().absolute()))
-    job = EmbedJob(
+    job = EmbeddingJob(
         spec,
         pair.card.name,
         pair.tokenizer_card.name,

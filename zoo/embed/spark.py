@@ -14,7 +14,7 @@ from pyspark.sql.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType, LongType
 
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader
@@ -49,7 +49,9 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
     return embed
 
 
-def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed some parts, each a task of its own; `options` are of the form `spark.master=spark://host:7077`."""
     parts = tuple(parts)
 
@@ -64,7 +66,7 @@ def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], o
         session.range(0, len(parts), 1, len(parts)).select(embed("id")).collect()
 
 
-def _embed(job: EmbedJob, encoder: Any, part: Part) -> int:
+def _embed(job: EmbeddingJob, encoder: Any, part: Part) -> int:
     reader = Reader(job.source)
     try:
         rows = reader.read(part)

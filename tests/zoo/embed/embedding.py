@@ -25,13 +25,15 @@ import pyarrow as pa
 import zoo.embed.parquet
 from tests.zoo.processes import exit_code, forked, run_until
 from zoo.embed import Corpus, EncoderSpec, Plan, Settings, plan_corpus
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.parts import Part
 from zoo.embed.rows import Reader
 from zoo.embed.run import run_plan
 
 
-def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """The engine: a vector holds the length of its text and the number of its part."""
     for part in parts:
         with closing(Reader(job.source)) as reader:
@@ -41,7 +43,7 @@ def embed_parts(job: EmbedJob, parts: Sequence[Part], advance: Callable[[int], o
         advance(part.rows)
 
 
-_write = zoo.embed.parquet.write_part
+_write = zoo.embed.parquet.write_vectors
 
 
 def write_slowly(path: Path, *what: Any) -> None:
@@ -90,5 +92,5 @@ def files(directory: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     sys.modules["zoo.embed.local"] = SimpleNamespace(embed_parts=embed_parts)  # type: ignore[assignment]
-    zoo.embed.parquet.write_part = write_slowly
+    zoo.embed.parquet.write_vectors = write_slowly
     print(json.dumps(killed(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))))

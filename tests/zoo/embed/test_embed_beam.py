@@ -11,7 +11,7 @@ import pytest
 
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS, assert_same
 from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.run import run_plan
 from zoo.errors import ZooError
 
@@ -25,7 +25,7 @@ RETRIES = "--runner=BundleBasedDirectRunner"
 
 
 @dataclass(frozen=True)
-class Failing(EmbedJob):
+class Failing(EmbeddingJob):
     """Fails once at the second part, after its vectors have been computed."""
 
     marker: str = ""

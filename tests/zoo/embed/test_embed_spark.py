@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS, assert_same
 from tests.zoo.toyzoo import ToyZoo
 from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
-from zoo.embed.job import EmbedJob
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, ZooError
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Spark's own
 
 
 @dataclass(frozen=True)
-class Dying(EmbedJob):
+class Dying(EmbeddingJob):
     """Its worker is killed at the second part, once or always, after the vectors have been computed."""
 
     marker: str = ""
