@@ -15,15 +15,15 @@ TEXTS_OR_ROWS = tf.TensorSpec(None, tf.string, name="text")  # (B,) or (B, S)
 
 
 def graph_function(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
-    """Return a tf.function of fixed signature: Python lists do not trace it anew."""
+    """Return a tf.function with a fixed signature, so that a call with a Python list traces no new graph."""
     return tf.function(function, input_signature=signature, autograph=False)
 
 
 def seldom_called(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
-    """Return the same for a branch that few calls take: one operation for the others.
+    """Return a `graph_function` that is never inlined, for a branch that few calls take.
 
-    TensorFlow puts a function's operations in the place of its call, and passes over each of those in a branch that
-    is not taken. That is felt where a call takes less than a millisecond.
+    TensorFlow replaces a call by all operations of the function and then skips them one by one where the branch is not
+    taken. `_noinline` keeps the call one operation. The difference shows where a whole call takes under a millisecond.
     """
     attributes = {"_noinline": True}
     return tf.function(function, input_signature=signature, autograph=False, experimental_attributes=attributes)
