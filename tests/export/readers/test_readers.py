@@ -81,7 +81,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 def test_several_checkpoints(copy: Path) -> None:
     shutil.copy(copy / "bert_model.ckpt.index", copy / "other.ckpt.index")
     with pytest.raises(
-        BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Name the one"
+        BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Give the path of one"
     ):
         open_checkpoint(copy)
 
