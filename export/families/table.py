@@ -1,4 +1,4 @@
-"""What a family's table may say. The tables are in the files beside this one, a family each."""
+"""The fields of a family's table. The tables themselves are in the other files of this folder, one family a file."""
 
 from __future__ import annotations
 

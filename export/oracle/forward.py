@@ -1,7 +1,7 @@
 """The forward pass of every family in plain numpy, float64, written from the papers and the published names alone.
 
-It shares no table, no config reading and no arithmetic with the exporter, and keeps every token, padded or not, as the
-original does: what it must agree with is only the numbers. Weights are read one layer at a time.
+This file shares no table, no config reading and no arithmetic with the exporter; only the numbers must agree. Every
+token is computed, padding too, as in the original code. Weights are read one layer at a time.
 
 Source: Devlin et al. 2018 (BERT), Lan et al. 2019 (ALBERT), Clark et al. 2020 (ELECTRA); brightmart/albert_zh for the
 embeddings of `layer_shared` models.
@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Reference outputs of one case: layers [L] of [B, T, H], pooled [B, H], float64, padded positions too."""
+    """Reference outputs of one case, float64, padding included: [B, T, H] for every layer, and pooled [B, H]."""
 
     layers: list[np.ndarray]
     pooled: np.ndarray
@@ -48,10 +48,10 @@ def forward(
 
         forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [Case(ids, mask, types)])
 
-    The architecture is told from `names`; `family` says which half of an ELECTRA file is meant, or that bare names are
-    ELECTRA's. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh', 'relu') replaces what the
-    config's word means there; without `pooler` the pooled output is the first token's vector; `source` "tf2" says that
-    Model Garden wrote the names.
+    The variable names in `names` decide the architecture. `family` is needed for ELECTRA: it chooses discriminator or
+    generator of a TF1 file, and tells a bare ELECTRA from a bare BERT. `layers` computes the first layers only.
+    `activation` ('gelu' with erf, 'gelu_tanh' or 'relu') overrides the config. Without `pooler` the pooled output is
+    the vector of the first token. `source` is "tf2" for a checkpoint of Model Garden.
     """
     weights = Weights(read, names, str(config.get("model_type", "")), family)
     act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
@@ -60,7 +60,7 @@ def forward(
     groups = config.get("num_hidden_groups", 1)
     states = [_embed(weights, case, config, eps) for case in cases]
     history: list[list[np.ndarray]] = [[] for _ in cases]
-    read_last = -1  # a shared block is read once, not for every layer
+    read_last = -1  # the block whose weights are in memory: a block that layers share is read once
     for layer in range(full if layers is None else layers):
         i = int(layer / full * groups) if weights.is_albert else layer
         if i != read_last:
@@ -84,7 +84,7 @@ def forward(
 
 def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) -> np.ndarray:
     x = weights.table("word")[case.ids].astype(np.float64)
-    if weights.has("word 2"):  # brightmart: the word part alone is factorised
+    if weights.has("word 2"):  # brightmart factorises the word table alone
         x = x @ weights.table("word 2").astype(np.float64)
     x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
     x = layer_norm(x, *weights.norm("embedding norm"), eps)
@@ -112,7 +112,10 @@ def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -
 
 
 def meaning(word: str, weights: Weights, source: str) -> str:
-    """ALBERT's TF1 code and Model Garden write gelu with tanh; BERT's of 2018, ELECTRA's and transformers' with erf."""
+    """Return the activation that a config's word means: "gelu" is computed with tanh or with erf.
+
+    ALBERT's TF1 code and Model Garden use tanh; BERT's code of 2018, ELECTRA's and transformers use erf.
+    """
     if word == "gelu" and (source == "tf2" or (weights.is_tensorflow and weights.is_albert)):
         return "gelu_tanh"
     return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)
