@@ -74,10 +74,10 @@ def _drop_nodes(function: Any, op: str) -> None:
 
 
 def _name_by_place(function: Any) -> None:
-    """Rename the arguments of an inner function whose names end in a number: `unknown_17` becomes `argument_0`.
+    """Rename the arguments of an inner function whose names end in a number: `unknown_0` becomes `argument_2`.
 
-    Such a number is the process's counter: TensorFlow names captured values so. Inner functions are called by position,
-    so their arguments also lose `_user_specified_name`, which only error messages show.
+    TensorFlow names captured values with numbers, some of which come from a counter of the process. Inner functions are
+    called by position, so the new names harm nobody, and `_user_specified_name`, meant for users, is removed.
     """
     for attributes in function.arg_attr.values():
         attributes.attr.pop("_user_specified_name", None)

@@ -238,7 +238,7 @@ KERAS_FILES = [
         "a file more",
         "have Keras' metadata read",
         graph(lambda kept: (kept / "keras_metadata.pb").write_bytes(b"x") and None),
-        "keras_metadata.pb is no part of a model",
+        "keras_metadata.pb is not part of a model",
     ),
     # the weights
     KerasFile("a weight less", "leave a variable random", weights(stored(_BIAS, None)), f"{_BIAS} is missing", True),
