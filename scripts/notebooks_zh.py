@@ -1,4 +1,4 @@
-"""The titles and texts of the notebooks in Chinese. What changes in an example is looked for here in its new words."""
+"""English -> Chinese for the titles and texts of the notebooks. Change a key when its text changes."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ KERAS_FILES = [
     KerasFile("half a card", "crash the parser", graph(cut(CARD)), "does not follow the card format"),
     KerasFile("an import", "import a module", card(needs=["os"]), "asks for os; only tensorflow_text"),
     KerasFile("operations", "hide an operation", card(ops=["MatMul"]), "its card does not list"),
-    KerasFile("a text", "compute something else", graph(other_graph), "saved_model.pb is sha256 .*, the card says"),
+    KerasFile("a text", "compute something else", graph(other_graph), "saved_model.pb is sha256 .*, but the card says"),
     KerasFile(
         "a file more",
         "have Keras' metadata read",

@@ -1,4 +1,4 @@
-"""An encoder and the tokenizer of its vocabulary: found and compared, not loaded."""
+"""Finds an encoder and the tokenizer with the same vocabulary, and compares them, without loading either."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHORTEST = 3  # [CLS], one token, [SEP]
 
 @dataclass(frozen=True)
 class Pair:
-    """Directories and cards of an encoder and of its tokenizer."""
+    """The directories and cards of an encoder and of its tokenizer."""
 
     directory: Path
     card: EncoderCard
@@ -33,25 +33,25 @@ class Pair:
     tokenizer_card: TokenizerCard
 
     def max_length(self, asked: int | None) -> int:
-        """Return how many tokens of a text count: those asked for, else 128 where the model takes so many."""
+        """Return the length to which texts are cut: `asked`, or 128, or fewer if the model takes fewer."""
         limit = self.card.sizes.position_limit
         if asked is not None and not _SHORTEST <= asked <= limit:
             raise BadArgument(f"max_length={asked}: {self.card.name} takes {_SHORTEST} to {limit} tokens.")
         return asked or min(_MAX_LENGTH, limit)
 
     def digests(self) -> tuple[str, str]:
-        """Return the identities of encoder and tokenizer: see `identity`."""
+        """Return the `identity` of the encoder and of the tokenizer."""
         return identity(self.directory), identity(self.tokenizer_directory)
 
 
 def find_pair(
     handle: str | Path, tokenizer: str | Path | None = None, registry: Registry | str | Path | None = None
 ) -> Pair:
-    """Return an encoder and its tokenizer, fetched if need be. Imports no TensorFlow.
+    """Return an encoder and its tokenizer, fetched if necessary. Imports no TensorFlow.
 
         find_pair("albert_tiny").tokenizer_card.name  # "bert_tokenizer_chinese"
 
-    The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch, and what `resolve` does.
+    The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch and the errors of `resolve`.
     """
     directory, card = find_model(handle, registry=registry)
     if not isinstance(card, EncoderCard):
@@ -60,9 +60,10 @@ def find_pair(
 
 
 def identity(directory: Path) -> str:
-    """Return the sha256 of the archive that a directory of the cache was unpacked from; of another its card's.
+    """Return a sha256 that identifies an unpacked archive.
 
-    The card holds the digest of every file.
+    A directory of the cache is named after the sha256 of its archive, which is returned. For any other directory it is
+    the sha256 of card.json, which holds the digest of every file.
     """
     name = directory.name
     return name if re.fullmatch("[0-9a-f]{64}", name) else sha256_of(directory / CARD_FILE)
@@ -74,9 +75,9 @@ def find_tokenizer(
     tokenizer: str | Path | None = None,
     registry: Registry | str | Path | None = None,
 ) -> tuple[Path, TokenizerCard]:
-    """Return directory and card of the tokenizer of an encoder that was found under a handle.
+    """Return directory and card of the tokenizer for an encoder, whose card is given and whose name was `handle`.
 
-    The other arguments and what it raises are those of `find_pair`.
+    The other arguments and the errors are those of `find_pair`.
     """
     if tokenizer is not None:
         directory, found = find_model(tokenizer, registry=registry)
@@ -95,5 +96,5 @@ def find_tokenizer(
 
 def _named(tokenizer: str | None, card: EncoderCard) -> str:
     if tokenizer is None:
-        raise BadArgument(f"nothing says which tokenizer belongs to {card.name}: give it as tokenizer=.")
+        raise BadArgument(f"no tokenizer is known for {card.name}: give one as tokenizer=.")
     return tokenizer

@@ -108,19 +108,19 @@ def in_parts(*extents: tuple[int, int]) -> bytes:
         (entry(-4, -4), r"has the impossible shape \(-4, -4\)"),
         (entry(*[1] * 300), "has the impossible shape"),
         (unknown_rank(), "has the impossible shape"),
-        (entry(dtype=101), "is of type 101, which holds no weights"),  # a reference
+        (entry(dtype=101), "is of type 101, which is not a type of weights"),  # a reference
         (entry(dtype=77), "is of type 77"),
         (entry(dtype=types_pb2.DT_RESOURCE), "is of type 20"),
         (b"\xff" * 30, "Error parsing message|cannot be read"),
-        (entry(size=60), r"of shape \(4, 4\) has 60 bytes, its shape and type make 64"),
+        (entry(size=60), r"has 60 bytes, but its shape \(4, 4\) and type need 64"),
         (entry(size=-1), "lies at the impossible place"),
         (entry(offset=-64), "lies at the impossible place -64 of data file 0"),
-        (entry(offset=1), "cut short: its index promises 65 bytes, there are 64"),
+        (entry(offset=1), "cut short: its index promises 65 bytes, but it has 64"),
         (entry(offset=2**62), "is cut short"),
         (entry(shard_id=1), r"no data file beside it \(m.data-00001-of-00001\)"),
         (entry(shard_id=-1), "impossible place 0 of data file -1"),
-        (entry(dtype=types_pb2.DT_STRING, size=2**40), "more text than any"),
-        (in_parts((0, 2), (0, 4)), "parts of b'w' are not those that its entry lists"),
+        (entry(dtype=types_pb2.DT_STRING, size=2**40), "more text than a checkpoint"),
+        (in_parts((0, 2), (0, 4)), "parts of b'w' differ from those that its entry lists"),
         (in_parts((0, 2)), "has 1 extents"),
         (in_parts((3, 2), (0, 4)), "begins at 3 and has the length 2"),
         (in_parts((-(2**63), 2**63 - 1), (0, 4)), "begins at -9223372036854775808"),
@@ -149,7 +149,7 @@ def test_a_name_that_is_none(key: bytes, words: str, folder: Path) -> None:
 
 def test_headers_and_entries_that_lie_over_each_other(folder: Path) -> None:
     write_index(folder, (b"v", entry()), (b"w", entry()))
-    with pytest.raises(BadCheckpoint, match="several of its entries lie in the same bytes of m.data-00000-of-00001"):
+    with pytest.raises(BadCheckpoint, match="several of its entries share bytes of m.data-00000-of-00001"):
         open_checkpoint(folder)
     write_index(folder, (b"w", entry()), head=header(endianness=BundleHeaderProto.BIG))
     with pytest.raises(BadCheckpoint, match="big-endian"):
@@ -169,7 +169,7 @@ def test_a_text_that_claims_a_terabyte(folder: Path) -> None:
     text += bytes(64 - len(text))
     write_index(folder, (b"w", entry(1, dtype=types_pb2.DT_STRING, size=64)))
     (folder / "m.data-00000-of-00001").write_bytes(text)
-    with pytest.raises(BadCheckpoint, match="its texts do not have the length that they are said to have"):
+    with pytest.raises(BadCheckpoint, match="the lengths of its texts do not add up to the bytes of the entry"):
         open_checkpoint(folder).read("w")
 
 
