@@ -26,7 +26,7 @@ class Case(NamedTuple):
     types: np.ndarray
 
 
-class Answer(NamedTuple):
+class ReferenceOutputs(NamedTuple):
     """Reference outputs of one case, float64, padding included: [B, T, H] for every layer, and pooled [B, H]."""
 
     layers: list[np.ndarray]
@@ -43,7 +43,7 @@ def forward(
     pooler: bool = True,
     family: str = "",
     source: str = "",
-) -> list[Answer]:
+) -> list[ReferenceOutputs]:
     """Return the outputs of a checkpoint for several inputs.
 
         forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [Case(ids, mask, types)])
@@ -71,15 +71,15 @@ def forward(
             read_last = i
         for number, x in enumerate(states):
             mixed = _attention(x, cases[number].mask, query, key, value, heads)
-            x = layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
-            x = layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
+            x = reference_layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
+            x = reference_layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
             states[number] = x
             history[number].append(x)
     first = [x[:, 0] for x in states]
     if pooler:
         kernel, bias = weights.dense("pooler")
         first = [np.tanh(x @ kernel + bias) for x in first]
-    return [Answer(outputs, pooled) for outputs, pooled in zip(history, first, strict=True)]
+    return [ReferenceOutputs(outputs, pooled) for outputs, pooled in zip(history, first, strict=True)]
 
 
 def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) -> np.ndarray:
@@ -87,7 +87,7 @@ def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) 
     if weights.has("word 2"):  # brightmart factorises the word table alone
         x = x @ weights.table("word 2").astype(np.float64)
     x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
-    x = layer_norm(x, *weights.norm("embedding norm"), eps)
+    x = reference_layer_norm(x, *weights.norm("embedding norm"), eps)
     if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
         kernel, bias = weights.dense("project")
         x = x @ kernel + bias
@@ -107,7 +107,7 @@ def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any
     return context
 
 
-def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+def reference_layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * gamma + beta
 
 

@@ -86,7 +86,7 @@ class ReferenceTokenizer:
         spaced = "".join(f" {char} " if is_ideograph(char) else char for char in cleaned)
         words: list[str] = []
         for token in spaced.split():
-            words.extend(split_at_punctuation(strip_accents(token.lower()) if self.lower_case else token))
+            words.extend(split_at_punctuation(without_accents(token.lower()) if self.lower_case else token))
         return " ".join(words).split()
 
     # -- WordPiece: word to pieces --------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def is_punctuation(char: str) -> bool:
     return char in r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~""" or unicodedata.category(char).startswith("P")
 
 
-def strip_accents(word: str) -> str:
+def without_accents(word: str) -> str:
     """Decompose a word (NFD) and drop nonspacing marks: é becomes e."""
     return "".join(char for char in unicodedata.normalize("NFD", word) if unicodedata.category(char) != "Mn")
 

@@ -6,7 +6,7 @@ A command is a function `register(parser) -> run`: it adds its arguments to its 
 
 from __future__ import annotations
 
-from zoo.commands.bundle import bundle, install
+from zoo.commands.bundle import bundle_command, install_command
 from zoo.commands.cache import cache
 from zoo.commands.common import Register
 from zoo.commands.embed import embed
@@ -26,8 +26,8 @@ COMMANDS: dict[str, Register] = {
     "fetch": fetch,
     "verify": verify,
     "cache": cache,
-    "bundle": bundle,
-    "install": install,
+    "bundle": bundle_command,
+    "install": install_command,
     "embed": embed,
     "registry": registry,
     "site": site,
@@ -38,5 +38,5 @@ COMMANDS: dict[str, Register] = {
     "sign": sign,
 }
 
-# Those to whom what follows `--` belongs: `arguments.handed_on`.
+# Commands that receive the words after `--`, in `arguments.handed_on`.
 HAND_ON = {"embed"}

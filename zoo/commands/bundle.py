@@ -15,7 +15,7 @@ from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry
 
 
-def bundle(parser: argparse.ArgumentParser) -> Run:
+def bundle_command(parser: argparse.ArgumentParser) -> Run:
     """Pack models, with the tokenizers of encoders, into one file for a machine without network."""
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
@@ -37,7 +37,7 @@ def bundle(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def install(parser: argparse.ArgumentParser) -> Run:
+def install_command(parser: argparse.ArgumentParser) -> Run:
     """Unpack the models of a bundle into the cache, so that their names can be used."""
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--dry-run", action="store_true", help="check the file and show what is in it; write nothing")

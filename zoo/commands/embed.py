@@ -55,7 +55,7 @@ def embed(parser: argparse.ArgumentParser) -> Run:
     add_json(parser)
 
     def embedded(arguments: argparse.Namespace) -> int:
-        from zoo.embed.run import plan_corpus, run  # imports numpy, which other commands do not need
+        from zoo.embed.run import plan_corpus, run_plan  # imports numpy, which other commands do not need
 
         plan = plan_corpus(
             EncoderSpec(
@@ -69,7 +69,7 @@ def embed(parser: argparse.ArgumentParser) -> Run:
         if arguments.dry_run:
             print_json(plan.to_dict()) if arguments.json else print(plan)
             return 0
-        done = run(plan, arguments.engine, arguments.handed_on, arguments.restart)
+        done = run_plan(plan, arguments.engine, arguments.handed_on, arguments.restart)
         print_json(done.to_dict()) if arguments.json else print(_summary(done, arguments.output))
         if done.bad:
             rows = "1 row has" if done.bad == 1 else f"{done.bad:,} rows have"

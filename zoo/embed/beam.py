@@ -10,9 +10,9 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import Job
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
 from zoo.embed.watching import watched
 from zoo.text_encoder import TextEncoder
@@ -51,7 +51,7 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
 class _PartHandler(EncoderHandler):
     """Takes whole parts as examples, so that the same rows are computed together on every engine."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: EmbeddingJob) -> None:
         super().__init__(job.spec, most=1)
         self._job = job
 
@@ -59,15 +59,17 @@ class _PartHandler(EncoderHandler):
         return self._job.load()
 
     def run_inference(
-        self, batch: Sequence[tuple[Part, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[tuple[CorpusPart, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Any]:
         return [(part, rows, self._job.vectors(model, rows)) for part, rows in batch]
 
-    def get_num_bytes(self, batch: Sequence[tuple[Part, Rows]]) -> int:
+    def get_num_bytes(self, batch: Sequence[tuple[CorpusPart, Rows]]) -> int:
         return sum(part.rows for part, _ in batch)  # Beam's default would pickle the batch to count bytes
 
 
-def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed parts with pipeline `options`: ["--runner=FlinkRunner", "--flink_master=…"]. Without a runner: locally."""
     chosen = list(options) if any(each.startswith("--runner") for each in options) else [_HERE, *options]
     with watched(job.output, parts, advance), gave_up("Beam"):
@@ -83,7 +85,7 @@ def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], optio
         pipeline.run().wait_until_finish()
 
 
-def _read(part: Part, job: Job) -> tuple[Part, Rows]:
+def _read(part: CorpusPart, job: EmbeddingJob) -> tuple[CorpusPart, Rows]:
     reader = Reader(job.source)
     try:
         return part, reader.read(part)
@@ -91,7 +93,7 @@ def _read(part: Part, job: Job) -> tuple[Part, Rows]:
         reader.close()
 
 
-def _write(done: tuple[Part, Rows, Any], job: Job) -> int:
+def _write(done: tuple[CorpusPart, Rows, Any], job: EmbeddingJob) -> int:
     part, rows, vectors = done
     job.write(part, rows, vectors)
     return part.number

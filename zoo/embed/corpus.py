@@ -33,7 +33,7 @@ class InputFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenedCorpus:
     """A corpus whose files were found. `id` is None if the number of the row is the id."""
 
     files: tuple[InputFile, ...]
@@ -49,10 +49,10 @@ class Source:
         return list(dict.fromkeys(name for name in (self.id, self.text, self.pair) if name is not None))
 
 
-def open_source(corpus: Corpus) -> Source:
+def open_corpus(corpus: Corpus) -> OpenedCorpus:
     """Return the files of a corpus, sorted by path, and the type of its ids.
 
-        open_source(Corpus("texts.txt")).id_type  # "int64": the number of the row
+        open_corpus(Corpus("texts.txt")).id_type  # "int64": the number of the row
 
     Raises BadArgument, which lists all files or fields concerned, when there are no files, when formats are unknown or
     several, and when no row has the fields.
@@ -70,7 +70,7 @@ def open_source(corpus: Corpus) -> Source:
     else:
         id_, id_type = parquet().find_id(paths, corpus, _DEFAULT_ID)
     files = tuple(_input_file(path) for path in paths)
-    return Source(files, format_, corpus.text, corpus.pair, id_, id_type)
+    return OpenedCorpus(files, format_, corpus.text, corpus.pair, id_, id_type)
 
 
 def open_lines(path: str | Path) -> IO[bytes]:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from zoo.basics.files import written_file
 from zoo.embed.asked import Settings
-from zoo.embed.corpus import Source
+from zoo.embed.corpus import OpenedCorpus
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Rows
 from zoo.errors import DigestMismatch
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbeddingJob:
     """Everything that decides the output, and the directory of the output. It is sent to every worker."""
 
     spec: EncoderSpec
@@ -33,7 +33,7 @@ class Job:
     digests: tuple[str, str]
     max_length: int
     hidden_size: int
-    source: Source
+    source: OpenedCorpus
     limit: int | None
     settings: Settings
     output: Output
@@ -85,7 +85,7 @@ class Job:
         arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
         return encoder.embed(arrays, self.settings.batch_size, advance)
 
-    def write(self, part: Part, rows: Rows, vectors: NDArray[np.float32]) -> None:
+    def write(self, part: CorpusPart, rows: Rows, vectors: NDArray[np.float32]) -> None:
         """Write the files of a part: bad rows first, because a part counts as done as soon as its vectors exist."""
         if not rows.bad:
             self.output.bad(part.number).unlink(missing_ok=True)  # an interrupted run may have left one
@@ -97,7 +97,7 @@ class Job:
             columns = ["text"] if self.source.pair is None else ["text", "pair"]
             texts = dict(zip(columns, self.texts(rows).reshape(-1, len(columns)).T, strict=True))
         with written_file(self.output.part(part.number)) as temporary:
-            parquet().write(
+            parquet().write_vectors(
                 temporary, rows.ids, self.source.id_type, vectors.astype(self.settings.dtype), texts, self.facts()
             )
 

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from zoo.embed.job import Job
-from zoo.embed.parts import Part
+from zoo.embed.job import EmbeddingJob
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
 from zoo.errors import BadArgument
 
 
-def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed parts, one after the other. Raises BadArgument for any `options`: this engine has none."""
     if options:
         raise BadArgument(f"{' '.join(options)}: the engine 'local' takes no options of its own.")
@@ -20,7 +22,7 @@ def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], optio
     import tensorflow as tf
 
     reader = Reader(job.source)
-    waiting: deque[tuple[Part, Rows]] = deque()  # parts that were read but not yet embedded
+    waiting: deque[tuple[CorpusPart, Rows]] = deque()  # parts that were read but not yet embedded
     failed: list[BaseException] = []
 
     def texts() -> Iterator[Any]:

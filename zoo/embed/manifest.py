@@ -27,13 +27,13 @@ class Manifest:
 
 def read_manifest(path: Path) -> Manifest | None:
     """Return the manifest in a file, or None if the file is missing or is not a manifest."""
-    found, names = read_json(path), [field.name for field in fields(Manifest)]
+    found, names = read_json_or_none(path), [field.name for field in fields(Manifest)]
     if not isinstance(found, dict) or found.keys() != {*names} or not isinstance(found["job"], dict):
         return None
     return Manifest(**found) if all(type(found[name]) is int for name in names if name != "job") else None
 
 
-def read_json(path: Path) -> Any:
+def read_json_or_none(path: Path) -> Any:
     """Return the value in a JSON file, or None if the file is missing or is not JSON."""
     try:
         return parsed(path.read_bytes())

@@ -27,9 +27,9 @@ from typing import Any
 from zoo.archive.card import to_json
 from zoo.basics.files import cannot_write, written_file
 from zoo.basics.locks import delete, locked_if_free
-from zoo.embed.manifest import Manifest, parsed, read_json, read_manifest
+from zoo.embed.manifest import Manifest, parsed, read_json_or_none, read_manifest
 from zoo.embed.needs import parquet
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.errors import CannotWrite, ZooError
 
 
@@ -57,12 +57,12 @@ class Output:
         """Return the file for the bad rows of a part until the run is finished."""
         return self.path / "_bad" / f"{number:06d}.jsonl"
 
-    def missing(self, parts: Sequence[Part]) -> list[Part]:
+    def missing(self, parts: Sequence[CorpusPart]) -> list[CorpusPart]:
         """Return the parts that are not done: missing, damaged, or with too few or too many rows."""
         found = zip(parts, self._counts(parts), strict=True)
         return [part for part, (vectors, bad) in found if vectors is None or vectors + bad != part.rows]
 
-    def _counts(self, parts: Sequence[Part]) -> Iterator[tuple[int | None, int]]:
+    def _counts(self, parts: Sequence[CorpusPart]) -> Iterator[tuple[int | None, int]]:
         """Yield, for every part, the number of its vectors and of its bad rows.
 
         The number of vectors is None if the file is missing or damaged.
@@ -73,7 +73,7 @@ class Output:
             bad = own.read_bytes().count(b"\n") if own.is_file() else kept[part.number]
             yield parquet().count_own(path) if path.is_file() else None, bad
 
-    def _kept_bad(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bytes]]:
+    def _kept_bad(self, parts: Sequence[CorpusPart]) -> Iterator[tuple[CorpusPart, bytes]]:
         """Yield (part, line) for the lines of `_bad_rows.jsonl`. The `row` of a line decides its part.
 
         Lines without a `row` of this input, and a line that was cut, are skipped.
@@ -88,7 +88,7 @@ class Output:
                 if type(number) is int and 0 <= number < parts[-1].first + parts[-1].rows and line.endswith(b"\n"):
                     yield parts[bisect_right(starts, number) - 1], line
 
-    def reopen(self, parts: Sequence[Part], missing: Sequence[Part] = ()) -> None:
+    def reopen(self, parts: Sequence[CorpusPart], missing: Sequence[CorpusPart] = ()) -> None:
         """Turn a finished run into an unfinished one, so that the `missing` parts are computed again.
 
         Removes the manifest, and writes the bad rows back into one file for every part.
@@ -120,7 +120,7 @@ class Output:
             return
         if not self._is_begun():
             return
-        before = read_json(job)
+        before = read_json_or_none(job)
         if not isinstance(before, dict) and (last := self.manifest()) is not None:
             before = last.job  # the manifest holds the same settings
         if not isinstance(before, dict):
@@ -159,7 +159,7 @@ class Output:
                 temporary.write_text(to_json(identity), encoding="utf-8")
             yield
 
-    def finish(self, parts: Sequence[Part], identity: Mapping[str, Any], hidden_size: int) -> Manifest:
+    def finish(self, parts: Sequence[CorpusPart], identity: Mapping[str, Any], hidden_size: int) -> Manifest:
         """Check all parts, write bad rows and manifest, and return the manifest. A second call changes nothing.
 
         Raises ZooError, which names the parts that are missing or have a wrong number of rows.
@@ -177,7 +177,7 @@ class Output:
             )
         vectors, bad = sum(found or 0 for found, _ in counts), sum(bad for _, bad in counts)
         manifest = Manifest(vectors + bad, vectors, bad, len(parts), hidden_size, identity)
-        said = read_json(self.path / "_manifest.json")
+        said = read_json_or_none(self.path / "_manifest.json")
         if said != json.loads(to_json(manifest.to_dict())) or (self.path / "_bad").exists():
             self.reopen(parts)
             with written_file(self.bad_rows) as temporary, temporary.open("wb") as file:

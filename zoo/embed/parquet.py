@@ -116,7 +116,7 @@ def _damage_named(path: str | Path) -> Iterator[None]:
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
-def write(
+def write_vectors(
     path: Path,
     ids: Sequence[Any],
     id_type: IdType,

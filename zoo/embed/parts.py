@@ -10,7 +10,7 @@ from typing import IO, Protocol, cast
 
 import numpy as np
 
-from zoo.embed.corpus import Source, open_lines, unpacking
+from zoo.embed.corpus import OpenedCorpus, open_lines, unpacking
 from zoo.embed.needs import parquet
 
 _BLOCK = 1 << 20
@@ -30,7 +30,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusPart:
     """The rows of one output file. `first` is the number of the first row in the whole input, from 0."""
 
     number: int
@@ -43,10 +43,10 @@ class Part:
         return sum(each.rows for each in self.slices)
 
 
-def cut(source: Source, rows: int, limit: int | None = None) -> Iterator[Part]:
+def cut(source: OpenedCorpus, rows: int, limit: int | None = None) -> Iterator[CorpusPart]:
     """Yield the parts of a corpus. Every part has `rows` rows, the last one the rest. Files of lines are read once.
 
-        sum(part.rows for part in cut(open_source(Corpus("texts.txt")), 8192))  # the number of rows
+        sum(part.rows for part in cut(open_corpus(Corpus("texts.txt")), 8192))  # the number of rows
 
     In `text` and `jsonl` a line feed ends a row; the last row of a file may lack it. Memory does not grow with the
     corpus.
@@ -64,12 +64,12 @@ def cut(source: Source, rows: int, limit: int | None = None) -> Iterator[Part]:
                 slices.append(Slice(file, start, line, count))
                 line, free = line + count, free - count
                 if not free:
-                    part = Part(number, first, tuple(slices))
+                    part = CorpusPart(number, first, tuple(slices))
                     yield part
                     number, first, slices = number + 1, first + part.rows, []
                     free = rows if limit is None else min(rows, limit - first)
     if slices:
-        yield Part(number, first, tuple(slices))
+        yield CorpusPart(number, first, tuple(slices))
 
 
 class _Counter(Protocol):
@@ -78,7 +78,7 @@ class _Counter(Protocol):
 
 
 @contextmanager
-def _counter(source: Source, file: int) -> Iterator[_Counter]:
+def _counter(source: OpenedCorpus, file: int) -> Iterator[_Counter]:
     path = source.files[file].path
     if source.format == "parquet":
         yield _Counted(parquet().count(path))

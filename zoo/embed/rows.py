@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo.embed.corpus import Source, open_lines, unpacking
+from zoo.embed.corpus import OpenedCorpus, open_lines, unpacking
 from zoo.embed.needs import parquet
-from zoo.embed.parts import Part, Slice
+from zoo.embed.parts import CorpusPart, Slice
 from zoo.errors import ZooError
 
 _BOM = b"\xef\xbb\xbf"
@@ -54,11 +54,11 @@ class _Bad(Exception):
 class Reader:
     """Reads parts: `Reader(source).read(part)`. The last file stays open, which makes reading parts in order fast."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: OpenedCorpus) -> None:
         self._source = source
         self._open: tuple[int, IO[bytes]] | None = None
 
-    def read(self, part: Part) -> Rows:
+    def read(self, part: CorpusPart) -> Rows:
         """Return the rows of a part. Raises ZooError if a file has changed since the corpus was cut into parts."""
         ids, texts, bad = [], [], []
         row = end = part.first

@@ -11,16 +11,16 @@ from zoo.basics.display import sheet, size
 from zoo.basics.extras import imported
 from zoo.basics.progress import progress
 from zoo.embed.asked import Corpus, Engine, Settings
-from zoo.embed.corpus import open_source
+from zoo.embed.corpus import open_corpus
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import Job
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.manifest import Manifest
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
-from zoo.embed.parts import Part, cut
+from zoo.embed.parts import CorpusPart, cut
 from zoo.errors import BadArgument
 
-Work = Callable[[Job, Sequence[Part], Callable[[int], object], Sequence[str]], None]
+Work = Callable[[EmbeddingJob, Sequence[CorpusPart], Callable[[int], object], Sequence[str]], None]
 
 _EXTRAS: dict[Engine, str] = {"local": "embed", "beam": "beam", "spark": "spark"}
 
@@ -29,9 +29,9 @@ _EXTRAS: dict[Engine, str] = {"local": "embed", "beam": "beam", "spark": "spark"
 class Plan:
     """The input, the model, the output and the parts that are still to be done."""
 
-    job: Job
-    parts: tuple[Part, ...]
-    missing: tuple[Part, ...]
+    job: EmbeddingJob
+    parts: tuple[CorpusPart, ...]
+    missing: tuple[CorpusPart, ...]
 
     @property
     def rows(self) -> int:
@@ -88,10 +88,10 @@ def plan_corpus(
     corpus = corpus if isinstance(corpus, Corpus) else Corpus(str(corpus))
     settings = settings or Settings()
     _check(corpus, settings)
-    source = open_source(corpus)
+    source = open_corpus(corpus)
     pair = spec.find()
     place = Output(str(Path(output).expanduser().absolute()))
-    job = Job(
+    job = EmbeddingJob(
         spec,
         pair.card.name,
         pair.tokenizer_card.name,
@@ -135,14 +135,16 @@ def embed_corpus(
     `restart` is not set, ZooError when an extra is missing or the engine fails, and the errors of `zoo.TextEncoder`.
     """
     plan = plan_corpus(model, corpus, output, settings=settings, restart=restart)
-    return run(plan, engine, engine_options, restart)
+    return run_plan(plan, engine, engine_options, restart)
 
 
-def run(plan: Plan, engine: Engine = "local", engine_options: Sequence[str] = (), restart: bool = False) -> Manifest:
+def run_plan(
+    plan: Plan, engine: Engine = "local", engine_options: Sequence[str] = (), restart: bool = False
+) -> Manifest:
     """Carry out a plan and return the numbers of rows; see `embed_corpus`."""
     if engine not in get_args(Engine):
         raise BadArgument(f"engine={engine!r}: choose one of {', '.join(get_args(Engine))}.")
-    work: Work = imported(f"zoo.embed.{engine}", "`zoo embed`", _EXTRAS[engine]).run
+    work: Work = imported(f"zoo.embed.{engine}", "`zoo embed`", _EXTRAS[engine]).embed_parts
     job, identity = plan.job, plan.job.identity()
     with job.output.begun(identity, restart):
         missing = job.output.missing(plan.parts)  # another run may have finished parts since the plan was made

@@ -14,9 +14,9 @@ from pyspark.sql.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType, LongType
 
 from zoo.embed.encoder import EncoderSpec
-from zoo.embed.job import Job
+from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader
 from zoo.embed.watching import watched
 from zoo.errors import BadArgument
@@ -49,7 +49,9 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
     return embed
 
 
-def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """Embed parts; every part is one Spark task. `options` have the form "spark.master=spark://host:7077"."""
     parts = tuple(parts)
 
@@ -64,7 +66,7 @@ def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], optio
         session.range(0, len(parts), 1, len(parts)).select(embed("id")).collect()
 
 
-def _embed(job: Job, encoder: Any, part: Part) -> int:
+def _embed(job: EmbeddingJob, encoder: Any, part: CorpusPart) -> int:
     reader = Reader(job.source)
     try:
         rows = reader.read(part)

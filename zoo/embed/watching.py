@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from zoo.embed.output import Output
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 
 _PATIENCE = 0.5  # seconds between two looks at the directory
 
 
 @contextmanager
-def watched(output: Output, parts: Sequence[Part], advance: Callable[[int], object]) -> Iterator[None]:
+def watched(output: Output, parts: Sequence[CorpusPart], advance: Callable[[int], object]) -> Iterator[None]:
     """Call `advance` with the rows of every part whose file appears while the block runs."""
     done, left = threading.Event(), list(parts)
 

@@ -25,13 +25,15 @@ import pyarrow as pa
 import zoo.embed.parquet
 from tests.zoo.processes import exit_code, forked, run_until
 from zoo.embed import Corpus, EncoderSpec, Plan, Settings, plan_corpus
-from zoo.embed.job import Job
-from zoo.embed.parts import Part
+from zoo.embed.job import EmbeddingJob
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader
-from zoo.embed.run import run as embedded
+from zoo.embed.run import run_plan
 
 
-def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]) -> None:
+def embed_parts(
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
+) -> None:
     """The engine: a vector holds the length of its text and the number of its part."""
     for part in parts:
         with closing(Reader(job.source)) as reader:
@@ -41,7 +43,7 @@ def run(job: Job, parts: Sequence[Part], advance: Callable[[int], object], optio
         advance(part.rows)
 
 
-_write = zoo.embed.parquet.write
+_write = zoo.embed.parquet.write_vectors
 
 
 def write_slowly(path: Path, *what: Any) -> None:
@@ -61,21 +63,21 @@ def killed(registry: str, place: str, directory: Path, number: int) -> list[dict
         spec = EncoderSpec("toy", registry=registry)
         return plan_corpus(spec, Corpus(place), directory / name, settings=Settings(rows_per_part=3))
 
-    exit_code(forked(lambda: embedded(planned("whole"))))
+    exit_code(forked(lambda: run_plan(planned("whole"))))
     whole, counted, plan = files(directory / "whole"), planned("counted"), planned("killed")
     output, calls = directory / "killed", directory / "calls"
-    exit_code(forked(lambda: calls.write_text(str(run_until(0, lambda: embedded(counted))))))
+    exit_code(forked(lambda: calls.write_text(str(run_until(0, lambda: run_plan(counted))))))
     rounds: list[dict[str, object]] = []
     random.seed(20)
     while len(rounds) < number:
         shutil.rmtree(output, ignore_errors=True)
         point = random.randint(1, int(calls.read_text()))
-        code = exit_code(forked(lambda: run_until(point, lambda: embedded(plan))))  # noqa: B023
+        code = exit_code(forked(lambda: run_until(point, lambda: run_plan(plan))))  # noqa: B023
         if code != -signal.SIGKILL:
             continue
         left = files(output)
         halves = [name for name, content in left.items() if name[0] != "." and content != whole.get(name, content)]
-        code = exit_code(forked(lambda: embedded(plan)))
+        code = exit_code(forked(lambda: run_plan(plan)))
         rounds.append({"point": point, "left": [*left], "halves": halves, "next": code, "same": files(output) == whole})
     return rounds
 
@@ -89,6 +91,6 @@ def files(directory: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    sys.modules["zoo.embed.local"] = SimpleNamespace(run=run)  # type: ignore[assignment]
-    zoo.embed.parquet.write = write_slowly
+    sys.modules["zoo.embed.local"] = SimpleNamespace(embed_parts=embed_parts)  # type: ignore[assignment]
+    zoo.embed.parquet.write_vectors = write_slowly
     print(json.dumps(killed(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))))

@@ -19,7 +19,7 @@ from tests.zoo.embed.toycorpus import SETTINGS, TEXTS
 from tests.zoo.toyzoo import ToyZoo
 from zoo.command import main
 from zoo.embed import Corpus, EncoderSpec, Settings, embed_corpus, plan_corpus
-from zoo.embed.run import run as embedded
+from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, CannotWrite, DigestMismatch, ZooError
 
 WITHOUT = "pip install 'bert-zoo[embed]'"
@@ -162,7 +162,7 @@ def test_an_input_that_changes_amid_a_run(spec: EncoderSpec, lines: Path, tmp_pa
     plan = plan_corpus(spec, lines, tmp_path / "out", settings=SETTINGS)
     lines.write_bytes(b"w1\n")
     with pytest.raises(ZooError, match=r"in\.txt has changed since the run began"):
-        embedded(plan)
+        run_plan(plan)
     assert not (tmp_path / "out" / "_manifest.json").exists()
 
 

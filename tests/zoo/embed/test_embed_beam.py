@@ -11,8 +11,8 @@ import pytest
 
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS, assert_same
 from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
-from zoo.embed.job import Job
-from zoo.embed.run import run
+from zoo.embed.job import EmbeddingJob
+from zoo.embed.run import run_plan
 from zoo.errors import ZooError
 
 WITHOUT = "pip install 'bert-zoo[beam]'"
@@ -25,7 +25,7 @@ RETRIES = "--runner=BundleBasedDirectRunner"
 
 
 @dataclass(frozen=True)
-class Failing(Job):
+class Failing(EmbeddingJob):
     """Fails once at the second part, after its vectors have been computed."""
 
     marker: str = ""
@@ -53,8 +53,8 @@ def test_a_bundle_that_fails_is_tried_again(spec: EncoderSpec, lines: Path, tmp_
         options = [] if runner is None else [runner]
         if fails:
             with pytest.raises(ZooError, match=r"Beam gave up: .*a worker is lost.*run again to go on"):
-                run(failing, "beam", options)
-        run(failing, "beam", options)
+                run_plan(failing, "beam", options)
+        run_plan(failing, "beam", options)
         assert marker.exists()
         assert_same(tmp_path / "here", out)
 

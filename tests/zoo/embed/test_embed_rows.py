@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from zoo.embed.asked import Corpus
-from zoo.embed.corpus import Source, open_source
-from zoo.embed.parts import Part, cut
+from zoo.embed.corpus import OpenedCorpus, open_corpus
+from zoo.embed.parts import CorpusPart, cut
 from zoo.embed.rows import Reader, Rows
 from zoo.errors import BadArgument, ZooError
 
@@ -21,7 +21,7 @@ pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'bert-zoo[embed]
 TEXTS = ["你好", "", "w1 w2", "  ", "好\u2028好", "w9", "a\x00b", "你" * 40, "w3", "é", "w4", "last"]
 
 
-def read(source: Source, size: int, limit: int | None = None) -> tuple[list[Part], list[Rows]]:
+def read(source: OpenedCorpus, size: int, limit: int | None = None) -> tuple[list[CorpusPart], list[Rows]]:
     parts = list(cut(source, size, limit))
     reader = Reader(source)
     found = [reader.read(part) for part in parts]
@@ -52,7 +52,7 @@ SCHEMA = [("id", pa.int64()), ("text", pa.string())]
 @pytest.mark.parametrize("kind", ["txt", "txt.gz", "jsonl", "ndjson.gz", "parquet"])
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 12, 99])
 def test_every_row_is_in_one_part(kind: str, size: int, tmp_path: Path) -> None:
-    source = open_source(Corpus(str(write(tmp_path / "in", kind))))
+    source = open_corpus(Corpus(str(write(tmp_path / "in", kind))))
     parts, found = read(source, size)
     assert [part.rows for part in parts] == [size] * (12 // size) + [12 % size] * (12 % size > 0)
     assert [part.first for part in parts] == [*range(0, 12, size)]
@@ -67,7 +67,7 @@ def test_every_row_is_in_one_part(kind: str, size: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["txt", "parquet"])
 def test_a_limit(kind: str, tmp_path: Path) -> None:
-    source = open_source(Corpus(str(write(tmp_path / "in", kind))))
+    source = open_corpus(Corpus(str(write(tmp_path / "in", kind))))
     for limit in (1, 7, 8, 12, 50):
         parts, found = read(source, 4, limit)
         assert [text for rows in found for text in rows.texts] == TEXTS[:limit]
@@ -76,12 +76,12 @@ def test_a_limit(kind: str, tmp_path: Path) -> None:
 
 def test_lines_longer_than_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.embed.parts._BLOCK", 5)
-    source = open_source(Corpus(str(write(tmp_path / "in", "txt"))))
+    source = open_corpus(Corpus(str(write(tmp_path / "in", "txt"))))
     assert [text for rows in read(source, 2)[1] for text in rows.texts] == TEXTS
 
 
 def bad(path: Path, **how: Any) -> list[tuple[int, int, str]]:
-    source = open_source(Corpus(str(path), **how))
+    source = open_corpus(Corpus(str(path), **how))
     _, found = read(source, 4)
     rows = [row for each in found for row in each.bad]
     assert len(rows) + sum(len(each.texts) for each in found) == sum(part.rows for part in cut(source, 4))
@@ -137,7 +137,7 @@ def test_rows_of_json_that_are_none(tmp_path: Path) -> None:
 def test_what_is_kept_of_a_bad_row(tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_bytes(b"fine\n\xff\xfe\n")
-    (row,) = read(open_source(Corpus(str(path))), 9)[1][0].bad
+    (row,) = read(open_corpus(Corpus(str(path))), 9)[1][0].bad
     assert json.loads(row.to_json()) == {
         "file": str(path),
         "line": 2,
@@ -162,11 +162,11 @@ def test_rows_of_parquet_that_are_none(tmp_path: Path) -> None:
 def test_ids_and_pairs(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"a": "w1", "b": "w2", "k": "x"}\n{"a": "w3", "b": 4, "k": "y"}\n')
-    source = open_source(Corpus(str(path), text="a", pair="b", id="k"))
+    source = open_corpus(Corpus(str(path), text="a", pair="b", id="k"))
     (rows,) = read(source, 9)[1]
     assert (source.id_type, rows.ids, rows.texts) == ("string", ("x",), (("w1", "w2"),))
     assert [row.reason for row in rows.bad] == ["field 'b' is a number, not text"]
-    source = open_source(Corpus(str(path), text="a"))
+    source = open_corpus(Corpus(str(path), text="a"))
     assert (source.id, source.id_type, read(source, 9)[1][0].ids) == (None, "int64", (0, 1))
 
 
@@ -177,17 +177,17 @@ def test_ids_and_pairs(tmp_path: Path) -> None:
 def test_an_id_that_nobody_asked_for(ids: list[Any], name: str | None, id_type: str, tmp_path: Path) -> None:
     """It counts where it fits all rows."""
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": "w1", "id": each}) + "\n" for each in ids))
-    found = [open_source(Corpus(str(tmp_path / "in.jsonl")))]
+    found = [open_corpus(Corpus(str(tmp_path / "in.jsonl")))]
     if len({type(each) for each in ids}) == 1:
         pq.write_table(pa.table({"text": ["w1", "w2"], "id": ids}), tmp_path / "in.parquet")
-        found.append(open_source(Corpus(str(tmp_path / "in.parquet"))))
+        found.append(open_corpus(Corpus(str(tmp_path / "in.parquet"))))
     assert {(source.id, source.id_type) for source in found} == {(name, id_type)}
 
 
 def test_files_that_change(tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_text("one\ntwo\n")
-    source = open_source(Corpus(str(path)))
+    source = open_corpus(Corpus(str(path)))
     (part,) = cut(source, 9)
     path.write_text("one\n")
     with pytest.raises(ZooError, match=r"in\.txt has changed since the run began"):
@@ -200,7 +200,7 @@ def test_files_that_change(tmp_path: Path) -> None:
 def test_inputs_that_are_refused(tmp_path: Path) -> None:
     def refused(pattern: str, place: Path | str, **how: Any) -> None:
         with pytest.raises(BadArgument, match=pattern):
-            open_source(Corpus(str(place), **how))
+            open_corpus(Corpus(str(place), **how))
 
     directory = write(tmp_path / "in", "jsonl")
     refused("no file found", tmp_path / "none.txt")
@@ -209,7 +209,7 @@ def test_inputs_that_are_refused(tmp_path: Path) -> None:
     refused("--id k: lines of plain text have no fields", directory, format="text", id="k")
     (directory / "3.txt").write_text("x")
     refused("files of several formats: 3 of jsonl, 1 of text", directory)
-    assert len(open_source(Corpus(f"{directory}/*.jsonl")).files) == 3
+    assert len(open_corpus(Corpus(f"{directory}/*.jsonl")).files) == 3
     (directory / "notes.md").write_text("x")
     refused(r"unknown suffix: notes\.md\. .*State the format with --format", directory)
     pq.write_table(pa.table({"text": [1, 2], "id": [0.5, 1.5]}), tmp_path / "a.parquet")

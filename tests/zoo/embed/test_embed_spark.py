@@ -17,8 +17,8 @@ from tests.conftest import ROOT
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS, assert_same
 from tests.zoo.toyzoo import ToyZoo
 from zoo.embed import EncoderSpec, embed_corpus, plan_corpus
-from zoo.embed.job import Job
-from zoo.embed.run import run
+from zoo.embed.job import EmbeddingJob
+from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, ZooError
 
 WITHOUT = "pip install 'bert-zoo[spark]'"
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Spark's own
 
 
 @dataclass(frozen=True)
-class Dying(Job):
+class Dying(EmbeddingJob):
     """Its worker is killed at the second part, once or always, after the vectors have been computed."""
 
     marker: str = ""
@@ -69,7 +69,7 @@ def test_a_killed_worker_leaves_the_same_output(session: Any, spec: EncoderSpec,
     out, here = tmp_path / "out", tmp_path / "here"
     plan = plan_corpus(spec, lines, out, settings=SETTINGS)
     dying = replace(plan, job=Dying(**vars(plan.job), marker=str(tmp_path / "marker")))
-    done = run(dying, "spark")
+    done = run_plan(dying, "spark")
     assert int((tmp_path / "marker").read_text()) != os.getpid()
     assert (done.rows, done.vectors, done.bad) == (12, 11, 1)
     assert embed_corpus(spec, lines, here, settings=SETTINGS) == done
@@ -82,7 +82,7 @@ def test_a_worker_that_always_dies(session: Any, spec: EncoderSpec, lines: Path,
     plan = plan_corpus(spec, lines, tmp_path / "out", settings=SETTINGS)
     dying = replace(plan, job=Dying(**vars(plan.job), marker=str(tmp_path / "marker"), once=False))
     with pytest.raises(ZooError, match=r"Spark gave up: Lost task .*worker exited.*run again to go on"):
-        run(dying, "spark")
+        run_plan(dying, "spark")
     left = plan_corpus(spec, lines, tmp_path / "out", settings=SETTINGS)
     assert 1 in [part.number for part in left.missing]
     assert embed_corpus(spec, lines, tmp_path / "out", settings=SETTINGS).vectors == 11, "another engine goes on"

@@ -15,7 +15,7 @@ import pytest
 from tests.zoo.toyzoo import ToyZoo
 from zoo.command import main
 from zoo.embed import Corpus, EncoderSpec, Settings, embed_corpus, plan_corpus
-from zoo.embed.corpus import open_source
+from zoo.embed.corpus import open_corpus
 from zoo.embed.parts import cut
 from zoo.embed.rows import Reader
 from zoo.errors import BadArgument, CannotWrite, ZooError
@@ -24,7 +24,7 @@ WITHOUT = "pip install 'bert-zoo[embed]'"
 pa = pytest.importorskip("pyarrow", reason=WITHOUT)
 pq = pytest.importorskip("pyarrow.parquet", reason=WITHOUT)
 
-from tests.zoo.embed.embedding import files, run  # noqa: E402, which need pyarrow
+from tests.zoo.embed.embedding import embed_parts, files  # noqa: E402, which need pyarrow
 
 SETTINGS = Settings(rows_per_part=3)
 PART = "part-000001.parquet"
@@ -37,9 +37,9 @@ def quick_engine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(job: object, parts: list[SimpleNamespace], *rest: object) -> None:
         done.extend(part.number for part in parts)
-        run(job, parts, *rest)  # type: ignore[arg-type]
+        embed_parts(job, parts, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(sys.modules, "zoo.embed.local", SimpleNamespace(run=counted))
+    monkeypatch.setitem(sys.modules, "zoo.embed.local", SimpleNamespace(embed_parts=counted))
     return done
 
 
@@ -175,7 +175,9 @@ def test_parts_that_an_engine_has_not_written(
     spec: EncoderSpec, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        sys.modules, "zoo.embed.local", SimpleNamespace(run=lambda job, parts, *_: run(job, parts[1:], *_))
+        sys.modules,
+        "zoo.embed.local",
+        SimpleNamespace(embed_parts=lambda job, parts, *_: embed_parts(job, parts[1:], *_)),
     )
     with pytest.raises(
         ZooError, match=r"part-000000\.parquet \(1 of 4 parts\) are missing or have a wrong number of rows"
@@ -227,12 +229,12 @@ def test_a_damaged_gz_is_named(
     err = capsys.readouterr().err
     assert err.startswith(f"zoo: BadArgument: {place} is ") and not out.exists()
     with pytest.raises(BadArgument, match=words):
-        list(cut(open_source(Corpus(str(place))), 100))
+        list(cut(open_corpus(Corpus(str(place))), 100))
 
 
 def test_a_gz_that_is_damaged_while_it_is_read(tmp_path: Path) -> None:
     (place := tmp_path / "in.txt.gz").write_bytes(whole := gzip.compress(LINES, mtime=0))
-    source = open_source(Corpus(str(place)))
+    source = open_corpus(Corpus(str(place)))
     parts = list(cut(source, 1000))
     half = whole[: len(whole) // 2]
     place.write_bytes(half + bytes(len(whole) - len(half)))  # of the same size
@@ -245,7 +247,7 @@ def test_a_gz_that_is_damaged_while_it_is_read(tmp_path: Path) -> None:
 
 def test_fewer_lines_than_there_were(tmp_path: Path) -> None:
     (place := tmp_path / "in.txt").write_bytes(b"a\nb\nc\n")
-    source = open_source(Corpus(str(place)))
+    source = open_corpus(Corpus(str(place)))
     (part,) = cut(source, 10)
     place.write_bytes(b"a b c\n")  # of the same size
     with pytest.raises(ZooError, match=r"in\.txt has changed since"), closing(Reader(source)) as reader:
@@ -266,6 +268,6 @@ def test_a_damaged_parquet_is_named(how: str, tmp_path: Path) -> None:
     }[how]
     place.write_bytes(damaged)
     with pytest.raises(BadArgument, match=r"in\.parquet is not Parquet, or is damaged: .*Copy it again"):
-        source = open_source(Corpus(str(place)))
+        source = open_corpus(Corpus(str(place)))
         for part in cut(source, 1000):
             Reader(source).read(part)
