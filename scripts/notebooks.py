@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ("text_classification",)
 LANGUAGES: Mapping[str, Mapping[str, str] | None] = {"": None, ".zh-CN": CHINESE}  # suffix -> translations
 
-_NOTICE = "Made from the example of the same name by `python -m scripts.notebooks`; what is changed here is lost there."
+_NOTICE = "Made from the example of the same name by `python -m scripts.notebooks`; changes made here will be lost."
 _MARK = re.compile(r"^ *# %% (.+)\n", re.MULTILINE)
 _COMMENTS = re.compile(r"(?: *#(?: .*)?\n)*")
 

@@ -1,4 +1,4 @@
-"""What pre-training heads say, in plain numpy, float64, from the published names alone; shares nothing with export/."""
+"""The outputs of pre-training heads in plain numpy, float64, from the published names; shares nothing with export/."""
 
 from __future__ import annotations
 

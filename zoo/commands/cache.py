@@ -45,7 +45,7 @@ def _list(parser: argparse.ArgumentParser) -> Run:
         print(f"{root} holds {_amount('model', [model.size for model in models])}.", file=sys.stderr)
         if rest:
             amount = _amount("leftover", [size_of(path) for path in rest])
-            print(f"{amount} of runs that ended early: `zoo cache clean` removes leftovers.", file=sys.stderr)
+            print(f"{amount}, of runs that ended early: `zoo cache clean` removes leftovers.", file=sys.stderr)
         return 0
 
     return run

@@ -56,7 +56,7 @@ def forbidden(graph: Any) -> list[str]:
                 if SAVER_ROLES[node.op] != (roles.get(node.name) if place == main.place else role):
                     problems.add(f"{node.op} in {place} is not allowed")
                 elif not _has_right_names(node, scope, filename):
-                    problems.add(f"{node.op} in {place} names a file by itself")
+                    problems.add(f"{node.op} in {place} uses a file name that its caller did not give")
             for function in _called(node):
                 if function not in library:
                     problems.add(f"{place} calls {function}, which is not there")
