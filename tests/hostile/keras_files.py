@@ -223,7 +223,7 @@ KERAS_FILES = [
     # the graph
     KerasFile("no gzip", "end in an error of zlib", record(graph="bm8gZ3ppcA=="), "the config's graph"),
     KerasFile("an empty graph", "end in an EOFError", record(graph=""), "the config's graph"),
-    KerasFile("a bomb", "fill the disk", tar((member("saved_model.pb"), 400 << 20)), "more than the 268435456 bytes"),
+    KerasFile("a bomb", "fill the disk", tar((member("saved_model.pb"), 400 << 20)), "more than 268435456 bytes"),
     KerasFile("upwards", "write beside the directory", tar((member("../x"), b"x")), "outside of the directory"),
     KerasFile("absolute", "write anywhere", tar((member("/x"), b"x")), "outside of the directory"),
     KerasFile("a link", "read a file", tar((member("saved_model.pb", tarfile.SYMTYPE, "/etc/passwd"), b"")), "link"),
