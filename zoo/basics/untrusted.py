@@ -72,7 +72,7 @@ def parse_json(text: bytes, most_values: int) -> Any:
 
 
 def values_within(value: Any) -> Iterator[Any]:
-    """Yield a value of JSON, the values in it, and those in them. Raises BadInput when they are nested too deeply."""
+    """Yield a JSON value and every value inside it, at any depth. Raises BadInput if they are nested too deeply."""
     level = [value]
     for _ in range(_MOST_DEPTH):
         yield from level
