@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from export.oracle.forward import Answer, Case, forward
+from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
 from export.oracle.stored_names import as_published
 from export.readers.protocol import Checkpoint
@@ -138,7 +138,7 @@ def _case(batch: int, length: int, config: EncoderConfig) -> Case:
     return Case(*(array.astype(np.int32) for array in (ids, mask, types)))
 
 
-def _arrays(case: Case, answer: Answer) -> dict[str, np.ndarray]:
+def _arrays(case: Case, answer: ReferenceOutputs) -> dict[str, np.ndarray]:
     return {
         "input_word_ids": case.ids,
         "input_mask": case.mask,
@@ -149,7 +149,9 @@ def _arrays(case: Case, answer: Answer) -> dict[str, np.ndarray]:
     }
 
 
-def _head_arrays(oracle: HeadOracle, heads: Sequence[str], case: Case, answer: Answer) -> dict[str, np.ndarray]:
+def _head_arrays(
+    oracle: HeadOracle, heads: Sequence[str], case: Case, answer: ReferenceOutputs
+) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     if "mlm" in heads:
         positions = np.full((len(case.ids), 1), min(1, case.ids.shape[1] - 1), np.int32)

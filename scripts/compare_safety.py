@@ -1,10 +1,10 @@
 """Counts how many hostile archives `hub.load`, ModelScan and `zoo.load` stop: `python -m scripts.compare_safety`.
 
-The archives are those of tests/hostile, made anew from a small model that is exported first. Each is loaded and, if it
-is an encoder, called once, in a child process with little memory and time; whatever files an attack writes lie in a
-temporary directory. ModelScan scans all of them in one run: install it with TensorFlow into an environment of its own
-(`pip install 'modelscan[tensorflow]'`) and give its path with `--modelscan`. Linux only. The output is a table in
-Markdown, as it stands in docs/security.md.
+The script exports a small model and makes the hostile archives of tests/hostile from it. A child process with little
+memory and time loads an archive and, if it is an encoder, calls it once; the files that an attack writes lie in a
+temporary directory. ModelScan scans all archives in one run: install it with TensorFlow into an environment of its own
+(`pip install 'modelscan[tensorflow]'`) and give its path with `--modelscan`. Linux only. The output is the Markdown
+table in docs/security.md.
 """
 
 from __future__ import annotations
@@ -81,8 +81,11 @@ def _make(work: Path, cases: list[Case]) -> None:
 
 
 def _child(load: Callable[[Path], str], place: Path) -> str:
-    """Return what came of it, in a word or two; before anything, that a file was written."""
-    for written in place.parent.glob("owned*"):  # by whoever had its turn before
+    """Load an archive in a child process and return the outcome: "stopped", "loaded", "hung" or "crashed".
+
+    If the attack wrote a file, the outcome is "wrote a file", whatever else happened.
+    """
+    for written in place.parent.glob("owned*"):  # files of an earlier load of the same archive
         written.unlink()
     receiver, sender = _FORK.Pipe(duplex=False)
     process = _FORK.Process(target=_run, args=(load, place, sender))
@@ -135,8 +138,10 @@ def _by_zoo(place: Path) -> str:
 
 
 def _by_modelscan(command: Path, cases: list[Case], places: Mapping[str, Path]) -> dict[str, str]:
-    """Return what ModelScan says of each archive: a stop is an issue of any severity, or an error, that it does not
-    raise about the genuine archive too. (It takes every operation of tensorflow-text for unsafe.)
+    """Return case -> "stopped" or "passed" by ModelScan.
+
+    An archive counts as stopped if ModelScan reports an issue of any severity, or an error, that it does not report for
+    the genuine archive. (ModelScan calls every operation of tensorflow-text unsafe, also in genuine archives.)
     """
     work = next(iter(places.values())).parents[2]
     found = defaultdict(set)

@@ -1,8 +1,8 @@
-"""Texts that tell tokenizers apart and what the original algorithm makes of them, for tests in any language.
+"""Texts for which wrong tokenizers give other ids, with the ids of the original algorithm, for tests in any language.
 
     python -m scripts.hard_texts        # writes tests/data/hard_texts.json again
 
-The ids are of `vocabulary` in the same file, [CLS] and [SEP] included, and come from `export.oracle.wordpiece`.
+The ids include [CLS] and [SEP], count in the `vocabulary` of the same file, and come from `export.oracle.wordpiece`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PIECES = (
     "##[SEP]",
     "[mask]",
 )
-ABSENT = "😀丢Ж"  # of no piece, so that some words are unknown
+ABSENT = "😀丢Ж"  # characters that the vocabulary lacks, so that some words are unknown
 
 TEXTS = (
     "「你好」，他说：“天气…真好！”——《诗》【注】〈一〉『二』、；·～￥％＆＠＃＊＋－／＝＜＞［］｛｝｜＼＾＿｀",
@@ -61,7 +61,7 @@ TEXTS = (
 
 
 def hard_texts() -> dict[str, object]:
-    """Return the content of the file: casing, vocabulary, and each text with its ids."""
+    """Return the content of the file: casing, vocabulary, and all texts with their ids."""
     texts = [*(text for row in GOLDEN_TEXTS for text in row), *TEXTS]
     vocabulary = list(dict.fromkeys([*SPECIAL, *PIECES, *_characters(texts)]))
     tokenizer = ReferenceTokenizer(vocabulary, lower_case=True)
@@ -70,7 +70,7 @@ def hard_texts() -> dict[str, object]:
 
 
 def _characters(texts: list[str]) -> Iterator[str]:
-    """Yield each character as the words have it, at their beginning or further on."""
+    """Yield every character of the texts' words: as "x" at the beginning of a word, as "##x" further on."""
     basic = ReferenceTokenizer(SPECIAL, lower_case=True)
     for text in texts:
         for word in basic.words(text):
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _rows(value: object) -> str:
-    """Return JSON with a line for each text; in ASCII, as editors change what they cannot show."""
+    """Return JSON with one line for every text, in ASCII, because editors change characters that they cannot show."""
     if isinstance(value, list) and isinstance(value[0], dict):
         return "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
     return json.dumps(value)

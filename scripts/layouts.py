@@ -1,6 +1,6 @@
 """Names, shapes and configs of published checkpoints, typed by hand from genuine files.
 
-Nothing here reads the exporter's tables: test data made from them would agree with their own mistakes.
+Nothing here reads the exporter's tables: test data made from those tables would agree with any mistake in them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def albert(config: Config) -> Shapes:
 
 
 def albert_brightmart(config: Config) -> Shapes:
-    """brightmart/albert_zh's own files: one `layer_shared`, the word table alone factorised."""
+    """brightmart/albert_zh's own files: one block `layer_shared`; only the word table is factorised."""
     h, e, v = config["hidden_size"], config["embedding_size"], config["vocab_size"]
     shapes = _embeddings("bert", config, h) | _dense("bert/pooler/dense", h, h) | _bert_heads(config, h, h)
     shapes |= {"bert/embeddings/word_embeddings": (v, e), "bert/embeddings/word_embeddings_2": (e, h)}
@@ -96,10 +96,10 @@ LAYOUTS: Mapping[str, Callable[[Config], Shapes]] = {
 def transformers_arrays(
     arrays: Mapping[str, np.ndarray], bare: bool = False, old_norms: bool = False
 ) -> dict[str, np.ndarray]:
-    """Return the same weights under transformers' names, kernels transposed.
+    """Return the same weights under transformers' names, with transposed kernels; for ELECTRA the discriminator's.
 
-    `bare` drops prefix and heads, as a model saved without its heads has them; `old_norms` writes gamma and beta. Of
-    ELECTRA's file the discriminator is taken.
+    `bare` drops prefix and heads, as in a file of a model without heads. `old_norms` names norms' weights gamma and
+    beta.
     """
     converted = {}
     for name, array in arrays.items():
@@ -143,7 +143,7 @@ _TO_TRANSFORMERS = (
 
 
 def albert_transformers_arrays(arrays: Mapping[str, np.ndarray], **how: bool) -> dict[str, np.ndarray]:
-    """Return ALBERT's weights under transformers' names: `bert/` is `albert.`, the pooler has no `dense`."""
+    """Return ALBERT's weights under transformers' names: `bert/` becomes `albert.`, and the pooler has no `dense`."""
     renamed = {}
     for name, array in arrays.items():
         name = re.sub(r"^bert/(embeddings|pooler)", r"albert/\1", name).replace("albert/pooler/dense", "albert/pooler")

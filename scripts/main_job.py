@@ -1,6 +1,6 @@
-"""The main job on real weights, as scripts/quickstart runs it: export, pack, serve, load with plain hub.load.
+"""The main job on real weights, run by scripts/quickstart: export, pack, serve, load with plain hub.load.
 
-It prints every command before running it, so that each can be repeated by hand. Results stay in dist/quickstart.
+The script prints every command before running it, so that you can repeat it by hand. Results stay in dist/quickstart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.command import main as zoo_command
 
 OUT = Path("dist/quickstart")
 
-# Runs an example and makes sure that it needed nothing of this project.
+# Runs an example and makes sure that it imported nothing of this project.
 ALONE = """
 import os, runpy, sys, warnings
 warnings.simplefilter("ignore")
@@ -79,7 +79,7 @@ def export(checkpoint: Path, name: str, tokenizer: str, licence: str) -> None:
 
 
 class serve:
-    """Serves a directory on a free port of loopback while the block runs; gives its address."""
+    """Serves a directory on a free port of 127.0.0.1 while the block runs, and yields the address."""
 
     def __init__(self, directory: Path) -> None:
         handler = partial(_QuietHandler, directory=str(directory))
@@ -104,7 +104,7 @@ def title(text: str) -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Run one command, in this process: TensorFlow takes seconds to import."""
+    """Run one command in this process: a new one would take seconds to import TensorFlow."""
     print(f"$ zoo {shlex.join(arguments)}", flush=True)
     if code := zoo_command(arguments):
         sys.exit(code)

@@ -1,7 +1,7 @@
 """Makes the notebooks in examples/notebooks, English and Chinese, from the examples: `python -m scripts.notebooks`.
 
-An example is cut where a line, indented or not, is `# %% Title`; comments right below it are the cell's text.
-`# %% script` begins what is left out of notebooks, `# %% notebook` comments that are code there.
+A line `# %% Title`, indented or not, begins a new cell; the comments right below the line are the cell's text.
+`# %% script` begins a part that notebooks leave out, `# %% notebook` a comment that becomes code in notebooks.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ("text_classification",)
 LANGUAGES: Mapping[str, Mapping[str, str] | None] = {"": None, ".zh-CN": CHINESE}  # suffix -> translations
 
-_NOTICE = "Made from the example of the same name by `python -m scripts.notebooks`; what is changed here is lost there."
+_NOTICE = "Made from the example of the same name by `python -m scripts.notebooks`; changes made here will be lost."
 _MARK = re.compile(r"^ *# %% (.+)\n", re.MULTILINE)
 _COMMENTS = re.compile(r"(?: *#(?: .*)?\n)*")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A title and text, empty in a cell that only shows something, and code."""
+    """Title, text and code of a cell. Title and text are empty in a cell that only shows something."""
 
     title: str
     text: str
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def notebooks() -> dict[Path, str]:
-    """Return every notebook's path and what is to be in it. Raises KeyError, which lists what has no translation."""
+    """Return path -> content of every notebook. Raises KeyError, which lists the texts without a translation."""
     found = {}
     for example in EXAMPLES:
         source = (ROOT / "examples" / f"{example}.py").read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def notebook(source: str, translations: Mapping[str, str] | None = None) -> str:
 
 
 def cells_of(source: str) -> Iterator[Cell]:
-    """Yield the cells of an example. The first line of its docstring is the first one's title."""
+    """Yield the cells of an example. The first line of its docstring is the title of the first cell."""
     _, *parts = _MARK.split(source)
     yield Cell(source.removeprefix('"""').partition("\n")[0], _NOTICE, "")
     for title, body in zip(parts[::2], parts[1::2], strict=True):

@@ -1,11 +1,11 @@
-"""The titles and texts of the notebooks in Chinese. What changes in an example is looked for here in its new words."""
+"""English -> Chinese for the titles and texts of the notebooks. Change a key when its text changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 CHINESE: Mapping[str, str] = {
-    "Made from the example of the same name by `python -m scripts.notebooks`; what is changed here is lost there.": (
+    "Made from the example of the same name by `python -m scripts.notebooks`; changes made here will be lost.": (
         "由 `python -m scripts.notebooks` 从同名示例生成；这里的改动不会保留。"
     ),
     "Chinese text classification on a model of the zoo: its weights frozen first, then fine-tuned.": (

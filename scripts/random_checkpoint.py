@@ -1,6 +1,6 @@
 """Writes checkpoints with seeded random weights in the layouts that upstream publishes, at true size.
 
-For trying an export where the real weights cannot be downloaded, and for tests.
+Use them in tests, or to try an export without downloading real weights.
 
     python -m scripts.random_checkpoint bert /somewhere/bert [--slots] [--seed 1]
 """
@@ -119,7 +119,7 @@ def write_arrays(
 
 
 def chinese_vocabulary(size: int) -> list[str]:
-    """Return `size` entries in the order of the published Chinese vocabulary's kinds, not its ids."""
+    """Return `size` entries: kinds and their order as in the published Chinese vocabulary, but other ids."""
     entries = ["[PAD]", *(f"[unused{i}]" for i in range(1, 100)), "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<S>", "<T>"]
     entries += [chr(code) for code in (*range(0x21, 0x41), *range(0x5B, 0x7F))]
     entries += list("，。、；：？！（）《》“”…—")

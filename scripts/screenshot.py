@@ -1,7 +1,7 @@
 """Photographs the catalogue for the docs: `python -m scripts.screenshot DIRECTORY [--out docs/catalogue.png]`.
 
-The page is what `zoo site` writes of the packaged registry, in which a few models are built: exported into DIRECTORY,
-at true size, from seeded random weights, and timed there. What is there already is not made again. Needs Chromium.
+`zoo site` writes the page from the packaged registry. A few of its models are exported into DIRECTORY, at true size,
+from seeded random weights, and timed there. Models that DIRECTORY holds already are not made again. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zoo.registry.writing import update_registry
 from zoo.site import write_site
 from zoo.site.speed import measure
 
-# model -> its checkpoint's size and what the export is told
+# model -> the checkpoint's name in SIZES, and the options of the export
 BUILT: dict[str, tuple[str, dict[str, object]]] = {
     "albert_tiny": ("albert_tiny", {}),
     "albert_small": ("albert_small", {}),
@@ -63,7 +63,7 @@ def make(directory: Path, dist: Path) -> None:
 
 
 def photograph(dist: Path, out: Path) -> None:
-    """Write a picture of the top of the page as a desktop shows it."""
+    """Write a picture of the top of the page, at the width of a desktop."""
     with server(dist, port=0) as http, sync_playwright() as playwright:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

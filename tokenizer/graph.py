@@ -1,6 +1,6 @@
-"""The inner functions of a tokenizer, each traced once; what is saved are thin functions over them.
+"""The inner functions of a tokenizer, each traced once. The functions that are saved only call these.
 
-Shapes: B texts or rows, S segments of a row, P pieces of all of them together, L = seq_length.
+Shapes: B texts or rows, S segments of a row, P pieces of all segments together, L = seq_length.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def seldom_called(function: Callable[..., Any], *signature: tf.TypeSpec) -> Any:
 
 
 def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
-    """Return the value; when it is used and the rule does not hold, an InvalidArgumentError that says the rule.
+    """Return `value`. Where `holds` is false, an InvalidArgumentError with the text of `rule` is raised on its use.
 
-    What is known when the graph is built is checked there and costs no operation. Raises ValueError then.
+        checked(seq_length, seq_length >= 2, "seq_length is too small. Received:", seq_length)
+
+    If `holds` is a Python bool, the check happens while the graph is built, costs no operation and raises ValueError.
     """
     if isinstance(holds, bool):
         if not holds:
@@ -58,7 +60,7 @@ def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
 
 
 class Graph:
-    """The functions, held by a plain object: nothing of it is saved but what saved functions call."""
+    """The inner functions of one tokenizer. TensorFlow does not save this plain object, only functions called in it."""
 
     def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
         self.size = len(vocabulary)
@@ -87,7 +89,7 @@ class Graph:
         return self.wordpiece.pieces(tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised))
 
     def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return all pieces (P,) of texts (B,) or rows (B, S), where segments begin, and how many pieces they have."""
+        """Return the pieces (P,) of texts (B,) or rows (B, S), then begin and length of every segment, (B, S) each."""
         rank = tf.rank(text)
         text = checked(
             text,
@@ -103,7 +105,8 @@ class Graph:
     def lay_out(
         self, pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        return packing.lay_out(pieces, begins, kept, columns, **self.wrapping)
+        """Return `packing.lay_out_rows` with the ids of [CLS], [SEP] and [PAD] of this vocabulary."""
+        return packing.lay_out_rows(pieces, begins, kept, columns, **self.wrapping)
 
     def _pack(
         self, pieces: tf.Tensor, begins: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor
@@ -113,9 +116,10 @@ class Graph:
         return self.lay_out(pieces, begins, packing.trim(lengths, room), seq_length)
 
     def packed(self, text: tf.Tensor, seq_length: tf.Tensor | int) -> dict[str, tf.Tensor]:
-        """Return the packed inputs of texts (B,) or rows (B, S); texts, which most calls give, in fewer operations.
+        """Return the packed inputs of texts (B,) or rows (B, S).
 
-        In fewer still where the length is a number: it is checked here, and shapes are known.
+        Most calls give texts, so texts have a branch of their own with fewer operations. A `seq_length` that is a
+        Python number saves more: it is checked while the graph is built, and the shapes are known then.
         """
 
         def texts() -> dict[str, tf.Tensor]:

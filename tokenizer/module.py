@@ -1,7 +1,7 @@
 """The saved roots: Tokenizer and Preprocessor, ready for tf.saved_model.save. Functions and their signatures, no rules.
 
-Every public function is a thin trace over the same inner one, so that the graph holds the tokenizer once. The objects
-are tf.train.Checkpoints, whose attributes are saved as they are; tf.Module would hide the `variables` list that
+Every public function only calls the same inner function, so that the graph holds the tokenizer once. The objects are
+tf.train.Checkpoints, whose attributes are saved under their own names; tf.Module would hide the `variables` list that
 hub.KerasLayer reads.
 
 Shapes: B texts, S segments of a row, T tokens, L = seq_length.
@@ -26,14 +26,17 @@ MOST_SEGMENTS = 4
 
 
 class _Root(tf.train.Checkpoint):
-    """Callable by the function in its attribute `__call__`, before it is saved as it is after."""
+    """Calls the tf.function in the attribute `__call__`, so that the object is callable before it is saved, too.
+
+    (Python looks up `__call__` in the class only; a loaded SavedModel finds the attribute.)
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return vars(self)["__call__"](*args, **kwargs)
 
 
 class _Tokenize(_Root):
-    """`.tokenize` as TF-Hub's preprocessors have it: callable, and knowing the special tokens."""
+    """`.tokenize` as in TF-Hub's preprocessors: a callable that also has `get_special_tokens_dict()`."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -57,7 +60,7 @@ class _Tokenize(_Root):
 
 
 class _TextModel(_Root):
-    """What both archives offer besides their root.
+    """The functions that a tokenizer archive and a preprocess archive share.
 
     | attribute | gives |
     |---|---|
@@ -65,7 +68,7 @@ class _TextModel(_Root):
     | `tokenize.get_special_tokens_dict()` | vocab_size, padding_id, start_of_sequence_id, end_of_segment_id, mask_id |
     | `tokenize_with_offsets(text)` | ids, starts, limits, each like `tokenize`; int64, bytes of the text as given |
     | `bert_pack_inputs(segments, seq_length=128)` | the three keys, (B, L) int32, of 1 to 4 ragged id tensors |
-    | `preprocess(text, seq_length=128)` | the same of texts (B,) or rows of segments (B, S) |
+    | `preprocess(text, seq_length=128)` | the same three keys, of texts (B,) or rows of segments (B, S) |
     | `detokenize(ids)` | texts (B,) of dense or ragged ids: words joined by spaces, [PAD] [CLS] [SEP] left out |
     """
 
@@ -98,15 +101,16 @@ class _TextModel(_Root):
 
 
 class Tokenizer(_TextModel):
-    """Root of a tokenizer archive: strings to string tokens, the original BERT tokenizer's on every text.
+    """Root of a tokenizer archive: strings to string tokens, for every text those of the original BERT tokenizer.
 
         tokenizer = Tokenizer(Vocabulary.read(path), lower_case=True)
         tokenizer(["你好"])  # [["你", "好"]], (B, T) strings, '' is padding
         tokenizer([["你好", "再见"]], special_tokens=True)  # [["[CLS]", "你", "好", "[SEP]", "再", "见", "[SEP]"]]
 
-    Tokens are the vocabulary's entries, '##' pieces included; an unknown word is '[UNK]'. Texts are UTF-8, bytes that
-    are not are skipped. Rows of several segments need `special_tokens=True`: nothing else would tell them apart.
-    Lists do not trace anew. A single string, or rank 3, is an InvalidArgumentError that says what to give.
+    Tokens are the vocabulary's entries, '##' pieces included; an unknown word is '[UNK]'. Texts are UTF-8; bytes that
+    are not UTF-8 are skipped. Rows of several segments need `special_tokens=True`: without [SEP] their segments could
+    not be told apart. A call with a Python list traces no new graph. A single string, or a tensor of rank 3, raises an
+    InvalidArgumentError that says which shapes to give.
 
     `special_tokens_in_text=True` keeps a literal [PAD], [UNK], [CLS], [SEP] or [MASK] in a text whole (see WordPiece).
     """
@@ -138,7 +142,7 @@ class Tokenizer(_TextModel):
 
 
 class Preprocessor(_TextModel):
-    """Root of a preprocess archive: strings to the inputs of an encoder, a drop-in for TF-Hub's bert_zh_preprocess.
+    """Root of a preprocess archive: strings to the inputs of an encoder. It can replace TF-Hub's bert_zh_preprocess.
 
     preprocessor = Preprocessor(Vocabulary.read(path), lower_case=True)
     preprocessor(["你好"])  # {"input_word_ids": …, "input_mask": …, "input_type_ids": …}, (B, 128) int32 each
@@ -188,7 +192,9 @@ def _bert_pack_inputs(graph: Graph, seq_length: int) -> Any:
         return graph.pack(tf.concat([segment.values for segment in segments], axis=0), begins, lengths, seq_length)
 
     function = tf.function(bert_pack_inputs, autograph=False)
-    for spec in (PIECES, WORDS_OF_PIECES):  # never one alone: a loaded function fails to compare it to a tuple
+    # Lists and tuples are traced, a single tensor is not: a loaded function that has a form for a tensor fails when
+    # TensorFlow compares that form with a tuple.
+    for spec in (PIECES, WORDS_OF_PIECES):
         for count in range(1, MOST_SEGMENTS + 1):
             function.get_concrete_function([spec] * count, LENGTH)
             function.get_concrete_function((spec,) * count, LENGTH)

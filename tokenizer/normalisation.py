@@ -1,8 +1,9 @@
 """BERT's basic tokenizer as string ops: any bytes in, words separated by spaces out. Every op works on any shape.
 
-Source: BasicTokenizer of google-research/bert (tokenization.py). Which characters count as what follows the tables
-inside TensorFlow: RE2's classes equal Python's `unicodedata` on every assigned code point, ICU's lower case is that of
-Unicode 13. NFKC case folding, as tensorflow-text's own BertTokenizer does it, would turn ，！？ into ASCII.
+Source: BasicTokenizer of google-research/bert (tokenization.py). Tables inside TensorFlow say which character is a
+letter, a space or punctuation: RE2's classes equal Python's `unicodedata` on every assigned code point, ICU's lower
+case is that of Unicode 13. tensorflow-text's own BertTokenizer is not used, because it folds case with NFKC, which
+would turn ，！？ into ASCII.
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ PUNCTUATION = r"[[:punct:]\p{P}]"
 WHITESPACE = r"[\t\n\r\p{Zs}\p{Zl}\p{Zp}]"
 DROPPED = r"[\x00\x02-\x1F\x7F-\x9F\p{Cf}\x{FFFD}]"  # Cc, Cf and the replacement character; MARK apart
 
-# Characters that the model splits as BERT does, and that nothing but a lower case of ASCII changes: most Chinese texts
-# hold no others. Runs of more than WORD_LIMIT in ASCII, where a word may be too long, are left to the other rules.
+# The characters of plain text: FastWordpiece splits them as BERT does, and the rules below change nothing in them but
+# ASCII capitals. Most Chinese texts hold no other characters. A run of more than WORD_LIMIT ASCII characters is not
+# plain, because it may hold a word that is too long.
 _COMMON = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
 
 
 def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """Whether the model may read a text as it is, but for capitals; false for anything that is not UTF-8."""
+    """Return whether a text needs no other rule than lower-casing; false for bytes that are not UTF-8."""
     ascii_run = r"[!-Z\\^-~]{0,%d}" if kept_whole else r"[!-~]{0,%d}"
     run = ascii_run % WORD_LIMIT
     return tf.strings.regex_full_match(text, rf"(?:{run}[ {_COMMON}])*{run}")
 
 
 def valid(text: tf.Tensor) -> tf.Tensor:
-    """Bytes that are not UTF-8 dropped, as `bytes.decode('utf-8', 'ignore')` does."""
+    """Drop bytes that are not UTF-8, as `bytes.decode('utf-8', 'ignore')` does."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="ignore")
 
 
 def mark(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """The special tokens to keep whole, in exactly this spelling, become their marks; as many characters as before."""
+    """Replace every special token of `kept_whole`, spelled exactly so, by its mark, which has as many characters."""
     if not kept_whole:
         return text
     text = tf.strings.regex_replace(text, MARK, "\x02")
@@ -48,37 +50,38 @@ def mark(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
 
 
 def clean(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """Whitespace becomes ' ', control characters go. Works on single characters as it does on texts."""
+    """Turn whitespace into ' ' and drop control characters. Works on texts and on single characters."""
     text = tf.strings.regex_replace(text, WHITESPACE, " ")
     return tf.strings.regex_replace(text, DROPPED if kept_whole else rf"{DROPPED}|{MARK}", "")
 
 
 def lower(text: tf.Tensor) -> tf.Tensor:
-    """str.lower(), final sigma included; only İ becomes two characters."""
+    """Lower-case as str.lower() does, final sigma included. Only İ becomes two characters."""
     return tf.strings.lower(text, encoding="utf-8")
 
 
 def decompose(text: tf.Tensor) -> tf.Tensor:
-    """Canonical decomposition (NFD), combining marks in canonical order."""
+    """Decompose characters canonically (NFD): é becomes e and U+0301, combining marks in canonical order."""
     return tf_text.normalize_utf8(text, "NFD")
 
 
 def strip_accents(text: tf.Tensor) -> tf.Tensor:
-    """Nonspacing marks dropped."""
+    """Drop nonspacing marks, such as the U+0301 of a decomposed é."""
     return tf.strings.regex_replace(text, r"\p{Mn}", "")
 
 
 def space(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """Spaces around punctuation and marks. WordPiece splits off CJK characters by itself."""
+    """Put spaces around punctuation and marks. FastWordpiece splits off CJK characters by itself."""
     split_off = rf"{MARK}[0-9]+{MARK}|{PUNCTUATION}" if kept_whole else PUNCTUATION
     return blank_long_words(tf.strings.regex_replace(text, split_off, r" \0 "))
 
 
 def blank_long_words(text: tf.Tensor) -> tf.Tensor:
-    """Words over the limit become as many MARKs, which are in no vocabulary; (B,) strings in and out.
+    """Replace every character of a word over WORD_LIMIT by MARK, which is in no vocabulary; (B,) strings in and out.
 
-    The limit counts characters; tensorflow-text's `max_bytes_per_word` counts bytes. Finding a long word costs two
-    passes over a text of more than WORD_LIMIT bytes and nothing below, replacing it is left to the texts that have one.
+    The limit counts characters; tensorflow-text's `max_bytes_per_word` counts bytes. A search for long words takes two
+    passes over the texts and happens only if a text has more than WORD_LIMIT bytes. Words are replaced only if the
+    search finds a long one.
     """
 
     def some_word_is_long() -> tf.Tensor:

@@ -1,6 +1,6 @@
-"""Pieces back to the bytes they came from. The same steps as the tokenizer's, one character at a time.
+"""From pieces back to the bytes of the text. The tokenizer's steps are repeated one character at a time.
 
-Shapes: B texts, C characters of all texts together (after whichever step), P pieces of all texts together.
+Shapes: B texts, C characters of all texts together (a step may change their number), P pieces of all texts together.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from tokenizer.wordpiece import WordPiece
 
 
 class Characters(NamedTuple):
-    """Characters of all texts, each knowing its text and the bytes of the original that it came from; all (C,)."""
+    """The characters of all texts, with the text and the bytes that each character came from; all (C,)."""
 
     text: tf.Tensor  # which text, int64
     start: tf.Tensor
     limit: tf.Tensor
-    char: tf.Tensor  # a string of one character; after a step that multiplies or drops, of several or none
+    char: tf.Tensor  # a string of one character; of several or none after a step that decomposes or drops characters
 
     def select(self, chosen: tf.Tensor) -> Characters:
-        """Return the characters a boolean mask or a list of places chooses."""
+        """Return the characters that a boolean mask or a list of places selects."""
         choose = tf.boolean_mask if chosen.dtype == tf.bool else tf.gather
         return Characters(*(choose(column, chosen) for column in self))
 
     def apart(self) -> Characters:
-        """Return one row for each character where `char` holds several or none."""
+        """Return one row per character: a row whose `char` holds several becomes several rows, an empty one none."""
         found = split(self.char)
         return self.select(owners(found.row_splits))._replace(char=found.values)
 
@@ -59,9 +59,10 @@ class Characters(NamedTuple):
 
 
 def split(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Return the characters of each text, (B, (C)). There is nothing to ignore: the texts are valid.
+    """Return the characters of each text, (B, (C)).
 
-    TensorFlow 2.18 and older, asked to replace what is invalid, replace noncharacters (U+FDD0, U+FFFF, …) too.
+    The texts are valid UTF-8, so errors="ignore" drops nothing. The default, errors="replace", would be wrong:
+    TensorFlow 2.18 and older also replace noncharacters (U+FDD0, U+FFFF, …) then.
     """
     return tf.strings.unicode_split(texts, "UTF-8", errors="ignore")
 
@@ -69,8 +70,9 @@ def split(texts: tf.Tensor) -> tf.RaggedTensor:
 def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
     """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each.
 
-    A piece reaches from the first byte of the first character that left something in it to the last byte of the last
-    such character: an accent is inside where it was one character with its letter, outside where it stood alone.
+    A piece begins with the first byte of its first character and ends with the last byte of its last character. An
+    accent belongs to the piece if it was one character with its letter (U+00E9); it is left outside if it was a
+    character of its own (e and U+0301), since such a character is dropped.
     """
     rows = tf.size(text, tf.int64)
     characters = _read(wordpiece, text)
@@ -81,7 +83,7 @@ def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Ra
     pieces, starts, limits = wordpiece.pieces_with_offsets(prepared)
     characters = characters.select(characters.char != " ")
 
-    # Pieces leave nothing out but spaces, so their characters, one after another, are ours.
+    # Together the pieces hold every character but spaces, so the k-th character of all pieces is our k-th character.
     text_start = tf.cumsum(tf.cast(tf.strings.length(prepared), tf.int64), exclusive=True)
     begin = tf.gather(text_start, owners(pieces.row_splits))  # (P,)
     ordinal = _ordinal_of_bytes(prepared)
@@ -95,24 +97,24 @@ def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Ra
 
 
 def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
-    """Return, for every byte of all texts together, how many characters other than spaces stand before its own."""
+    """Return, for every byte of all texts together, how many characters other than spaces precede its character."""
     chars = split(texts).values
     before = tf.cumsum(tf.cast(chars != " ", tf.int64), exclusive=True)
     return tf.repeat(before, tf.strings.length(chars))
 
 
 def _read(wordpiece: WordPiece, text: tf.Tensor) -> Characters:
-    """Return the valid characters of the texts, marks in place of special tokens that are kept whole."""
+    """Return the valid characters of the texts, with marks in the place of special tokens that are kept whole."""
     codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
     chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
     limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
     marked = normalisation.mark(tf.strings.reduce_join(codes.with_values(chars), axis=-1), wordpiece.kept_whole)
-    chars = split(marked).values  # as many
+    chars = split(marked).values  # as many as before: a mark has as many characters as its token
     return Characters(owners(codes.row_splits), starts.values, limits, chars)
 
 
 def _fold(characters: Characters, rows: tf.Tensor) -> Characters:
-    """Lower case, decomposition, accents dropped; what depends on neighbours is taken from the whole texts."""
+    """Lower-case, decompose and drop accents. Steps that look at neighbours are done on whole texts, then split."""
     lowered = normalisation.lower(characters.joined(rows))  # knows which sigma is final
     characters = characters._replace(char=normalisation.lower(characters.char)).apart()
     characters = characters._replace(char=split(lowered).values)

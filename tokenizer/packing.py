@@ -1,7 +1,7 @@
 """Pieces into rows: round-robin trimming, [CLS] and [SEP], padding, the three keys. Nothing here knows about text.
 
 Shapes: B rows, S segments of a row, P pieces of all segments together, L columns. S is not known when the graph is
-built. Rows are short, so what counts is the number of operations, not what each of them does.
+built. Rows are short, so the time depends on the number of operations, not on the work of one operation.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from zoo.contract import INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
 
 
 def trim(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
-    """Return how many pieces of each segment stay when a row has room for so many: (B, S) int32.
+    """Return how many pieces of each segment stay in a row that has room for `room` pieces: (B, S) int32.
 
-    Round robin, as tensorflow_text.RoundRobinTrimmer: one piece of each segment in turn, from the first segment on,
-    until the room is used. That is a water level: segments up to it stay whole, the others are cut there, and what is
-    left over goes one by one to the first of those. The level is the highest m with sum(min(length, m)) <= room.
+    Round robin, as tensorflow_text.RoundRobinTrimmer: segments take one piece each in turn until the room is used.
+    The result is computed as a water level, the highest m with sum(min(length, m)) <= room. A segment of at most m
+    pieces stays whole, a longer one keeps m; the pieces left over go one each to the first of the longer segments.
+    Example: lengths [2, 9, 9] and room 11 give the level 4 and one piece left over, so [2, 5, 4].
     """
 
     def cut() -> tf.Tensor:
@@ -32,12 +33,13 @@ def trim(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_all(tf.reduce_sum(lengths, axis=1) <= room), lambda: lengths, cut)
 
 
-def lay_out(
+def lay_out_rows(
     pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor, cls: int, sep: int, pad: int
 ) -> dict[str, tf.Tensor]:
-    """Return [CLS] a [SEP] b [SEP] … padded to `columns`, as the dict that encoders take, each (B, L) int32.
+    """Return [CLS] a [SEP] b [SEP] … padded to `columns`, as the dict that encoders take, each tensor (B, L) int32.
 
-    pieces (P,) int32; of the pieces of each segment, which begin at `begins`, the first `kept` are used, (B, S) int32.
+    `pieces` (P,) int32 holds the pieces of all segments. The pieces of a segment start at its number in `begins`
+    (B, S) int32; its first `kept` (B, S) int32 pieces are used.
     """
     source = tf.concat([[cls, sep], pieces], axis=0)
     # A row is a range of the source for [CLS], and two for each segment: its pieces and [SEP].
@@ -63,7 +65,7 @@ def lay_out(
     mask = padded(tf.ones_like(places), 0)
 
     def types() -> tf.Tensor:
-        ends = tf.cumsum(kept + 1, axis=1)[:, :-1]  # columns of [SEP], but for the last
+        ends = tf.cumsum(kept + 1, axis=1)[:, :-1]  # the column of every [SEP] except the last
         after = tf.range(columns) > tf.expand_dims(ends, 2)  # (B, S - 1, L)
         return tf.reduce_sum(tf.cast(after, tf.int32), axis=1) * mask
 
@@ -77,13 +79,13 @@ def lay_out(
 def lay_out_texts(
     pieces: tf.Tensor, row_splits: tf.Tensor, columns: tf.Tensor | int, cls: int, sep: int, pad: int
 ) -> dict[str, tf.Tensor]:
-    """Return the same for rows of one segment, [CLS] a [SEP], trimmed to fit; in a third of the operations.
+    """Return [CLS] a [SEP] for rows of one segment, trimmed and padded; needs a third of `lay_out_rows`'s operations.
 
-    pieces (P,) int32; those of row b begin at row_splits[b], (B + 1,).
+    `pieces` (P,) int32 holds the pieces of all rows; row b has those from row_splits[b] to row_splits[b + 1].
     """
 
     def inner(values: tf.Tensor, padding: int) -> tf.Tensor:
-        """Return what stands between [CLS] and the last column, (B, L - 2)."""
+        """Return the columns between [CLS] and the last column, (B, L - 2)."""
         return tf.raw_ops.RaggedTensorToTensor(
             shape=tf.stack([-1, columns - 2]),
             values=values,
@@ -93,7 +95,8 @@ def lay_out_texts(
         )
 
     mask = tf.pad(inner(tf.ones_like(pieces), 0), [[0, 0], [2, 0]], constant_values=1)
-    # [SEP] is the one place of the mask that holds padding: what the mask adds makes it [SEP], and the others whole.
+    # `ids` holds every id minus `step`, and `step * mask` is added at the end. Where the mask is 1 but the row holds
+    # padding, which is one column behind the last piece, that makes pad + (sep - pad) = [SEP].
     step = sep - pad
     ids = tf.pad(inner(pieces - step, pad), [[0, 0], [1, 0]], constant_values=cls - step)
     ids = tf.pad(ids, [[0, 0], [0, 1]], constant_values=pad)
@@ -101,7 +104,7 @@ def lay_out_texts(
 
 
 def _of_rows(pieces: tf.Tensor, sep: int, cls: int) -> tf.Tensor:
-    """Return what is said of the pieces of each segment (B, S) and of [SEP], row by row, [CLS] before them."""
+    """Return one flat vector: for every row the value `cls`, then for every segment its value (B, S) and `sep`."""
     both = tf.pad(tf.expand_dims(pieces, 2), [[0, 0], [0, 0], [0, 1]], constant_values=sep)  # (B, S, 2)
     rows, segments = tf.unstack(tf.shape(pieces))
     return tf.reshape(tf.pad(tf.reshape(both, [rows, 2 * segments]), [[0, 0], [1, 0]], constant_values=cls), [-1])

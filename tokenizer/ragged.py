@@ -10,12 +10,12 @@ import tensorflow as tf
 
 def by_word(values: tf.Tensor, row_splits: tf.Tensor, word_splits: tf.Tensor) -> tf.RaggedTensor:
     """Return flat values as (B, (words), (pieces))."""
-    words = tf.cast(tf.searchsorted(word_splits, row_splits), tf.int64)  # every row begins with a word
+    words = tf.cast(tf.searchsorted(word_splits, row_splits), tf.int64)  # every row's first piece begins a word
     return tf.RaggedTensor.from_nested_row_splits(values, [words, word_splits], validate=False)
 
 
 def by_text(ids: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Return (B, (words), (pieces)) or (B, (pieces)) as (B, (pieces))."""
+    """Return ids (B, (words), (pieces)) without the level of words, as (B, (pieces)). Ids (B, (pieces)) stay."""
     if ids.shape.rank == 2:
         return ids
     row_splits = tf.gather(ids.values.row_splits, ids.row_splits)
@@ -23,15 +23,17 @@ def by_text(ids: tf.RaggedTensor) -> tf.RaggedTensor:
 
 
 def spread(rows: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Return for each of `size` values what `rows` (B,) says of the row that it is in; rows begin at `begin` (B,).
+    """Return `size` values: every place of a row gets the row's number in `rows` (B,). Rows start at `begin` (B,).
+
+        spread(rows=[7, 5], begin=[0, 3], size=4)  # [7, 7, 7, 5]
 
     tf.repeat and RaggedTensor.value_rowids build a mask of rows times the longest row: one long text among many short
-    ones would cost gigabytes. Here the steps from row to row are summed up.
+    ones would cost gigabytes. Here the differences between rows, [7, 0, 0, -2], are summed up.
     """
     steps = rows - tf.concat([tf.zeros([1], rows.dtype), rows[:-1]], axis=0)
     return tf.cumsum(tf.scatter_nd(begin[:, tf.newaxis], steps, tf.reshape(size + 1, [1])))[:-1]
 
 
 def owners(row_splits: tf.Tensor) -> tf.Tensor:
-    """Return the row that each value is in, (P,), of the row splits' dtype."""
+    """Return the number of the row that each value is in, (P,), in the dtype of the row splits."""
     return spread(tf.range(tf.size(row_splits, row_splits.dtype) - 1), row_splits[:-1], row_splits[-1])

@@ -1,4 +1,4 @@
-"""Where a tokenizer comes from: a vocab.txt or a Hugging Face directory, and the one question of case."""
+"""Where a tokenizer comes from: a vocab.txt or a Hugging Face directory, and whether it lower-cases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDPIECE_CLASSES = frozenset(
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """All that decides a tokenizer's ids, why it lower-cases or not, and the files that were read to know it."""
+    """The settings that decide a tokenizer's ids, the reason for `lower_case`, and the files that were read."""
 
     vocabulary: Vocabulary
     lower_case: bool
@@ -36,13 +36,13 @@ class TokenizerConfig:
 
 
 def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerConfig:
-    """Return the tokenizer that a vocab.txt, or a Hugging Face directory with one, describes.
+    """Return the settings of the tokenizer in a vocab.txt, or in a Hugging Face directory with one.
 
         config = read_tokenizer_source(Path("chinese-roberta-wwm"))
         config.lower_case, config.lower_case_reason  # True, "do_lower_case in tokenizer_config.json"
 
-    `cased` decides when given. Raises BadVocabulary for files that are missing or broken, BadConfig for a
-    tokenizer_config.json that is no JSON object, Unsupported for settings under which ids would differ from ours.
+    `cased`, if given, overrides the files. Raises BadVocabulary for files that are missing or broken, BadConfig for a
+    tokenizer_config.json that is not a JSON object, Unsupported for settings that would give other ids than ours.
     """
     file = vocabulary_file(path)
     config_file = path / CONFIG_FILE if path.is_dir() else None
@@ -52,7 +52,7 @@ def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerCon
     settings = _read_settings(config_file)
     vocabulary = Vocabulary.read(file)
     lower_case, reason = _case(vocabulary, cased, settings)
-    _refuse_what_differs(settings, lower_case, config_file)
+    _refuse_unsupported(settings, lower_case, config_file)
     return TokenizerConfig(vocabulary, lower_case, reason, files=(file, config_file))
 
 
@@ -62,7 +62,7 @@ def vocabulary_file(path: Path) -> Path:
         if path.is_file():
             return path
         is_directory = path.is_dir()
-    except OSError as error:  # a name that no file system takes
+    except OSError as error:  # for example a name that is too long for the file system
         raise BadVocabulary(f"No file or directory {str(path)[:200]}: {error.strerror}. Give a vocab.txt.") from None
     if not is_directory:
         raise BadVocabulary(f"No file or directory {path}. Give a vocab.txt, or a directory that holds one.")
@@ -82,9 +82,9 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
     try:
         settings = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
     except (OSError, ValueError) as error:
-        raise BadConfig(f"Cannot read {path}: {error}. Mend it, or give the vocab.txt itself.") from None
+        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or give the vocab.txt itself.") from None
     if not isinstance(settings, dict):
-        raise BadConfig(f"{path} should be a JSON object, is a {type(settings).__name__}.")
+        raise BadConfig(f"{path} should hold a JSON object, but holds a {type(settings).__name__}.")
     return settings
 
 
@@ -102,13 +102,14 @@ def _case(vocabulary: Vocabulary, cased: bool | None, settings: Mapping[str, Any
     if stated:
         return True, f"do_lower_case in {CONFIG_FILE}"
     if not capitals:
-        # MacBERT and others ship do_lower_case=false over Chinese BERT's uncased vocabulary: every capital -> [UNK].
+        # MacBERT and others ship Chinese BERT's uncased vocabulary with do_lower_case=false. If that were obeyed,
+        # every word with a capital would become [UNK].
         return True, f"{CONFIG_FILE} says do_lower_case=false, but the vocabulary holds no capitals"
     return False, f"do_lower_case=false in {CONFIG_FILE}"
 
 
 def _capitals(vocabulary: Vocabulary) -> int:
-    """How many entries only a cased text can reach, names in brackets ([CLS], <S>) not counted."""
+    """Return how many entries hold capitals. Names in brackets, such as [CLS] and <S>, are not counted."""
     names = re.compile(r"\[.+\]|<.+>")
     return sum(entry != entry.lower() and not names.fullmatch(entry) for entry in vocabulary.entries)
 
@@ -116,7 +117,8 @@ def _capitals(vocabulary: Vocabulary) -> int:
 # -- settings -----------------------------------------------------------------------------------------------------
 
 
-def _refuse_what_differs(settings: Mapping[str, Any], lower_case: bool, path: Path) -> None:
+def _refuse_unsupported(settings: Mapping[str, Any], lower_case: bool, path: Path) -> None:
+    """Raise Unsupported, which lists every setting that BERT's original tokenizer does not have."""
     allowed: dict[str, Callable[[Any], bool]] = {
         "tokenizer_class": lambda value: value in WORDPIECE_CLASSES,
         "do_basic_tokenize": lambda value: value is True,
@@ -135,13 +137,13 @@ def _refuse_what_differs(settings: Mapping[str, Any], lower_case: bool, path: Pa
     ]
     if refused:
         raise Unsupported(
-            f"{path} asks for what the original BERT tokenizer does not do: {'; '.join(refused)}. "
+            f"{path} has settings that the original BERT tokenizer lacks: {'; '.join(refused)}. "
             "Give the vocab.txt itself to export the original tokenizer over it."
         )
 
 
 def _holds(fits: Callable[[Any], bool], value: Any) -> bool:
-    """Whether a setting fits; one of another type than transformers writes, a number for a list, does not."""
+    """Return whether a setting fits. A value of an unexpected type, such as a number for a list, does not."""
     try:
         return fits(value)
     except (TypeError, AttributeError):
@@ -149,5 +151,5 @@ def _holds(fits: Callable[[Any], bool], value: Any) -> bool:
 
 
 def _content(token: Any) -> Any:
-    """The text of a token, which transformers writes plainly or as {"content": …, "lstrip": …}."""
+    """Return the text of a token, which transformers writes as "[CLS]" or as {"content": "[CLS]", "lstrip": …}."""
     return token.get("content") if isinstance(token, dict) else token

@@ -20,7 +20,7 @@ _LONGEST = 1_000  # characters of an entry; words of more than 200 become [UNK] 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The entries; an entry's place is its id.
+    """The entries of a vocab.txt. The place of an entry is its id.
 
     vocabulary = Vocabulary.read(Path("vocab.txt"))
     vocabulary.entries[101]  # '[CLS]'
@@ -36,9 +36,8 @@ class Vocabulary:
     def read(cls, path: Path) -> Vocabulary:
         """Return the vocabulary of a vocab.txt: one entry a line, UTF-8, the last newline optional.
 
-        Lines end at '\\n' and nowhere else, and nothing is stripped: Chinese BERT's entries 343 and 13502 hold U+2028,
-        where str.splitlines() would break the line and shift every id behind it. '\\r\\n' counts as a line's end when
-        the whole file uses it.
+        Only '\\n' ends a line, and nothing is stripped: Chinese BERT's entries 343 and 13502 hold U+2028, at which
+        str.splitlines() would break the line and shift every later id. '\\r\\n' ends lines if the whole file uses it.
 
         Raises BadVocabulary with the line numbers of every problem found.
         """
@@ -58,7 +57,7 @@ class Vocabulary:
 
     @cached_property
     def sha256(self) -> str:
-        """The digest of the entries, each followed by '\\n': the same with or without the file's last newline."""
+        """The sha256 of the entries, each followed by '\\n': the same with or without the file's last newline."""
         return vocabulary_sha256(self.entries)
 
     @cached_property
@@ -73,7 +72,7 @@ class Vocabulary:
 
 def _lines(data: bytes) -> list[bytes]:
     if (count := data.count(b"\n")) > _MOST_ENTRIES:
-        raise BadInput(f"it has {count:,} lines, more than the {_MOST_ENTRIES:,} that are read")
+        raise BadInput(f"it has {count:,} lines; at most {_MOST_ENTRIES:,} are read")
     lines = data.split(b"\n")
     last = lines.pop()
     if lines and all(line.endswith(b"\r") for line in lines):
@@ -93,7 +92,7 @@ def _entries(lines: list[bytes]) -> tuple[list[str], list[str]]:
             if not entry:
                 problems.append(f"line {number} is empty")
             elif len(entry) > _LONGEST:
-                problems.append(f"line {number} has {len(entry):,} characters, more than the {_LONGEST:,} of any entry")
+                problems.append(f"line {number} has {len(entry):,} characters; an entry has at most {_LONGEST:,}")
                 entry = ""
             elif number == 1 and entry.startswith("\ufeff"):
                 problems.append("line 1 starts with a byte order mark (U+FEFF)")
@@ -102,6 +101,7 @@ def _entries(lines: list[bytes]) -> tuple[list[str], list[str]]:
 
 
 def _repeated(entries: list[str]) -> list[str]:
+    """Return a problem for every line that repeats an earlier one."""
     first: dict[str, int] = {}
     problems = []
     for number, entry in enumerate(entries, start=1):
@@ -112,10 +112,11 @@ def _repeated(entries: list[str]) -> list[str]:
 
 
 def _absent(entries: list[str]) -> list[str]:
+    """Return a problem that lists the special tokens that no line is; no problem if all are there."""
     known = set(entries)
     missing = [token for token in SPECIAL_TOKENS if token not in known]
     if not missing:
         return []
     mixed = next((number for number, entry in enumerate(entries, start=1) if entry.endswith("\r")), None)
     hint = f" (line {mixed} ends in '\\r': the file mixes two kinds of line ends)" if mixed else ""
-    return [f"no line is {', '.join(missing)}, among {len(entries):,} lines{hint}"]
+    return [f"none of the {len(entries):,} lines is {', '.join(missing)}{hint}"]

@@ -1,7 +1,8 @@
-"""The WordPiece model of one vocabulary: texts to pieces and back. One op, its model a constant of the graph.
+"""The WordPiece model of one vocabulary: texts to pieces and back. One op, whose model is a constant of the graph.
 
-FastWordpieceTokenizer holds the vocabulary as a constant, so an archive needs no table and no asset: nothing to
-initialise, nothing lost when the unpacked directory is gone, no path and no random table name in saved_model.pb.
+FastWordpieceTokenizer holds the vocabulary as a constant, so an archive needs no table and no asset file: nothing has
+to be initialised, the loaded model does not need the unpacked directory, and saved_model.pb holds no path and no random
+table name.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from zoo.archive.wordpiece_model import CONTINUATION, SPECIAL_TOKENS, marks, mod
 
 
 class WordPiece:
-    """Maps texts to the original BERT tokenizer's pieces. Plain Python around ops; to be called inside a graph.
+    """Maps texts to the original BERT tokenizer's pieces. Plain Python around ops; its methods are called in a graph.
 
-    A special token in a text is split like any other word, unless `special_tokens_in_text`: then [PAD], [UNK], [CLS],
-    [SEP] and [MASK], wherever they stand in the text in exactly this spelling, are one word each, before any other
-    rule is applied; what is on either side is tokenised as if they were spaces. (Hugging Face does the same.)
+    A special token in a text is split like any other word, unless `special_tokens_in_text` is set. Then every [PAD],
+    [UNK], [CLS], [SEP] and [MASK] that a text holds in exactly this spelling is one word, before any other rule is
+    applied, and separates the words beside it as a space would. (Hugging Face does the same.)
     """
 
     def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
@@ -32,7 +33,7 @@ class WordPiece:
         self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
 
     def normalise(self, text: tf.Tensor) -> tf.Tensor:
-        """Return the texts as words and spaces, the way the model reads them: (B,) strings in and out."""
+        """Return the texts as the words and spaces that FastWordpiece reads: (B,) strings in and out."""
         text = normalisation.mark(normalisation.valid(text), self.kept_whole)
         text = normalisation.clean(text, self.kept_whole)
         if self.lower_case:
@@ -44,14 +45,14 @@ class WordPiece:
         return self._model.tokenize(prepared)
 
     def pieces_with_offsets(self, prepared: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Return ids, starts and limits, (B, (pieces)) each; offsets in bytes of the prepared text."""
+        """Return ids, starts and limits, (B, (pieces)) each. Starts and limits count bytes of the prepared text."""
         return self._model.tokenize_with_offsets(prepared)
 
     def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
-        """Return where words begin: (words + 1,) int64 row splits over the flat pieces."""
+        """Return the places where words begin: (words + 1,) int64 row splits over the flat pieces."""
         begins = tf.where(tf.gather(self._starts_word, pieces.values))[:, 0]
         return tf.concat([begins, pieces.row_splits[-1:]], axis=0)
 
     def entries(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return the vocabulary's entries, same shape as the ids."""
+        """Return the vocabulary's entries for ids; the shape is that of the ids."""
         return tf.gather(self._entries, ids)

@@ -1,4 +1,4 @@
-"""All families, and which one a checkpoint belongs to."""
+"""The list of all families, and `detect`, which finds the family of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.errors import BadCheckpoint, Unsupported
 
 FAMILIES: tuple[Family, ...] = (BERT, ALBERT, ALBERT_BRIGHTMART, ELECTRA, ELECTRA_GENERATOR)
 
-# Neighbours with the same scopes and another arithmetic: converting them would give wrong numbers and no error.
+# Architectures with BERT's variable names and another arithmetic: an export would give wrong numbers without an error.
 _OTHERS = {
     "roformer": "RoFormer (rotary positions)",
     "roformer_v2": "RoFormerV2 (rotary positions, no biases)",
@@ -30,11 +30,11 @@ def detect(checkpoint: Checkpoint, name: str | None = None) -> tuple[Family, Lay
 
         family, layout = detect(open_checkpoint(path))
 
-    Raises Unsupported for architectures we know and do not convert, BadCheckpoint when no family or several fit.
+    Raises Unsupported for architectures that are known but not converted, BadCheckpoint when no family or several fit.
     """
     model_type = str(checkpoint.config.get("model_type", "")).lower()
     if model_type in _OTHERS:
-        raise Unsupported(f"{checkpoint.path} is {_OTHERS[model_type]}; this is not converted. {_converted()}")
+        raise Unsupported(f"{checkpoint.path} is {_OTHERS[model_type]}, which is not converted. {_converted()}")
     fits = [
         (family, layout)
         for family in FAMILIES
@@ -44,12 +44,12 @@ def detect(checkpoint: Checkpoint, name: str | None = None) -> tuple[Family, Lay
     if name is not None:
         fits = [(family, layout) for family, layout in fits if family.name == name]
     elif len(fits) > 1:
-        # Files of the bare BERT and of the bare ELECTRA share all names; the config tells them apart.
+        # A bare BERT and a bare ELECTRA have the same variable names; `model_type` in the config tells them apart.
         typed = [(family, layout) for family, layout in fits if model_type in family.model_types]
         fits = [(family, layout) for family, layout in typed or fits if not family.on_request]
     if len(fits) > 1:
         names = " and ".join(family.name for family, _ in fits)
-        raise BadCheckpoint(f"{checkpoint.path} has the names of {names}; say which is meant with --family.")
+        raise BadCheckpoint(f"{checkpoint.path} has the names of {names}. Choose one with --family.")
     if not fits:
         some = ", ".join(sorted(checkpoint.shapes)[:3]) or "nothing"
         wanted = f"family {name}" if name else "a known family"
@@ -58,17 +58,19 @@ def detect(checkpoint: Checkpoint, name: str | None = None) -> tuple[Family, Lay
     if not _has(checkpoint, layout, "embeddings/position"):
         raise Unsupported(
             f"{checkpoint.path} has the names of {family.name} but no position table "
-            f"('{layout.scopes['embeddings/position']}'): it looks like RoFormer or NEZHA, whose positions are "
-            f"rotary or relative; this is not converted. {_converted()}"
+            f"('{layout.scopes['embeddings/position']}'). It looks like RoFormer or NEZHA, whose positions are "
+            f"rotary or relative and which are not converted. {_converted()}"
         )
     return family, layout
 
 
 def _fits(checkpoint: Checkpoint, layout: Layout) -> bool:
+    """Return whether a checkpoint has the word table and the query kernels of a layout."""
     return _has(checkpoint, layout, "embeddings/word") and _has(checkpoint, layout, "block/attention/query")
 
 
 def _has(checkpoint: Checkpoint, layout: Layout, module: str) -> bool:
+    """Return whether a checkpoint holds a variable of a module, with or without the layout's prefix."""
     scope = layout.scopes[module].format(i=0)
     scopes = tuple(f"{name}{end}" for name in (scope, scope.removeprefix(layout.prefix)) for end in ("/", "."))
     names = (scope, scope.removeprefix(layout.prefix))

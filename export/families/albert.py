@@ -1,4 +1,4 @@
-"""ALBERT as Google writes it: embeddings normed at their own width, then projected; groups of shared blocks."""
+"""ALBERT as Google writes it: embeddings are normed at their own width, then projected; layers share blocks."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,7 @@
-"""ALBERT as brightmart/albert_zh first wrote it: `layer_shared`, the word table alone factorised, norm after that."""
+"""ALBERT as brightmart/albert_zh first wrote it: one block `layer_shared`; only the word table is factorised.
+
+The norm comes after the factorised words, positions and types have been added.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""ELECTRA: the discriminator, and on request the generator that shares its embeddings. Neither has a pooler."""
+"""ELECTRA: the discriminator and, with --family, the generator that shares its embeddings. Neither has a pooler."""
 
 from dataclasses import replace
 
@@ -75,8 +75,8 @@ _GENERATOR_SCOPES = {
     if module != "pooler"
 }
 
-# Of a TF1 file only, which holds both; transformers publishes the generator as a model of its own. Its config, with
-# the generator's sizes, has to be named.
+# Only a TF1 file holds both models; transformers publishes the generator as a model of its own. The file's config has
+# the discriminator's sizes, so the user names a config with the generator's sizes.
 ELECTRA_GENERATOR = replace(
     ELECTRA,
     name="electra_generator",

@@ -1,4 +1,4 @@
-"""What a family's table may say. The tables are in the files beside this one, a family each."""
+"""The fields of a family's table. The tables themselves are in the other files of this folder, one family a file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Family:
 
     name: str
     layouts: tuple[Layout, ...]
-    model_types: tuple[str, ...]  # what transformers' configs call it
+    model_types: tuple[str, ...]  # "model_type" in the configs of transformers
     activations: Mapping[Format, Mapping[str, tuple[Activation, str]]]  # the config's word -> what it means, why
     poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
     projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part

@@ -1,1 +1,1 @@
-"""Independent answers to check exports against; nothing here may import the rest of export/ or tokenizer/."""
+"""Independent reference results to check exports with. Nothing here may import the rest of export/ or tokenizer/."""

@@ -1,7 +1,7 @@
 """The forward pass of every family in plain numpy, float64, written from the papers and the published names alone.
 
-It shares no table, no config reading and no arithmetic with the exporter, and keeps every token, padded or not, as the
-original does: what it must agree with is only the numbers. Weights are read one layer at a time.
+This file shares no table, no config reading and no arithmetic with the exporter; only the numbers must agree. Every
+token is computed, padding too, as in the original code. Weights are read one layer at a time.
 
 Source: Devlin et al. 2018 (BERT), Lan et al. 2019 (ALBERT), Clark et al. 2020 (ELECTRA); brightmart/albert_zh for the
 embeddings of `layer_shared` models.
@@ -26,8 +26,8 @@ class Case(NamedTuple):
     types: np.ndarray
 
 
-class Answer(NamedTuple):
-    """Reference outputs of one case: layers [L] of [B, T, H], pooled [B, H], float64, padded positions too."""
+class ReferenceOutputs(NamedTuple):
+    """Reference outputs of one case, float64, padding included: [B, T, H] for every layer, and pooled [B, H]."""
 
     layers: list[np.ndarray]
     pooled: np.ndarray
@@ -43,15 +43,15 @@ def forward(
     pooler: bool = True,
     family: str = "",
     source: str = "",
-) -> list[Answer]:
+) -> list[ReferenceOutputs]:
     """Return the outputs of a checkpoint for several inputs.
 
         forward(checkpoint.read, checkpoint.shapes, checkpoint.config, [Case(ids, mask, types)])
 
-    The architecture is told from `names`; `family` says which half of an ELECTRA file is meant, or that bare names are
-    ELECTRA's. `layers` keeps the first ones only; `activation` ('gelu' with erf, 'gelu_tanh', 'relu') replaces what the
-    config's word means there; without `pooler` the pooled output is the first token's vector; `source` "tf2" says that
-    Model Garden wrote the names.
+    The variable names in `names` decide the architecture. `family` is needed for ELECTRA: it chooses discriminator or
+    generator of a TF1 file, and tells a bare ELECTRA from a bare BERT. `layers` computes the first layers only.
+    `activation` ('gelu' with erf, 'gelu_tanh' or 'relu') overrides the config. Without `pooler` the pooled output is
+    the vector of the first token. `source` is "tf2" for a checkpoint of Model Garden.
     """
     weights = Weights(read, names, str(config.get("model_type", "")), family)
     act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
@@ -60,7 +60,7 @@ def forward(
     groups = config.get("num_hidden_groups", 1)
     states = [_embed(weights, case, config, eps) for case in cases]
     history: list[list[np.ndarray]] = [[] for _ in cases]
-    read_last = -1  # a shared block is read once, not for every layer
+    read_last = -1  # the block whose weights are in memory: a block that layers share is read once
     for layer in range(full if layers is None else layers):
         i = int(layer / full * groups) if weights.is_albert else layer
         if i != read_last:
@@ -71,23 +71,23 @@ def forward(
             read_last = i
         for number, x in enumerate(states):
             mixed = _attention(x, cases[number].mask, query, key, value, heads)
-            x = layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
-            x = layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
+            x = reference_layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
+            x = reference_layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
             states[number] = x
             history[number].append(x)
     first = [x[:, 0] for x in states]
     if pooler:
         kernel, bias = weights.dense("pooler")
         first = [np.tanh(x @ kernel + bias) for x in first]
-    return [Answer(outputs, pooled) for outputs, pooled in zip(history, first, strict=True)]
+    return [ReferenceOutputs(outputs, pooled) for outputs, pooled in zip(history, first, strict=True)]
 
 
 def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) -> np.ndarray:
     x = weights.table("word")[case.ids].astype(np.float64)
-    if weights.has("word 2"):  # brightmart: the word part alone is factorised
+    if weights.has("word 2"):  # brightmart factorises the word table alone
         x = x @ weights.table("word 2").astype(np.float64)
     x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
-    x = layer_norm(x, *weights.norm("embedding norm"), eps)
+    x = reference_layer_norm(x, *weights.norm("embedding norm"), eps)
     if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
         kernel, bias = weights.dense("project")
         x = x @ kernel + bias
@@ -107,12 +107,15 @@ def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any
     return context
 
 
-def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+def reference_layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * gamma + beta
 
 
 def meaning(word: str, weights: Weights, source: str) -> str:
-    """ALBERT's TF1 code and Model Garden write gelu with tanh; BERT's of 2018, ELECTRA's and transformers' with erf."""
+    """Return the activation that a config's word means: "gelu" is computed with tanh or with erf.
+
+    ALBERT's TF1 code and Model Garden use tanh; BERT's code of 2018, ELECTRA's and transformers use erf.
+    """
     if word == "gelu" and (source == "tf2" or (weights.is_tensorflow and weights.is_albert)):
         return "gelu_tanh"
     return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)

@@ -1,4 +1,4 @@
-"""What pre-training heads say, in plain numpy, float64, from the published names alone; shares nothing with export/."""
+"""The outputs of pre-training heads in plain numpy, float64, from the published names; shares nothing with export/."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.oracle.forward import ACTIVATIONS, Answer, layer_norm, meaning
+from export.oracle.forward import ACTIVATIONS, ReferenceOutputs, meaning, reference_layer_norm
 from export.oracle.names import Read, Weights
 
 # head -> the kernels', norms' and biases' scopes, as TensorFlow files and transformers' files have them
@@ -47,7 +47,7 @@ class HeadOracle:
         self._act: Callable[[np.ndarray], np.ndarray]
         self._act = ACTIVATIONS[activation or meaning(config["hidden_act"], self._weights, source)]
 
-    def mlm(self, answer: Answer, positions: np.ndarray) -> np.ndarray:
+    def mlm(self, answer: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
         """Return (B, M, V) at `positions` (B, M); by the decoder's own weights where a file stores them."""
         dense, norm, bias = next(names for names in _MLM if names[2] in self._names)
         x = np.take_along_axis(answer.layers[-1], positions[..., None], axis=1)  # (B, M, H)
@@ -55,19 +55,19 @@ class HeadOracle:
         eps = self._config.get("layer_norm_eps", 1e-12)
         gamma = self._either(f"{norm}/gamma", f"{norm}.weight", f"{norm}.gamma")
         beta = self._either(f"{norm}/beta", f"{norm}.bias", f"{norm}.beta")
-        x = layer_norm(x, gamma, beta, eps)
+        x = reference_layer_norm(x, gamma, beta, eps)
         if self._weights.has("word 2"):
             x = x @ self._weights.table("word 2").T.astype(np.float64)
         stored = next((name for name in _DECODERS if name in self._names), None)
         table = self._read(stored) if stored else self._weights.table("word")
         return x @ table.T.astype(np.float64) + self._read(bias)
 
-    def nsp(self, answer: Answer) -> np.ndarray:
+    def nsp(self, answer: ReferenceOutputs) -> np.ndarray:
         """Return (B, 2)."""
         rows, bias = next(names for names in _NSP if names[0] in self._names)
         return answer.pooled @ self._read(rows).T.astype(np.float64) + self._read(bias)
 
-    def discriminator(self, answer: Answer) -> np.ndarray:
+    def discriminator(self, answer: ReferenceOutputs) -> np.ndarray:
         """Return (B, T)."""
         for dense, output in _DISCRIMINATOR:
             if {f"{dense}/kernel", f"{dense}.weight"} & self._names:

@@ -1,6 +1,6 @@
-"""Published variable names of every family, typed by hand from papers' code and genuine files, for the oracle alone.
+"""Published variable names of every family, typed by hand from the papers' code and genuine files, for the oracle.
 
-Nothing here may be generated from, or compared with, the exporter's tables: a mistake there has to show.
+Nothing here may be generated from, or compared with, the exporter's tables, so that a mistake in those tables shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 Read = Callable[[str], np.ndarray]
 Dense = tuple[np.ndarray, np.ndarray]
 
-# role -> scope; {i} is the number of a layer's own weights
+# role -> scope; {i} is the number of a block
 _TF_BERT = {
     "word": "bert/embeddings/word_embeddings",
     "position": "bert/embeddings/position_embeddings",
@@ -95,7 +95,7 @@ _HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_B
 
 
 class Weights:
-    """A checkpoint's numbers by role; kernels as [in, out]."""
+    """The weights of a checkpoint by role: "query" of block 3. Kernels have the shape [in, out]."""
 
     def __init__(self, read: Read, names: Collection[str], model_type: str = "", family: str = "") -> None:
         self._read, self._names = read, set(names)
@@ -126,7 +126,7 @@ class Weights:
 
     def dense(self, role: str, i: int = 0) -> Dense:
         kernel, bias = self._get(role, i, "kernel"), self._get(role, i, "bias").astype(np.float64)
-        # The kernel stays float32 in memory: numpy multiplies it with float64 activations in float64 all the same.
+        # The kernel stays float32, which takes half the memory; numpy multiplies it with float64 values in float64.
         return (kernel if self.is_tensorflow else kernel.T), bias
 
     def norm(self, role: str, i: int = 0) -> Dense:
@@ -142,9 +142,9 @@ class Weights:
         scope = self.scopes[role].format(i=i)
         if self.is_tensorflow:
             spellings = [scope if leaf == "table" else f"{scope}/{leaf}"]
-            spellings += [name.partition("/")[2] for name in spellings]  # files of the bare model
+            spellings += [name.partition("/")[2] for name in spellings]  # a file of the bare model has no prefix
         else:
             ending = {"table": "weight", "kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}[leaf]
             spellings = [f"{scope}.{ending}", f"{scope}.{leaf}"]
-            spellings += [name.partition(".")[2] for name in spellings]  # files of the bare model
+            spellings += [name.partition(".")[2] for name in spellings]  # a file of the bare model has no prefix
         return next((name for name in spellings if name in self._names), None)

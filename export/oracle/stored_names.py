@@ -1,7 +1,7 @@
-"""Files whose names are neither TF1's nor transformers': for every published name, what it is called there.
+"""For files whose names are neither TF1's nor transformers': the stored name of every published name.
 
-Typed by hand from upstream's code and genuine files. The readers translate the other way round, from what is stored;
-a variable that one of the two takes for another shows as a wrong number.
+Typed by hand from upstream's code and genuine files. The readers (export/readers) translate in the other direction,
+from stored to published names. If one of the two confuses two variables, the outputs differ.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import numpy as np
 from export.oracle.names import Read
 
 Turn = Callable[[np.ndarray], np.ndarray]
-Spelling = tuple[str, str, Turn]  # published name, stored name, how the stored numbers are turned
+Spelling = tuple[str, str, Turn]  # published name, stored name, function from the stored to the published array
 
 
 def as_published(read: Read, names: Collection[str]) -> tuple[Read, Collection[str]]:
-    """Return how to read a checkpoint's stored variables by published names, and those names.
+    """Return a function that reads variables by their published names, and those names.
 
-    Model Garden's objects go by TF1's names, tf_model.h5 and UER's files by transformers'. Others stay as they are.
+    Published names are TF1's for Model Garden's files, and transformers' for tf_model.h5 and UER's files. For any other
+    file both arguments are returned unchanged.
     """
     if any(name.endswith(_VALUE) for name in names):
         spellings = _model_garden(names)
@@ -43,7 +44,7 @@ def _same(array: np.ndarray) -> np.ndarray:
 
 
 def _numbers(names: Collection[str], before: str) -> range:
-    """0, 1, … as long as some name goes on with the number after `before`."""
+    """Return range(n) if names hold `before` followed by the numbers 0 to n - 1: "encoder.transformer.0."."""
     count = 0
     while any(f"{before}{count}{end}" in name for name in names for end in "./"):
         count += 1
@@ -55,7 +56,7 @@ def _numbers(names: Collection[str], before: str) -> range:
 
 def _uer(names: Collection[str]) -> Iterator[Spelling]:
     def segments(table: np.ndarray) -> np.ndarray:
-        return table[1:] if len(table) == 3 else table  # row 0 is padding's
+        return table[1:] if len(table) == 3 else table  # row 0 belongs to padding
 
     for old, new, published in (
         ("word_embedding", "word.embedding", "word_embeddings"),
@@ -94,7 +95,7 @@ def _uer(names: Collection[str]) -> Iterator[Spelling]:
             yield f"{published}.bias", f"{stored}.beta", _same
 
 
-# -- transformers' tf_model.h5: /group/model/layer_._0/dense/kernel:0, [in, out] kernels -----------------------------
+# -- transformers' tf_model.h5: group/model/layer_._0/dense/kernel:0, [in, out] kernels -------------------------------
 
 
 def _keras(names: Collection[str]) -> Iterator[Spelling]:
@@ -106,7 +107,7 @@ def _keras(names: Collection[str]) -> Iterator[Spelling]:
         yield ".".join([*scope, leaf]), stored, np.transpose if parts[-1] == "kernel" else _same
 
 
-# -- TF2 Model Garden: objects by number, kernels per head ------------------------------------------------------------
+# -- TF2 Model Garden: numbered layers, kernels per head --------------------------------------------------------------
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

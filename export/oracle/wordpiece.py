@@ -1,8 +1,8 @@
-"""The original BERT tokenizer in plain Python: the published algorithm, the answer that exports are checked against.
+"""The original BERT tokenizer in plain Python: the published algorithm, with which exported tokenizers are compared.
 
-Source: google-research/bert, tokenization.py (FullTokenizer), read as a specification. Slow on purpose: one rule a
-function, nothing shared with the tokenizer it judges. `offsets` tells the same story with every character carrying the
-bytes it came from.
+Source: google-research/bert, tokenization.py (FullTokenizer), read as a specification. The code prefers clarity to
+speed: one function for one rule, and nothing shared with the tokenizer under test. `offsets` repeats the algorithm with
+characters that know their bytes in the source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import groupby
 
 LONGEST_WORD = 200
 
-# First and last of the eight blocks that the original calls Chinese.
+# First and last character of the eight blocks that the original code treats as Chinese.
 IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -26,7 +26,7 @@ IDEOGRAPHS = (
     (0x2F800, 0x2FA1F),
 )
 
-# A text, or a pair of texts, that tell tokenizers apart. Only characters of Unicode 6 and older.
+# Texts, and pairs of texts, for which wrong tokenizers give other ids. Only characters of Unicode 6 and older.
 GOLDEN_TEXTS: tuple[tuple[str, ...], ...] = (
     ("你好",),
     ("",),
@@ -48,7 +48,7 @@ GOLDEN_TEXTS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Char:
-    """One character and the bytes of the source it stands for."""
+    """One character and the bytes of the source that it came from."""
 
     char: str
     start: int
@@ -56,7 +56,7 @@ class Char:
 
 
 class ReferenceTokenizer:
-    """Tokenises as the original does, over the entries of a vocab.txt in the order of their ids.
+    """Tokenises as the original does. `entries` are the lines of a vocab.txt, in the order of their ids.
 
     ReferenceTokenizer(entries, lower_case=True).tokens("unaffable")  # ["un", "##aff", "##able"]
     """
@@ -81,18 +81,18 @@ class ReferenceTokenizer:
     # -- the basic tokenizer: text to words -----------------------------------------------------------------------
 
     def words(self, text: str) -> list[str]:
-        """Return the words that WordPiece sees."""
+        """Return the words that WordPiece splits into pieces."""
         cleaned = "".join(" " if is_whitespace(char) else char for char in text if not is_dropped(char))
         spaced = "".join(f" {char} " if is_ideograph(char) else char for char in cleaned)
         words: list[str] = []
         for token in spaced.split():
-            words.extend(split_at_punctuation(strip_accents(token.lower()) if self.lower_case else token))
+            words.extend(split_at_punctuation(without_accents(token.lower()) if self.lower_case else token))
         return " ".join(words).split()
 
     # -- WordPiece: word to pieces --------------------------------------------------------------------------------
 
     def pieces(self, word: str) -> list[str]:
-        """Return the greedy longest matches, or [UNK] for a word that is too long or leaves a rest."""
+        """Return the greedy longest matches, or [UNK] for a word that is too long or that no pieces make up."""
         if len(word) > LONGEST_WORD:
             return ["[UNK]"]
         found: list[str] = []
@@ -107,12 +107,13 @@ class ReferenceTokenizer:
             start = end
         return found
 
-    # -- the same with the bytes of the source --------------------------------------------------------------------
+    # -- the same algorithm with the bytes of the source ----------------------------------------------------------
 
     def offsets(self, source: bytes) -> list[list[tuple[str, int, int]]]:
-        """Return (piece, start, limit) of each word's pieces, in bytes of the source; bytes that are no UTF-8 count.
+        """Return, for every word, (piece, start, limit) of its pieces: [[("un", 0, 2), ("##aff", 2, 5)]].
 
-        A piece spans the source characters that something of it comes from.
+        `start` and `limit` count bytes of the source, bytes that are not UTF-8 included. A piece reaches from the first
+        to the last source character that is part of it.
         """
         return [list(self._span_pieces(word)) for word in self._span_words(source)]
 
@@ -138,32 +139,32 @@ class ReferenceTokenizer:
 
 
 def is_whitespace(char: str) -> bool:
-    """Tab, newline, carriage return and the space separators become a space."""
+    """Return whether a character becomes a space: tab, newline, carriage return and the space separators (Zs)."""
     return char in "\t\n\r" or unicodedata.category(char) == "Zs"
 
 
 def is_dropped(char: str) -> bool:
-    """NUL, U+FFFD and control and format characters leave no trace; tab, newline and carriage return are whitespace."""
+    """Return whether a character is removed: NUL, U+FFFD, and control and format characters that are not whitespace."""
     return char in "\0\ufffd" or (char not in "\t\n\r" and unicodedata.category(char) in ("Cc", "Cf"))
 
 
 def is_ideograph(char: str) -> bool:
-    """A word of its own, whatever stands beside it. Hangul and kana are not: their languages write spaces or runs."""
+    """Return whether a character is always a word of its own. Hangul and kana are not, as in the original code."""
     return any(first <= ord(char) <= last for first, last in IDEOGRAPHS)
 
 
 def is_punctuation(char: str) -> bool:
-    """ASCII that is no letter, digit or space, Unicode's symbols among them ($ + < ^), and every category P*."""
+    """Return whether a character is punctuation: category P*, or ASCII but no letter, digit or space ($ + < ^ too)."""
     return char in r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~""" or unicodedata.category(char).startswith("P")
 
 
-def strip_accents(word: str) -> str:
-    """Decomposed, without nonspacing marks."""
+def without_accents(word: str) -> str:
+    """Decompose a word (NFD) and drop nonspacing marks: é becomes e."""
     return "".join(char for char in unicodedata.normalize("NFD", word) if unicodedata.category(char) != "Mn")
 
 
 def split_at_punctuation(word: str) -> list[str]:
-    """Each punctuation character by itself, and what stands between."""
+    """Split a word at punctuation, which is kept: "a-b" gives ["a", "-", "b"]."""
     parts: list[str] = []
     glue = False
     for char in word:
@@ -179,7 +180,7 @@ def split_at_punctuation(word: str) -> list[str]:
 
 
 def decode(source: bytes) -> list[Char]:
-    """Return the characters of UTF-8 bytes, each with its place; bytes that are no character are skipped."""
+    """Return the characters of UTF-8 bytes with their places; bytes that are not UTF-8 are skipped."""
     chars = []
     place = 0
     while place < len(source):
@@ -197,7 +198,7 @@ def decode(source: bytes) -> list[Char]:
 
 
 def _runs(chars: Sequence[Char], apart: Callable[[str], bool], between: Callable[[str], bool]) -> list[list[Char]]:
-    """Split into runs: characters `between` separate and go, a character `apart` is a run by itself."""
+    """Split characters into runs: characters of `between` separate runs and are dropped, one of `apart` is a run."""
     runs: list[list[Char]] = [[]]
     for char in chars:
         if between(char.char):
@@ -210,7 +211,7 @@ def _runs(chars: Sequence[Char], apart: Callable[[str], bool], between: Callable
 
 
 def _fold(token: Sequence[Char]) -> list[Char]:
-    """Lower case, canonical decomposition and order, no nonspacing marks; characters keep the bytes they came from."""
+    """Lower-case, decompose, put marks in canonical order and drop nonspacing ones; bytes of characters are kept."""
     lowered = "".join(char.char for char in token).lower()
     sources = [char for char in token for _ in char.char.lower()]
     single = [

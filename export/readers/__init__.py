@@ -1,4 +1,4 @@
-"""From a path to a Checkpoint. One file beside this one reads one format."""
+"""From a path to a Checkpoint. Every other file of this folder knows one format, or one step of finding the files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 import weakref
 from pathlib import Path
 
-from export.readers.archive import is_archive, unpack
+from export.readers.archive import is_archive, unpack_checkpoint
 from export.readers.config_file import find_config, read_json
 from export.readers.model_garden import understood_as_model_garden
 from export.readers.protocol import MOST_VARIABLES, Checkpoint, Container, OpenedCheckpoint
-from export.readers.renamed import Viewed
+from export.readers.renamed import RenamedVariables
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
 from zoo.errors import BadCheckpoint
@@ -21,15 +21,15 @@ _PRINTABLE = re.compile(r"[^\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = None) -> Checkpoint:
-    """Return the checkpoint in a directory or archive (or named by its main file or TF prefix), only names read so far.
+    """Return the checkpoint of a directory, an archive, a main file or a TF prefix. Only names and shapes are read yet.
 
         checkpoint = open_checkpoint(Path("chinese_L-12_H-768_A-12.zip"))
         checkpoint.shapes["bert/pooler/dense/kernel"]  # (768, 768)
 
-    A .zip or .tar.gz is unpacked to a temporary directory, in `work` if given, that is removed together with the
-    checkpoint. The `checkpoint` file that TensorFlow writes is never trusted: archives ship it with paths of other
-    machines.
-    Raises BadCheckpoint (nothing there, several there, damaged), BadConfig or Unsupported.
+    A .zip or .tar.gz is unpacked to a temporary directory (inside `work`, if given), which is removed when the
+    checkpoint object is. The `checkpoint` file that TensorFlow writes is never read: archives ship one with the paths
+    of another machine.
+    Raises BadCheckpoint (no checkpoint, several, or a damaged one), BadConfig or Unsupported.
     """
     if is_archive(path):
         return _open_archive(path, config, work)
@@ -46,29 +46,35 @@ def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> O
         config=read_json(config_file),
         files=(*((archive,) if archive else ()), config_file, *container.files),
         container=container,
-        stored=container.stored if isinstance(container, Viewed) else container,
+        stored=container.stored if isinstance(container, RenamedVariables) else container,
         facts=main.facts,
     )
     return understood_as_uer(understood_as_model_garden(checkpoint))
 
 
 def _check_names(main: MainFile, container: Container) -> None:
-    """Names are shown, written into cards and matched with patterns: they are text, and of a sane length and number."""
+    """Refuse too many names, long names and names with control characters.
+
+    Names are printed, written into cards and matched with patterns, so a stranger's names must be harmless text.
+    """
     if (count := len(container.shapes)) > MOST_VARIABLES:
-        raise BadCheckpoint(f"{main.file} holds {count:,} variables, more than the {MOST_VARIABLES:,} that are read.")
+        raise BadCheckpoint(f"{main.file} holds {count:,} variables; at most {MOST_VARIABLES:,} are read.")
     odd = [name for name in container.shapes if len(name) > _LONGEST_NAME or not _PRINTABLE.fullmatch(name)]
     if odd:
         shown = ", ".join(ascii(name[:80]) for name in odd[:5])
-        raise BadCheckpoint(f"{main.file} holds {len(odd):,} variables whose names are no names: {shown}.")
+        raise BadCheckpoint(
+            f"{main.file} holds {len(odd):,} names with control characters or of more than {_LONGEST_NAME} characters: "
+            f"{shown}."
+        )
 
 
 def _open_archive(archive: Path, config: Path | None, work: Path | None) -> Checkpoint:
-    unpacked = unpack(archive, work)
+    unpacked = unpack_checkpoint(archive, work)
     try:
         folders = folders_with_a_checkpoint(unpacked)
         if len(folders) > 1:
             names = ", ".join(str(folder.relative_to(unpacked)) for folder in folders)
-            raise BadCheckpoint(f"several checkpoints in {archive}: {names}. Unpack it and name the one that is meant.")
+            raise BadCheckpoint(f"several checkpoints in {archive}: {names}. Unpack it and give the path of one.")
         main = find_main_file(folders[0] if folders else unpacked)
         checkpoint = _open(main, config, archive)
     except BaseException:

@@ -1,4 +1,4 @@
-"""One HDF5 file as Keras writes it, under the paths its datasets have."""
+"""Reads one HDF5 file that Keras wrote. A variable's name is the path of its dataset."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from export.readers.protocol import MOST_DIMENSIONS, MOST_VARIABLES, Shape
 from zoo.errors import BadCheckpoint
 
-_MOST_DEPTH = 32  # groups within groups; HDF5 visits them by calls within calls
-# What h5py raises over damaged files, some of it by accident.
+_MOST_DEPTH = 32  # groups within groups; HDF5 visits them with a recursive function
+# Errors that h5py raises for damaged files; some of them are accidents in its own code.
 _ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError)
 
 
 class H5File:
-    """A dataset at a time. Only what lies in this very file is read: no links, no virtual or external datasets."""
+    """Reads one dataset at a time, from this file alone: no links, no virtual or external datasets."""
 
     def __init__(self, file: Path) -> None:
         self.files = (file,)
@@ -30,9 +30,12 @@ class H5File:
             nonlocal visited, claimed
             visited += 1
             if not isinstance(path, str):
-                raise BadCheckpoint(f"{file} has the name {path!r}, which is no text.")
+                raise BadCheckpoint(f"{file} holds the name {path!r}, which is not UTF-8 text.")
             if path.count("/") > _MOST_DEPTH or visited > 10 * MOST_VARIABLES:
-                raise BadCheckpoint(f"{file} has too many groups, or groups within groups, at '{path[:80]}'.")
+                raise BadCheckpoint(
+                    f"{file} has more than {10 * MOST_VARIABLES:,} entries, or groups nested more than {_MOST_DEPTH} "
+                    f"deep, at '{path[:80]}'."
+                )
             if isinstance(item, h5py.Dataset):
                 _check(file, path, item)
                 claimed += item.nbytes
@@ -45,7 +48,7 @@ class H5File:
             raise BadCheckpoint(f"{file} cannot be read: {error}. Fetch it again.") from None
         if claimed > (held := file.stat().st_size):
             raise BadCheckpoint(
-                f"{file} has {held:,} bytes, its variables claim {claimed:,}: the same again and again."
+                f"{file} has {held:,} bytes, but its variables claim {claimed:,}: several of them share the same bytes."
             )
         self.shapes: Mapping[str, Shape] = dict(sorted(shapes.items()))
 
@@ -58,15 +61,15 @@ class H5File:
 
 
 def _check(file: Path, path: str, dataset: h5py.Dataset) -> None:
-    """Refuse what Keras does not write: numbers kept elsewhere, and sizes that the file does not hold."""
+    """Refuse datasets that Keras does not write: numbers in another file, or more bytes than the file holds."""
     if dataset.is_virtual or dataset.external:
-        raise BadCheckpoint(f"'{path}' of {file} takes its numbers from another file; this is not read.")
+        raise BadCheckpoint(f"'{path}' of {file} takes its numbers from another file, which is not read.")
     if dataset.shape is None or dataset.dtype.kind not in "fiub" or len(dataset.shape) > MOST_DIMENSIONS:
         raise BadCheckpoint(f"'{path}' of {file} holds {dataset.dtype}, not an array of numbers.")
     stored = dataset.id.get_storage_size()
     chunk = prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if stored < max(dataset.nbytes, chunk * bool(dataset.nbytes)) or dataset.id.get_create_plist().get_nfilters():
         raise BadCheckpoint(
-            f"'{path}' of {file} claims {dataset.nbytes:,} bytes, the file holds {stored:,} of them; "
-            "compressed or cut short, it is not as Keras writes it."
+            f"'{path}' of {file} claims {dataset.nbytes:,} bytes, but the file holds {stored:,} of them. "
+            "It is compressed or cut short; Keras writes whole, uncompressed arrays."
         )

@@ -1,4 +1,4 @@
-"""tf_model.h5 under the names that transformers gives to the same variables in PyTorch.
+"""Shows the variables of tf_model.h5 under the names that transformers gives to the same variables in PyTorch.
 
 Source: convert_tf_weight_name_to_pt_weight_name in transformers/modeling_tf_pytorch_utils.py.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from export.readers.protocol import Container
-from export.readers.renamed import View, Viewed, as_stored, transposed
+from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored, transposed
 
-# The last part of a name in Keras -> in PyTorch, and how the numbers are turned.
+# The last part of a name in Keras -> that in PyTorch, and how the array changes.
 _LEAVES = {
     "kernel": ("weight", transposed),
     "embeddings": ("weight", as_stored),
@@ -24,12 +24,12 @@ def with_pytorch_names(h5: Container) -> Container:
 
     bert/tf_bert_model/bert/encoder/layer_._0/output/dense/kernel:0  ->  bert.encoder.layer.0.output.dense.weight
     """
-    return Viewed(h5, _views(h5))
+    return RenamedVariables(h5, _renamed(h5))
 
 
-def _views(h5: Container) -> Iterator[View]:
+def _renamed(h5: Container) -> Iterator[RenamedVariable]:
     for stored, shape in h5.shapes.items():
-        _, *parts = stored.removesuffix(":0").split("/")  # the first is the group Keras makes for a top-level layer
+        _, *parts = stored.removesuffix(":0").split("/")  # Keras puts every top-level layer into a group
         if len(parts) > 1 and parts[0].startswith("tf_"):
             parts = parts[1:]
         *scopes, leaf = [part.rpartition("___")[2] for part in parts] or [stored]

@@ -1,6 +1,6 @@
-"""What an archive that a stranger made may cost: how far it unpacks, how much of a zip's directory is held.
+"""Limits for an archive that a stranger made: to how many bytes it unpacks, how large a zip's directory may be.
 
-Nothing here imports TensorFlow: builds look at downloads with it, too.
+Nothing here imports TensorFlow, because `zoo build` checks downloads with these functions, too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MOST_RATIO = 50  # unpacked to packed size; weights shrink by a tenth
-_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
-_MOST_AT_ONCE = 4 << 20  # bytes; the directory of a thousand members has a tenth of a megabyte
-# What zipfile and zlib raise over damaged files, some of it by accident.
+_MOST_RATIO = 50  # unpacked size divided by packed size; weights shrink by a tenth only
+_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may unpack to, however small it is
+_MOST_AT_ONCE = 4 << 20  # bytes of one read; the directory of a zip with a thousand members has a tenth of a megabyte
+# Errors that zipfile and zlib raise for damaged files; some of them are accidents in their code.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -30,18 +30,20 @@ ZIP_ERRORS = (
 
 
 def most_unpacked(archive: Path) -> int:
-    """Return how many bytes the members of an archive may have together."""
+    """Return how many bytes the members of an archive may have together: 50 times the archive, 256 MiB at least."""
     return max(_MOST_RATIO * archive.stat().st_size, _MOST_WITHOUT_RATIO)
 
 
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Yield a zip for reading. Raises one of ZIP_ERRORS where it is damaged, here or later."""
-    with _SmallReads(path, "rb") as source, zipfile.ZipFile(source) as archive:
+    """Yield a zip for reading. A damaged zip raises one of ZIP_ERRORS, on opening or on a later read."""
+    with _BoundedReads(path, "rb") as source, zipfile.ZipFile(source) as archive:
         yield archive
 
 
-class _SmallReads(io.FileIO):
+class _BoundedReads(io.FileIO):
+    """A file that refuses reads of more than 4 MiB: zipfile reads a zip's directory at once, of any size it claims."""
+
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MOST_AT_ONCE:
             raise zipfile.BadZipFile(f"its directory claims {size:,} bytes")

@@ -1,7 +1,8 @@
-"""TF2 Model Garden's object-based checkpoints under google-research/bert's names and shapes.
+"""Shows TF2 Model Garden's object-based checkpoints under google-research/bert's names and shapes.
 
-Layers are numbered in the order they were made: three tables, their norm, the blocks, the pooler. Attention kernels are
-kept per head there, [hidden, heads, size] and [heads, size, hidden]; here they are the matrices that TF1 keeps.
+Model Garden numbers layers in the order they were made: three tables, their norm, the blocks, the pooler. It stores
+attention kernels per head, [hidden, heads, size] and [heads, size, hidden]; they are shown as TF1's matrices,
+[hidden, hidden].
 
 Source: official/nlp/modeling of tensorflow/models (layers/masked_lm.py for the head); a printed listing of its Chinese
 BERT, and transformers' convert_bert_original_tf2_checkpoint_to_pytorch.py for how older versions spell the attention's
@@ -16,7 +17,7 @@ from dataclasses import replace
 from math import prod
 
 from export.readers.protocol import OpenedCheckpoint, Shape
-from export.readers.renamed import View, Viewed, as_stored, reshaped
+from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored, reshaped
 from zoo.errors import BadConfig, Unsupported
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -44,40 +45,42 @@ _BLOCK = {
     "_output_layer_norm": "output/LayerNorm",
 }
 
-Parts = Mapping[str, str]  # path below a numbered layer -> stored name
+Parts = Mapping[str, str]  # path below a numbered layer, "_intermediate_dense/kernel" -> stored name
 
 
 def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint:
-    """Return the checkpoint with TF1 names, shapes and the number of heads, or as it is when it is name-based.
+    """Return the checkpoint with TF1 names and shapes and the number of heads. A name-based one is returned unchanged.
 
-    Raises Unsupported for other object-based checkpoints, BadConfig when the config contradicts the number of heads.
+    Raises Unsupported for other object-based checkpoints, BadConfig when the config states another number of heads.
     """
     if _OBJECT_GRAPH not in checkpoint.shapes:
         return checkpoint
     if any("/encoders_layer/encoder_layers/" in name for name in checkpoint.shapes):
         raise Unsupported(
-            f"{checkpoint.path} is a Keras model around bert-for-tf2's layer: it has no token type table, and what its "
-            "own layers are no name says; not converted. Use the checkpoint it was trained from."
+            f"{checkpoint.path} is a Keras model around bert-for-tf2's layer: it has no token type table and its "
+            "layers cannot be recognised by name, so it cannot be converted. Use the checkpoint that it was trained "
+            "from."
         )
     roots = {match[1] for name in checkpoint.shapes if (match := _WORD.fullmatch(name))}
     if len(roots) != 1:
         some = ", ".join(name for name in list(checkpoint.shapes)[:4] if name != _OBJECT_GRAPH)
         raise Unsupported(
-            f"{checkpoint.path} is a TF2 object-based checkpoint, and not of TF2 Model Garden's BERT: "
-            f"{len(roots)} variables are called layer_with_weights-0/embeddings (found {some}, …). Not converted."
+            f"{checkpoint.path} is a TF2 object-based checkpoint, but not of TF2 Model Garden's BERT: "
+            f"{len(roots)} variables, not 1, are called layer_with_weights-0/embeddings (found {some}, …). Not "
+            "converted."
         )
-    views = {view.stored: view for view in _views(checkpoint, roots.pop())}
-    rest = [as_stored(name, name, shape) for name, shape in checkpoint.shapes.items() if name not in views]
-    heads = _heads(checkpoint, views)
+    renamed = {variable.stored: variable for variable in _renamed(checkpoint, roots.pop())}
+    rest = [as_stored(name, name, shape) for name, shape in checkpoint.shapes.items() if name not in renamed]
+    heads = _heads(checkpoint, renamed)
     facts = (
         "TF2 Model Garden's variables are shown under google-research/bert's names",
         f"{heads} attention heads, from the shapes",
     )
-    container = Viewed(checkpoint.container, (*views.values(), *rest))
+    container = RenamedVariables(checkpoint.container, (*renamed.values(), *rest))
     return replace(checkpoint, format="tf2", container=container, heads=heads, facts=(*checkpoint.facts, *facts))
 
 
-def _views(checkpoint: OpenedCheckpoint, root: str) -> Iterator[View]:
+def _renamed(checkpoint: OpenedCheckpoint, root: str) -> Iterator[RenamedVariable]:
     tables, blocks, has_pooler = iter(_TABLES), 0, False
     for number, parts in _layers(checkpoint, root):
         if parts.keys() == {"embeddings"}:
@@ -92,18 +95,18 @@ def _views(checkpoint: OpenedCheckpoint, root: str) -> Iterator[View]:
             has_pooler = True
         else:
             raise Unsupported(
-                f"{checkpoint.path} is not laid out as TF2 Model Garden's BERT: {root}layer_with_weights-{number} "
-                f"holds {', '.join(sorted(parts))}. Not converted."
+                f"{checkpoint.path} does not have the layers of TF2 Model Garden's BERT: "
+                f"{root}layer_with_weights-{number} holds {', '.join(sorted(parts))}. Not converted."
             )
         for path, name in scope.items():
-            yield _view(name, parts[path], checkpoint.shapes[parts[path]])
+            yield _in_tf1_shape(name, parts[path], checkpoint.shapes[parts[path]])
     for path, name in _MASKED_LM.items():
         if (stored := path + _VALUE) in checkpoint.shapes:
             yield as_stored(name, stored, checkpoint.shapes[stored])
 
 
 def _layers(checkpoint: OpenedCheckpoint, root: str) -> list[tuple[int, Parts]]:
-    """The numbered layers in the order of their numbers; as text, -10 would come before -2."""
+    """Return the numbered layers in the order of their numbers; sorted as text, -10 would come before -2."""
     layers: dict[int, dict[str, str]] = {}
     pattern = re.compile(re.escape(root) + r"layer_with_weights-(\d+)/(.+)" + re.escape(_VALUE))
     for name in checkpoint.shapes:
@@ -113,11 +116,13 @@ def _layers(checkpoint: OpenedCheckpoint, root: str) -> list[tuple[int, Parts]]:
 
 
 def _in_block(path: str) -> str:
+    """Return TF1's name within a block: "_intermediate_dense/kernel" -> "intermediate/dense/kernel"."""
     module, _, leaf = path.rpartition("/")
     return f"{_BLOCK.get(module, module)}/{leaf}"
 
 
-def _view(name: str, stored: str, shape: Shape) -> View:
+def _in_tf1_shape(name: str, stored: str, shape: Shape) -> RenamedVariable:
+    """Join the axes of heads and of a head: kernels [hidden, 12, 64] become [hidden, 768], biases [12, 64] [768]."""
     if len(shape) == 3:
         joined = (shape[0], prod(shape[1:])) if "/attention/self/" in name else (prod(shape[:2]), shape[2])
         return reshaped(name, stored, joined)
@@ -126,16 +131,17 @@ def _view(name: str, stored: str, shape: Shape) -> View:
     return as_stored(name, stored, shape)
 
 
-def _heads(checkpoint: OpenedCheckpoint, views: Mapping[str, View]) -> int:
-    shapes = {checkpoint.shapes[stored] for stored in views if stored.endswith(f"{_QUERY}/kernel{_VALUE}")}
+def _heads(checkpoint: OpenedCheckpoint, renamed: Mapping[str, RenamedVariable]) -> int:
+    """Return the number of attention heads, read from the shape of the query kernels."""
+    shapes = {checkpoint.shapes[stored] for stored in renamed if stored.endswith(f"{_QUERY}/kernel{_VALUE}")}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 3:
         raise Unsupported(
-            f"{checkpoint.path} keeps its query kernels not as [hidden, heads, size], as Model Garden does."
+            f"{checkpoint.path} does not store its query kernels as [hidden, heads, size], as Model Garden does."
         )
     said = checkpoint.config.get("num_attention_heads", shape[1])
     if said != shape[1]:
         raise BadConfig(
-            f"the config of {checkpoint.path} says 'num_attention_heads' {said!r}, its kernels are made for "
-            f"{shape[1]} heads of {shape[2]}."
+            f"the config of {checkpoint.path} says 'num_attention_heads' {said!r}, but its kernels have "
+            f"{shape[1]} heads of size {shape[2]}."
         )
     return shape[1]

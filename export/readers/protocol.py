@@ -1,4 +1,4 @@
-"""What every checkpoint reader offers: names, shapes, and one variable at a time."""
+"""The interface of every checkpoint reader: names, shapes, and one variable at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from zoo.archive.tensor_table import MOST_VARIABLES
 
 __all__ = ["MOST_DIMENSIONS", "MOST_VARIABLES", "Checkpoint", "Container", "Format", "OpenedCheckpoint", "Shape"]
 
-# Whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of "uer" under
-# the names of "huggingface"; what "gelu" means there differs.
+# The code base whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of
+# "uer" under the names of "huggingface"; the word "gelu" in the config means something else in each.
 Format = Literal["tf1", "tf2", "huggingface", "uer"]
 
 
@@ -42,30 +42,30 @@ class Checkpoint(Protocol):
 
     @property
     def path(self) -> Path:
-        """The directory it lies in, or the temporary one that its archive was unpacked to."""
+        """The directory of the checkpoint, or the temporary one that its archive was unpacked to."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The config file, in the words that google-research/bert uses."""
+        """The settings of the config file, under the keys that google-research/bert uses."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read, for digests; first the archive, if it came in one."""
+        """Every file that is read, for digests; first the archive, if there is one."""
 
     @property
     def shapes(self) -> Mapping[str, Shape]: ...
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """What the reader chose or changed, in sentences for the card."""
+        """Sentences for the card about the reader's choices and changes."""
 
     @property
     def heads(self) -> int | None:
-        """The number of attention heads, where shapes tell it."""
+        """The number of attention heads, if the shapes of the variables state it."""
 
     @property
     def stored(self) -> Container:
-        """The variables as they lie in the files, under the names they have there."""
+        """The variables as the files store them, under the names in the files."""
 
     def read(self, name: str) -> np.ndarray:
         """Return one variable as stored. Raises BadCheckpoint when its bytes are damaged."""
@@ -73,7 +73,7 @@ class Checkpoint(Protocol):
 
 @dataclass(frozen=True)
 class OpenedCheckpoint:
-    """A container together with its config and what was understood of it."""
+    """A container together with its config and the facts that readers found."""
 
     format: Format
     path: Path

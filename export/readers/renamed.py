@@ -1,4 +1,4 @@
-"""Variables under other names and shapes than they are stored with, so that one table per family is enough."""
+"""Shows stored variables under other names and shapes, so that one table of names per family is enough."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zoo.errors import BadCheckpoint
 
 
 @dataclass(frozen=True)
-class View:
-    """One stored variable as it is shown."""
+class RenamedVariable:
+    """One stored variable under the name and shape that it is shown with; `change` turns the stored array into that."""
 
     name: str
     stored: str
@@ -21,42 +21,42 @@ class View:
     change: Callable[[np.ndarray], np.ndarray] = lambda value: value
 
 
-def as_stored(name: str, stored: str, shape: Shape) -> View:
-    return View(name, stored, shape)
+def as_stored(name: str, stored: str, shape: Shape) -> RenamedVariable:
+    return RenamedVariable(name, stored, shape)
 
 
-def transposed(name: str, stored: str, shape: Shape) -> View:
-    return View(name, stored, shape[::-1], np.transpose)
+def transposed(name: str, stored: str, shape: Shape) -> RenamedVariable:
+    return RenamedVariable(name, stored, shape[::-1], np.transpose)
 
 
-def reshaped(name: str, stored: str, shape: Shape) -> View:
-    return View(name, stored, shape, lambda value: value.reshape(shape))
+def reshaped(name: str, stored: str, shape: Shape) -> RenamedVariable:
+    return RenamedVariable(name, stored, shape, lambda value: value.reshape(shape))
 
 
-def without_first_row(name: str, stored: str, shape: Shape) -> View:
-    return View(name, stored, (shape[0] - 1, *shape[1:]), lambda value: value[1:])
+def without_first_row(name: str, stored: str, shape: Shape) -> RenamedVariable:
+    return RenamedVariable(name, stored, (shape[0] - 1, *shape[1:]), lambda value: value[1:])
 
 
-class Viewed:
-    """A container seen through views. Raises BadCheckpoint when two variables would be shown under one name."""
+class RenamedVariables:
+    """A container whose variables have other names. Raises BadCheckpoint when two of them would have one name."""
 
-    def __init__(self, container: Container, views: Iterable[View]) -> None:
+    def __init__(self, container: Container, variables: Iterable[RenamedVariable]) -> None:
         self.files = container.files
         self._container = container
-        self._views: dict[str, View] = {}
-        for view in views:
-            if other := self._views.get(view.name):
+        self._variables: dict[str, RenamedVariable] = {}
+        for variable in variables:
+            if other := self._variables.get(variable.name):
                 raise BadCheckpoint(
-                    f"{self.files[0]} holds '{view.name}' twice: as '{other.stored}' and as '{view.stored}'."
+                    f"{self.files[0]} holds '{variable.name}' twice: as '{other.stored}' and as '{variable.stored}'."
                 )
-            self._views[view.name] = view
-        self.shapes: Mapping[str, Shape] = {name: self._views[name].shape for name in sorted(self._views)}
+            self._variables[variable.name] = variable
+        self.shapes: Mapping[str, Shape] = {name: self._variables[name].shape for name in sorted(self._variables)}
 
     @property
     def stored(self) -> Container:
-        """The container itself, without views."""
-        return self._container.stored if isinstance(self._container, Viewed) else self._container
+        """The container with the names that the files have."""
+        return self._container.stored if isinstance(self._container, RenamedVariables) else self._container
 
     def read(self, name: str) -> np.ndarray:
-        view = self._views[name]
-        return view.change(self._container.read(view.stored))
+        variable = self._variables[name]
+        return variable.change(self._container.read(variable.stored))

@@ -1,4 +1,4 @@
-"""One .safetensors file, under the names it has."""
+"""Reads one .safetensors file, under the names in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_HEADER = 4 << 20  # bytes; that of a large BERT has 40 kilobytes
 
 
 class SafetensorsFile:
-    """Mapped into memory, a variable at a time; the library checks that header and size of the file agree."""
+    """Maps the file into memory and reads one variable at a time. The library checks header and size of the file."""
 
     def __init__(self, file: Path) -> None:
         safetensors = imported("safetensors", f"reading {file.name}", "hf")
@@ -24,7 +24,7 @@ class SafetensorsFile:
             with file.open("rb") as opened:
                 header = int.from_bytes(opened.read(8), "little")
             if _MOST_HEADER < header < file.stat().st_size:
-                raise BadCheckpoint(f"{file} has a header of {header:,} bytes, far more than a description needs.")
+                raise BadCheckpoint(f"{file} has a header of {header:,} bytes; at most {_MOST_HEADER:,} are read.")
             self._file = safetensors.safe_open(file, framework="numpy")
             shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in sorted(self._file.keys())}
         except (safetensors.SafetensorError, OSError) as error:
@@ -38,7 +38,7 @@ class SafetensorsFile:
 
         try:
             value: np.ndarray = self._file.get_tensor(name)
-        # Of a kind of number that numpy does not have, or a shape too large for it.
+        # numpy lacks the kind of number (float8), or the shape is too large for numpy.
         except (TypeError, AttributeError, ValueError, OverflowError, SafetensorError) as error:
             raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {error}.") from None
         return value

@@ -1,4 +1,4 @@
-"""Which files are a checkpoint, which of several is meant, and what opens it."""
+"""Finds the main file of a checkpoint, chooses one of several, and knows the reader for each kind of file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _open_h5(file: Path) -> Container:
     return with_pytorch_names(H5File(file))
 
 
-# How a main file ends -> whose names it has, and what opens it. The first ending that fits counts.
+# Ending of a main file -> the code base whose names it has, and the reader. The first ending that fits counts.
 _ENDINGS: Mapping[str, tuple[Format, Open]] = {
     ".safetensors.index.json": ("huggingface", partial(Sharded, open_shard=SafetensorsFile)),
     ".bin.index.json": ("huggingface", partial(Sharded, open_shard=TorchFile)),
@@ -33,7 +33,7 @@ _ENDINGS: Mapping[str, tuple[Format, Open]] = {
     ".h5": ("huggingface", _open_h5),
     ".index": ("tf1", TensorBundle),
 }
-# The same weights several times is usual on the hub: the first of these is read.
+# Repositories on the Hugging Face hub often hold the same weights in several formats: the first of these is read.
 _PREFERRED = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -41,14 +41,14 @@ _PREFERRED = (
     "pytorch_model.bin.index.json",
     "tf_model.h5",
 )
-_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}  # what a trainer leaves beside them
+_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}  # files that a trainer writes beside weights
 _LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other *.bin"
 _LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
 class MainFile:
-    """The file that stands for a checkpoint."""
+    """The file by which a checkpoint is opened, such as bert_model.ckpt.index or model.safetensors."""
 
     file: Path
     format: Format
@@ -56,7 +56,7 @@ class MainFile:
     facts: tuple[str, ...] = ()
 
     def open(self) -> Container:
-        """Return its variables. Raises BadCheckpoint."""
+        """Return the variables of the checkpoint. Raises BadCheckpoint."""
         try:
             with self.file.open("rb") as file:
                 is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
@@ -68,24 +68,24 @@ class MainFile:
 
 
 def find_main_file(path: Path) -> MainFile:
-    """Return the main file of a directory, or the one named by itself or by its TF prefix.
+    """Return the main file of a checkpoint. `path` is a directory, the main file itself or a TF prefix.
 
-    Raises BadCheckpoint when there is none, or several that are not the same weights in other formats.
+    Raises BadCheckpoint when there is none, or when there are several that are not one model in several formats.
     """
     try:
         if path.is_dir():
             return _choose(path)
         file = path if path.is_file() or not path.name else path.with_name(f"{path.name}.index")
         found = file.is_file()
-    except (OSError, ValueError) as error:  # a name that no file system takes
+    except (OSError, ValueError) as error:  # for example a name that is too long for the file system
         raise BadCheckpoint(f"no checkpoint at {str(path)[:200]!r}: {error}.") from None
     if not found:
         raise BadCheckpoint(
-            f"no checkpoint at {path}: neither a directory, nor a file, nor the prefix of an .index file."
+            f"no checkpoint at {path}: it is neither a directory, nor a file, nor the prefix of an .index file."
         )
     main = _main(file)
     if main is None:
-        raise BadCheckpoint(f"{path} is not the main file of a checkpoint; one ends in {', '.join(_ENDINGS)}.")
+        raise BadCheckpoint(f"{path} is not the main file of a checkpoint: those end in {', '.join(_ENDINGS)}.")
     return main
 
 
@@ -102,7 +102,7 @@ def _choose(folder: Path) -> MainFile:
     chosen, *others = found
     if others and not all(file.name in _PREFERRED for file in found):
         raise BadCheckpoint(
-            f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Name the one that is meant."
+            f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Give the path of one."
         )
     beside = " and ".join(file.name for file in others)
     main = _main(chosen, (f"{chosen.name} was read, not {beside} beside it",) if beside else ())
@@ -111,16 +111,18 @@ def _choose(folder: Path) -> MainFile:
 
 
 def _candidates(folder: Path) -> list[Path]:
+    """Return every file in a directory that may be a main file, the preferred ones first."""
     preferred = [folder / name for name in _PREFERRED if (folder / name).is_file()]
     other = [] if preferred else [file for file in _files(folder, "*.bin") if file.name not in _NO_WEIGHTS]
     return [*_files(folder, "*.index"), *preferred, *other]
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    return [file for file in sorted(folder.glob(pattern)) if file.is_file()]  # opening a pipe would wait for ever
+    return [file for file in sorted(folder.glob(pattern)) if file.is_file()]  # a pipe would block for ever on opening
 
 
 def _main(file: Path, facts: tuple[str, ...] = ()) -> MainFile | None:
+    """Return the main file with its reader, or None if its ending is not one of _ENDINGS."""
     for ending, (format, opener) in _ENDINGS.items():
         if file.name.endswith(ending):
             return MainFile(file, format, opener, facts)

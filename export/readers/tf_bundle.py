@@ -1,6 +1,6 @@
-"""TensorFlow's own checkpoints, PREFIX.index and PREFIX.data-*: name-based of TF1 and object-based of TF2.
+"""Reads TensorFlow's own checkpoints, PREFIX.index and PREFIX.data-*: name-based (TF1) and object-based (TF2).
 
-zoo.archive.tensor_index checks every entry first. Then TensorFlow reads the numbers, and compares a checksum of each
+zoo.archive.tensor_index checks every entry first. Then TensorFlow reads the numbers and compares the checksum of every
 variable.
 """
 
@@ -16,18 +16,18 @@ from export.readers.protocol import Shape
 from zoo.archive.tensor_index import TEXT, BadIndex, read_index
 from zoo.errors import BadCheckpoint
 
-# What is found in the index, and what TensorFlow raises where a file is damaged: its own errors, or Python's.
+# BadIndex comes from zoo.archive.tensor_index; TensorFlow raises the others for damaged files.
 _ERRORS = (BadIndex, OSError, tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 class TensorBundle:
-    """What tf.train.Saver and tf.train.Checkpoint write. A variable that is kept in parts is read as a whole."""
+    """The files that tf.train.Saver and tf.train.Checkpoint write. A variable stored in parts is read as a whole."""
 
     def __init__(self, index: Path) -> None:
         try:
             self._index = read_index(index)
             self.files = (index, *self._index.data.values())
-            # tf.train.load_checkpoint would look into a directory of that name, at what its `checkpoint` file says.
+            # tf.train.load_checkpoint would obey the `checkpoint` file of a directory with that name.
             self._reader = tf.compat.v1.train.NewCheckpointReader(str(index).removesuffix(".index"))
         except _ERRORS as error:
             raise BadCheckpoint(f"{index} cannot be read: {_first_line(error)}. Fetch it again.") from None
@@ -38,7 +38,7 @@ class TensorBundle:
     def read(self, name: str) -> np.ndarray:
         try:
             if self._index.entries[name].dtype == TEXT:
-                self._index.texts(name)  # TensorFlow would make room for texts of any length that they claim
+                self._index.texts(name)  # checks lengths: TensorFlow allocates as much memory as a text claims to have
             return np.asarray(self._reader.get_tensor(name))
         except _ERRORS as error:
             raise BadCheckpoint(f"'{name}' of {self.files[0]} cannot be read: {_first_line(error)}") from None

@@ -1,6 +1,7 @@
-"""One file of torch.save, the zip of today or the stream of pickles from before 1.6, read without torch.
+"""Reads one file of torch.save without torch: today's zip, or the stream of pickles from before torch 1.6.
 
-Both hold a pickle that describes tensors as views into numbered storages; they differ in where the storages lie.
+Both hold a pickle that describes tensors as views into numbered storages. A zip holds every storage as a member; the
+stream holds the storages one after the other behind the pickles.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from export.readers.protocol import Shape
 from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load
 from zoo.errors import BadCheckpoint
 
-_PICKLE_LIMIT = 1 << 24  # a large BERT's takes 100 kB
-_MOST_SHARED = 4  # how often, on average, a byte of the file may be used; the word table may be tied to two heads
+_PICKLE_LIMIT = 1 << 24  # bytes; the pickle of a large BERT has 100 kB
+_MOST_SHARED = 4  # how many tensors may use a byte, on average; the word table may be tied to two heads
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, length of the name, length of the extra field
@@ -29,7 +30,7 @@ _ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, length of the n
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the bytes of a storage lie in the file."""
+    """The place of a storage's bytes in the file."""
 
     start: int
     size: int
@@ -37,7 +38,7 @@ class _Place:
 
 
 class TorchFile:
-    """A state_dict: tensors by name. One is read at a time, strides and shared storages included."""
+    """A state_dict: tensors by name. Reads one tensor at a time; strides and shared storages are supported."""
 
     def __init__(self, file: Path) -> None:
         self.files = (file,)
@@ -64,11 +65,11 @@ class TorchFile:
 
 def _tensors(described: object) -> dict[str, StoredTensor]:
     if not isinstance(described, dict) or not described:
-        raise BadPickle("it holds no tensors by name, only " + type(described).__name__)
+        raise BadPickle(f"it should hold a dict of tensors by name, but holds a {type(described).__name__}")
     others = [str(name) for name, value in described.items() if not isinstance(value, StoredTensor)]
     if others:
         raise BadPickle(
-            f"not a state_dict: {len(others)} of {len(described)} entries are no tensors ({', '.join(others[:5])}). "
+            f"not a state_dict: {len(others)} of {len(described)} entries are not tensors ({', '.join(others[:5])}). "
             "Save the state_dict alone"
         )
     return {str(name): tensor for name, tensor in described.items() if isinstance(tensor, StoredTensor)}
@@ -79,11 +80,11 @@ def _check_places(tensors: Mapping[str, StoredTensor], places: Mapping[str, _Pla
         storage = tensor.storage
         place, size = places.get(storage.key), storage.elements * storage.dtype.itemsize
         if place is None or place.size != size:
-            found = "it is not there" if place is None else f"there are {place.size:,}"
-            raise BadPickle(f"the storage of '{name}' claims {size:,} bytes, {found}; cut short? Fetch it again")
+            found = "is not in the file" if place is None else f"has {place.size:,} in the file"
+            raise BadPickle(f"the storage of '{name}' claims {size:,} bytes but {found}. Fetch the file again")
     used = sum(tensor.span * tensor.storage.dtype.itemsize for tensor in tensors.values())
     if used > _MOST_SHARED * (stored := sum(place.size for place in places.values())):
-        raise BadPickle(f"its tensors claim {used:,} bytes of {stored:,}, the same ones again and again")
+        raise BadPickle(f"its tensors claim {used:,} bytes, but it stores {stored:,}: too many tensors share bytes")
 
 
 # -- the zip of today -------------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
         records = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in records if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise BadPickle("it is a zip, and not one of torch.save: there is no data.pkl in its folder")
+            raise BadPickle("it is a zip that torch.save did not write: there is no data.pkl in its folder")
         root = pickles[0].removesuffix("data.pkl")
         described = load(io.BytesIO(_small(archive, records[pickles[0]])))
         if order := records.get(f"{root}byteorder"):
@@ -106,42 +107,43 @@ def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
             if name.startswith(f"{root}data/")
         }
     if sum(place.size for place in places.values()) > end:
-        raise BadPickle("its records lie over each other")
+        raise BadPickle("its records overlap")
     return described, places
 
 
 def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return the content of a small member of the zip. Raises BadPickle for a large one."""
     if (claimed := max(info.file_size, info.compress_size)) > _PICKLE_LIMIT:
-        raise BadPickle(f"its {info.filename} claims {claimed:,} bytes, far more than a description needs")
+        raise BadPickle(f"its {info.filename} claims {claimed:,} bytes; at most {_PICKLE_LIMIT:,} are read")
     return archive.read(info)
 
 
 def _zip_place(raw: io.BufferedReader, info: zipfile.ZipInfo, end: int) -> _Place:
-    """Torch stores records as they are, so that a tensor can be read from the middle of the file."""
+    """Return the place of a member's bytes. torch.save does not compress, so a tensor can be read out of the middle."""
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise BadPickle(f"its record {info.filename} is compressed or encrypted, torch.save does neither")
+        raise BadPickle(f"its record {info.filename} is compressed or encrypted; torch.save does neither")
     raw.seek(info.header_offset)
     signature, name, extra = _ZIP_LOCAL_HEADER.unpack(raw.read(_ZIP_LOCAL_HEADER.size))
     start = info.header_offset + _ZIP_LOCAL_HEADER.size + name + extra
     if signature != b"PK\x03\x04" or start + info.file_size > end:
-        raise BadPickle(f"its record {info.filename} claims {info.file_size:,} bytes that the file does not hold")
+        raise BadPickle(f"its record {info.filename} claims {info.file_size:,} bytes, more than the file holds")
     return _Place(start, info.file_size, info.CRC)
 
 
-# -- before 1.6: magic number, protocol, system, description, keys, then each storage behind its length ----------------
+# -- before 1.6: magic number, protocol, system, description, keys, then length and bytes of every storage ------------
 
 
 def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
     with file.open("rb") as raw:
         head = io.BytesIO(raw.read(_PICKLE_LIMIT))
         if head.getbuffer()[:1] != b"\x80" or load(head) != _LEGACY_MAGIC or load(head) != _LEGACY_PROTOCOL:
-            raise BadPickle("it is not a file of torch.save, or a zip that was cut short. Fetch it again")
+            raise BadPickle("it is not a file of torch.save, or it is a zip that was cut short. Fetch it again")
         system = load(head)
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
         described, keys = load(head), load(head)
         storages = {tensor.storage.key: tensor.storage for tensor in _tensors(described).values()}
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or {*keys} != storages.keys():
-            raise BadPickle("its list of storages is not that of its tensors")
+            raise BadPickle("its list of storages differs from the storages that its tensors use")
         places, start, end = {}, head.tell(), file.stat().st_size
         for key in keys:
             places[key] = place = _legacy_place(raw, storages[key], start, end)
@@ -155,10 +157,10 @@ def _legacy_place(raw: io.BufferedReader, storage: Storage, start: int, end: int
     if len(length) < 8 or start + 8 + size > end:
         raise BadPickle(f"it is cut short: storage {storage.key} needs {size:,} bytes. Fetch it again")
     if int.from_bytes(length, "little", signed=True) != storage.elements:
-        raise BadPickle(f"storage {storage.key} does not have the length that its tensors say")
+        raise BadPickle(f"storage {storage.key} does not have the length that its tensors state")
     return _Place(start + 8, size)
 
 
 def _check_byteorder(is_little: bool) -> None:
     if not is_little:
-        raise BadPickle("its numbers are big-endian; save it again on an ordinary machine")
+        raise BadPickle("its numbers are big-endian; save it again on a little-endian machine, such as any PC")

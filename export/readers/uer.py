@@ -1,6 +1,6 @@
-"""UER-py's checkpoints under transformers' names, and its config in google-research/bert's words.
+"""Shows UER-py's checkpoints under transformers' names, and its config under google-research/bert's keys.
 
-Source: scripts/convert_bert_from_uer_to_huggingface.py of dbiir/UER-py; the names of its older and newer versions.
+Source: scripts/convert_bert_from_uer_to_huggingface.py of dbiir/UER-py, in older and newer versions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from export.readers.protocol import Container, OpenedCheckpoint
-from export.readers.renamed import View, Viewed, as_stored, without_first_row
+from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored, without_first_row
 from zoo.errors import Unsupported
 
 _WORD = re.compile(r"embedding\.word(_embedding|\.embedding)\.weight")
@@ -46,7 +46,7 @@ _CONFIG_WORDS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
 }
 _ACTIVATION_WORDS = {"gelu_fast": "gelu_new"}  # both are gelu written with tanh
-# What BERT is among UER's many encoders; an absent key means this.
+# UER has many encoders. These settings make one a BERT; an absent key has the value given here.
 _BERT = {"encoder": "transformer", "mask": "fully_visible", "layernorm_positioning": "post", "feed_forward": "dense"}
 _NORM = (
     "layer norms are computed as BERT's (variance over N, eps 1e-12), as transformers does with converted UER models; "
@@ -55,9 +55,9 @@ _NORM = (
 
 
 def understood_as_uer(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint:
-    """Return the checkpoint with transformers' names and sizes filled in, or as it is when it is not UER's.
+    """Return a UER checkpoint with transformers' names and a completed config. Any other is returned unchanged.
 
-    Raises Unsupported when its config describes another architecture than BERT.
+    Raises Unsupported when the config describes another architecture than BERT.
     """
     if not any(_WORD.fullmatch(name) for name in checkpoint.shapes):
         return checkpoint
@@ -65,17 +65,17 @@ def understood_as_uer(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint:
         f"'{key}' is {found!r}" for key, bert in _BERT.items() if (found := checkpoint.config.get(key, bert)) != bert
     ]
     if others:
-        raise Unsupported(f"{checkpoint.path} is a UER model other than BERT: {', '.join(others)}; not converted.")
-    views = list(_views(checkpoint.container))
+        raise Unsupported(f"{checkpoint.path} is a UER model other than BERT: {', '.join(others)}. Not converted.")
+    renamed = list(_renamed(checkpoint.container))
     facts = ["UER's variables are shown under transformers' names", _NORM]
-    if any(view.name == _SEGMENT and view.shape != checkpoint.shapes[view.stored] for view in views):
+    if any(each.name == _SEGMENT and each.shape != checkpoint.shapes[each.stored] for each in renamed):
         facts.append("the segment table had 3 rows; the first, UER's padding, was dropped")
-    container = Viewed(checkpoint.container, views)
+    container = RenamedVariables(checkpoint.container, renamed)
     config = _config(checkpoint.config)
     return replace(checkpoint, format="uer", container=container, config=config, facts=(*checkpoint.facts, *facts))
 
 
-def _views(container: Container) -> Iterator[View]:
+def _renamed(container: Container) -> Iterator[RenamedVariable]:
     for stored, shape in container.shapes.items():
         name = next(
             (re.sub(pattern, ours, stored) for pattern, ours in _NAMES.items() if re.match(pattern, stored)), stored
@@ -85,7 +85,10 @@ def _views(container: Container) -> Iterator[View]:
 
 
 def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Other keys stay; a config that already has google's words is returned as it is."""
+    """Return the config with google's keys added: heads_num 12 also becomes num_attention_heads 12.
+
+    All other keys stay, and a key of google's that the config has already keeps its value.
+    """
     translated = {ours: raw[key] for key, words in _CONFIG_WORDS.items() if key in raw for ours in words}
     word = _ACTIVATION_WORDS.get(str(raw.get("hidden_act")))
     return {**translated, **raw, **({"hidden_act": word} if word else {})}

@@ -193,11 +193,11 @@ class Builder:
 
     def _vocabulary_folder(self, path: Path) -> Path:
         """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
-        from export.readers.archive import is_archive, unpack
+        from export.readers.archive import is_archive, unpack_checkpoint
 
         if not is_archive(path):
             return path
-        folder = unpack(path, self._own_directory())
+        folder = unpack_checkpoint(path, self._own_directory())
         holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
         if len(holders) != 1:
             found = ", ".join(str(each.relative_to(folder)) for each in holders) or "none"

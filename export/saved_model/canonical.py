@@ -1,8 +1,9 @@
-"""saved_model.pb in one form: the same model gives the same bytes, and older runtimes can load them.
+"""Rewrites saved_model.pb in one form: the same model gives the same bytes, and older runtimes can load the file.
 
-TensorFlow numbers its functions with a counter of the process, so what was traced before would show in the file.
-It also writes what TensorFlow 2.9, libtensorflow of its age and tfjs-node on top of that do not know: an operation of
-the saver, with which they refuse the model, and names for messages, of which they complain variable by variable.
+TensorFlow puts a counter of the process into function names (__inference_encode_123), so a file depends on everything
+that the process traced before. TensorFlow also writes two things that TensorFlow 2.9, libtensorflow of that age and
+tfjs-node do not know: the operation DisableCopyOnRead, for which they refuse the model, and the attribute debug_name,
+for which they print a warning for every variable. Both are removed here.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _NUMBERED = re.compile(r"(|.*[^0-9])(\d+)")  # stem and number of __inference_en
 _TABLE = re.compile(r"key_value_init\d+")
 Names: TypeAlias = Mapping[str, str]
 
-# What older runtimes do not know and nothing that we save needs. Gradients' own hints (grad_a, grad_x) stay: they reach
-# kernels, and old runtimes pass over them.
+# Older runtimes do not know these two, and no model here needs them. The attributes of gradients (grad_a, grad_x) are
+# also new, but stay: kernels read them, and old runtimes ignore them.
 _UNKNOWN_OPERATION = "DisableCopyOnRead"  # not in 2.9; it only frees copies that training makes
 _UNKNOWN_ATTRIBUTE = ("VarHandleOp", "debug_name")  # not in 2.12
 
@@ -47,12 +48,13 @@ def canonicalize(directory: Path) -> None:
         del operations[:]
         operations.extend(kept)
         _rename_numbered(graph)
-        inline_called_once(graph)  # now that functions are in an order of their own
+        inline_called_once(graph)  # last, because the result depends on the order of functions, which is fixed now
     path.write_bytes(model.SerializeToString(deterministic=True))
     (directory / "fingerprint.pb").unlink(missing_ok=True)
 
 
 def _drop_nodes(function: Any, op: str) -> None:
+    """Remove every node of an operation from a FunctionDef, and every wait for such a node."""
     dropped = {node.name for node in function.node_def if node.op == op}
     if not dropped:
         return
@@ -72,9 +74,10 @@ def _drop_nodes(function: Any, op: str) -> None:
 
 
 def _name_by_place(function: Any) -> None:
-    """Rename the arguments of an inner function that carry a number: a captured value's is of the process's counter.
+    """Rename the arguments of an inner function whose names end in a number: `unknown_0` becomes `argument_2`.
 
-    Nobody gives them by name, so the names that a user would read go.
+    TensorFlow names captured values with numbers, some of which come from a counter of the process. Inner functions are
+    called by position, so the new names harm nobody, and `_user_specified_name`, meant for users, is removed.
     """
     for attributes in function.arg_attr.values():
         attributes.attr.pop("_user_specified_name", None)
@@ -95,7 +98,10 @@ def _name_by_place(function: Any) -> None:
 
 
 def _forget_machine(nodes: Iterable[Any]) -> None:
-    """Drop what calls say of the devices of whoever exports, but for whether what one lacks may be placed elsewhere."""
+    """Remove the exporter's devices from the settings of calls; only `allow_soft_placement` stays.
+
+    That flag lets a runtime without the wanted device place an operation on another one.
+    """
     for node in nodes:
         if "config_proto" in node.attr:
             config = config_pb2.ConfigProto.FromString(node.attr["config_proto"].s)
@@ -111,7 +117,10 @@ def _drop_attribute(nodes: Iterable[Any], op: str, name: str) -> None:
 
 
 def _rename_numbered(graph: Any) -> None:
-    """Number from 0, in the order of the process's counter, whatever carries a number of that counter in its name."""
+    """Renumber every name that holds the process's counter: __inference_encode_123 and _207 become _0 and _1.
+
+    Functions, gradients, tables and captured values are renumbered, each stem from 0 in the order of the counter.
+    """
     library = graph.graph_def.library
     nodes = [*graph.graph_def.node, *(node for function in library.function for node in function.node_def)]
     attributes = [node.attr for node in nodes]
@@ -134,7 +143,7 @@ def _rename_numbered(graph: Any) -> None:
 
 
 def _ranked(names: set[str]) -> dict[str, str]:
-    """Return name -> the same with its final number replaced by its rank among the names of one stem."""
+    """Return name -> the name with its rank as final number: {encode_123, encode_207} -> encode_0, encode_1."""
     stems = defaultdict(list)
     for name in names:
         if match := _NUMBERED.fullmatch(name):
@@ -145,9 +154,10 @@ def _ranked(names: set[str]) -> dict[str, str]:
 
 
 def _rename(message: Message, names: Names, tables: Names) -> None:
-    """Replace, in every string and map key of a message, `names` that are the whole of it and `tables` anywhere in it.
+    """Replace names in every string and map key of a message.
 
-    Tensors are left alone: what looks like a name there is a word of the vocabulary.
+    A name of `names` is replaced where it is the whole string, a name of `tables` anywhere in a string. Tensors are
+    left alone: their strings are words of the vocabulary, and such a word may look like a name.
     """
     if message.DESCRIPTOR.name == "TensorProto":
         return
@@ -169,7 +179,7 @@ def _rename_map(mapping: Any, field: Any, names: Names, tables: Names) -> None:
     if holds_messages:
         for key in mapping:
             _rename(mapping[key], names, tables)
-    moved = {}  # all taken out before any is put back: a new name may be the old one of another
+    moved = {}  # all entries are taken out before any is put back: a new name may be the old name of another entry
     for key in list(mapping):
         if not holds_messages:
             moved[key] = _new_name(mapping.pop(key), names, tables)

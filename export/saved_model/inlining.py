@@ -1,7 +1,8 @@
-"""Functions of a saved graph that are called once, put in the place of their call: each costs at every load.
+"""Replaces the single call of a function by the function's own nodes, because every function makes loading slower.
 
-Whatever TensorFlow loads as a function takes every variable as an argument. Those with which it saves and restores a
-model are called from the graph that only runtimes without TensorFlow 2's loader read: there they cost nobody else.
+TensorFlow 2 imports every function of the library on every load. The functions that save and restore variables are
+called only from the top-level graph, which TensorFlow 2's loader ignores and TF1-style loaders (TensorFlow.js,
+libtensorflow) execute. Inlined into that graph, they cost nothing in TensorFlow 2.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 class _Reference(NamedTuple):
     caller: Any  # a FunctionDef, or the GraphDef itself
     node: str
-    is_call: bool  # not a branch or a loop's body
+    is_call: bool  # false if the function is a branch of an If or the body of a loop
 
 
 def inline_called_once(graph: Any) -> None:
-    """Inline, in a MetaGraphDef, every function with one call.
+    """Inline every function of a MetaGraphDef that is called exactly once.
 
-    Those stay that users or gradients reach by name, and those that ask to be left alone (see tokenizer/graph.py).
+    Functions that users or gradients reach by name stay, and functions marked `_noinline` (see tokenizer/graph.py).
     """
     library = graph.graph_def.library
     staying = {*graph.object_graph_def.concrete_functions}
@@ -45,6 +46,7 @@ def inline_called_once(graph: Any) -> None:
 
 
 def _references(graph_def: Any) -> dict[str, list[_Reference]]:
+    """Return function name -> every node of the graph and of its functions that names the function."""
     found = defaultdict(list)
     for caller, nodes in ((graph_def, graph_def.node), *((each, each.node_def) for each in graph_def.library.function)):
         for node in nodes:
@@ -56,6 +58,7 @@ def _references(graph_def: Any) -> dict[str, list[_Reference]]:
 
 
 def _into_function(function: Any, caller: Any, call_name: str) -> None:
+    """Replace the node `call_name` of the function `caller` by the nodes of `function`."""
     call = next(node for node in caller.node_def if node.name == call_name)
     inside = _names_inside(function, call, lambda name: name)
     outputs = [inside(function.ret[output.name]) for output in function.signature.output_arg]
@@ -84,13 +87,21 @@ def _into_function(function: Any, caller: Any, call_name: str) -> None:
 
 
 def _fits_into_graph(function: Any) -> bool:
-    """Whether all in it has one output: places of outputs are counted otherwise in a graph than in a function."""
+    """Return whether the function has one output and none of its nodes has more than one.
+
+    A graph counts the outputs of a node in one row ("node:2"), a function by output name ("node:indices:0"). The two
+    numbers are surely the same only for a node with one output.
+    """
     counts = [len(op_def_registry.get(node.op).output_arg) for node in function.node_def]
     return len(function.signature.output_arg) == 1 and max(counts, default=0) <= 1
 
 
 def _into_graph(function: Any, graph: Any, call_name: str) -> None:
-    """Give the function's output by a node of the call's name, which waits for what the function runs."""
+    """Replace the node `call_name` of the top-level graph by the nodes of `function`.
+
+    An Identity with the name of the call gives the function's output, since others read the output by that name. The
+    Identity waits for every node that the function always runs.
+    """
     call = next(node for node in graph.node if node.name == call_name)
 
     def in_graph(name: str) -> str:
@@ -107,12 +118,16 @@ def _into_graph(function: Any, graph: Any, call_name: str) -> None:
 
 
 def _runs(function: Any) -> list[str]:
-    """Return the nodes that run at every call, whatever is asked of it; a map's order is another each time."""
+    """Return the nodes that run at every call, sorted: the order of a protobuf map changes from run to run."""
     return sorted(function.control_ret.values())
 
 
 def _names_inside(function: Any, call: Any, spelled: Callable[[str], str]) -> Callable[[str], str]:
-    """Return what the function's own names for outputs and nodes become beside its call."""
+    """Return a function that translates names inside `function` into names beside its call.
+
+    An argument becomes the input that the call gives: "text" -> "Reshape:output:0". A node gets the name of the call in
+    front: "Cast:y:0" -> "call/Cast:y:0", which `spelled` turns into a graph's notation, "call/Cast:0", where needed.
+    """
     given = dict(zip((argument.name for argument in function.signature.input_arg), call.input, strict=False))
 
     def new(name: str) -> str:
@@ -125,6 +140,7 @@ def _names_inside(function: Any, call: Any, spelled: Callable[[str], str]) -> Ca
 
 
 def _copies(function: Any, call: Any, inside: Callable[[str], str]) -> list[Any]:
+    """Return the nodes of a function under new names; every copy also waits for the nodes that the call waits for."""
     waits = [name for name in call.input if name.startswith("^")]
     copies = []
     for node in function.node_def:

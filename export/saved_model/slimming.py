@@ -1,7 +1,7 @@
-"""Fewer nodes and attributes in a saved function: each costs time and memory at every load.
+"""Removes nodes and attributes that a saved function does not need: each takes time and memory on every load.
 
-TensorFlow traces a constant, or the same piece of a shape, anew at every use, and puts Identity nodes around what it
-saves, restores and returns. What is computed stays the same.
+TensorFlow makes a new node for every use of a constant or of a part of a shape, and puts Identity nodes around the
+tensors that it saves, restores and returns. The function computes the same without them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Any
 
 from tensorflow.core.framework import types_pb2
 
-# Of shapes and constants: stateless, and small wherever they are kept for longer.
+# Equal nodes of these operations are merged. They are stateless, and their outputs (constants, shapes) are small, so it
+# does not matter that a merged output stays in memory until its last use.
 _ALIKE = frozenset({"Const", "Pack", "Shape", "StridedSlice", "ExpandDims", "Fill", "Range"})
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 
 def slim(function: Any) -> None:
-    """Remove from a FunctionDef, in place, nodes that repeat another or pass on what is there, and needless waits."""
+    """Remove from a FunctionDef, in place: repeated nodes, Identity nodes, needless control inputs and attributes."""
     _forget_hints(function)
     _wait_once(function)
     while _replace(function, _passed_on(function), whole=True) or _replace(function, _repeated(function), whole=False):
@@ -27,10 +28,12 @@ def slim(function: Any) -> None:
 
 
 def _forget_hints(function: Any) -> None:
-    """Drop names of the variables that a function is given, their shapes where it only passes them on, and results'.
+    """Remove three kinds of attributes that no load needs.
 
-    Users name what they give; whoever computes with a variable states its shape, as does the variable itself; and when
-    a function is loaded, TensorFlow infers the shapes of all but what calls give and what resources hold.
+    `_output_shapes` of a node goes: TensorFlow infers shapes on loading. It stays on calls and on nodes that read a
+    resource, whose shapes cannot be inferred. `_user_specified_name` of a variable argument goes: users do not pass
+    variables by name. `handle_data`, the shape of a variable argument, goes if the function only passes variables on to
+    other functions: the function that reads the variable states the shape, and so does the variable itself.
     """
     resources = {each.name for each in function.signature.input_arg if each.type == types_pb2.DT_RESOURCE}
     for node in function.node_def:
@@ -47,7 +50,10 @@ def _forget_hints(function: Any) -> None:
 
 
 def _wait_once(function: Any) -> None:
-    """Drop, from every node, a wait for a NoOp that waits for nothing but what the node reads anyway."""
+    """Remove the control input `^noop` of a node if all of the no-op's own inputs are data inputs of the node already.
+
+    Example: `noop` waits for `^read`, and `add` has the inputs `read:value:0` and `^noop`. Then `^noop` goes.
+    """
     waits = {node.name: [*node.input] for node in function.node_def if node.op == "NoOp"}
     for node in function.node_def:
         read = {f"^{name.partition(':')[0]}" for name in node.input if not name.startswith("^")}
@@ -56,7 +62,7 @@ def _wait_once(function: Any) -> None:
 
 
 def _drop_idle(function: Any) -> None:
-    """Drop every NoOp that nobody waits for."""
+    """Remove every NoOp that no node waits for."""
     needed = _waited_for(function)
     nodes = [node for node in function.node_def if node.op != "NoOp" or node.name in needed]
     del function.node_def[:]
@@ -64,9 +70,11 @@ def _drop_idle(function: Any) -> None:
 
 
 def _passed_on(function: Any) -> dict[str, str]:
-    """Return Identity node -> the argument or output that it passes on; those stay that return an argument.
+    """Return Identity node -> its input, for every Identity that can be removed.
 
-    What is returned may wait for what runs at every call anyway: whoever calls waits for that too.
+    An Identity can be removed if no node waits for it and it waits for none. One that returns a result may wait for
+    nodes that run at every call (`control_ret`), since the caller waits for those too. One that returns an argument
+    ("x", without a colon) stays.
     """
     needed, returned = _waited_for(function), {name.partition(":")[0] for name in function.ret.values()}
     runs = {*function.control_ret.values()}
@@ -81,11 +89,12 @@ def _passed_on(function: Any) -> dict[str, str]:
 
 
 def _waits(node: Any) -> list[str]:
+    """Return the nodes that a node waits for: its control inputs, without the "^"."""
     return [name[1:] for name in node.input if name.startswith("^")]
 
 
 def _repeated(function: Any) -> dict[str, str]:
-    """Return node -> the earlier node that is the same."""
+    """Return node -> the earlier node with the same operation, inputs and attributes."""
     needed = _waited_for(function)
     first: dict[tuple[object, ...], str] = {}
     found = {}
@@ -99,13 +108,17 @@ def _repeated(function: Any) -> dict[str, str]:
 
 
 def _waited_for(function: Any) -> set[str]:
-    """Return the nodes that others wait for, or that have to run before the function is done."""
+    """Return the nodes that other nodes wait for, and those that the function runs at every call."""
     waited_for = {name[1:] for node in function.node_def for name in node.input if name.startswith("^")}
     return waited_for | {*function.control_ret.values()}
 
 
 def _replace(function: Any, replaced: Mapping[str, str], whole: bool) -> bool:
-    """Leave nodes out. `replaced` says what stands for one: another node, or, with `whole`, for its only output."""
+    """Remove the nodes that are keys of `replaced`, and rewrite every reference to them. Return whether there were any.
+
+    A value of `replaced` is another node, whose output of the same name is used ("Const" -> "Const_1"). With `whole`, a
+    value is the full name of an output or argument, which takes the place of the node's only output.
+    """
     if not replaced:
         return False
 

@@ -14,7 +14,7 @@ import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
 from export.options import EncoderRequest
-from export.oracle.forward import Answer, Case, forward
+from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.pipeline import export_encoder
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
@@ -112,7 +112,7 @@ def case(batch: int, length: int, vocab: int = 99, seed: int = 0) -> Case:
     return Case(ids, np.ones_like(ids), types)
 
 
-def reference(directory: Path, *cases: Case, **how: Any) -> list[Answer]:
+def reference(directory: Path, *cases: Case, **how: Any) -> list[ReferenceOutputs]:
     """The independent forward pass of a checkpoint's directory."""
     from export.readers import open_checkpoint
 
@@ -124,7 +124,7 @@ def as_inputs(case: Case) -> dict[str, np.ndarray]:
     return dict(zip(("input_word_ids", "input_mask", "input_type_ids"), case, strict=True))
 
 
-def differences(encoder: Any, inputs: Case, answer: Answer) -> float:
+def differences(encoder: Any, inputs: Case, answer: ReferenceOutputs) -> float:
     """The largest difference over all layers' real positions and the pooled output; padded positions must be zero."""
     outputs = encoder({name: tf.constant(array) for name, array in as_inputs(inputs).items()})
     real = (inputs.mask != 0)[..., None]

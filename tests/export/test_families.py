@@ -197,6 +197,6 @@ def test_a_checkpoint_of_two_families(tmp_path: Path) -> None:
     write_odd(tmp_path, family="electra")
     config = json.loads((tmp_path / "bert_config.json").read_text())
     write_tf1(tmp_path, config, LAYOUTS["bert"](config) | LAYOUTS["electra"](config))
-    with pytest.raises(BadCheckpoint, match="the names of bert and electra; say which is meant with --family"):
+    with pytest.raises(BadCheckpoint, match="the names of bert and electra. Choose one with --family"):
         plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path))
     assert plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path, family="electra")).family.name == "electra"

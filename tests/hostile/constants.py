@@ -60,7 +60,7 @@ def model_through_a_list(graph: Any, owned: Path) -> None:
     node(nodes, "bytes", "IdentityN", first(nodes, WORDPIECE).input[1], T=[UINT8])
 
 
-@graph_case(BYTES, "and not the vocabulary", "toy_tokenizer")
+@graph_case(BYTES, "but not the vocabulary", "toy_tokenizer")
 def model_of_another_vocabulary(graph: Any, owned: Path) -> None:
     """The archive's vocabulary is not the one that its card names."""
     _vocabulary(graph)[7] = b"evil"
@@ -202,7 +202,7 @@ def very_long_name(graph: Any, owned: Path) -> None:
     graph.graph_def.library.function.add().signature.name = "f" * 1_000_000
 
 
-@graph_case(SIZES, "and not the vocabulary", "toy_tokenizer")
+@graph_case(SIZES, "but not the vocabulary", "toy_tokenizer")
 def vocabulary_of_a_long_entry(graph: Any, owned: Path) -> None:
     """An entry of a million letters would be given to the builder of the model, in C++."""
     _vocabulary(graph)[7] = b"x" * 1_000_000

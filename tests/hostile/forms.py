@@ -158,7 +158,7 @@ def _file(name: str, tries: str) -> None:
         path.write_bytes(b"x")
 
     make.__name__, make.__doc__ = f"file {name}", tries
-    file_case(FILES, f"{name} is no part of a model of this zoo")(make)
+    file_case(FILES, f"{name} is not part of a model of this zoo")(make)
 
 
 _file("saved_model.pbtxt", "The same model as text, which some loaders prefer.")
@@ -175,21 +175,21 @@ _file("assets.extra/inside/card.json", "A second card.")
 _file("debug/saved_model_debug_info.pb", "TensorFlow reads it while it loads.")
 
 
-@file_case(FILES, "saved_model.pb, a link, is no part of a model of this zoo")
+@file_case(FILES, "saved_model.pb, a link, is not part of a model of this zoo")
 def link_for_the_model(directory: Path) -> None:
     """saved_model.pb is a link to a file outside, which may change after the check."""
     (directory / "saved_model.pb").rename(directory.parent / "elsewhere.pb")
     (directory / "saved_model.pb").symlink_to(directory.parent / "elsewhere.pb")
 
 
-@file_case(FILES, "assets, a link, is no part of a model of this zoo")
+@file_case(FILES, "assets, a link, is not part of a model of this zoo")
 def link_for_a_folder(directory: Path) -> None:
     """A folder is a link to another one."""
     (directory / "assets").rmdir()
     (directory / "assets").symlink_to("/etc")
 
 
-@file_case(FILES, "assets/pipe is no part of a model of this zoo")
+@file_case(FILES, "assets/pipe is not part of a model of this zoo")
 def pipe(directory: Path) -> None:
     """A pipe, which whoever reads it waits for."""
     os.mkfifo(directory / "assets" / "pipe")

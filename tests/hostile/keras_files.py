@@ -223,7 +223,7 @@ KERAS_FILES = [
     # the graph
     KerasFile("no gzip", "end in an error of zlib", record(graph="bm8gZ3ppcA=="), "the config's graph"),
     KerasFile("an empty graph", "end in an EOFError", record(graph=""), "the config's graph"),
-    KerasFile("a bomb", "fill the disk", tar((member("saved_model.pb"), 400 << 20)), "more than the 268435456 bytes"),
+    KerasFile("a bomb", "fill the disk", tar((member("saved_model.pb"), 400 << 20)), "more than 268435456 bytes"),
     KerasFile("upwards", "write beside the directory", tar((member("../x"), b"x")), "outside of the directory"),
     KerasFile("absolute", "write anywhere", tar((member("/x"), b"x")), "outside of the directory"),
     KerasFile("a link", "read a file", tar((member("saved_model.pb", tarfile.SYMTYPE, "/etc/passwd"), b"")), "link"),
@@ -233,12 +233,12 @@ KERAS_FILES = [
     KerasFile("half a card", "crash the parser", graph(cut(CARD)), "does not follow the card format"),
     KerasFile("an import", "import a module", card(needs=["os"]), "asks for os; only tensorflow_text"),
     KerasFile("operations", "hide an operation", card(ops=["MatMul"]), "its card does not list"),
-    KerasFile("a text", "compute something else", graph(other_graph), "saved_model.pb is sha256 .*, the card says"),
+    KerasFile("a text", "compute something else", graph(other_graph), "saved_model.pb is sha256 .*, but the card says"),
     KerasFile(
         "a file more",
         "have Keras' metadata read",
         graph(lambda kept: (kept / "keras_metadata.pb").write_bytes(b"x") and None),
-        "keras_metadata.pb is no part of a model",
+        "keras_metadata.pb is not part of a model",
     ),
     # the weights
     KerasFile("a weight less", "leave a variable random", weights(stored(_BIAS, None)), f"{_BIAS} is missing", True),

@@ -11,7 +11,7 @@ from tests.hostile.graphs import FLOAT, RESOURCE, STRING, first, function, node,
 GROUP = "the saver and start-up"
 
 
-@graph_case(GROUP, "SaveV2 in its main graph names a file by itself")
+@graph_case(GROUP, "SaveV2 in its main graph uses a file name that its caller did not give")
 def saves_to_a_constant(graph: Any, owned: Path) -> None:
     """Saving writes where the archive says, not where the person says."""
     nodes = graph.graph_def.node
@@ -19,7 +19,7 @@ def saves_to_a_constant(graph: Any, owned: Path) -> None:
     first(nodes, "SaveV2").input[0] = "elsewhere"
 
 
-@graph_case(GROUP, "RestoreV2 in its main graph names a file by itself")
+@graph_case(GROUP, "RestoreV2 in its main graph uses a file name that its caller did not give")
 def restores_from_a_constant(graph: Any, owned: Path) -> None:
     """Restoring reads another file than the archive's."""
     nodes = graph.graph_def.node
@@ -27,7 +27,7 @@ def restores_from_a_constant(graph: Any, owned: Path) -> None:
     first(nodes, "RestoreV2").input[0] = "elsewhere"
 
 
-@graph_case(GROUP, "SaveV2 in its main graph names a file by itself")
+@graph_case(GROUP, "SaveV2 in its main graph uses a file name that its caller did not give")
 def another_ending(graph: Any, owned: Path) -> None:
     """The ending that is joined to the name leads elsewhere."""
     nodes = graph.graph_def.node
@@ -37,14 +37,14 @@ def another_ending(graph: Any, owned: Path) -> None:
             values[0] = b"/../../owned"
 
 
-@graph_case(GROUP, "SaveV2 in its main graph names a file by itself")
+@graph_case(GROUP, "SaveV2 in its main graph uses a file name that its caller did not give")
 def another_separator(graph: Any, owned: Path) -> None:
     """What stands between name and ending leads elsewhere."""
     nodes = graph.graph_def.node
     first(nodes, "StringJoin").attr["separator"].s = b"/../../owned"
 
 
-@graph_case(GROUP, "MergeV2Checkpoints in its main graph names a file by itself")
+@graph_case(GROUP, "MergeV2Checkpoints in its main graph uses a file name that its caller did not give")
 def lists_of_lists_of_names(graph: Any, owned: Path) -> None:
     """Names in lists in lists, 30 ** 19 of them: the check would follow each."""
     nodes = graph.graph_def.node

@@ -77,7 +77,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tarfile.TarInfo("zeros")
     info.size = 1 << 30
     (tmp_path / "zeros.tar.gz").write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 20)))
-    with pytest.raises(BadArchive, match="bytes allowed: refused at zeros"):
+    with pytest.raises(BadArchive, match="unpacks to more than .* bytes: stopped at zeros"):
         zoo.load(tmp_path / "zeros.tar.gz")
     crowd = write_tar(tmp_path / "crowd.tar.gz", *(folder(f"{number}") for number in range(100)))
     monkeypatch.setattr("zoo.archive.unpack._MOST_MEMBERS", 99)

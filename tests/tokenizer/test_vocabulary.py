@@ -44,12 +44,15 @@ def test_lines_end_at_newlines_only(path: Path, data: bytes) -> None:
         (lines(*GOOD, "a"), [r"line 13 repeats line 9 \('a'\)"]),
         (lines(*GOOD, "", "b"), ["line 13 is empty"]),
         (lines(*GOOD, "") + b"\n", ["line 13 is empty", "line 14 is empty"]),
-        (lines("[PAD]", "a", "[MASK]"), [r"no line is \[UNK\], \[CLS\], \[SEP\], among 3 lines"]),
+        (lines("[PAD]", "a", "[MASK]"), [r"none of the 3 lines is \[UNK\], \[CLS\], \[SEP\]"]),
         (lines(*GOOD) + b"b\n\xff\xfe\n", [r"line 14 is not UTF-8 \(byte 0xff at position 0\)"]),
         (lines(*GOOD, "", "a") + b"c\xe4\n", ["line 13 is empty", "line 15 is not UTF-8", "line 14 repeats line 9"]),
-        (b"\xef\xbb\xbf" + lines(*GOOD), ["byte order mark", r"no line is \[PAD\]"]),
-        (lines(*GOOD[:2]) + lines(*GOOD[2:], end="\r\n"), [r"no line is \[CLS\]", "line 3 ends in .*mixes two kinds"]),
-        (b"", [r"no line is \[PAD\], \[UNK\].*among 0 lines"]),
+        (b"\xef\xbb\xbf" + lines(*GOOD), ["byte order mark", r"none of the .* lines is \[PAD\]"]),
+        (
+            lines(*GOOD[:2]) + lines(*GOOD[2:], end="\r\n"),
+            [r"none of the .* lines is \[CLS\]", "line 3 ends in .*mixes two kinds"],
+        ),
+        (b"", [r"none of the 0 lines is \[PAD\], \[UNK\]"]),
         (lines(*GOOD, *"a" * 25), ["line 13 repeats", "and 15 more"]),
     ],
 )
@@ -63,8 +66,8 @@ def test_every_problem_is_named_with_its_line(path: Path, data: bytes, words: li
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (lines(*GOOD, "a" * 1001), "line 13 has 1,001 characters, more than the 1,000 of any entry"),
-        (b"\n" * 1_000_001, "it has 1,000,001 lines, more than the 1,000,000 that are read"),
+        (lines(*GOOD, "a" * 1001), "line 13 has 1,001 characters; an entry has at most 1,000"),
+        (b"\n" * 1_000_001, "it has 1,000,001 lines; at most 1,000,000 are read"),
         (b"a" * ((16 << 20) + 1), "it has more than 16,777,216 bytes"),
     ],
 )
@@ -206,7 +209,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 )
 def test_settings_of_another_type_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
     directory(tmp_path, **settings)
-    with pytest.raises(Unsupported, match="asks for what the original BERT tokenizer does not do") as caught:
+    with pytest.raises(Unsupported, match="has settings that the original BERT tokenizer lacks") as caught:
         read_tokenizer_source(tmp_path)
     assert len(str(caught.value)) < 1000
 
@@ -215,9 +218,9 @@ def test_settings_of_another_type_are_refused(tmp_path: Path, settings: dict[str
     ("text", "words"),
     [
         ("{", "Cannot read"),
-        ("[]", "should be a JSON object, is a list"),
+        ("[]", "should hold a JSON object, but holds a list"),
         ("[" * 40_000, "Cannot read .*nested"),
-        ('{"a": [' + "1," * 60_000 + "1]}", "Cannot read .*values, more than"),
+        ('{"a": [' + "1," * 60_000 + "1]}", "Cannot read .*values; at most 50,000"),
     ],
 )
 def test_broken_settings(tmp_path: Path, text: str, words: str) -> None:

@@ -40,8 +40,8 @@ def in_time() -> Iterator[None]:
 
 def test_what_is_opened_is_a_file(pipe: Path, tmp_path: Path) -> None:
     for path, words in (
-        (pipe, "is a pipe, and only ordinary files are read"),
-        (Path("/dev/zero"), "is a device, and only ordinary files are read"),
+        (pipe, "is a pipe; only ordinary files are read"),
+        (Path("/dev/zero"), "is a device; only ordinary files are read"),
         (tmp_path, "Is a directory"),
         (tmp_path / "none", "No such file"),
     ):

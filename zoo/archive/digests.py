@@ -1,4 +1,4 @@
-"""The sha256 of files, and an unpacked archive compared with the digests on its card."""
+"""Computes the sha256 of files, and compares an unpacked archive with the digests on its card."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_and_size(path: Path) -> FileDigest:
-    """Return the digest record of one file."""
+    """Return the sha256 and the size of one file."""
     return FileDigest(sha256=sha256_of(path), size=path.stat().st_size)
 
 
 def file_digests(directory: Path, without: Container[str] = ()) -> dict[str, FileDigest]:
-    """Return relative posix name -> digest of every file below `directory`, sorted, some left out."""
+    """Return name -> digest of every file below `directory`, sorted: "variables/variables.index". Skips `without`."""
     names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     return {name: sha256_and_size(directory / name) for name in names if name not in without}
 
 
 def check_files(directory: Path, card: Card, digests: Mapping[str, FileDigest] | None = None) -> None:
-    """Compare every file of an unpacked archive with its card, the card itself excepted.
+    """Compare every file of an unpacked archive, except the card itself, with the card.
 
-    `digests` are those of the files, where they are known; else all files are read. Raises DamagedArchive, which lists
-    all files that are missing, too many or different.
+    `digests` are the digests of the files, if they are known already; without them all files are read. Raises
+    DamagedArchive, which lists all files that are missing, unexpected or different.
     """
     found = dict(file_digests(directory) if digests is None else digests)
     found.pop(CARD_FILE, None)
@@ -47,8 +47,8 @@ def check_files(directory: Path, card: Card, digests: Mapping[str, FileDigest] |
     for name in sorted(card.files.keys() & found.keys()):
         is_, should = found[name], card.files[name]
         if is_.size != should.size:
-            problems.append(f"{name} has {is_.size} bytes, the card says {should.size}")
+            problems.append(f"{name} has {is_.size} bytes, but the card says {should.size}")
         elif is_.sha256 != should.sha256:
-            problems.append(f"{name} is sha256 {is_.sha256[:12]}…, the card says {should.sha256[:12]}…")
+            problems.append(f"{name} is sha256 {is_.sha256[:12]}…, but the card says {should.sha256[:12]}…")
     if problems:
         raise DamagedArchive(f"{card.name} in {directory} is damaged: {'; '.join(problems)}. Fetch or build it again.")

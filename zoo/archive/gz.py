@@ -1,6 +1,7 @@
-"""gzip streams: by isa-l where the package `isal` is installed, many times faster, else by zlib. Both read the other's.
+"""gzip streams: with the package `isal`, if it is installed, which is many times faster; else with zlib.
 
-The bytes they write differ, and so does the digest of an archive; the tar inside is the same.
+Either reads the other's streams. The bytes that they write differ, so an archive's sha256 does too; the tar inside is
+the same.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ try:
 except ImportError:
     isal_zlib = None
 
-_GZIP = zlib.MAX_WBITS | 16  # with gzip's header, without name or time, and its checksum
-_ZLIB_LEVEL = 6  # 9 takes half as long again and saves nothing on float32 weights
+_GZIP = zlib.MAX_WBITS | 16  # write gzip's header, without name and time, and its checksum
+_ZLIB_LEVEL = 6  # level 9 takes 1.5 times as long and makes float32 weights no smaller
 _ISAL_LEVEL = 2
 
 errors: tuple[type[Exception], ...] = (zlib.error,) if isal_zlib is None else (zlib.error, isal_zlib.error)
@@ -31,6 +32,6 @@ def compressor() -> Any:
 def decompressor() -> Any:
     """Return an object with zlib's `decompress`, `eof`, `unconsumed_tail` and `unused_data`.
 
-    It compares gzip's checksum and length itself and raises one of `errors`.
+    The object itself compares gzip's checksum and length, and raises one of `errors`.
     """
     return (zlib if isal_zlib is None else isal_zlib).decompressobj(wbits=_GZIP)

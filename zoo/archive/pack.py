@@ -1,4 +1,4 @@
-"""A directory to a tar.gz: equal directories give equal archives."""
+"""Packs a directory into a tar.gz. Equal directories give equal archives."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def pack(directory: Path, archive: Path) -> FileDigest:
 
         digest = pack(Path("build/albert_tiny"), Path("dist/albert_tiny.tar.gz"))
 
-    Members are sorted, directories have members of their own (hub's extractor makes no parents), and no times, owners
-    or modes of this machine are kept, so that equal directories give equal archives. (gzip's bytes may still differ
-    between compressors: see zoo.archive.gz.)
+    Members are sorted, and times, owners and modes of this machine are left out, so that equal directories give equal
+    archives. (Compressors still differ: see zoo.archive.gz.) Every directory has a member of its own, because
+    tensorflow_hub does not create parent directories when it unpacks.
 
-    Raises BadArchive when the directory is empty or holds a link or device, CannotWrite when there is no permission
-    or no space; nothing is left then.
+    Raises BadArchive if the directory is empty or holds a link or device, CannotWrite if there is no permission or no
+    space; an error leaves nothing behind.
     """
     members = _members(directory)
     total = sum(path.stat().st_size for path in members if path.is_file())
@@ -44,7 +44,7 @@ def pack(directory: Path, archive: Path) -> FileDigest:
 
 
 class _Gzip:
-    """Writes gzip without name or time. Unlike gzip.GzipFile it tries nothing again after a write that failed."""
+    """Writes gzip without name or time. After a failed write it does not try again, as gzip.GzipFile would."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._compressor = raw, compressor()
@@ -58,10 +58,11 @@ class _Gzip:
 
 
 def _members(directory: Path) -> list[Path]:
+    """Return everything in a directory, sorted. Raises BadArchive for links, devices, and a directory without files."""
     members = sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix())
     odd = [str(path) for path in members if path.is_symlink() or not (path.is_file() or path.is_dir())]
     if odd:
-        raise BadArchive(f"{directory} cannot be packed, these are neither files nor directories: {', '.join(odd)}.")
+        raise BadArchive(f"{directory} cannot be packed: {', '.join(odd)} are neither files nor directories.")
     if not any(path.is_file() for path in members):
         raise BadArchive(f"{directory} cannot be packed: there are no files in it.")
     return members
@@ -77,5 +78,5 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         info.mode, info.size = 0o644, path.stat().st_size
         with path.open("rb") as file:
             tar.addfile(info, file)
-    except ValueError as error:  # a name or a size that the format has no room for
+    except ValueError as error:  # the name or the size is too large for the format
         raise BadArchive(f"{path} does not fit into a tar: {error}.") from error

@@ -1,4 +1,4 @@
-"""Unpacked models that nobody writes into by accident: read-only trees, and how they are made writable again."""
+"""Makes unpacked models read-only, so that nobody changes them by accident, and writable again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def make_read_only(directory: Path) -> None:
-    """Take the right to write from a directory and from everything in it.
+    """Take away the right to write to a directory and to everything in it.
 
-    It keeps out accidents, not owners, who can give it back. File systems without such rights are left as they are.
+    This prevents accidents only: the owner can give the right back. File systems without permissions are left alone.
     """
     for path in _paths(directory):
         with suppress(OSError):
@@ -22,7 +22,7 @@ def make_read_only(directory: Path) -> None:
 
 
 def make_writable(directory: Path) -> None:
-    """Give the owner the right to write back, so that a tree can be changed, moved or removed. A link is left alone."""
+    """Give the owner the right to write, so that a tree can be changed, moved or removed. A link is left alone."""
     if directory.is_symlink():
         return
     with suppress(OSError):
@@ -33,7 +33,7 @@ def make_writable(directory: Path) -> None:
 
 
 def _paths(directory: Path) -> Iterator[Path]:
-    """Yield files before the directories that hold them, the directory itself last; links are not followed."""
+    """Yield the files and directories of a tree, a directory after its content. Links are not followed."""
     for folder, _, files in os.walk(directory, topdown=False):
         yield from (Path(folder, name) for name in files if not Path(folder, name).is_symlink())
         yield Path(folder)

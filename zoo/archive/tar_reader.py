@@ -1,4 +1,4 @@
-"""Reads a tar.gz or a tar from front to back and believes nothing it says."""
+"""Reads a tar.gz or a tar from front to back, and checks everything that it states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.basics.files import open_regular
 from zoo.errors import BadArchive
 
 _CHUNK = 1 << 19
-_PACKED_CHUNK = 3 << 17  # of weights, it inflates to less than a chunk
+_PACKED_CHUNK = 3 << 17  # bytes; packed weights of this size unpack to less than _CHUNK
 _BLOCK = tarfile.BLOCKSIZE
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _OTHER_TYPES = {
@@ -29,7 +29,7 @@ _OTHER_TYPES = {
 
 @dataclass(frozen=True)
 class Member:
-    """One file or directory of an archive, its name relative to the archive's root and safe to join to a directory."""
+    """One file or directory of an archive. `name` is relative to the archive's root and safe to join to a directory."""
 
     name: PurePosixPath
     is_directory: bool
@@ -39,33 +39,34 @@ class Member:
 def read_members(
     archive: Path, *, gzipped: bool = True, seen: Callable[[bytes], object] | None = None
 ) -> Generator[tuple[Member, Iterator[bytes]], None, None]:
-    """Yield every member with its bytes, which are to be read before the next member is asked for.
+    """Yield every member with its bytes. Read the bytes before you ask for the next member.
 
-    Only plain files and directories, each directory before what it holds and no name twice. When the iteration ends
-    without an error the whole file has been read, each piece given to `seen`: gzip's checksum, if it is `gzipped`, is
-    right, and nothing follows the last member.
+    Members are plain files and directories; a directory comes before its content, and no name comes twice. When the
+    iteration ends without an error, the whole file was read, gzip's checksum (if `gzipped`) is right, and nothing
+    follows the last member. `seen` is called with every piece of the file that is read, for a digest.
 
-    Raises BadArchive, which names the archive and what was found in it.
+    Raises BadArchive, which names the archive and the problem.
     """
-    with _told(archive), open_regular(archive) as file:
+    with _damage_named(archive), open_regular(archive) as file:
         raw = _Raw(file, seen)
         for member, chunks in _Tar(_Gunzip(raw) if gzipped else _Plain(raw)).members():
-            yield member, _told_chunks(archive, chunks)
+            yield member, _chunks_of(archive, chunks)
 
 
 def damaged(archive: Path, found: object) -> BadArchive:
-    """Return the error for an archive in which something was found that must not be there."""
+    """Return the error for a damaged archive; `found` states the problem."""
     return BadArchive(f"{archive} is damaged or was not made by this zoo: {found}. Fetch or build it again.")
 
 
-def _told_chunks(archive: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    with _told(archive):
+def _chunks_of(archive: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a member. They are read outside of `read_members`'s block, so errors are named here again."""
+    with _damage_named(archive):
         yield from chunks
 
 
 @contextmanager
-def _told(archive: Path) -> Iterator[None]:
-    """Turn what was found into BadArchive, which says where."""
+def _damage_named(archive: Path) -> Iterator[None]:
+    """Turn _Damage and OSError into BadArchive, which names the archive."""
     try:
         yield
     except FileNotFoundError:
@@ -75,11 +76,11 @@ def _told(archive: Path) -> Iterator[None]:
 
 
 class _Damage(Exception):
-    """What was found; `_told` adds where."""
+    """The message states the problem; `_damage_named` adds the archive's path."""
 
 
 class _Raw:
-    """A file that is read from its beginning; `seen` is given what is read."""
+    """A file that is read from its beginning; `seen` is called with everything that is read."""
 
     def __init__(self, file: BinaryIO, seen: Callable[[bytes], object] | None) -> None:
         self._file, self._seen = file, seen
@@ -95,12 +96,14 @@ class _Raw:
 
 
 class _Stream(ABC):
+    """The bytes of a tar, packed or not."""
+
     @abstractmethod
     def read(self, size: int) -> bytes:
-        """Return 1 to `size` bytes, or b'' at the end of a stream that is whole."""
+        """Return 1 to `size` bytes, or b'' at the end. Raises _Damage if the stream ends too early."""
 
     def chunks(self, size: int) -> Iterator[bytes]:
-        """Yield exactly `size` bytes in pieces."""
+        """Yield `size` bytes in pieces. Raises _Damage if there are fewer."""
         while size:
             piece = self.read(min(size, _CHUNK))
             if not piece:
@@ -118,7 +121,7 @@ class _Plain(_Stream):
 
 
 class _Gunzip(_Stream):
-    """The bytes inside a file that holds exactly one gzip member. (The gzip module lets trailing zeros pass.)"""
+    """The unpacked bytes of a file that is exactly one gzip stream. (Python's gzip module accepts zeros after it.)"""
 
     def __init__(self, raw: _Raw) -> None:
         self._raw = raw
@@ -141,6 +144,8 @@ class _Gunzip(_Stream):
 
 
 class _Tar:
+    """The members of a tar, checked one by one."""
+
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._seen: dict[PurePosixPath, bool] = {PurePosixPath(): True}  # name -> is it a directory
@@ -150,10 +155,10 @@ class _Tar:
             info = _header(block)
             member = self._checked(info)
             chunks = self._stream.chunks(info.size)
-            if member.name.parts:  # the root itself is nothing to unpack
+            if member.name.parts:  # the member "./" is the root itself, which exists already
                 yield member, chunks
             for _ in chunks:
-                pass  # whatever the reader left
+                pass  # the caller may not have read all of the bytes
             self._zeros(-info.size % _BLOCK)
         self._end()
 
@@ -165,7 +170,7 @@ class _Tar:
             raise _Damage("the padding of a member is not empty")
 
     def _end(self) -> None:
-        """A tar ends with two empty blocks, the first of which has been read, and more of them up to a full record."""
+        """Check the end of a tar: a second empty block (`members` has read the first), then only zeros."""
         self._zeros(_BLOCK)
         while piece := self._stream.read(_CHUNK):
             if any(piece):
@@ -174,7 +179,7 @@ class _Tar:
     def _checked(self, info: tarfile.TarInfo) -> Member:
         if info.type not in (*_FILES, tarfile.DIRTYPE):
             kind = _OTHER_TYPES.get(info.type, f"of type {info.type!r}")
-            raise _Damage(f"member {info.name!r} is {kind}, and only files and directories may be unpacked")
+            raise _Damage(f"member {info.name!r} is {kind}; only files and directories may be unpacked")
         if info.size < 0 or (info.isdir() and info.size):
             raise _Damage(f"member {info.name!r} has the impossible size {info.size}")
         name = PurePosixPath(info.name)
@@ -183,15 +188,15 @@ class _Tar:
         if name in self._seen and name.parts:
             raise _Damage(f"member {info.name!r} comes twice")
         if not self._seen.get(name.parent, False):
-            raise _Damage(f"member {info.name!r} comes without its directory")
+            raise _Damage(f"member {info.name!r} has no directory member before it")
         if not name.parts and not info.isdir():
-            raise _Damage(f"member {info.name!r} is a file in place of the root")
+            raise _Damage(f"member {info.name!r} is a file with the name of the root")
         self._seen[name] = info.isdir()
         return Member(name, info.isdir(), info.size)
 
 
 def _is_windows_path(name: str) -> bool:
-    """Also `file:stream`, which Windows writes into a file of another name."""
+    """Return whether a name has a meaning on Windows only: "a\\b", "C:x", or "file:stream", a stream of `file`."""
     return "\\" in name or ":" in name
 
 

@@ -1,7 +1,7 @@
-"""What the .index of a TensorFlow checkpoint says of each variable, every entry checked before TensorFlow sees it.
+"""Reads the .index file of a TensorFlow checkpoint, and checks every entry before TensorFlow reads the file.
 
-TensorFlow ends the process where an index says what no writer says: a negative size, 300 dimensions, a type that is
-none. Importing this imports no TensorFlow; reading an index does, for its message types.
+TensorFlow ends the process for an impossible index: a negative size, 300 dimensions, an unknown type. Importing this
+module does not import TensorFlow; reading an index does, for the message types.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_DIMENSIONS = 8
 _MOST_BYTES = 16 << 20  # the index of a large BERT with its optimiser's slots has 100 kilobytes
 _MOST_TEXT = 64 << 20  # bytes
 _MOST_TEXTS = 100_000
-_MOST_ELEMENTS = 1 << 48  # also of a shape whose other sizes are zero
+_MOST_ELEMENTS = 1 << 48  # of a shape, with sizes of zero counted as one
 # Number of a type in tensorflow/core/framework/types.proto -> bytes of an element.
 _SIZES = MappingProxyType(
     {
@@ -33,11 +33,11 @@ _SIZES = MappingProxyType(
         **dict.fromkeys((2, 9, 23), 8),  # double, int64, uint64
     }
 )
-TEXT = 7  # DT_STRING; at least a byte an element
+TEXT = 7  # DT_STRING; an element takes at least one byte
 
 
 class BadIndex(Exception):
-    """What was found; the caller says in which file."""
+    """The message states the problem; the caller adds the path."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class IndexEntry:
     shard: int
     offset: int
     size: int
-    slices: tuple[bytes, ...]  # keys of the entries that hold the numbers, where the variable is kept in parts
-    parts: tuple[Shape, ...]  # and their shapes
+    slices: tuple[bytes, ...]  # for a variable stored in parts: the keys of the parts' entries
+    parts: tuple[Shape, ...]  # and the shapes of the parts
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TensorIndex:
     data: Mapping[int, Path]
 
     def texts(self, name: str) -> list[bytes]:
-        """Return the texts that a variable of texts holds, in order. Raises BadIndex."""
+        """Return the elements of a variable of the type TEXT, in order. Raises BadIndex."""
         entry = self.entries[name]
         try:
             return _texts(self.data[entry.shard], entry)
@@ -70,11 +70,11 @@ class TensorIndex:
 
 
 def read_index(index: Path) -> TensorIndex:
-    """Return what an .index file says, its data files beside it compared.
+    """Return the entries of an .index file, compared with the data files beside it.
 
         read_index(Path("bert_model.ckpt.index")).entries["bert/pooler/dense/kernel"].shape  # (768, 768)
 
-    Raises BadIndex: TensorFlow can read what comes back without ending the process.
+    Raises BadIndex. TensorFlow can read an index that passes without ending the process.
     """
     from google.protobuf.message import DecodeError
 
@@ -95,12 +95,12 @@ def read_index(index: Path) -> TensorIndex:
 
 
 def _header(table: dict[bytes, bytes]) -> int:
-    """Return the number of data files; the header leaves the table."""
+    """Remove the header from the table and return the number of data files that it states."""
     from tensorflow.core.protobuf import tensor_bundle_pb2
 
     header = tensor_bundle_pb2.BundleHeaderProto.FromString(table.pop(b"", b""))
     if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
-        raise BadInput("its numbers are big-endian; save it again on an ordinary machine")
+        raise BadInput("its numbers are big-endian; save it again on a little-endian machine, such as any PC")
     if not 1 <= header.num_shards < 100_000:
         raise BadInput(f"it claims {header.num_shards:,} data files")
     return header.num_shards
@@ -117,7 +117,7 @@ def _read_entries(table: Mapping[bytes, bytes]) -> dict[bytes, IndexEntry]:
 def _entry(key: bytes, stored: Any) -> IndexEntry:
     shape = tuple(dim.size for dim in stored.shape.dim)
     if stored.dtype not in _SIZES and stored.dtype != TEXT:
-        raise BadInput(f"{key!r} is of type {stored.dtype}, which holds no weights")
+        raise BadInput(f"{key!r} is of type {stored.dtype}, which is not a type of weights")
     if stored.shape.unknown_rank or len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
         raise BadInput(f"{key!r} has the impossible shape {shape[: MOST_DIMENSIONS + 1]}")
     if prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:
@@ -127,9 +127,9 @@ def _entry(key: bytes, stored: Any) -> IndexEntry:
     slices = [_slice(shape, each) for each in stored.slices]
     promised = 0 if slices else prod(shape) * _SIZES.get(stored.dtype, 1)
     if stored.dtype == TEXT and (slices or prod(shape) > _MOST_TEXTS or stored.size > _MOST_TEXT):
-        raise BadInput(f"{key!r} holds more text than any checkpoint does")
+        raise BadInput(f"{key!r} holds more text than a checkpoint needs")
     if stored.size < promised or (stored.size > promised and stored.dtype != TEXT):
-        raise BadInput(f"{key!r} of shape {shape} has {stored.size:,} bytes, its shape and type make {promised:,}")
+        raise BadInput(f"{key!r} has {stored.size:,} bytes, but its shape {shape} and type need {promised:,}")
     keys, parts = [_slice_key(key, extents) for extents, _ in slices], [part for _, part in slices]
     return IndexEntry(stored.dtype, shape, stored.shard_id, stored.offset, stored.size, tuple(keys), tuple(parts))
 
@@ -139,20 +139,23 @@ def _shards_of(entries: Mapping[bytes, IndexEntry]) -> set[int]:
 
 
 def _check_places(entries: Mapping[bytes, IndexEntry], data: Mapping[int, Path], shards: int) -> None:
-    """A download cut short is found before anything is read."""
+    """Raise BadInput if the data files are too short for the entries, so that a download cut short is found at once."""
     for shard, file in data.items():
         if shard >= shards:
             raise BadInput(f"an entry lies in data file {shard} of {shards}")
         held = [entry for entry in entries.values() if entry.shard == shard and not entry.slices]
         promised, size = max(entry.offset + entry.size for entry in held), file.stat().st_size
         if promised > size:
-            raise BadInput(f"{file.name} is cut short: its index promises {promised:,} bytes, there are {size:,}")
+            raise BadInput(f"{file.name} is cut short: its index promises {promised:,} bytes, but it has {size:,}")
         if sum(entry.size for entry in held) > size:
-            raise BadInput(f"several of its entries lie in the same bytes of {file.name}")
+            raise BadInput(f"several of its entries share bytes of {file.name}")
 
 
 def _texts(file: Path, entry: IndexEntry) -> list[bytes]:
-    """TensorFlow makes room for a text as long as it is said to be: the lengths, a checksum of them, then the texts."""
+    """Return the texts of an entry. The file holds all lengths, their checksum (4 bytes), then the texts.
+
+    TensorFlow allocates as much memory as a length states, so the lengths are checked here.
+    """
     with file.open("rb") as opened:
         opened.seek(entry.offset)
         data = opened.read(entry.size)
@@ -162,36 +165,36 @@ def _texts(file: Path, entry: IndexEntry) -> list[bytes]:
         lengths.append(length)
     ends = [*accumulate(lengths, initial=at + 4)]
     if ends[-1] != len(data):
-        raise BadInput("its texts do not have the length that they are said to have")
+        raise BadInput("the lengths of its texts do not add up to the bytes of the entry")
     return [data[start:end] for start, end in pairwise(ends)]
 
 
-# -- variables kept in parts, as TF1's partitioner makes them ----------------------------------------------------------
+# -- variables stored in parts, as TF1's partitioner makes them --------------------------------------------------------
 
-_Extents = list[tuple[int, int]]  # start and length in each dimension; a length of -1 is all of it
+_Extents = list[tuple[int, int]]  # start and length in every dimension; the length -1 means the whole dimension
 
 
 def _variables(entries: Mapping[bytes, IndexEntry]) -> dict[str, IndexEntry]:
-    """Return the entries by their names as text, without those that hold a part of another."""
+    """Return name -> entry of every variable. Entries for a part of a variable are checked and left out."""
     parts = {key for entry in entries.values() for key in entry.slices}
     for key, entry in entries.items():
         held = [entries.get(part) for part in entry.slices]
         found = [each and (each.dtype, each.shape, each.slices) for each in held]
         if found != [(entry.dtype, shape, ()) for shape in entry.parts] or len({*entry.slices}) < len(entry.slices):
-            raise BadInput(f"the parts of {key!r} are not those that its entry lists")
+            raise BadInput(f"the parts of {key!r} differ from those that its entry lists")
         if entry.slices and sum(map(prod, entry.parts)) != prod(entry.shape):
             raise BadInput(f"the parts of {key!r} do not make up its shape {entry.shape}")
     return {_text(key): entry for key, entry in entries.items() if key not in parts}
 
 
 def _slice(shape: Shape, stored: Any) -> tuple[_Extents, Shape]:
-    """Return the extents of a part as they are stored, and its shape."""
+    """Return the stored extents of a part, and its shape."""
     extents = [(extent.start, extent.length if extent.HasField("length") else -1) for extent in stored.extent]
     if len(extents) != len(shape) or all(length == -1 for _, length in extents):
-        raise BadInput(f"a part of shape {shape} has {len(extents)} extents")
+        raise BadInput(f"a part of a variable of shape {shape} has {len(extents)} extents")
     for (start, length), size in zip(extents, shape, strict=True):
         if (start, length) != (0, -1) and not 0 <= start < start + length <= size:
-            raise BadInput(f"a part of shape {shape} begins at {start} and has the length {length}")
+            raise BadInput(f"a part of a variable of shape {shape} begins at {start} and has the length {length}")
     return extents, tuple(size if length == -1 else length for (_, length), size in zip(extents, shape, strict=True))
 
 
@@ -202,7 +205,7 @@ def _slice_key(key: bytes, extents: _Extents) -> bytes:
 
 
 def _ordered(number: int) -> bytes:
-    """Return a number in bytes that sort as numbers do: the first bits say how many bytes there are."""
+    """Return a number as bytes whose order is that of the numbers. The first bits state how many bytes there are."""
     if number == -1:
         return b"\x7f"
     length = number.bit_length() // 7 + 1

@@ -1,4 +1,4 @@
-"""A tar.gz to a directory, which appears whole or not at all. Nothing is unpacked that is damaged or unsafe."""
+"""Unpacks a tar.gz into a directory that appears whole or not at all. Refuses damaged and unsafe archives."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from zoo.basics.files import written_directory
 from zoo.basics.progress import progress
 from zoo.errors import BadArchive, CannotWrite
 
-_MOST_RATIO = 50  # unpacked to packed size
-_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may hold
-_MOST_MEMBERS = 10_000  # a SavedModel has a dozen; empty ones cost a bomb nothing
+_MOST_RATIO = 50  # unpacked size divided by packed size
+_MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may unpack to, however small it is
+_MOST_MEMBERS = 10_000  # a SavedModel has a dozen; a hostile archive could hold millions of empty ones
 
 
 def unpack(
     archive: Path, directory: Path, limit: int | None = None, sha256: str | None = None
 ) -> dict[str, FileDigest]:
-    """Unpack `archive` into `directory`, which must not exist or be empty, and which appears whole or not at all.
+    """Unpack `archive` into `directory`, which must be missing or empty. Return name -> digest of every file.
 
-    `limit` is what the members may have together, in bytes; without it, what a model can need: 50 times the archive,
-    or 256 MiB where that is more. With `sha256` the bytes that were unpacked are those of that digest. Returned is what
-    `file_digests` would return, of the bytes as they were written: nothing is read twice.
+    `limit` bounds the bytes of all members together; the default is 50 times the archive, 256 MiB at least. `sha256` is
+    the digest that the archive must have; it is computed from the very bytes that are unpacked. The result is that of
+    `file_digests`, computed while the files are written, so that nothing is read twice.
 
-    Raises BadArchive when anything is damaged, unsafe or beyond the limit; CannotWrite when the disk has no room.
+    Raises BadArchive if anything is damaged, unsafe or beyond the limit, CannotWrite if the disk has no room.
     """
     with (
         written_directory(directory) as temporary,
@@ -44,11 +44,14 @@ def unpack(
             target = temporary / member.name
             total += member.size
             if total > most:
-                raise BadArchive(f"{archive} holds more than the {most} bytes allowed: refused at {member.name}.")
+                raise BadArchive(f"{archive} unpacks to more than {most} bytes: stopped at {member.name}.")
             if number > _MOST_MEMBERS:
-                raise BadArchive(f"{archive} holds more than {_MOST_MEMBERS} members: refused at {member.name}.")
+                raise BadArchive(f"{archive} holds more than {_MOST_MEMBERS} members: stopped at {member.name}.")
             if total > room:
-                raise CannotWrite(f"{archive} needs {total} bytes up to {member.name}, {directory.parent} has {room}.")
+                raise CannotWrite(
+                    f"{archive} needs {total} bytes up to {member.name}, but {directory.parent} has {room} free. "
+                    "Make room or choose another place."
+                )
             if member.is_directory:
                 target.mkdir()
             else:
@@ -56,18 +59,18 @@ def unpack(
             advance(member.size)
         background.wait()
         if sha256 not in (None, whole.hexdigest()):
-            raise damaged(archive, f"it became another file while it was read, sha256 {whole.hexdigest()[:12]}…")
+            raise damaged(archive, f"the file changed while it was read, its sha256 is {whole.hexdigest()[:12]}…")
     return digests
 
 
 def _most(archive: Path) -> int:
-    """Return a bound that stops bombs and no model: weights shrink by a tenth, graphs to a tenth."""
+    """Return how many bytes an archive may unpack to: far more than models need, since only graphs compress well."""
     packed = archive.stat().st_size if archive.is_file() else 0
     return max(_MOST_RATIO * packed, _MOST_WITHOUT_RATIO)
 
 
 def _write(chunks: Iterable[bytes], target: Path, background: BackgroundCalls) -> str:
-    """Return the sha256 of what was written."""
+    """Write a file and return the sha256 of its bytes."""
     digest = hashlib.sha256()
     with target.open("xb") as file:
         for chunk in chunks:

@@ -1,1 +1,1 @@
-"""Files, text for people and JSON from outside: nothing in here knows what a model is."""
+"""Files, text for people, URLs and JSON from strangers. Nothing in this folder knows about models."""

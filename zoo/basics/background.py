@@ -1,4 +1,4 @@
-"""A second thread for what lets other threads run: hashlib and files, while zlib inflates what comes next."""
+"""A second thread for calls that let other threads run: hashing and writing a chunk while zlib unpacks the next one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from queue import Queue
 from threading import Thread
 
-_AHEAD = 8  # calls that may wait: the memory of what they are given is bounded
+_AHEAD = 8  # calls that may wait, which bounds the memory of their arguments
 
 
 class BackgroundCalls:
-    """Makes calls one after the other in a thread of its own, which ends with the block, however that ends.
+    """Makes calls one after the other in a thread of its own, which ends with the block.
 
     with BackgroundCalls() as background:
-        background.do(file.write, data)  # returns at once, unless too much waits already
+        background.do(file.write, data)  # returns at once, unless eight calls wait already
         background.wait()
     """
 
@@ -31,11 +31,11 @@ class BackgroundCalls:
         self._thread.join()
 
     def do(self, call: Callable[..., object], *arguments: object) -> None:
-        """Have a call made after all others. When one has failed, none is made any more."""
+        """Queue a call. After one call has failed, no later one is made."""
         self._queue.put((call, arguments))
 
     def wait(self) -> None:
-        """Return when all calls are made. Raises what the first one raised that failed."""
+        """Return when all calls are made. Raises the error of the first call that failed."""
         self._queue.join()
         if self._error is not None:
             raise self._error
@@ -46,7 +46,7 @@ class BackgroundCalls:
             try:
                 if self._error is None:
                     call(*arguments)
-            except BaseException as error:  # kept for `wait`: a thread that died would leave others waiting for ever
+            except BaseException as error:  # `wait` raises it; if this thread ended, `wait` would never return
                 self._error = error
             finally:
                 self._queue.task_done()

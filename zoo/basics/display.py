@@ -1,4 +1,4 @@
-"""Text for people: aligned tables, sheets of facts, sizes; nothing of it steers a terminal. Scripts read JSON."""
+"""Text for people: aligned tables, sheets of facts, sizes, without control characters. (Scripts read JSON.)"""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Control characters save tab and line feed, separators of lines, what turns the direction of text, halves of
-# characters. Letters and spaces of every script are not among them.
+# Characters that steer a terminal or break its lines: control characters except tab and line feed, line separators,
+# characters that turn the direction of text, halves of surrogate pairs. No letter or space of any script.
 _STEERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff]"
 )
 
 
 def printable(text: str) -> str:
-    r"""Return a text with every character that steers a terminal spelled out: `printable("\x1b[2J")` is `\u001b[2J`.
+    r"""Return a text with an escape for every character that steers a terminal: `printable("\x1b[2J")` is `\u001b[2J`.
 
-    That is how JSON writes them, too: JSON text stays the JSON it was.
+    JSON uses the same escapes, so a JSON text keeps its meaning.
     """
     return _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class PrintableStream:
-    """A text stream to which `print` and logging write, and which passes on `printable` text alone.
+    """A text stream for `print` and logging that makes every text `printable` before writing it.
 
-    `unwrapped` is the stream itself, for a progress bar, which has to steer the terminal.
+    `unwrapped` is the underlying stream, for a progress bar, which has to steer the terminal.
     """
 
     def __init__(self, stream: Any) -> None:
         self.unwrapped = stream
 
     def write(self, text: str) -> int:
-        """Write a text and return its length, as streams do."""
+        """Write a text and return its length."""
         self.unwrapped.write(printable(text))
         return len(text)
 
@@ -56,7 +56,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sheet(facts: Mapping[str, str]) -> str:
-    """Return one fact per line; facts without a value are left out, further lines of a value are indented."""
+    """Return one fact per line, "name  value". Facts without a value are left out; further lines are indented."""
     stated = {name: printable(value) for name, value in facts.items() if value}
     width = max(map(_width, stated), default=0)
     return "\n".join(
@@ -81,5 +81,5 @@ def _padded(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal: Chinese characters take two."""
+    """Return the number of columns on a terminal: a Chinese character takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

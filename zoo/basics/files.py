@@ -1,11 +1,11 @@
-"""Files and directories that appear whole or not at all, and files that are read because they are files.
+"""Writes files and directories that appear whole or not at all, and reads ordinary files only.
 
-What is written goes under a unique name beside its place and is then moved. A power cut is no exception: a file system
-may put a new name on the disk before the bytes that it names, and after the cut the name would be there with an empty
-file. So the bytes are synced before the name is given; a test keeps that nothing else in the project renames.
+A file is written under a unique name in the same directory and then renamed. That must hold in a power cut, too: a file
+system may store a new name before the bytes, and then the name would belong to an empty file. So the bytes are synced
+before the rename. A test makes sure that no other module renames files.
 
-What comes from outside is opened by `open_regular`: a pipe in the place of a file would block for ever, a device never
-end.
+Files from strangers are opened with `open_regular`: a pipe in the place of a file would block for ever, and a device
+might never end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ADVICE = {
     errno.EISDIR: "A directory is where a file should be: remove it or choose another place.",
     errno.ENOTDIR: "A file is where a directory should be: remove it or choose another place.",
 }
-# What file systems without fsync answer; EIO, a disk that has lost bytes, is not among them.
+# Errors of file systems that have no fsync. EIO is missing on purpose: it says that the disk has lost bytes.
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 _ODD = {
@@ -42,22 +42,22 @@ _ODD = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-_MOST = 64 << 20  # bytes of what is read at once
+_MOST = 64 << 20  # bytes that `read_regular` reads
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Return an ordinary file, opened for reading: at once, whatever lies there.
+    """Return an ordinary file, opened for reading. Never blocks.
 
-    Raises OSError, for a pipe, a device, a socket or a directory too.
+    Raises OSError, also for a pipe, a device, a socket or a directory.
     """
     return open(path, "rb", opener=_opened)
 
 
 def read_regular(path: str | os.PathLike[str], most: int = _MOST) -> bytes:
-    """Return what an ordinary file holds. Raises OSError as `open_regular` does, and when it is longer than `most`."""
+    """Return the bytes of an ordinary file. Raises OSError as `open_regular` does, and for more than `most` bytes."""
     with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -66,8 +66,9 @@ def read_regular(path: str | os.PathLike[str], most: int = _MOST) -> bytes:
 
 
 def _opened(path: str, flags: int) -> int:
-    _refuse_odd(Path(path).stat().st_mode, path)  # before it is opened: to open a device may do something
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe since
+    """Open a file for `open`, which returns a descriptor. Checks before and after: the path may change in between."""
+    _refuse_odd(Path(path).stat().st_mode, path)  # opening a device may already do something
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # does not block if a pipe has taken the place
     try:
         _refuse_odd(os.fstat(descriptor).st_mode, path)
     except OSError:
@@ -80,8 +81,8 @@ def _refuse_odd(mode: int, path: str) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
-        kind = _ODD.get(stat.S_IFMT(mode), "no file")
-        raise OSError(errno.EINVAL, f"is {kind}, and only ordinary files are read", path)
+        kind = _ODD.get(stat.S_IFMT(mode), "not a file")
+        raise OSError(errno.EINVAL, f"is {kind}; only ordinary files are read", path)
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -89,9 +90,9 @@ def _refuse_odd(mode: int, path: str) -> None:
 
 @contextmanager
 def cannot_write(path: Path, kept: Path | None = None) -> Iterator[None]:
-    """Turn an OSError of the block into CannotWrite, which names `path`, the reason and the next move.
+    """Turn an OSError in the block into CannotWrite, which names `path`, the reason and the next move.
 
-    `kept` is a file that stays for the next run; the error says how much of it there is.
+    `kept` is a partial file that the next run continues; the error states its size.
     """
     try:
         yield
@@ -111,12 +112,12 @@ def cannot_write(path: Path, kept: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def written_file(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path`; the file written there becomes `path` when the block ends well, else it is removed.
+    """Yield a temporary path beside `path`. After the block the file is renamed to `path`, or removed on an error.
 
         with written_file(Path("registry.json")) as temporary:
             temporary.write_text("{}")
 
-    Raises CannotWrite for any OSError of the block.
+    Raises CannotWrite for any OSError in the block.
     """
     temporary = unique_beside(path)
     with cannot_write(path):
@@ -130,9 +131,9 @@ def written_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def written_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory beside `path`; it becomes `path` when the block ends well, else it is removed.
+    """Yield an empty directory beside `path`. After the block it is renamed to `path`, or removed on an error.
 
-    Raises CannotWrite for any OSError of the block, and when `path` exists and is not an empty directory.
+    Raises CannotWrite for any OSError in the block, and if `path` exists and is not an empty directory.
     """
     temporary = unique_beside(path)
     with cannot_write(path):
@@ -146,7 +147,7 @@ def written_directory(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(source: Path, target: Path) -> None:
-    """Rename a file or directory to `target` when its bytes are on the disk; a file that is there is replaced."""
+    """Write the bytes of a file or directory to the disk, then rename it to `target`. An existing file is replaced."""
     folders = [source, *(path for path in source.rglob("*") if path.is_dir())] if source.is_dir() else []
     files = [path for folder in folders for path in folder.iterdir() if path.is_file()] if folders else [source]
     for path in files:
@@ -158,7 +159,7 @@ def move_into_place(source: Path, target: Path) -> None:
 
 
 def set_aside(path: Path, aside: Path) -> None:
-    """Rename what is to be removed, or may come back, to `aside`. Its bytes are not read: they may be damaged."""
+    """Rename `path` to `aside`, to remove it or to bring it back later. Reads no bytes, since they may be damaged."""
     path.rename(aside)
 
 
@@ -169,16 +170,16 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until the names in a directory are on the disk, where the system can do that. (Windows cannot.)"""
+    """Wait until the names in a directory are on the disk. (Does nothing on Windows, which cannot do that.)"""
     try:
         handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows; or one that may be written to and not be listed
+    except PermissionError:  # on Windows, or for a directory that may be written but not listed
         return
     _sync(handle)
 
 
 def _sync(handle: int) -> None:
-    """Wait until what a descriptor stands for is on the disk, and close it."""
+    """Wait until the file or directory of a descriptor is on the disk, and close the descriptor."""
     try:
         os.fsync(handle)
     except OSError as error:
@@ -189,5 +190,5 @@ def _sync(handle: int) -> None:
 
 
 def unique_beside(path: Path) -> Path:
-    """Return a hidden name in the directory of `path` that nobody else uses."""
+    """Return an unused hidden path in the directory of `path`: .registry.json.3f9c2a81d004.tmp."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")

@@ -1,4 +1,4 @@
-"""The one progress bar: for people only (a terminal), and only when there is something to wait for."""
+"""The progress bar of all commands. It appears only on a terminal, and only for work of more than a second."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo.basics.display import printable
 def progress(
     label: str, total: int | None, initial: int = 0, unit: str = "B", shown: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """Yield `advance(count)`. A bar appears on stderr after one second, if stderr is a terminal, and goes when done.
+    """Yield `advance(count)`. The bar appears on stderr after one second, if that is a terminal, and goes at the end.
 
-    `initial` of the total were there before and do not count for the time that remains. Without `shown` there is none.
+    `initial` units of `total` were done before the start, and do not count as speed. With shown=False there is no bar.
     """
     with tqdm(
         desc=printable(label),

@@ -1,4 +1,4 @@
-"""TensorFlow without its greeting, for commands whose stderr people read."""
+"""Imports TensorFlow without its messages, for commands whose stderr people read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import warnings
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow and its hub; what they say of missing GPUs and of their own dependencies is dropped.
+    """Import tensorflow and tensorflow_hub without their messages about missing GPUs and old dependencies.
 
-    Some of it is written by C++ before any log level is read, hence the file descriptor. Errors are Python's and are
-    raised as always.
+    C++ code writes some of these messages before it reads any log level, so the file descriptor of stderr is
+    redirected. Errors are not lost: they are Python exceptions.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""Small files and JSON that strangers wrote: read only as far as a stated limit, and parsed only where that is cheap.
+"""Reads small files and JSON that strangers wrote, with limits on the bytes and on the cost of parsing.
 
-A limit on bytes alone does not bound the cost: a megabyte of `[],[],[],` becomes a hundred megabytes of lists.
+A limit on bytes is not enough: a megabyte of `[],[],[],` becomes a hundred megabytes of lists.
 """
 
 from __future__ import annotations
@@ -15,46 +15,47 @@ from typing import Any, NoReturn
 from zoo.basics.files import open_regular
 
 _MOST_DEPTH = 32  # lists within lists; a card has 4
-_MOST_VALUES = 1_000_000  # of strict JSON; each takes a hundred bytes of memory and more, however short its text
-_MOST_FORMAT = 1 << 53  # above this a number of a format is a mistake, not a later version
-_MARKS = b",:[{"  # each value of a JSON text follows one of them, but for the first
+_MOST_VALUES = 1_000_000  # of strict JSON; a value takes a hundred bytes of memory or more, however short its text is
+_MOST_FORMAT = 1 << 53  # a higher `format` number is a mistake, not a later version
+_MARKS = b",:[{"  # every value of a JSON text but the first follows one of these characters
 
 
 class BadInput(ValueError):
-    """What was found in a file; the caller says in which."""
+    """The message states the problem of a file; the caller adds the path."""
 
 
 class BadJson(BadInput):
-    """What is wrong with a text of strict JSON, fit to follow the name of its file."""
+    """The problem of a strict JSON text; the caller puts the path in front."""
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """Return what a file of at most `most` bytes holds. A directory, a pipe or a device is refused.
+    """Return the bytes of a file with at most `most` bytes. A directory, a pipe or a device is refused.
 
         read_small(Path("bert_config.json"), 1 << 20)
 
-    Raises BadInput, or the OSError of a file that is not there or cannot be opened.
+    Raises BadInput, or OSError for a file that is missing or cannot be opened.
     """
     try:
         with open_regular(path) as file:
             data = file.read(most + 1)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EISDIR):  # the answers to pipes, devices and directories
+        # `open_regular` raises EINVAL for pipes and devices, EISDIR for directories.
+        if error.errno not in (errno.EINVAL, errno.EISDIR):
             raise
         raise BadInput("it is a directory, a pipe or a device, not a file") from None
     if len(data) > most:
-        raise BadInput(f"it has more than {most:,} bytes, which none of its kind needs")
+        raise BadInput(f"it has more than {most:,} bytes, too many for a file of this kind")
     return data
 
 
 def check_cost(text: bytes, most_values: int) -> None:
-    """Raise BadInput for a JSON text that may hold more than `most_values` values; nothing is parsed."""
+    """Raise BadInput for a JSON text that may hold more than `most_values` values. Counts characters only."""
     if (values := 1 + sum(map(text.count, (bytes([mark]) for mark in _MARKS)))) > most_values:
-        raise BadInput(f"it may hold {values:,} values, more than the {most_values:,} that are read")
+        raise BadInput(f"it may hold {values:,} values; at most {most_values:,} are read")
 
 
 def parse_json(text: bytes, most_values: int) -> Any:
-    """Return what a JSON text says, `most_values` values at most and not deeply nested.
+    """Return the value of a JSON text that holds at most `most_values` values and is not deeply nested.
 
         parse_json(b'{"hidden_size": 768}', 1000)  # {"hidden_size": 768}
 
@@ -71,7 +72,7 @@ def parse_json(text: bytes, most_values: int) -> Any:
 
 
 def values_within(value: Any) -> Iterator[Any]:
-    """Yield a value of JSON, the values in it, and those in them. Raises BadInput when they are nested too deeply."""
+    """Yield a JSON value and every value inside it, at any depth. Raises BadInput if they are nested too deeply."""
     level = [value]
     for _ in range(_MOST_DEPTH):
         yield from level
@@ -96,15 +97,15 @@ def _inside(value: Any) -> Any:
 
 
 def parse_strict_json(text: bytes, most: int) -> Any:
-    """Return the value that a UTF-8 text of at most `most` bytes means.
+    """Return the value of a JSON text in UTF-8 with at most `most` bytes. Raises BadJson.
 
         parse_strict_json(b'{"a": 1}', 1 << 20)  # {"a": 1}
 
-    The json module takes the last of two equal keys, and another reader the first; here the key is refused by name.
-    Raises BadJson.
+    A key that occurs twice in one object is an error: Python's json module takes the last value, other readers take the
+    first, so two programs could read two different things.
     """
     if len(text) > most:
-        raise BadJson(f"it has {len(text):,} bytes, and {most:,} at most are read")
+        raise BadJson(f"it has {len(text):,} bytes; at most {most:,} are read")
     try:
         check_cost(text, _MOST_VALUES)
         return json.loads(text.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant)
@@ -126,4 +127,4 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(constant: str) -> NoReturn:
-    raise BadJson(f"Invalid JSON: {constant} is no number of JSON")
+    raise BadJson(f"Invalid JSON: {constant} is not a JSON number")

@@ -1,4 +1,4 @@
-"""URLs and paths: which of both a text means, whether the network may be used, and URLs without their secrets."""
+"""URLs and paths: tells one from the other, forbids the network, hides the secrets in URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
 
 
 def local_path(source: str) -> Path | None:
-    """Return the path that a file URL or a plain path means, None for an http(s) URL."""
+    """Return the path of a file URL or of a plain path, and None for an http(s) URL."""
     parts = urlsplit(source)
     if parts.scheme in ("http", "https"):
         return None
@@ -23,13 +23,13 @@ def local_path(source: str) -> Path | None:
 
 
 def is_offline() -> bool:
-    """True when the environment says ZOO_OFFLINE=1, and inside of `offline()`: no socket is opened then."""
+    """Return whether no socket may be opened: with ZOO_OFFLINE=1 in the environment, or inside `offline()`."""
     return _FORBIDDEN.get() or os.environ.get("ZOO_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Open no socket in the block, whatever the environment says; other threads go on as they were."""
+    """Forbid sockets in the block, whatever the environment says. Other threads are not affected."""
     token = _FORBIDDEN.set(True)
     try:
         yield
@@ -38,7 +38,7 @@ def offline() -> Iterator[None]:
 
 
 def shown(text: str) -> str:
-    """Return a URL, or a message with URLs, without what may be secret in them: queries (signatures) and passwords."""
+    """Return a URL, or a message with URLs, without passwords and queries (?signature=…), which may be secret."""
     return re.sub(r"\?[^\s'\")]+", "?…", re.sub(r"://[^/@\s]+@", "://", text))
 
 
@@ -52,5 +52,5 @@ def with_mirror(sources: Sequence[str]) -> list[str]:
 
 
 def file_name(source: str) -> str:
-    """Return the last part of a source's path."""
+    """Return the last part of a source's path: "https://host/a/bert.tar.gz?x=1" -> "bert.tar.gz"."""
     return urlsplit(source).path.rpartition("/")[2] or "archive.tar.gz"

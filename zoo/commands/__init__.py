@@ -38,5 +38,5 @@ COMMANDS: dict[str, Register] = {
     "sign": sign_command,
 }
 
-# Those to whom what follows `--` belongs: `arguments.handed_on`.
+# Commands that receive the words after `--`, in `arguments.handed_on`.
 HAND_ON = {"embed"}

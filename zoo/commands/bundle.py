@@ -1,4 +1,4 @@
-"""`zoo bundle` and `zoo install`: models in one file to carry, and back."""
+"""`zoo bundle` and `zoo install`: packs models into one file for a machine without network, and unpacks it there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.registry.entry import Entry
 
 
 def bundle_command(parser: argparse.ArgumentParser) -> Run:
-    """Put models, with the tokenizers of the encoders, into one file to carry where there is no network."""
+    """Pack models, with the tokenizers of encoders, into one file for a machine without network."""
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument("--dry-run", action="store_true", help="show what would be in it; fetch and write nothing")
@@ -38,7 +38,7 @@ def bundle_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def install_command(parser: argparse.ArgumentParser) -> Run:
-    """Unpack the models of a bundle into the cache; their names are known from then on."""
+    """Unpack the models of a bundle into the cache, so that their names can be used."""
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--dry-run", action="store_true", help="check the file and show what is in it; write nothing")
     add_json(parser)
@@ -50,7 +50,7 @@ def install_command(parser: argparse.ArgumentParser) -> Run:
         else:
             print(_listing(bundles.read_bundle(arguments.file).models))
         if place := os.environ.get("ZOO_REGISTRY"):
-            print(f"These names count where ZOO_REGISTRY is not set; it is {place}.", file=sys.stderr)
+            print(f"These names are not used while ZOO_REGISTRY is set; it is {place}.", file=sys.stderr)
         return 0
 
     return run

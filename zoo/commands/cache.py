@@ -1,4 +1,4 @@
-"""`zoo cache list|verify|clean`: what was fetched, whether it is whole, and its removal."""
+"""`zoo cache list|verify|clean`: lists, checks and removes fetched models."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DAY = 86_400  # seconds
 
 
 def cache_command(parser: argparse.ArgumentParser) -> Run:
-    """Show, check and clean what has been fetched."""
+    """Show, check and remove fetched models."""
     return add_actions(parser, {"list": _list, "verify": _verify, "clean": _clean})
 
 
 def _list(parser: argparse.ArgumentParser) -> Run:
-    """Show what the cache holds."""
+    """Show the models in the cache."""
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
@@ -39,16 +39,14 @@ def _list(parser: argparse.ArgumentParser) -> Run:
         print(f"{root} holds {_amount('model', [model.size for model in models])}.", file=sys.stderr)
         if rest:
             amount = _amount("leftover", [size_of(path) for path in rest])
-            print(
-                f"{amount}, of runs that ended early: `zoo cache clean` removes what is left of them.", file=sys.stderr
-            )
+            print(f"{amount}, of runs that ended early: `zoo cache clean` removes leftovers.", file=sys.stderr)
         return 0
 
     return run
 
 
 def _verify(parser: argparse.ArgumentParser) -> Run:
-    """Compare every file of every model with its card; nothing is changed. Exit code 2 when any is damaged."""
+    """Compare every file of every model with its card; change nothing. Exit code 2 if a model is damaged."""
     _add_models(parser)
     add_json(parser)
 
@@ -64,16 +62,18 @@ def _verify(parser: argparse.ArgumentParser) -> Run:
             print(f"zoo: BadArchive: {model.problem}", file=sys.stderr)
         if damaged:
             short = " ".join(model.sha256[:12] for model in damaged)
-            print(f"`zoo cache clean {short}` removes what is damaged; it is fetched again when used.", file=sys.stderr)
+            print(
+                f"`zoo cache clean {short}` removes the damaged models; they are fetched again on use.", file=sys.stderr
+            )
         return 2 if damaged else 0
 
     return run
 
 
 def _clean(parser: argparse.ArgumentParser) -> Run:
-    """Remove what runs that ended early have left and, if asked for, models."""
+    """Remove the leftovers of runs that ended early and, if asked for, models."""
     _add_models(parser)
-    parser.add_argument("--older-than", metavar="DAYS", type=float, help="models that were not used for so long")
+    parser.add_argument("--older-than", metavar="DAYS", type=float, help="models that were not used for DAYS days")
     parser.add_argument("--all", action="store_true", help="every model")
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed and remove nothing")
     add_json(parser)
@@ -103,17 +103,20 @@ def _clean(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-# -- what they share ----------------------------------------------------------------------------------------------
+# -- shared by list, verify and clean -----------------------------------------------------------------------------
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "models", metavar="NAME|SHA256", nargs="*", help="as `zoo cache list` shows them; digests may be cut"
+        "models",
+        metavar="NAME|SHA256",
+        nargs="*",
+        help="as `zoo cache list` shows them; 8 characters of a sha256 are enough",
     )
 
 
 def _chosen(models: Sequence[Kept], wanted: Sequence[str]) -> list[Kept]:
-    """Return the models of these names or digests, all of them when none is named."""
+    """Return the models with the wanted names or digests; all models if `wanted` is empty."""
     found = {word: [model for model in models if _is(model, word)] for word in wanted}
     if missing := [word for word, those in found.items() if not those]:
         names = ", ".join(sorted({model.name for model in models})) or "nothing"
@@ -126,7 +129,7 @@ def _is(model: Kept, word: str) -> bool:
 
 
 def _checked(model: Kept) -> Kept:
-    """Return the model with whatever is wrong with the bytes of its files."""
+    """Return the model with the problem of its files, after reading all of their bytes."""
     return replace(model, problem=str(damage(model.path, thorough=True) or ""))
 
 

@@ -1,4 +1,4 @@
-"""`zoo embed`: a corpus to vectors."""
+"""`zoo embed`: turns a corpus into vectors."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ if TYPE_CHECKING:
 
 
 def embed_command(parser: argparse.ArgumentParser) -> Run:
-    """Turn a corpus, text, JSONL or Parquet, into vectors, Parquet; what a run that was killed left is gone on with."""
+    """Turn a corpus (text, JSONL or Parquet) into vectors (Parquet); continue a run that was stopped."""
     usual = Settings()
     parser.epilog = (
-        "What follows `--` goes to the engine: pipeline options of Beam, spark.master=… and its like of Spark."
+        "Arguments after `--` go to the engine: Beam's pipeline options, or Spark's, such as spark.master=local[2]."
     )
     parser.add_argument("model", metavar="NAME", help="an encoder: a name, URL, .tar.gz or directory")
     parser.add_argument("input", metavar="INPUT", help="a file, a directory or a quoted pattern")
     parser.add_argument("output", metavar="OUTPUT", help="a directory")
     parser.add_argument("--engine", choices=get_args(Engine), default="local")
-    parser.add_argument("--tokenizer", metavar="NAME", help="else the one that the registry names")
+    parser.add_argument("--tokenizer", metavar="NAME", help="default: the one that the registry names")
     parser.add_argument("--pooling", choices=get_args(Pooling), default="mean")
-    parser.add_argument("--max-length", metavar="TOKENS", type=int, help="longer texts are cut; else 128")
-    parser.add_argument("--batch", metavar="N", type=int, default=usual.batch_size, help="texts at once: %(default)s")
+    parser.add_argument("--max-length", metavar="TOKENS", type=int, help="longer texts are cut; default: 128")
+    parser.add_argument(
+        "--batch", metavar="N", type=int, default=usual.batch_size, help="texts computed at once; default: %(default)s"
+    )
     parser.add_argument("--dtype", choices=get_args(Dtype), default=usual.dtype)
-    parser.add_argument("--format", choices=sorted({*FORMATS.values()}), help="else by the names of the files")
-    parser.add_argument("--text", metavar="FIELD", default="text", help="where the text is: %(default)s")
-    parser.add_argument("--pair", metavar="FIELD", help="where the second text of a pair is")
-    parser.add_argument("--id", metavar="FIELD", help="else 'id' if there is one, else the number of the row")
+    parser.add_argument("--format", choices=sorted({*FORMATS.values()}), help="default: by the names of the files")
+    parser.add_argument("--text", metavar="FIELD", default="text", help="field of the text; default: %(default)s")
+    parser.add_argument("--pair", metavar="FIELD", help="field of the second text of a pair")
+    parser.add_argument("--id", metavar="FIELD", help="default: 'id' if there is one, else the number of the row")
     parser.add_argument("--keep-text", action="store_true", help="write the texts beside the vectors")
     parser.add_argument("--limit", metavar="N", type=int, help="the first N rows only")
     parser.add_argument(
-        "--rows-per-part", metavar="N", type=int, default=usual.rows_per_part, help="of one file: %(default)s"
+        "--rows-per-part",
+        metavar="N",
+        type=int,
+        default=usual.rows_per_part,
+        help="rows of one output file; default: %(default)s",
     )
     parser.add_argument("--strict", action="store_true", help="exit code 2 when there are rows without a vector")
     parser.add_argument("--restart", action="store_true", help="begin anew where OUTPUT holds another run's vectors")
@@ -67,7 +73,7 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
         print_json(done.to_dict()) if arguments.json else print(_summary(done, arguments.output))
         if done.bad:
             rows = "1 row has" if done.bad == 1 else f"{done.bad:,} rows have"
-            print(f"{rows} no vector: {plan.job.output.bad_rows} says which and why.", file=sys.stderr)
+            print(f"{rows} no vector: {plan.job.output.bad_rows} lists them with reasons.", file=sys.stderr)
         return 2 if done.bad and arguments.strict else 0
 
     return embedded

@@ -1,4 +1,4 @@
-"""`zoo fetch`: models into the cache, their directories on stdout."""
+"""`zoo fetch`: fetches models into the cache and prints their directories."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.registry.registry import Registry
 def fetch_command(parser: argparse.ArgumentParser) -> Run:
     """Fetch and verify models; print their unpacked directories, ready for hub.load."""
     parser.add_argument("handles", metavar="NAME|URL|TAR.GZ", nargs="+")
-    parser.add_argument("--sha256", metavar="HEX", help="the digest that the archive has to have; for one model")
+    parser.add_argument("--sha256", metavar="HEX", help="the sha256 that the archive must have; for one model")
     add_unverified(parser)
     add_registry(parser)
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
         if arguments.sha256 and len(arguments.handles) > 1:
-            print("zoo: --sha256 is the digest of one archive; fetch one at a time.", file=sys.stderr)
+            print("zoo: --sha256 belongs to one archive: fetch one model at a time with it.", file=sys.stderr)
             return 2
         registry = _registry(arguments.handles, arguments.registry)
         paths = {}
@@ -44,7 +44,7 @@ def fetch_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _registry(handles: list[str], place: str | None) -> Registry | None:
-    """Return the registry if any handle is a name; a wrong name is told before anything is fetched."""
+    """Return the registry if any handle is a name. Raises for a wrong name, before anything is fetched."""
     names = [name for handle in handles if (name := model_name(handle)) is not None]
     if not names:
         return None

@@ -1,7 +1,7 @@
-"""A corpus to vectors: text, JSONL or Parquet in, Parquet out, here, on Apache Beam or on Spark.
+"""Turns a corpus into vectors: text, JSONL or Parquet in, Parquet out, on this machine, on Apache Beam or on Spark.
 
-`embed_corpus` does it all; `zoo.embed.beam.EncoderHandler` and `zoo.embed.spark.embedding_udf` are for pipelines of
-one's own. Needs the extra `embed`, `beam` or `spark`.
+`embed_corpus` does the whole work. `zoo.embed.beam.EncoderHandler` and `zoo.embed.spark.embedding_udf` are steps for
+your own pipelines. Needs the extra `embed`, `beam` or `spark`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.embed.manifest import Manifest
     from zoo.embed.run import Plan, embed_corpus, plan_corpus
 
-# Imported when first asked for, since the command line reads this package whatever the command.
+# Modules are imported on first use, because every command line imports this package.
 _HOMES = {
     "Corpus": "asked",
     "EncoderSpec": "encoder",

@@ -1,4 +1,4 @@
-"""What a person asks for: a corpus, settings, an engine."""
+"""The arguments that a person gives: a corpus, settings, an engine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is to be read: `Corpus("reviews/*.jsonl", text="body", id="key")`.
+    """The input: `Corpus("reviews/*.jsonl", text="body", id="key")`.
 
-    `place` is a file, a directory (the files right in it) or a pattern. The format goes by the suffix, `.gz` after
-    that of lines, unless it is given. Without `id` the field "id" is taken where there is one, else the number of the
-    row in the whole input. With `pair`, rows are pairs of texts. `limit` leaves all rows out but the first.
+    `place` is a file, a directory (its files, not those of its directories) or a pattern. Without `format` the suffix
+    decides: ".jsonl", ".txt.gz". Without `id` the field "id" is used if the rows have one, else the number of the row
+    in the whole input. With `pair`, rows are pairs of texts. With `limit`, only the first `limit` rows are read.
     """
 
     place: str
@@ -38,7 +38,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the vectors are computed and kept; each of it decides bytes of the output."""
+    """How vectors are computed and stored. Every setting changes bytes of the output."""
 
     dtype: Dtype = "float32"
     keep_text: bool = False

@@ -1,4 +1,4 @@
-"""The engine of Apache Beam: RunInference with a handler of ours, on any runner. Imports apache_beam."""
+"""The engine for Apache Beam: RunInference with our own model handler, on any runner. Imports apache_beam."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
 from zoo.embed.watching import watched
 from zoo.text_encoder import TextEncoder
 
-# Beam's own default would download a runner first.
+# Beam's default would first download a runner; this one is part of apache_beam.
 _HERE = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
-    """RunInference's handler for texts, or pairs of texts: each gives a PredictionResult with its vector (H,), float32.
+    """RunInference's handler for texts or pairs of texts. A text gives a PredictionResult with its vector (H,) float32.
 
         texts | RunInference(EncoderHandler("albert_tiny", pooling="mean")) | beam.Map(lambda each: each.inference)
 
-    `handle` and `how` are those of `EncoderSpec`: names, URLs, or paths that every worker sees. One encoder is loaded
-    for a process. Texts of a batch go through it by length, `batch_size` at a time; Beam makes batches of `most` texts
-    at the most. Raises in the worker what `zoo.TextEncoder` does.
+    `handle` and `how` are the arguments of `EncoderSpec`: names, URLs, or paths that exist on every worker. A process
+    loads one encoder. Beam makes batches of up to `most` texts; the encoder sorts a batch by length and computes
+    `batch_size` texts at a time. Raises the errors of `zoo.TextEncoder`, in the worker.
     """
 
     def __init__(self, handle: str | EncoderSpec, *, batch_size: int = 64, most: int = 1024, **how: Any) -> None:
@@ -37,7 +37,7 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
         self._batch_size = batch_size
 
     def load_model(self) -> TextEncoder:
-        """Return the encoder. (RunInference keeps a weak reference, which a tuple or a dict would not allow.)"""
+        """Return the encoder. (RunInference keeps a weak reference, so a tuple or a dict could not be returned.)"""
         return self._spec.load()
 
     def run_inference(
@@ -49,7 +49,7 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
 
 
 class _PartHandler(EncoderHandler):
-    """Its examples are parts that have been read, so that the same rows are together whoever does the work."""
+    """Takes whole parts as examples, so that the same rows are computed together on every engine."""
 
     def __init__(self, job: EmbeddingJob) -> None:
         super().__init__(job.spec, most=1)
@@ -59,18 +59,18 @@ class _PartHandler(EncoderHandler):
         return self._job.load()
 
     def run_inference(
-        self, batch: Sequence[tuple[Part, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[tuple[CorpusPart, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Any]:
         return [(part, rows, self._job.vectors(model, rows)) for part, rows in batch]
 
-    def get_num_bytes(self, batch: Sequence[tuple[Part, Rows]]) -> int:
-        return sum(part.rows for part, _ in batch)  # Beam would pickle all of it to count
+    def get_num_bytes(self, batch: Sequence[tuple[CorpusPart, Rows]]) -> int:
+        return sum(part.rows for part, _ in batch)  # Beam's default would pickle the batch to count bytes
 
 
 def embed_parts(
-    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
 ) -> None:
-    """Embed some parts with the pipeline `options`: `--runner=FlinkRunner --flink_master=…`; without a runner here."""
+    """Embed parts with pipeline `options`: ["--runner=FlinkRunner", "--flink_master=…"]. Without a runner: locally."""
     chosen = list(options) if any(each.startswith("--runner") for each in options) else [_HERE, *options]
     with watched(job.output, parts, advance), gave_up("Beam"):
         pipeline = beam.Pipeline(options=PipelineOptions(chosen))
@@ -85,7 +85,7 @@ def embed_parts(
         pipeline.run().wait_until_finish()
 
 
-def _read(part: Part, job: EmbeddingJob) -> tuple[Part, Rows]:
+def _read(part: CorpusPart, job: EmbeddingJob) -> tuple[CorpusPart, Rows]:
     reader = Reader(job.source)
     try:
         return part, reader.read(part)
@@ -93,7 +93,7 @@ def _read(part: Part, job: EmbeddingJob) -> tuple[Part, Rows]:
         reader.close()
 
 
-def _write(done: tuple[Part, Rows, Any], job: EmbeddingJob) -> int:
+def _write(done: tuple[CorpusPart, Rows, Any], job: EmbeddingJob) -> int:
     part, rows, vectors = done
     job.write(part, rows, vectors)
     return part.number

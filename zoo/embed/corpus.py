@@ -1,4 +1,4 @@
-"""The corpus that is read: which files, in which format, and which fields of theirs are text and id."""
+"""Finds the files of a corpus, their format, and the fields that hold text and id."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from zoo.errors import BadArgument
 IdType = Literal["int64", "string"]
 
 _DEFAULT_ID = "id"
-_LOOKED_AT = 1000  # rows of JSONL that say which fields there are
+_LOOKED_AT = 1000  # rows of JSONL that are read to find the fields
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file as it was found; `modified` in nanoseconds."""
+    """One input file, its size in bytes and its time of modification in nanoseconds."""
 
     path: str
     size: int
@@ -34,7 +34,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class OpenedCorpus:
-    """What was found. `id` is None where the number of the row is the id."""
+    """A corpus whose files were found. `id` is None if the number of the row is the id."""
 
     files: tuple[InputFile, ...]
     format: Format
@@ -45,7 +45,7 @@ class OpenedCorpus:
 
     @property
     def fields(self) -> list[str]:
-        """The fields that are read."""
+        """The fields to read: id, text and pair, as far as the corpus has them."""
         return list(dict.fromkeys(name for name in (self.id, self.text, self.pair) if name is not None))
 
 
@@ -54,15 +54,15 @@ def open_corpus(corpus: Corpus) -> OpenedCorpus:
 
         open_corpus(Corpus("texts.txt")).id_type  # "int64": the number of the row
 
-    Raises BadArgument when there are no files, when their formats are unknown or several, and when no row has the
-    fields; it lists all files of its kind.
+    Raises BadArgument, which lists all files or fields concerned, when there are no files, when formats are unknown or
+    several, and when no row has the fields.
     """
     paths = _paths(corpus.place)
     format_ = corpus.format or _format(paths)
     if format_ == "text":
         given = [f"--{name} {value}" for name, value in (("id", corpus.id), ("pair", corpus.pair)) if value]
         if given:
-            raise BadArgument(f"{', '.join(given)}: a line of text has no fields. Take JSONL or Parquet for that.")
+            raise BadArgument(f"{', '.join(given)}: lines of plain text have no fields. Use JSONL or Parquet.")
         id_: str | None = None
         id_type: IdType = "int64"
     elif format_ == "jsonl":
@@ -74,21 +74,21 @@ def open_corpus(corpus: Corpus) -> OpenedCorpus:
 
 
 def open_lines(path: str | Path) -> IO[bytes]:
-    """Return a file of lines, unpacked as it is read where it ends in `.gz`; see `unpacking`."""
+    """Return a file of lines, opened for reading. A file that ends in `.gz` is unpacked on the way; see `unpacking`."""
     if str(path).endswith(".gz") and Path(path).stat().st_size == 0:
-        raise BadArgument(f"{path} is empty, and so is no gzip: it was cut. Copy it, or compress the text again.")
+        raise BadArgument(f"{path} is empty, so it is not a gzip file. Copy it again, or compress the text again.")
     return cast(IO[bytes], gzip.open(path)) if str(path).endswith(".gz") else Path(path).open("rb")
 
 
 @contextmanager
 def unpacking(path: str | Path, lines: int) -> Iterator[None]:
-    """Let what gzip says about a cut or damaged file name the file, and how many lines of it could be read."""
+    """Turn gzip's errors about a damaged file into BadArgument, with the path and the number of lines read before."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadArgument(
-            f"{path} is damaged after line {lines:,}: {str(error).rstrip('.')}. Nothing behind that can be read: copy "
-            "the file, or compress the text again."
+            f"{path} is damaged after line {lines:,}: {str(error).rstrip('.')}. Later lines cannot be read. Copy the "
+            "file again, or compress the text again."
         ) from None
 
 
@@ -108,43 +108,44 @@ def _paths(place: str) -> list[Path]:
         found = [each for each in root.glob(str(path.relative_to(root))) if each.is_file()]
     if not found:
         raise BadArgument(
-            f"{place}: no file there. Give a file, a directory or a quoted pattern such as 'texts/*.txt'."
+            f"{place}: no file found. Give a file, a directory or a quoted pattern such as 'texts/*.txt'."
         )
     return sorted(each.absolute() for each in found)
 
 
 def _format(paths: list[Path]) -> Format:
+    """Return the one format that the suffixes of all files stand for."""
     formats = {path: FORMATS.get(Path(path.name.removesuffix(".gz")).suffix) for path in paths}
     unknown = [path.name for path, format_ in formats.items() if format_ is None]
     if unknown:
         raise BadArgument(
-            f"of no known format: {_some(unknown)}. --format says what they are, a pattern leaves files out; "
-            f"known by their names are {', '.join(FORMATS)}, lines with .gz too."
+            f"unknown suffix: {_some(unknown)}. Known are {', '.join(FORMATS)}, and .gz after those of lines. State "
+            "the format with --format, or leave files out with a pattern."
         )
     counts = Counter(formats.values())
     if len(counts) > 1:
         found = ", ".join(f"{count} of {format_}" for format_, count in counts.items())
-        raise BadArgument(f"files of several formats, {found}: embed one format at a time, with a pattern.")
+        raise BadArgument(f"files of several formats: {found}. Embed one format at a time, with a pattern.")
     return cast(Format, next(iter(counts)))
 
 
 def _json_id(paths: list[Path], corpus: Corpus) -> tuple[str | None, IdType]:
-    """Return field and type of the ids, by the first rows."""
+    """Return the field of the ids and their type, as the first rows show them."""
     rows = list(islice(_objects(paths), _LOOKED_AT))
     fields = sorted({name for row in rows for name in row})
     wanted = [name for name in (corpus.text, corpus.pair, corpus.id) if name is not None]
     missing = [name for name in wanted if rows and name not in fields]
     if missing:
         raise BadArgument(
-            f"no row of the first {len(rows):,} has {_some([repr(name) for name in missing])}; there is "
-            f"{_some(fields) or 'nothing'}. --text, --pair and --id name the fields."
+            f"none of the first {len(rows):,} rows has {_some([repr(name) for name in missing])}; they have "
+            f"{_some(fields) or 'no fields'}. Name the fields with --text, --pair and --id."
         )
     types = [_id_type(row.get(corpus.id or _DEFAULT_ID)) for row in rows]
-    if corpus.id is None:  # what nobody asked for is taken where it fits everywhere
+    if corpus.id is None:  # the field "id" is used only if all rows have it with one type
         return (_DEFAULT_ID, types[0]) if types and types[0] and len(set(types)) == 1 else (None, "int64")
     usable = [each for each in types if each is not None]
     if rows and not usable:
-        raise BadArgument(f"no row of the first {len(rows):,} has an integer or text as {corpus.id!r}.")
+        raise BadArgument(f"none of the first {len(rows):,} rows has an integer or a text as {corpus.id!r}.")
     return corpus.id, usable[0] if usable else "int64"
 
 
@@ -153,7 +154,7 @@ def _id_type(value: Any) -> IdType | None:
 
 
 def _objects(paths: list[Path]) -> Iterator[dict[str, Any]]:
-    """Yield those of the first lines of the files that are JSON objects."""
+    """Yield the JSON objects among the first lines of every file; other lines are skipped here."""
     for path in paths:
         with open_lines(path) as lines:
             for number in range(_LOOKED_AT):
@@ -170,5 +171,6 @@ def _objects(paths: list[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _some(names: list[str]) -> str:
+    """Return the first nine names and how many more there are."""
     more = f" and {len(names) - 9} more" if len(names) > 9 else ""
     return ", ".join(names[:9]) + more

@@ -1,4 +1,4 @@
-"""Which encoder turns the texts into vectors, as every process that does the work is told."""
+"""The encoder that turns texts into vectors, described so that it can be sent to every worker process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The arguments of `zoo.TextEncoder`, in a form that travels: `EncoderSpec("albert_tiny", pooling="first")`.
+    """The arguments of `zoo.TextEncoder`, which can be pickled: `EncoderSpec("albert_tiny", pooling="first")`.
 
-    A handle that is a path, and a registry that is a file, are looked for by every worker.
+    If `handle` is a path or `registry` is a file, the path must exist on every worker.
     """
 
     handle: str
@@ -28,11 +28,11 @@ class EncoderSpec:
     registry: str | None = None
 
     def find(self) -> EncoderWithTokenizer:
-        """Return the models, fetched if need be and not loaded; raises what `find_pair` does."""
+        """Return the encoder and its tokenizer, fetched but not loaded. Raises the errors of `find_pair`."""
         return find_pair(self.handle, self.tokenizer, self.registry)
 
     def load(self) -> TextEncoder:
-        """Return the encoder, the same one for the same spec in the same process."""
+        """Return the loaded encoder: the same object for equal specs in one process."""
         return _loaded(self)
 
 
@@ -41,7 +41,7 @@ def _loaded(spec: EncoderSpec) -> TextEncoder:
     from zoo.basics.quiet import import_tensorflow_quietly
     from zoo.text_encoder import TextEncoder
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a machine without a GPU is an error at level 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
     import_tensorflow_quietly()
     how = {"pooling": spec.pooling, "max_length": spec.max_length, "registry": spec.registry}
     return TextEncoder(spec.handle, spec.tokenizer, **how)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One part of a corpus to its files: what every engine does, with rows and vectors that do not depend on which."""
+"""The work on one part of a corpus, from rows to files. All engines use this code, so their results are the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.embed.corpus import OpenedCorpus
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Rows
 from zoo.errors import DigestMismatch
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmbeddingJob:
-    """Everything that decides the output, and where it goes. Workers get it whole."""
+    """Everything that decides the output, and the directory of the output. It is sent to every worker."""
 
     spec: EncoderSpec
     model: str
@@ -39,7 +39,7 @@ class EmbeddingJob:
     output: Output
 
     def identity(self) -> dict[str, Any]:
-        """Return what has to be the same for a run to go on with what another began."""
+        """Return the settings that must be equal for a run to continue an earlier one: `_job.json`."""
         model_sha256, tokenizer_sha256 = self.digests
         return {
             "format_version": 1,
@@ -55,12 +55,13 @@ class EmbeddingJob:
         }
 
     def load(self) -> TextEncoder:
-        """Return the encoder. Raises DigestMismatch when this machine finds another one than was asked for."""
+        """Return the encoder. Raises DigestMismatch if this worker finds another model than the run was begun with."""
         encoder = self.spec.load()
         if encoder.digests != self.digests:
             raise DigestMismatch(
-                f"{self.spec.handle} is {encoder.digests[0][:12]}… here with the tokenizer {encoder.digests[1][:12]}…; "
-                f"the run was begun with {self.digests[0][:12]}… and {self.digests[1][:12]}…"
+                f"on this worker {self.spec.handle} is {encoder.digests[0][:12]}… with the tokenizer "
+                f"{encoder.digests[1][:12]}…, but the run was begun with {self.digests[0][:12]}… and "
+                f"{self.digests[1][:12]}…. Install the same models on every worker."
             )
         return encoder
 
@@ -71,7 +72,7 @@ class EmbeddingJob:
         return self.embed(encoder, encoder.preprocess(tf.constant(self.texts(rows), tf.string)))
 
     def texts(self, rows: Rows) -> NDArray[Any]:
-        """Return texts (N,) or pairs (N, 2) as TensorFlow takes them."""
+        """Return texts (N,) or pairs (N, 2), as an array of objects that TensorFlow accepts."""
         return np.array(rows.texts, object).reshape((-1,) if self.source.pair is None else (-1, 2))
 
     def embed(
@@ -80,14 +81,14 @@ class EmbeddingJob:
         inputs: Mapping[str, Any],
         advance: Callable[[int], object] = lambda count: None,
     ) -> NDArray[np.float32]:
-        """Return the vectors of tokenized texts, tensors (N, T)."""
+        """Return the vectors (N, H) of tokenized texts, tensors (N, T)."""
         arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
         return encoder.embed(arrays, self.settings.batch_size, advance)
 
-    def write(self, part: Part, rows: Rows, vectors: NDArray[np.float32]) -> None:
-        """Write the files of a part: the bad rows first, since the part counts as done when its vectors are there."""
+    def write(self, part: CorpusPart, rows: Rows, vectors: NDArray[np.float32]) -> None:
+        """Write the files of a part: bad rows first, because a part counts as done as soon as its vectors exist."""
         if not rows.bad:
-            self.output.bad(part.number).unlink(missing_ok=True)  # what a damaged run may have left
+            self.output.bad(part.number).unlink(missing_ok=True)  # an interrupted run may have left one
         else:
             with written_file(self.output.bad(part.number)) as temporary:
                 temporary.write_text("".join(bad.to_json() for bad in rows.bad), encoding="ascii")
@@ -101,6 +102,6 @@ class EmbeddingJob:
             )
 
     def facts(self) -> dict[str, str]:
-        """Return the metadata of every part's schema."""
+        """Return the metadata for the Parquet schema of every part: {"zoo.model": "albert_tiny", …}."""
         named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", "pooling", "max_length")
         return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named}

@@ -1,4 +1,4 @@
-"""The engine of one machine: tf.data reads and tokenizes ahead, the encoder has TensorFlow's own threads."""
+"""The engine for one machine: tf.data reads and tokenizes the next part while the encoder computes the present one."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from zoo.embed.job import EmbeddingJob
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
 from zoo.errors import BadArgument
 
 
 def embed_parts(
-    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
 ) -> None:
-    """Embed some parts, one after the other."""
+    """Embed parts, one after the other. Raises BadArgument for any `options`: this engine has none."""
     if options:
         raise BadArgument(f"{' '.join(options)}: the engine 'local' takes no options of its own.")
     encoder = job.load()
     import tensorflow as tf
 
     reader = Reader(job.source)
-    waiting: deque[tuple[Part, Rows]] = deque()  # what was read and is not embedded
+    waiting: deque[tuple[CorpusPart, Rows]] = deque()  # parts that were read but not yet embedded
     failed: list[BaseException] = []
 
     def texts() -> Iterator[Any]:
@@ -31,7 +31,7 @@ def embed_parts(
                 rows = reader.read(part)
                 waiting.append((part, rows))
                 yield job.texts(rows)
-        except Exception as error:  # tf.data would make a text of it
+        except Exception as error:  # kept as it is: tf.data would turn it into the text of another error
             failed.append(error)
 
     shape = [None] if job.source.pair is None else [None, 2]

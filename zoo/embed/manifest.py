@@ -1,4 +1,4 @@
-"""The manifest of a directory of vectors, and JSON that is read back: it may be damaged, and None then."""
+"""The manifest of a directory of vectors, and JSON files that may be damaged: those are read as None."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Manifest:
-    """What became of a corpus: every row has a vector or is among the bad ones, and `rows` is the sum."""
+    """The result of a finished run. Every row has a vector or is a bad row: `rows` = `vectors` + `bad`."""
 
     rows: int
     vectors: int
@@ -21,12 +21,12 @@ class Manifest:
     job: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `_manifest.json` holds."""
+        """Return the content of `_manifest.json`."""
         return asdict(self)
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return what a file says, None when it is not there or is no manifest."""
+    """Return the manifest in a file, or None if the file is missing or is not a manifest."""
     found, names = read_json_or_none(path), [field.name for field in fields(Manifest)]
     if not isinstance(found, dict) or found.keys() != {*names} or not isinstance(found["job"], dict):
         return None
@@ -34,7 +34,7 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def read_json_or_none(path: Path) -> Any:
-    """Return what a JSON file holds, None when it is not there or is no JSON."""
+    """Return the value in a JSON file, or None if the file is missing or is not JSON."""
     try:
         return parsed(path.read_bytes())
     except OSError:
@@ -42,7 +42,7 @@ def read_json_or_none(path: Path) -> Any:
 
 
 def parsed(text: bytes) -> Any:
-    """Return the value of a JSON text, None when it is none."""
+    """Return the value of a JSON text, or None if the text is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Parquet files and engines come with extras: the import of `zoo.embed.parquet`, and an engine's error in our words."""
+"""Parquet and the engines need extras: imports `zoo.embed.parquet`, and turns an engine's errors into ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from zoo.basics.extras import imported
 from zoo.errors import ZooError, first_line
 
-# Where in a foreign traceback the reason stands: an error of ours, or what Spark says of the task it lost.
+# The reason in an engine's traceback: an error of ours, or Spark's words about a lost task.
 _REASONS = (re.compile(r"^zoo\.errors\.(.+)$", re.MULTILINE), re.compile(r"most recent failure: (.+)$", re.MULTILINE))
 
 
@@ -21,7 +21,7 @@ def parquet() -> Any:
 
 @contextmanager
 def gave_up(engine: str) -> Iterator[None]:
-    """Turn whatever an engine raises into an error with the reason; an error of ours in a worker is that reason."""
+    """Turn any error of an engine into ZooError with the reason. If a worker raised an error of ours, that is it."""
     try:
         yield
     except ZooError:
@@ -29,4 +29,4 @@ def gave_up(engine: str) -> Iterator[None]:
     except Exception as error:
         found = next((match for each in _REASONS if (match := each.search(str(error)))), None)
         reason = (found[1] if found else first_line(error)).rstrip(".")
-        raise ZooError(f"{engine} gave up: {reason}. What was finished stays; run again to go on.") from error
+        raise ZooError(f"{engine} gave up: {reason}. Finished parts are kept; run again to go on.") from error

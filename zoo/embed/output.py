@@ -1,14 +1,15 @@
-"""The directory of vectors: which of its parts are there, whose they are, and what is written when all are.
+"""The directory of vectors: finds the parts that exist, checks that they belong to this job, and finishes the run.
 
     part-000000.parquet …   ids and vectors, in the order of the input
-    _job.json               what was asked for: a run with anything else does not go on here
-    _manifest.json          the same and how many rows there were; written last
+    _job.json               the settings of the run: a run with other settings does not continue here
+    _manifest.json          the same settings and the numbers of rows; written last
     _bad_rows.jsonl         the rows without a vector, if there are any
-    _bad/000000.jsonl       those of one part, until the end
+    _bad/000000.jsonl       the bad rows of one part, until the run is finished
     _lock                   held while a run writes
 
-Readers of Parquet pass over names that begin with `_`. No file is believed to be whole: a part counts when its rows and
-its bad ones add up; another one, emptied or cut, is computed again, and so is a manifest that does not say the truth.
+Readers of Parquet ignore names that begin with `_`. Every file may be damaged, so a part counts as done only if its
+vectors and its bad rows together are as many as its rows. A part that was emptied or cut is computed again, and a
+manifest with wrong numbers is written again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from zoo.basics.files import cannot_write, written_file
 from zoo.basics.locks import delete, locked_if_free
 from zoo.embed.manifest import Manifest, parsed, read_json_or_none, read_manifest
 from zoo.embed.needs import parquet
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.errors import CannotWrite, ZooError
 
 
@@ -45,32 +46,38 @@ class Output:
 
     @property
     def bad_rows(self) -> Path:
-        """Where all rows without a vector are in the end."""
+        """The file of all rows without a vector, written when the run is finished."""
         return self.path / "_bad_rows.jsonl"
 
     def part(self, number: int) -> Path:
-        """Return where the vectors of a part go."""
+        """Return the file for the vectors of a part."""
         return self.path / f"part-{number:06d}.parquet"
 
     def bad(self, number: int) -> Path:
-        """Return where the bad rows of a part are kept until the end."""
+        """Return the file for the bad rows of a part until the run is finished."""
         return self.path / "_bad" / f"{number:06d}.jsonl"
 
-    def missing(self, parts: Sequence[Part]) -> list[Part]:
-        """Return the parts that are still to be done: absent, damaged, or without the rows that they should have."""
+    def missing(self, parts: Sequence[CorpusPart]) -> list[CorpusPart]:
+        """Return the parts that are not done: missing, damaged, or with too few or too many rows."""
         found = zip(parts, self._counts(parts), strict=True)
         return [part for part, (vectors, bad) in found if vectors is None or vectors + bad != part.rows]
 
-    def _counts(self, parts: Sequence[Part]) -> Iterator[tuple[int | None, int]]:
-        """Yield of each part how many vectors it has, None where it is absent or damaged, and how many bad rows."""
+    def _counts(self, parts: Sequence[CorpusPart]) -> Iterator[tuple[int | None, int]]:
+        """Yield, for every part, the number of its vectors and of its bad rows.
+
+        The number of vectors is None if the file is missing or damaged.
+        """
         kept = Counter(part.number for part, _ in self._kept_bad(parts))
         for part in parts:
             path, own = self.part(part.number), self.bad(part.number)
             bad = own.read_bytes().count(b"\n") if own.is_file() else kept[part.number]
             yield parquet().count_own(path) if path.is_file() else None, bad
 
-    def _kept_bad(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bytes]]:
-        """Yield the lines of `_bad_rows.jsonl`, each with the part of its `row`; lines without one are passed over."""
+    def _kept_bad(self, parts: Sequence[CorpusPart]) -> Iterator[tuple[CorpusPart, bytes]]:
+        """Yield (part, line) for the lines of `_bad_rows.jsonl`. The `row` of a line decides its part.
+
+        Lines without a `row` of this input, and a line that was cut, are skipped.
+        """
         if not self.bad_rows.is_file() or not parts:
             return
         starts = [part.first for part in parts]
@@ -81,10 +88,15 @@ class Output:
                 if type(number) is int and 0 <= number < parts[-1].first + parts[-1].rows and line.endswith(b"\n"):
                     yield parts[bisect_right(starts, number) - 1], line
 
-    def reopen(self, parts: Sequence[Part], missing: Sequence[Part] = ()) -> None:
-        """Make a run that is to be gone on with of one that said it was finished; the bad rows are kept."""
+    def reopen(self, parts: Sequence[CorpusPart], missing: Sequence[CorpusPart] = ()) -> None:
+        """Turn a finished run into an unfinished one, so that the `missing` parts are computed again.
+
+        Removes the manifest, and writes the bad rows back into one file for every part.
+        """
         with cannot_write(self.path):
-            (self.path / "_manifest.json").unlink(missing_ok=True)  # first: from here on it is not finished
+            (self.path / "_manifest.json").unlink(
+                missing_ok=True
+            )  # first, so that the run no longer counts as finished
             for part in missing:
                 self.part(part.number).unlink(missing_ok=True)
             if not self.bad_rows.exists():
@@ -99,7 +111,7 @@ class Output:
             self.bad_rows.unlink()
 
     def check(self, identity: Mapping[str, Any]) -> None:
-        """Raise CannotWrite, which lists the differences, when what is there is not of this job."""
+        """Raise CannotWrite, which lists the differences, if the directory belongs to another job."""
         job = self.path / "_job.json"
         if not job.is_file():
             there = sorted(each.name for each in self._entries())
@@ -110,9 +122,11 @@ class Output:
             return
         before = read_json_or_none(job)
         if not isinstance(before, dict) and (last := self.manifest()) is not None:
-            before = last.job  # says the same
+            before = last.job  # the manifest holds the same settings
         if not isinstance(before, dict):
-            raise CannotWrite(f"{job} is damaged, so nobody can tell what these parts are of: --restart begins anew.")
+            raise CannotWrite(
+                f"{job} is damaged, so the settings of the existing parts are unknown. Begin anew with --restart."
+            )
         asked = json.loads(to_json(identity))
         differences = [
             f"{name} {_shown(before.get(name), asked.get(name))}"
@@ -121,13 +135,13 @@ class Output:
         ]
         if differences:
             raise CannotWrite(
-                f"{self.path} was begun otherwise: {'; '.join(differences)}. Ask for the same to go on, choose another "
-                "directory, or begin anew with --restart."
+                f"{self.path} was begun with other settings: {'; '.join(differences)}. Use the same settings to go on, "
+                "choose another directory, or begin anew with --restart."
             )
 
     @contextmanager
     def begun(self, identity: Mapping[str, Any], restart: bool) -> Iterator[None]:
-        """Hold the directory for one run, cleared of what a killed one left, or of everything with `restart`."""
+        """Lock the directory for one run. Remove the temporary files of a killed run, or all files with `restart`."""
         with ExitStack() as stack:
             with cannot_write(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -145,10 +159,10 @@ class Output:
                 temporary.write_text(to_json(identity), encoding="utf-8")
             yield
 
-    def finish(self, parts: Sequence[Part], identity: Mapping[str, Any], hidden_size: int) -> Manifest:
-        """Return the manifest, written when every part is there and its rows add up; another call changes nothing.
+    def finish(self, parts: Sequence[CorpusPart], identity: Mapping[str, Any], hidden_size: int) -> Manifest:
+        """Check all parts, write bad rows and manifest, and return the manifest. A second call changes nothing.
 
-        Raises ZooError, which names the parts that do not.
+        Raises ZooError, which names the parts that are missing or have a wrong number of rows.
         """
         counts = list(self._counts(parts))
         wrong = [
@@ -158,8 +172,8 @@ class Output:
         ]
         if wrong:
             raise ZooError(
-                f"{self.path}: {', '.join(wrong[:5])} ({len(wrong)} of {len(parts)} parts) are missing or do not "
-                "have the rows they should: run again, and it computes them again."
+                f"{self.path}: {', '.join(wrong[:5])} ({len(wrong)} of {len(parts)} parts) are missing or have a wrong "
+                "number of rows. Run the command again: it computes these parts again."
             )
         vectors, bad = sum(found or 0 for found, _ in counts), sum(bad for _, bad in counts)
         manifest = Manifest(vectors + bad, vectors, bad, len(parts), hidden_size, identity)
@@ -177,11 +191,11 @@ class Output:
         return manifest
 
     def manifest(self) -> Manifest | None:
-        """Return what the manifest says, None when the run is not finished or the manifest is damaged."""
+        """Return the manifest, or None if the run is not finished or the manifest is damaged."""
         return read_manifest(self.path / "_manifest.json")
 
     def _is_begun(self) -> bool:
-        """True when something is there that other arguments would not have made."""
+        """Return whether the directory holds a result, so that its settings matter."""
         return (self.path / "_manifest.json").is_file() or any(self.path.glob("part-*.parquet"))
 
     def _entries(self) -> list[Path]:
@@ -192,7 +206,7 @@ class Output:
         return [each for each in self.path.iterdir() if each.name != "_lock" and not each.name.startswith(".")]
 
     def _clear(self) -> None:
-        """Remove what a run of ours wrote, that it is finished first; nothing where there was none."""
+        """Remove the files of an earlier run, the manifest first. Without `_job.json` nothing is removed."""
         if not (self.path / "_job.json").is_file():
             return
         for path in (self.path / "_manifest.json", self.bad_rows, *self.path.glob("part-*.parquet")):
@@ -202,9 +216,10 @@ class Output:
 
 
 def _shown(before: Any, asked: Any) -> str:
+    """Return the difference of one setting, in words: "was 64, is 32"."""
     if isinstance(before, list) and isinstance(asked, list):  # the files of the input
         both = [each for each in [*before, *asked] if isinstance(each, dict)]
         changed = [str(each.get("path")) for each in both if (each in before) != (each in asked)]
         names = list(dict.fromkeys(Path(path).name for path in changed))
-        return f"of the input have changed, come or gone ({', '.join(names[:5])})"
+        return f"of the input were changed, added or removed ({', '.join(names[:5])})"
     return f"was {before!r}, is {asked!r}"

@@ -1,4 +1,4 @@
-"""Parquet, read and written: the only module that imports pyarrow."""
+"""Reads and writes Parquet. No other module imports pyarrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.errors import BadArgument, first_line
 if TYPE_CHECKING:
     from zoo.embed.corpus import Corpus, IdType
 
-_BATCH = 4096  # rows that are decoded at once
+_BATCH = 4096  # rows decoded at once
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ def count(path: str | Path) -> int:
 
 
 def count_own(path: Path) -> int | None:
-    """Return the number of rows of a part of ours, None when the file is damaged: emptied, cut, or no part."""
+    """Return the number of rows of a part that zoo wrote, or None if the file is damaged or is not such a part."""
     try:
         file = _opened(path)
     except BadArgument:
@@ -40,13 +40,13 @@ def count_own(path: Path) -> int | None:
 
 
 def find_id(paths: Sequence[Path], corpus: Corpus, default: str) -> tuple[str | None, IdType]:
-    """Return field and type of the ids. Raises BadArgument, which lists every column that is missing or of no use."""
+    """Return the field of the ids and their type. Raises BadArgument, which lists every column that cannot be used."""
     schemas = {path: _opened(path).schema_arrow for path in paths}
     problems = []
     for path, schema in schemas.items():
         for column in dict.fromkeys(each for each in (corpus.text, corpus.pair, corpus.id) if each is not None):
             if column not in schema.names:
-                problems.append(f"{path.name} has no column {column!r}, it has {', '.join(schema.names)}")
+                problems.append(f"{path.name} has no column {column!r}; it has {', '.join(schema.names)}")
             elif column != corpus.id and not _is_text(schema.field(column).type):
                 problems.append(f"{path.name}: {column!r} is {schema.field(column).type}, not text")
     name = corpus.id or default
@@ -54,17 +54,17 @@ def find_id(paths: Sequence[Path], corpus: Corpus, default: str) -> tuple[str | 
     is_text, is_integer = (all(map(fits, types)) for fits in (_is_text, pa.types.is_integer))
     if corpus.id is not None and not (is_text or is_integer):
         found = ", ".join(sorted(set(map(str, types))))
-        problems.append(f"{name!r} is {found}: an id is an integer throughout, or text")
+        problems.append(f"{name!r} is {found}, but ids have to be integers in all files, or text in all files")
     if problems:
-        raise BadArgument("; ".join(problems) + ". --text, --pair and --id name the columns.")
+        raise BadArgument("; ".join(problems) + ". Name the columns with --text, --pair and --id.")
     return (name, "string" if is_text else "int64") if is_text or is_integer else (None, "int64")
 
 
 def read(path: str | Path, start: int, rows: int, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """Yield some rows of a file, texts as bytes: what they hold may not be UTF-8."""
+    """Yield `rows` rows of a file from the row `start` on. Texts are bytes, because they may not be valid UTF-8."""
     file = _opened(path)
     groups: list[int] = []
-    before = first = 0  # the row groups that are chosen begin with the row `first`
+    before = first = 0  # `first` is the number of the first row of the chosen row groups
     for group in range(file.metadata.num_row_groups):
         size = file.metadata.row_group(group).num_rows
         if before + size > start and before < start + rows and size:
@@ -85,6 +85,7 @@ def read(path: str | Path, start: int, rows: int, columns: Sequence[str]) -> Ite
 
 
 def _plain(column: pa.Array) -> pa.Array:
+    """Return a column without dictionary encoding, texts as bytes."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return column.cast(pa.large_binary()) if _is_text(column.type) else column
@@ -103,13 +104,13 @@ def _opened(path: str | Path) -> pq.ParquetFile:
 
 @contextmanager
 def _damage_named(path: str | Path) -> Iterator[None]:
-    """Let what pyarrow says about a file that is none, or is damaged, name it."""
+    """Turn pyarrow's errors about a damaged file into BadArgument, which names the path."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the system's; pyarrow's own have no number
+        if getattr(error, "errno", None) is not None:  # an error of the operating system; pyarrow's have no number
             raise
-        raise BadArgument(f"{path} is no Parquet, or is damaged: {first_line(error)}. Copy it again.") from error
+        raise BadArgument(f"{path} is not Parquet, or is damaged: {first_line(error)}. Copy it again.") from error
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ def write_vectors(
     texts: Mapping[str, Sequence[str]],
     facts: Mapping[str, str],
 ) -> None:
-    """Write one part: `id`, `vector` of (N, H), and a column for each of `texts`; `facts` are the schema's metadata."""
+    """Write one part: the columns `id`, `vector` (N, H), and one for every key of `texts`, with `facts` as metadata."""
     values = pa.array(vectors.reshape(-1))
     columns = {
         "id": pa.array(ids, pa.int64() if id_type == "int64" else pa.string()),

@@ -1,4 +1,4 @@
-"""Rows cut into parts: the same rows are in the same part, whoever embeds it, in the first run or a later one."""
+"""Cuts the rows of a corpus into parts. Every run and every engine cuts a corpus into the same parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows of one file: `start` is where they begin, in bytes after unpacking, of Parquet in rows; `line` from 0."""
+    """Some rows of one file, the `line`-th (from 0) first.
+
+    `start` is the place of the first row: in bytes of the unpacked file, or in rows for Parquet.
+    """
 
     file: int
     start: int
@@ -27,8 +30,8 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows that become one file; `first` is the number of the first one in the whole input, from 0."""
+class CorpusPart:
+    """The rows of one output file. `first` is the number of the first row in the whole input, from 0."""
 
     number: int
     first: int
@@ -36,16 +39,17 @@ class Part:
 
     @property
     def rows(self) -> int:
-        """How many rows there are, good and bad."""
+        """The number of rows, good and bad."""
         return sum(each.rows for each in self.slices)
 
 
-def cut(source: OpenedCorpus, rows: int, limit: int | None = None) -> Iterator[Part]:
-    """Yield the parts of a corpus, `rows` in each and what is left in the last; files of lines are read once for it.
+def cut(source: OpenedCorpus, rows: int, limit: int | None = None) -> Iterator[CorpusPart]:
+    """Yield the parts of a corpus. Every part has `rows` rows, the last one the rest. Files of lines are read once.
 
-        sum(part.rows for part in cut(open_corpus(Corpus("texts.txt")), 8192))  # how many rows there are
+        sum(part.rows for part in cut(open_corpus(Corpus("texts.txt")), 8192))  # the number of rows
 
-    Rows of `text` and `jsonl` end with a line feed, the last one of a file also without. Memory is constant.
+    In `text` and `jsonl` a line feed ends a row; the last row of a file may lack it. Memory does not grow with the
+    corpus.
     """
     number = first = 0
     slices: list[Slice] = []
@@ -60,17 +64,17 @@ def cut(source: OpenedCorpus, rows: int, limit: int | None = None) -> Iterator[P
                 slices.append(Slice(file, start, line, count))
                 line, free = line + count, free - count
                 if not free:
-                    part = Part(number, first, tuple(slices))
+                    part = CorpusPart(number, first, tuple(slices))
                     yield part
                     number, first, slices = number + 1, first + part.rows, []
                     free = rows if limit is None else min(rows, limit - first)
     if slices:
-        yield Part(number, first, tuple(slices))
+        yield CorpusPart(number, first, tuple(slices))
 
 
 class _Counter(Protocol):
     def take(self, most: int) -> tuple[int, int]:
-        """Pass over so many rows; return where they began and how many there were."""
+        """Skip up to `most` rows. Return the place of the first one and the number of rows skipped."""
 
 
 @contextmanager
@@ -84,6 +88,8 @@ def _counter(source: OpenedCorpus, file: int) -> Iterator[_Counter]:
 
 
 class _Counted:
+    """Counts the rows of a Parquet file, whose number is known from the start."""
+
     def __init__(self, rows: int) -> None:
         self._at, self._rows = 0, rows
 
@@ -94,20 +100,22 @@ class _Counted:
 
 
 class _Lines:
+    """Counts the lines of a file, a block of bytes at a time."""
+
     def __init__(self, path: str, stream: IO[bytes]) -> None:
         self._path, self._stream, self._block = path, cast(BufferedReader, stream), b""
-        self._passed = 0  # lines
+        self._passed = 0  # lines before the present call
         self._before = 0  # bytes before the block
-        self._at = 0  # in the block
+        self._at = 0  # place in the block
 
     def take(self, most: int) -> tuple[int, int]:
         start, found = self._before + self._at, 0
-        is_open = False  # bytes without a line feed behind them
+        is_open = False  # the block ends within a line
         while found < most:
             if self._at == len(self._block):
                 self._before += len(self._block)
                 with unpacking(self._path, self._passed + found):
-                    self._block, self._at = self._stream.read1(_BLOCK), 0  # all there is before damage, unlike `read`
+                    self._block, self._at = self._stream.read1(_BLOCK), 0  # `read` would lose the bytes before damage
                 if not self._block:
                     return start, found + is_open
             ends = np.flatnonzero(np.frombuffer(self._block, np.uint8, offset=self._at) == ord("\n"))

@@ -1,4 +1,4 @@
-"""The rows of a part: ids and texts, and those that are neither with their place and the reason."""
+"""Reads the rows of a part: ids and texts of good rows, place and reason of bad ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from zoo.embed.corpus import OpenedCorpus, open_lines, unpacking
 from zoo.embed.needs import parquet
-from zoo.embed.parts import Part, Slice
+from zoo.embed.parts import CorpusPart, Slice
 from zoo.errors import ZooError
 
 _BOM = b"\xef\xbb\xbf"
@@ -23,8 +23,8 @@ _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "text", li
 class BadRow:
     """A row without a vector. `line` counts from 1 in its file, `row` from 0 in the whole input.
 
-    `raw` is the line as it stands in the file, or the fields that were read of a row of Parquet; bytes that are not
-    UTF-8 are given as {"base64": "…"}.
+    `raw` is the line of the file, or a dict of the fields that were read from a row of Parquet. Bytes that are not
+    UTF-8 become {"base64": "…"}.
     """
 
     file: str
@@ -35,12 +35,12 @@ class BadRow:
 
     def to_json(self) -> str:
         """Return the line of `_bad_rows.jsonl`."""
-        return json.dumps(asdict(self), ensure_ascii=True) + "\n"  # ascii, since a text may be half a surrogate pair
+        return json.dumps(asdict(self), ensure_ascii=True) + "\n"  # ASCII can hold half a surrogate pair: \ud83d
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Good rows, in the order of the input, and bad ones. Texts are str, or pairs of str throughout."""
+    """Good rows in the order of the input, and bad rows. All texts are str, or all are pairs of str."""
 
     ids: tuple[Any, ...]
     texts: tuple[Any, ...]
@@ -52,14 +52,14 @@ class _Bad(Exception):
 
 
 class Reader:
-    """Reads parts: `Reader(source).read(part)`. The last file stays open, so that one part after the other is quick."""
+    """Reads parts: `Reader(source).read(part)`. The last file stays open, which makes reading parts in order fast."""
 
     def __init__(self, source: OpenedCorpus) -> None:
         self._source = source
         self._open: tuple[int, IO[bytes]] | None = None
 
-    def read(self, part: Part) -> Rows:
-        """Return the rows of a part. Raises ZooError when a file is not what it was when it was cut."""
+    def read(self, part: CorpusPart) -> Rows:
+        """Return the rows of a part. Raises ZooError if a file has changed since the corpus was cut into parts."""
         ids, texts, bad = [], [], []
         row = end = part.first
         for each in part.slices:
@@ -79,13 +79,13 @@ class Reader:
         return Rows(tuple(ids), tuple(texts), tuple(bad))
 
     def close(self) -> None:
-        """Close the file that is open."""
+        """Close the file that was read last."""
         if self._open is not None:
             self._open[1].close()
             self._open = None
 
     def _raw(self, each: Slice) -> Iterator[Any]:
-        """Yield the lines of a slice, or of Parquet the fields of its rows."""
+        """Yield the lines of a slice, or, for Parquet, a dict of fields for every row."""
         file = self._source.files[each.file]
         with suppress(FileNotFoundError):
             if Path(file.path).stat().st_size == file.size:
@@ -124,14 +124,14 @@ class Reader:
             return _text(fields, name)
         value = _field(fields, name)
         if type(value) is not int:
-            raise _Bad(f"field {name!r} is {_kind(value)}, the ids of this input are integers")
+            raise _Bad(f"field {name!r} is {_kind(value)}, but the ids of this input are integers")
         if not -(2**63) <= value < 2**63:
-            raise _Bad(f"field {name!r} has {value.bit_length()} bits, an id has 64 with its sign")
+            raise _Bad(f"field {name!r} needs {value.bit_length()} bits; an id has 63 and a sign")
         return value
 
 
 def _changed(path: str) -> ZooError:
-    return ZooError(f"{path} has changed since the run began: give its rows back, or begin with --restart.")
+    return ZooError(f"{path} has changed since the run began. Restore the file, or begin anew with --restart.")
 
 
 def _object(line: bytes) -> Mapping[str, Any]:
@@ -154,7 +154,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _Bad(f"field {name!r} holds half a surrogate pair, which no text has") from None
+        raise _Bad(f"field {name!r} holds half a surrogate pair, which is not text") from None
     return value
 
 
@@ -176,6 +176,7 @@ def _kind(value: Any) -> str:
 
 
 def _shown(raw: Any) -> Any:
+    """Return a raw row as JSON can hold it: bytes become text, or {"base64": "…"} if they are not UTF-8."""
     if isinstance(raw, dict):
         return {name: _shown(value) for name, value in raw.items()}
     if not isinstance(raw, bytes):

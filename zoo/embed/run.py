@@ -1,4 +1,4 @@
-"""A corpus to vectors: everything is decided first, `Plan`, then an engine does what is not done yet."""
+"""Embeds a corpus: `plan_corpus` decides everything, then an engine computes the parts that are not done yet."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from zoo.embed.job import EmbeddingJob
 from zoo.embed.manifest import Manifest
 from zoo.embed.needs import parquet
 from zoo.embed.output import Output
-from zoo.embed.parts import Part, cut
+from zoo.embed.parts import CorpusPart, cut
 from zoo.errors import BadArgument
 
-Work = Callable[[EmbeddingJob, Sequence[Part], Callable[[int], object], Sequence[str]], None]
+Work = Callable[[EmbeddingJob, Sequence[CorpusPart], Callable[[int], object], Sequence[str]], None]
 
 _EXTRAS: dict[Engine, str] = {"local": "embed", "beam": "beam", "spark": "spark"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is read, what by, where to, and which parts are still to be done."""
+    """The input, the model, the output and the parts that are still to be done."""
 
     job: EmbeddingJob
-    parts: tuple[Part, ...]
-    missing: tuple[Part, ...]
+    parts: tuple[CorpusPart, ...]
+    missing: tuple[CorpusPart, ...]
 
     @property
     def rows(self) -> int:
-        """How many rows the corpus has."""
+        """The number of rows in the corpus."""
         return sum(part.rows for part in self.parts)
 
     @property
     def rows_left(self) -> int:
-        """How many rows have no vector yet."""
+        """The number of rows in the parts that are still to be done."""
         return sum(part.rows for part in self.missing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `zoo embed --dry-run --json` prints."""
+        """Return the plan as `zoo embed --dry-run --json` prints it."""
         return {
             "output": self.job.output.directory,
             "rows": self.rows,
@@ -79,9 +79,9 @@ def plan_corpus(
     settings: Settings | None = None,
     restart: bool = False,
 ) -> Plan:
-    """Return what `embed_corpus` would do. The model is fetched if need be, nothing is written to `output`.
+    """Return the plan that `embed_corpus` would carry out. Fetches the model if necessary, writes nothing to `output`.
 
-    Raises what `embed_corpus` does.
+    Raises the errors of `embed_corpus`.
     """
     parquet()  # raises now, before the model is fetched, if pyarrow is missing
     spec = model if isinstance(model, EncoderSpec) else EncoderSpec(str(model))
@@ -119,20 +119,20 @@ def embed_corpus(
     engine_options: Sequence[str] = (),
     restart: bool = False,
 ) -> Manifest:
-    """Return what became of every row of a corpus, whose vectors are Parquet files in the directory `output` then.
+    """Write the vectors of a corpus as Parquet files into the directory `output`, and return the numbers of rows.
 
         done = embed_corpus("albert_tiny", "texts.txt", "vectors")
         done.rows == done.vectors + done.bad
         pyarrow.parquet.read_table("vectors").column("vector")  # fixed_size_list<float>[312], in the order of the rows
         embed_corpus(EncoderSpec("albert_tiny", pooling="first"), Corpus("*.jsonl", text="body"), "v2", engine="spark")
 
-    Columns are `id` (int64 or string, as in the input; else the number of the row, from 0) and `vector` (float32 or
-    float16, `Settings.dtype`), with `Settings.keep_text` the texts as well. Rows that are no text are kept there in
-    `_bad_rows.jsonl`. A run that ended early is gone on with by the next one, on whichever engine. `engine_options`
-    are Beam's pipeline options, or Spark's as `spark.executor.memory=4g`.
+    The columns are `id` (int64 or string, as in the input; or the number of the row, from 0) and `vector` (float32 or
+    float16, `Settings.dtype`); `Settings.keep_text` adds the texts. Rows without a text are listed in
+    `_bad_rows.jsonl`. The next run continues one that ended early, on any engine. `engine_options` are Beam's pipeline
+    options, or Spark's in the form `spark.executor.memory=4g`.
 
-    Raises BadArgument for an input without the fields, CannotWrite when the directory was begun with anything else and
-    `restart` is not set, ZooError when an extra is missing or the engine gives up, and what `zoo.TextEncoder` does.
+    Raises BadArgument for an input without the fields, CannotWrite when the directory was begun with other settings and
+    `restart` is not set, ZooError when an extra is missing or the engine fails, and the errors of `zoo.TextEncoder`.
     """
     plan = plan_corpus(model, corpus, output, settings=settings, restart=restart)
     return run_plan(plan, engine, engine_options, restart)
@@ -141,13 +141,13 @@ def embed_corpus(
 def run_plan(
     plan: Plan, engine: Engine = "local", engine_options: Sequence[str] = (), restart: bool = False
 ) -> Manifest:
-    """Return what became of every row of a plan; see `embed_corpus`."""
+    """Carry out a plan and return the numbers of rows; see `embed_corpus`."""
     if engine not in get_args(Engine):
         raise BadArgument(f"engine={engine!r}: choose one of {', '.join(get_args(Engine))}.")
     work: Work = imported(f"zoo.embed.{engine}", "`zoo embed`", _EXTRAS[engine]).embed_parts
     job, identity = plan.job, plan.job.identity()
     with job.output.begun(identity, restart):
-        missing = job.output.missing(plan.parts)  # a run that held the directory may have done some since
+        missing = job.output.missing(plan.parts)  # another run may have finished parts since the plan was made
         if missing:
             job.output.reopen(plan.parts, missing)
             left = sum(part.rows for part in missing)

@@ -1,4 +1,4 @@
-"""The engine of Apache Spark: an iterator pandas_udf, the encoder loaded once for a worker. Imports pyspark, pandas."""
+"""The engine for Apache Spark: an iterator pandas_udf; a worker loads the encoder once. Imports pyspark and pandas."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pyspark.sql.types import ArrayType, FloatType, LongType
 from zoo.embed.encoder import EncoderSpec
 from zoo.embed.job import EmbeddingJob
 from zoo.embed.needs import gave_up
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader
 from zoo.embed.watching import watched
 from zoo.errors import BadArgument
 
-_LOCAL = "local[*,4]"  # every core here; a task that fails is tried four times, as on a cluster
+_LOCAL = "local[*,4]"  # all cores of this machine; a task that fails is tried four times, as on a cluster
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any) -> Any:
-    """Return a function of columns for `select` and `withColumn`: text to array<float>, null to null.
+    """Return a function for `select` and `withColumn` that turns a text into array<float>, and null into null.
 
         embed = embedding_udf("albert_tiny", pooling="mean")
         frame.withColumn("vector", embed("text"))
 
-    `handle` and `how` are those of `EncoderSpec`: names, URLs, or paths that every worker sees. A Python worker loads
-    the encoder once and computes with one thread, for Spark runs as many of them as there are cores;
-    TF_NUM_INTRAOP_THREADS says otherwise. Raises in the worker what `zoo.TextEncoder` does.
+    `handle` and `how` are the arguments of `EncoderSpec`: names, URLs, or paths that exist on every worker. A Python
+    worker loads the encoder once and computes with one thread, because Spark starts a worker for every core; set
+    TF_NUM_INTRAOP_THREADS to change that. Raises the errors of `zoo.TextEncoder`, in the worker.
     """
     spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
 
@@ -50,9 +50,9 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
 
 
 def embed_parts(
-    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
 ) -> None:
-    """Embed some parts, each a task of its own; `options` are of the form `spark.master=spark://host:7077`."""
+    """Embed parts; every part is one Spark task. `options` have the form "spark.master=spark://host:7077"."""
     parts = tuple(parts)
 
     @pandas_udf(LongType())
@@ -66,7 +66,7 @@ def embed_parts(
         session.range(0, len(parts), 1, len(parts)).select(embed("id")).collect()
 
 
-def _embed(job: EmbeddingJob, encoder: Any, part: Part) -> int:
+def _embed(job: EmbeddingJob, encoder: Any, part: CorpusPart) -> int:
     reader = Reader(job.source)
     try:
         rows = reader.read(part)
@@ -77,17 +77,17 @@ def _embed(job: EmbeddingJob, encoder: Any, part: Part) -> int:
 
 
 def _one_thread() -> None:
-    """Let TensorFlow, which this process has not imported yet, compute with one thread unless it was told otherwise."""
+    """Make TensorFlow compute with one thread, unless the environment says otherwise. Call it before the import."""
     for name in _THREADS:
         os.environ.setdefault(name, "1")
 
 
 @contextmanager
 def _session(options: Sequence[str]) -> Iterator[SparkSession]:
-    """Yield the session that there is, or one that ends with the block."""
+    """Yield the active Spark session, or a new one that ends with the block."""
     wrong = [each for each in options if not each.startswith("spark.") or "=" not in each]
     if wrong:
-        raise BadArgument(f"{' '.join(wrong)}: options for Spark have the form spark.executor.memory=4g.")
+        raise BadArgument(f"{' '.join(wrong)}: give options for Spark in the form spark.executor.memory=4g.")
     active = SparkSession.getActiveSession()
     if active is not None:
         yield active

@@ -1,4 +1,4 @@
-"""Progress of what other processes do: their files are looked for as they appear."""
+"""Shows the progress of other processes: their output files are counted as they appear."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from zoo.embed.output import Output
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 
-_PATIENCE = 0.5  # seconds between two looks at what workers have finished
+_PATIENCE = 0.5  # seconds between two looks at the directory
 
 
 @contextmanager
-def watched(output: Output, parts: Sequence[Part], advance: Callable[[int], object]) -> Iterator[None]:
-    """Tell `advance` of the rows of parts that other processes finish, as their files appear."""
+def watched(output: Output, parts: Sequence[CorpusPart], advance: Callable[[int], object]) -> Iterator[None]:
+    """Call `advance` with the rows of every part whose file appears while the block runs."""
     done, left = threading.Event(), list(parts)
 
     def look() -> None:

@@ -1,7 +1,9 @@
-"""How the functions of a loaded model are called: by the form that was saved, so that no shape and no list is traced.
+"""Calls the functions of a loaded model by the graphs that were saved, so that TensorFlow traces no new graph.
 
-TensorFlow traces a loaded function anew for every shape, and for every Python list, that it has not met. Each trace
-takes longer than most calls and keeps some 2 MiB. What was saved takes any shape, so it is called itself.
+TensorFlow traces a loaded function again for every new shape, and for every new Python list. A trace takes longer than
+most calls and keeps about 2 MiB of memory. The saved graphs accept any shape, so they are called directly.
+
+A *form* is one way to give inputs that was saved: a tensor, a list of three tensors, a dict with certain keys.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from typing import Any, NamedTuple
 from zoo.contract import INPUT_KEYS, INPUT_WORD_IDS, MASKED_POSITIONS
 from zoo.errors import BadArgument
 
-_WIDE = {"int64", "uint32", "uint64"}  # integers that int32 does not hold
+_WIDE = {"int64", "uint32", "uint64"}  # integer types with values that int32 cannot hold
 
 
 class _Saved(NamedTuple):
-    """A form that a function was saved with: what its inputs are, what follows them, and the graph."""
+    """One saved form of a function: the specs of its inputs, the specs of its other arguments, and the graph."""
 
     inputs: Any
     others: Sequence[Any]
@@ -25,12 +27,13 @@ class _Saved(NamedTuple):
 
 
 class Forms:
-    """Calls a loaded function, with any shape, lists and integers of several widths, and has nothing traced.
+    """Calls a loaded function without a new trace, for any shape, for lists, and for integers of several widths.
 
         detokenize = Forms(tokenizer.detokenize)
         detokenize([[872, 1962]])
 
-    Raises BadArgument for shapes that contradict each other. What no form fits goes to TensorFlow, which lists them.
+    Raises BadArgument for shapes that contradict each other. If no form fits, TensorFlow gets the call; its error lists
+    the forms.
     """
 
     def __init__(self, function: Any, otherwise: Callable[..., Any] | None = None) -> None:
@@ -44,7 +47,7 @@ class Forms:
                 self._saved.setdefault(form_of(inputs), []).append(_Saved(inputs, others, graph))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the function gives."""
+        """Call the function and return its result."""
         given = dict(zip(self._parameters, args, strict=False)) | kwargs
         if len(given) < len(args) + len(kwargs) or not given.keys() <= self._parameters.keys():
             return self._otherwise(*args, **kwargs)
@@ -56,7 +59,7 @@ class Forms:
         return self._otherwise(*args, **kwargs)
 
     def _prepared(self, inputs: Any) -> Any:
-        """Return inputs as tensors, integers of one width; a list that was saved as none becomes one tensor."""
+        """Return inputs as tensors with integers of one width. A list that no form has becomes one tensor."""
         if isinstance(inputs, Mapping) or form_of(inputs) in self._saved:
             inputs = tensors_of(inputs)
         elif isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
@@ -72,9 +75,9 @@ class Forms:
 
 
 def without_traces(loaded: Any) -> None:
-    """Have every function of a loaded object, and of its heads, called as `Forms` does. It stays the object it is.
+    """Change a loaded object, so that its functions, and those of its heads, are called by `Forms`.
 
-    Functions of a fixed signature, as most of a tokenizer's, are left alone: TensorFlow traces them once.
+    Functions with a fixed signature, as most of a tokenizer's, are left alone: TensorFlow never traces them again.
     """
     for function in _functions(loaded):
         if _has_forms(function):
@@ -84,7 +87,7 @@ def without_traces(loaded: Any) -> None:
 
 
 def caller(function: Any) -> Callable[..., Any]:
-    """Return what calls a function of any object as `Forms` does; the function itself where that is not needed."""
+    """Return `Forms(function)`, or the function itself if it needs no `Forms` or has them already."""
     return function if hasattr(function, "forms") or not _has_forms(function) else Forms(function)
 
 
@@ -92,7 +95,7 @@ def caller(function: Any) -> Callable[..., Any]:
 
 
 def form_of(inputs: Any) -> str:
-    """Return how inputs are nested, in words: 'a tensor', 'a list or tuple of 2', '{input_mask, input_word_ids}'."""
+    """Return the form of inputs in words: 'a tensor', 'a list or tuple of 2', '{input_mask, input_word_ids}'."""
     if isinstance(inputs, Mapping):
         return f"{{{', '.join(sorted(inputs))}}}"
     if isinstance(inputs, list | tuple):
@@ -101,7 +104,7 @@ def form_of(inputs: Any) -> str:
 
 
 def tensor_of(value: Any) -> Any:
-    """Return an array, number, text or nested list as a tensor; Python's integers are int32 where they fit."""
+    """Return an array, number, text or nested list as a tensor. Python integers become int32 if they fit."""
     import tensorflow as tf
 
     if tf.is_tensor(value):
@@ -109,11 +112,11 @@ def tensor_of(value: Any) -> Any:
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
-        raise BadArgument(f"no tensor can be made of these inputs ({error}): all rows need one length.") from None
+        raise BadArgument(f"these inputs cannot become a tensor ({error}): all rows need the same length.") from None
 
 
 def tensors_of(inputs: Any, make: Callable[[Any], Any] = tensor_of) -> Any:
-    """Return inputs with everything that is no tensor made one."""
+    """Return inputs with every value turned into a tensor, in the same nesting."""
     if isinstance(inputs, Mapping):
         return {name: tensors_of(value, make) for name, value in inputs.items()}
     if isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
@@ -122,9 +125,9 @@ def tensors_of(inputs: Any, make: Callable[[Any], Any] = tensor_of) -> Any:
 
 
 def check_shapes(inputs: Any) -> None:
-    """Raise BadArgument for a dict whose tensors, symbolic or not, are of contradicting shapes, as far as is known.
+    """Raise BadArgument for a dict of tensors, symbolic or not, whose known shapes contradict each other.
 
-    Archives say the same of shapes that are not known here; older ones compute with them.
+    Shapes that are unknown here are checked by the graph of the archive. Archives of older exporters do not check them.
     """
     import tensorflow as tf
 
@@ -143,9 +146,10 @@ def check_shapes(inputs: Any) -> None:
 
 
 def of_one_width(inputs: Any, accepted: set[str]) -> Any:
-    """Return inputs with integers of any width, and masks of bool, as the one of `accepted` that holds them all.
+    """Return inputs with integers of any width, and bool masks, cast to one type of `accepted`, a wide one if needed.
 
-    Where that is int32 at most, wider numbers that do not fit become the nearest that do: no table has a row for them.
+    If only int32 is accepted, numbers beyond its range become the nearest number in it. Both are beyond the rows of any
+    table, so the graph treats them alike.
     """
     import tensorflow as tf
 
@@ -167,24 +171,24 @@ def of_one_width(inputs: Any, accepted: set[str]) -> Any:
 
 
 def is_integer(dtype: str) -> bool:
-    """Return whether numbers of a dtype are taken for ids: "int32", "uint8", "bool"."""
+    """Return whether ids and masks may have a dtype: true for "int32", "uint8", "bool"."""
     return dtype == "bool" or dtype.startswith(("int", "uint"))
 
 
 def _stacked(tensors: Sequence[Any]) -> Any:
-    """Return tensors one above the other. Raises BadArgument, which names both shapes."""
+    """Return the tensors stacked into one. Raises BadArgument, which names both shapes, if two shapes differ."""
     import tensorflow as tf
 
     for tensor in tensors[1:]:
         if not tensor.shape.is_compatible_with(tensors[0].shape):
             raise BadArgument(
-                f"inputs in a list are ids, mask and types, all of one shape; here are {tensors[0].shape} and "
+                f"inputs in a list are ids, mask and types and need one shape, but these have {tensors[0].shape} and "
                 f"{tensor.shape}."
             )
     return tf.stack(tensors)
 
 
-# -- functions and what they were saved with ----------------------------------------------------------------------
+# -- functions and their saved forms ------------------------------------------------------------------------------
 
 
 def _functions(loaded: Any) -> Iterator[Any]:
@@ -198,12 +202,15 @@ def _functions(loaded: Any) -> Iterator[Any]:
 
 
 def _has_forms(function: Any) -> bool:
-    """Return whether a function was loaded and takes more than a fixed signature."""
+    """Return whether a function was loaded and has no fixed signature."""
     return bool(getattr(function, "concrete_functions", ())) and getattr(function, "input_signature", 0) is None
 
 
 def _untraced(kind: type) -> type:
-    """Return the class of a loaded function with calls of our own, made here: naming it would import TensorFlow."""
+    """Return a subclass of a loaded function's class that is called by `self.forms`.
+
+    It is made here, because a class statement in the module would need TensorFlow on import.
+    """
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self.forms(*args, **kwargs)
@@ -212,6 +219,7 @@ def _untraced(kind: type) -> type:
 
 
 def _leaves(inputs: Any) -> Iterator[Any]:
+    """Yield the tensors or specs in nested inputs."""
     if isinstance(inputs, Mapping | list | tuple):
         for value in inputs.values() if isinstance(inputs, Mapping) else inputs:
             yield from _leaves(value)
@@ -220,7 +228,7 @@ def _leaves(inputs: Any) -> Iterator[Any]:
 
 
 def _fits(value: Any, spec: Any) -> bool:
-    """Return whether tensors may be given where a form has `spec`, which is nested in the same way."""
+    """Return whether tensors fit the spec of a form. Both are nested in the same way."""
     if isinstance(spec, Mapping):
         return all(_fits(value[name], each) for name, each in spec.items())
     if isinstance(spec, list | tuple):
@@ -231,7 +239,7 @@ def _fits(value: Any, spec: Any) -> bool:
 
 
 def _others(values: Sequence[Any], specs: Sequence[Any]) -> list[Any] | None:
-    """Return what follows the inputs, as a form takes it; None where the form is for other values."""
+    """Return the arguments after the inputs as a form takes them, or None if the form was saved for other values."""
     import tensorflow as tf
 
     found = []

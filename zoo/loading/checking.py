@@ -1,4 +1,4 @@
-"""Compares an unpacked archive with its card: before every load, and of all bytes while it is verified."""
+"""Compares an unpacked archive with its card: briefly before every load, and all bytes for `zoo verify`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WEIGHTS = "variables/variables.data-"
 def check_before_load(directory: Path, card: Card) -> None:
     """Compare the sizes of all files with the card, and the sha256 of every file but the weights.
 
-    The weights are nearly all of the bytes, and to read them twice would make loading slower.
-    TensorFlow compares a checksum (CRC-32C) of each variable that it reads; those stand in the index, whose sha256 is
-    compared here. Raises DamagedArchive, which lists everything that differs, weights too.
+    The weights are nearly all of the bytes, and reading them twice would slow down loading. TensorFlow itself compares
+    the checksum (CRC-32C) of every variable that it reads. These checksums are stored in the index, whose sha256 is
+    compared here. Raises DamagedArchive, which lists every file that differs, weights included.
     """
     check_sizes(directory, card)
     if not _others_are_right(directory, card):
@@ -29,14 +29,14 @@ def check_before_load(directory: Path, card: Card) -> None:
 
 @contextmanager
 def checking(directory: Path, card: Card) -> Iterator[None]:
-    """Compare the sha256 of every file with the card: before the block; that of the weights while the block runs.
+    """Compare the sha256 of every file with the card: the weights while the block runs, all other files before it.
 
         with checking(directory, card):
             prepare(directory, card)
             model = load_directory(directory, card.name, card.needs)
 
-    The block's result counts only when the comparison has ended well. Raises DamagedArchive, which lists everything
-    that differs, also when the block itself fails because of it.
+    Use the block's result only after the block has ended without an error. Raises DamagedArchive, which lists every
+    file that differs, also in the place of an error that the damage causes in the block.
     """
     with BackgroundCalls() as background:
         background.do(check_files, directory, card)

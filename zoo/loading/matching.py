@@ -1,4 +1,4 @@
-"""An encoder and the tokenizer of its vocabulary: found and compared, not loaded."""
+"""Finds an encoder and the tokenizer with the same vocabulary, and compares them, without loading either."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EncoderWithTokenizer(FoundEncoder):
     tokenizer_card: TokenizerCard
 
     def max_length(self, asked: int | None) -> int:
-        """Return how many tokens of a text count: those asked for, else 128 where the model takes so many."""
+        """Return the length to which texts are cut: `asked`, or 128, or fewer if the model takes fewer."""
         limit = self.card.sizes.position_limit
         if asked is not None and not _SHORTEST <= asked <= limit:
             raise BadArgument(f"max_length={asked}: {self.card.name} takes {_SHORTEST} to {limit} tokens.")
@@ -70,7 +70,7 @@ def find_pair(
 
         find_pair("albert_tiny").tokenizer_card.name  # "bert_tokenizer_chinese"
 
-    The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch, and what `resolve` does.
+    The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch and the errors of `resolve`.
     """
     encoder = find_encoder(handle, registry)
     card = encoder.card
@@ -100,5 +100,5 @@ def _archive_sha256(directory: Path) -> str:
 
 def _named(tokenizer: str | None, card: EncoderCard) -> str:
     if tokenizer is None:
-        raise BadArgument(f"nothing says which tokenizer belongs to {card.name}: give it as tokenizer=.")
+        raise BadArgument(f"no tokenizer is known for {card.name}: give one as tokenizer=.")
     return tokenizer

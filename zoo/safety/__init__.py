@@ -1,16 +1,16 @@
-"""Whether an unpacked archive may be loaded: proved from saved_model.pb and its files before TensorFlow sees them.
+"""Decides whether an unpacked archive may be loaded, from saved_model.pb and its files, before TensorFlow reads them.
 
-What our exporter writes is small and known; that is accepted, and everything else refused by its name:
+Our exporter writes few and known things. Those are accepted; everything else is refused and named in the error:
 
-    operations  which operations there are, and which of them only saving and restoring may run
-    written     every field, attribute, object and file that the exporter writes, as tables
-    form        fields, names and attributes compared with the tables
-    objects     the same for the objects that TensorFlow makes in Python
-    sizes       what grows faster than the bytes of the file: looked at first, and bounded
-    constants   types, shapes and values of constants
-    saver       operations that reach files: only for saving and restoring, and only to the name that is given there
-    wordpiece   the model of the tokenizer: made again and compared
-    weights     the index of the weights: every entry
+    operations  the operations that are allowed, and which of them only saving and restoring may run
+    written     tables of every field, attribute, object and file that the exporter writes
+    form        compares fields, names and attributes with the tables
+    objects     compares the objects that TensorFlow makes in Python with the tables
+    sizes       runs first: bounds sizes that grow faster than the file, such as calls of calls
+    constants   checks types, shapes and values of constants
+    saver       operations that reach files: only for saving and restoring, and only under the name given there
+    wordpiece   makes the model of the tokenizer again and compares the bytes
+    weights     checks every entry in the index of the weights
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from zoo.safety.written import GRAPH_FILE
 
 __all__ = ["ALLOWED_OPS", "GRAPH_FILE", "SAVER_OPS", "check_ops", "used_ops"]
 
-_MOST_PROBLEMS = 20  # that a message lists
-_MOST_CHARACTERS = 2_500  # of each: room for two names, each as long as any may be
+_MOST_PROBLEMS = 20  # problems that a message lists
+_MOST_CHARACTERS = 2_500  # characters of a problem: room for two names of the greatest length
 
 
 def used_ops(directory: Path) -> list[str]:
-    """Return the names of all operations in a SavedModel, sorted: its main graph, and every function called or not.
+    """Return the names of all operations in a SavedModel, sorted: in its main graph and in all functions.
 
     Imports TensorFlow for its message types. Raises BadArchive when saved_model.pb cannot be read.
     """
@@ -49,10 +49,10 @@ def used_ops(directory: Path) -> list[str]:
 
 
 def check_ops(directory: Path, card: Card) -> list[str]:
-    """Return the operations of an unpacked archive, which may be loaded then: it computes, and does nothing else.
+    """Return the operations of an unpacked archive that may be loaded, because it only computes.
 
-    Raises BadArchive, which lists every operation that is not allowed and where it stands, everything else that the
-    exporter does not write, and every difference from the card's list.
+    Raises BadArchive for any other archive. The message lists every operation that is not allowed with its place,
+    everything else that the exporter does not write, and every difference from the card's list.
     """
     model = _read(directory)
     found = _ops(model)
@@ -73,7 +73,7 @@ def check_ops(directory: Path, card: Card) -> list[str]:
     if unlisted := sorted(found - set(card.ops)):
         problems.append(f"its card does not list {', '.join(unlisted)}")
     if absent := sorted(set(card.ops) - found):
-        problems.append(f"its card lists {', '.join(absent)}, which it does not hold")
+        problems.append(f"its card lists {', '.join(absent)}, which the archive does not hold")
     if problems:
         _refuse(directory, card, problems)
     return sorted(found)
@@ -83,8 +83,8 @@ def _refuse(directory: Path, card: Card, problems: Sequence[str]) -> NoReturn:
     more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
     listed = "; ".join(problem[:_MOST_CHARACTERS] for problem in problems[:_MOST_PROBLEMS])
     raise BadArchive(
-        f"{card.name} in {directory} is not loaded: {listed}{more}. An archive of this zoo only computes, and its card "
-        "says with what: leave this one alone or, where a later bert-zoo made it, load it with that."
+        f"{card.name} in {directory} is not loaded: {listed}{more}. Archives of this zoo only compute, with the "
+        "operations that their card lists. Do not use this archive, or, if a later bert-zoo made it, update bert-zoo."
     )
 
 
@@ -96,7 +96,7 @@ def _read(directory: Path) -> Any:
     try:
         content = read_small(path, written.MOST_GRAPH_BYTES)
         if too_many_fields(content, saved_model_pb2.SavedModel):
-            raise BadArchive(f"{path} holds more fields than any model of this zoo. Leave it alone.")
+            raise BadArchive(f"{path} holds more fields than any model of this zoo. Do not use it.")
         return saved_model_pb2.SavedModel.FromString(content)
     except (OSError, DecodeError, BadInput) as error:
         raise BadArchive(f"{path} cannot be read: {error}. Fetch or build it again.") from error
@@ -107,7 +107,7 @@ def _ops(model: Any) -> set[str]:
 
 
 def _odd_files(directory: Path) -> list[str]:
-    """Return every file that does not belong to an archive: some runtime may act on it."""
+    """Return every file that the exporter does not write: some runtime may act on such a file."""
     problems = []
     for path in sorted(directory.rglob("*")):
         name, mode = path.relative_to(directory).as_posix(), path.lstat().st_mode
@@ -115,5 +115,5 @@ def _odd_files(directory: Path) -> list[str]:
         is_right = name in allowed and (stat.S_ISDIR(mode) or stat.S_ISREG(mode))
         if not is_right:
             kind = ", a link," if stat.S_ISLNK(mode) else ""
-            problems.append(f"{name}{kind} is no part of a model of this zoo")
+            problems.append(f"{name}{kind} is not part of a model of this zoo")
     return problems

@@ -1,7 +1,7 @@
-"""Constants: each says once which type, shape and values it has, and has all of its values.
+"""Checks constants: a constant states one type, one shape and one set of values, and the set is complete.
 
-TensorFlow reads a constant in several places (kernels, Python, Grappler), which need not agree about one that
-contradicts itself. A constant of resources would name the variables and tables of other models.
+TensorFlow reads constants in several places (kernels, Python, Grappler), which may disagree about a constant that
+contradicts itself. A constant of the type "resource" could name the variables and tables of other models.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoo.safety import written
 from zoo.safety.form import bodies
 
 _TYPES = {name: number for number, name in written.TYPES.items()}
-# Type -> the field of its values, and the bytes that a value takes in `tensor_content` (0: never written there).
+# Type -> the field for its values, and the bytes of a value in `tensor_content` (0: the exporter never uses that).
 _VALUES = MappingProxyType(
     {
         _TYPES["float"]: ("float_val", 4),
@@ -30,11 +30,11 @@ _VALUES = MappingProxyType(
     }
 )
 _MOST_RANK = 8
-_MOST_REPEATED = 1 << 22  # elements that one value each stands for, all constants together
+_MOST_REPEATED = 1 << 22  # elements of all constants that state one value for all of their elements
 
 
 def odd_constants(graph: Any) -> list[str]:
-    """Return what is odd about the constants of a MetaGraphDef."""
+    """Return every problem of the constants in a MetaGraphDef."""
     found: dict[str, None] = {}
     repeated = 0
     for place, nodes in bodies(graph):

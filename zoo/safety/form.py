@@ -1,6 +1,6 @@
-"""Compares every field, attribute, name and object of saved_model.pb with the tables of zoo.safety.written.
+"""Compares every field, attribute and name in saved_model.pb with the tables of zoo.safety.written.
 
-Each function returns sentences, one for each problem, so that all of them are told at once.
+The functions return one sentence for every problem, so that an error can list all problems.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from zoo.safety import written
 from zoo.safety.operations import ALLOWED_OPS, MAIN_GRAPH_ONLY
 
-_NAME = re.compile(r"\w+", re.ASCII)  # of a function: no blank, as `bodies` gives the main graph's name with some
+_NAME = re.compile(r"\w+", re.ASCII)  # of a function; without blanks it cannot be "its main graph", see `bodies`
 _UINT8 = 4  # tensorflow.DT_UINT8
 _NESTED = frozenset({"list", "tensor", "func"})
 _NEVER = "it holds {}, which the exporter never writes"
@@ -23,7 +23,7 @@ _PASSES_BYTES_ON = {("Const", "dtype"), *((op, "Tin") for op in ("If", "Stateles
 
 
 def odd_form(model: Any) -> list[str]:
-    """Return what of a SavedModel message TensorFlow would load in another way than the one our exporter writes for."""
+    """Return every part of a SavedModel that would make TensorFlow load it in another way than our archives."""
     graphs = model.meta_graphs
     if len(graphs) != 1 or not graphs[0].HasField("object_graph_def"):
         return ["it was not saved by TensorFlow 2"]
@@ -43,7 +43,7 @@ def odd_form(model: Any) -> list[str]:
 
 
 def _odd_init(graph: Any) -> list[str]:
-    """Return a problem when loaders of TensorFlow 1 would run another node than the one that fills tables."""
+    """Return a problem if loaders of TensorFlow 1 would run another node on loading than the one that fills tables."""
     named = [*graph.collection_def[written.INIT_COLLECTION].node_list.value] if graph.collection_def else []
     if written.INIT_SIGNATURE in graph.signature_def:
         outputs = graph.signature_def[written.INIT_SIGNATURE].outputs
@@ -57,9 +57,10 @@ def _odd_init(graph: Any) -> list[str]:
 
 
 def odd_fields(message: Any) -> list[str]:
-    """Return every field of a message, and of all messages in it, that the exporter never sets. Attributes excepted.
+    """Return every field in a message, at any depth, that the exporter never sets. `odd_nodes` checks attributes.
 
-    Fields that TensorFlow's own message types do not know are dropped from it: a copy of a large graph takes long.
+    Changes the message: fields that TensorFlow's message types do not know are removed from it, since a copy of a large
+    graph would take long.
     """
     found = _unwritten(message)
     size = message.ByteSize()
@@ -70,7 +71,7 @@ def odd_fields(message: Any) -> list[str]:
 
 
 def _unwritten(message: Any) -> dict[str, None]:
-    found: dict[str, None] = {}  # keeps the order
+    found: dict[str, None] = {}  # a set that keeps the order
     _walk(message, found)
     return found
 
@@ -99,7 +100,7 @@ def _walk(message: Any, found: dict[str, None]) -> None:
 
 @cache
 def _ways(descriptor: Any) -> Mapping[str, str]:
-    """Return field -> what there is to look at in it, of all fields of a message that may be set."""
+    """Return field -> how to check it ("message", "types", "nothing", …), for the fields that may be set."""
     allowed = written.FIELDS.get(_name(descriptor), ())
     return {field.name: _way(field) for field in descriptor.fields if field.name in allowed}
 
@@ -113,7 +114,7 @@ def _way(field: Any) -> str:
     if not kind.GetOptions().map_entry:
         return "messages" if field.is_repeated else "message"
     inner = kind.fields_by_name["value"].message_type
-    # Attributes are compared by `odd_nodes`, which knows what they belong to; ArgAttrs holds nothing else.
+    # `odd_nodes` checks attributes, because that depends on the node or function; ArgAttrs holds only attributes.
     return "nothing" if inner is None or inner.name in ("AttrValue", "ArgAttrs") else "mapping"
 
 
@@ -126,7 +127,7 @@ def _name(descriptor: Any) -> str:
 
 
 def odd_nodes(graph: Any) -> list[str]:
-    """Return what is odd about functions' names, and about attributes and devices of all nodes of a MetaGraphDef."""
+    """Return every problem of functions' names and of nodes' attributes and devices in a MetaGraphDef."""
     from tensorflow.python.framework import op_def_registry
 
     library = graph.graph_def.library
@@ -153,14 +154,14 @@ def odd_nodes(graph: Any) -> list[str]:
 
 
 def bodies(graph: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and nodes of the main graph and of every function."""
+    """Yield (name, nodes) for the main graph, called "its main graph", and for every function."""
     yield "its main graph", graph.graph_def.node
     for function in graph.graph_def.library.function:
         yield function.signature.name, function.node_def
 
 
 def _odd_node(node: Any, place: str, gradients: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is odd about a node. `gradients` are the custom gradients of the archive, and their functions."""
+    """Yield every problem of a node. `gradients` maps the custom gradients of the archive to their functions."""
     op = node.op
     if node.device not in written.DEVICES:
         yield f"{op} in {place} is placed on {node.device!r}"
@@ -177,7 +178,7 @@ def _odd_node(node: Any, place: str, gradients: Mapping[str, str]) -> Iterator[s
             yield f"{op} in {place} makes bytes, which only constants may"
         elif kind == "type" and value.type not in written.TYPES:
             yield _NEVER.format(f"the type {value.type}")
-        # A function in the place of another kind of attribute, or under a name of its own, redirects a call.
+        # A function as value of an attribute of another kind, or of an undeclared attribute, could redirect a call.
         is_right = _is_of_kind(kind, wanted or written.NODE_ATTRIBUTES.get(name))
         if name == _GRADIENT and is_right:
             text = value.s.decode("utf-8", "replace")
@@ -191,11 +192,11 @@ def _odd_node(node: Any, place: str, gradients: Mapping[str, str]) -> Iterator[s
 
 
 def _is_of_kind(kind: str | None, wanted: str | None) -> bool:
-    """Return whether a value is of the kind that the table says. An empty text or list may be no value at all."""
+    """Return whether a value has the wanted kind. Protobuf omits empty texts and lists, so None fits those."""
     return wanted is not None and (kind == wanted or (kind is None and wanted in ("s", "list")))
 
 
-@lru_cache(maxsize=64)  # all calls of an archive say the same
+@lru_cache(maxsize=64)  # all calls of an archive hold the same config
 def _odd_config(text: bytes) -> Sequence[str]:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import config_pb2
@@ -207,6 +208,7 @@ def _odd_config(text: bytes) -> Sequence[str]:
 
 
 def _beyond(attributes: Mapping[str, Any], allowed: Mapping[str, str], function: str) -> list[str]:
+    """Return every attribute of a function, or of an argument, that `allowed` lacks or has with another kind."""
     problems = []
     for name in sorted(attributes):
         value = attributes[name]
@@ -222,7 +224,7 @@ def _beyond(attributes: Mapping[str, Any], allowed: Mapping[str, str], function:
 
 @cache
 def _declared(op: str) -> Mapping[str, str]:
-    """Return name -> kind of value of the attributes that an operation declares; none that are never written."""
+    """Return attribute -> kind of value for the attributes that an operation declares, without REFUSED_ATTRIBUTES."""
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(op)

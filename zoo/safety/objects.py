@@ -1,4 +1,4 @@
-"""Compares the objects of saved_model.pb, which TensorFlow makes in Python, with those that our exporter writes."""
+"""Compares the objects in saved_model.pb, which TensorFlow turns into Python objects, with our exporter's objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UINT8 = 4  # tensorflow.DT_UINT8
 
 
 def odd_objects(graph: Any) -> list[str]:
-    """Return what is odd about the objects of a MetaGraphDef and the functions that they name."""
+    """Return every problem of the objects in a MetaGraphDef and of the functions that they name."""
     objects = graph.object_graph_def
     library = {function.signature.name for function in graph.graph_def.library.function}
     found: dict[str, None] = {}
@@ -58,13 +58,14 @@ def _odd_object(each: Any, count: int) -> Iterator[str]:
         if not 0 <= child.node_id < count:
             yield f"refers to object {child.node_id}, which is not there"
     if kind == _LIST and {child.local_name for child in each.children} != {*map(str, range(len(each.children)))}:
-        yield "is a list with gaps"  # which TensorFlow would fill, however wide they are
+        yield "is a list with gaps"  # TensorFlow would fill a gap of any size
 
 
 # -- the form of arguments and results --------------------------------------------------------------------------------
 
 
 def _structures(objects: Any) -> Iterator[Any]:
+    """Yield every StructuredValue that describes the arguments or results of a function."""
     for each in objects.nodes:
         for kind in ("function", "bare_concrete_function"):
             if each.HasField(kind):
@@ -75,7 +76,10 @@ def _structures(objects: Any) -> Iterator[Any]:
 
 
 def _odd_structure(value: Any) -> Iterator[str]:
-    """Yield what of a StructuredValue would make other classes than lists, dicts and specs of tensors."""
+    """Yield a problem for every part of a StructuredValue that would create an object of an unexpected class.
+
+    Expected are lists, tuples, dicts, FullArgSpec, TensorSpec and RaggedTensorSpec.
+    """
     kind = value.WhichOneof("kind")
     if kind == "type_spec_value":
         specification = value.type_spec_value

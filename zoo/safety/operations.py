@@ -1,7 +1,7 @@
 """The operations that an archive may hold, and which of them only saving or restoring may run.
 
-A list of what is allowed, not of what is forbidden: TensorFlow has some 1,500 operations and adds more, and any of
-them may touch files, run Python or open a connection. The list holds what our encoders and tokenizers are made of (a
+The list names allowed operations, not forbidden ones: TensorFlow has some 1,500 operations and adds more, and any new
+one may touch files, run Python or open a connection. The list holds the operations of our encoders and tokenizers (a
 test compares) and close relatives. None of them reaches outside of the graph, except for those of the saver.
 """
 
@@ -16,11 +16,11 @@ SAVER_ROLES = MappingProxyType(
         "SaveV2": "saving",
         "ShardedFilename": "saving",
         "RestoreV2": "restoring",
-        "AssignVariableOp": "restoring",  # reaches no file; but a call that changed weights would be wrong in silence
+        "AssignVariableOp": "restoring",  # reaches no file, but elsewhere it could change weights unnoticed
     }
 )
 SAVER_OPS = frozenset({"MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"})  # those that reach files
-# Makes a variable by name. A function that did so could reach the variables of another model in the same session.
+# VarHandleOp finds a variable by name. In a function it could reach the variables of another model in the session.
 MAIN_GRAPH_ONLY = frozenset({"VarHandleOp"})
 # The constant that this operation reads is compared by zoo.safety.wordpiece: tensorflow-text trusts its bytes.
 WORDPIECE_OP = "FastWordpieceTokenizeWithOffsets"

@@ -1,11 +1,11 @@
-"""Proves that only saving and restoring reach files, and only those whose name the person gives who saves or restores.
+"""Proves that only saving and restoring reach files, and only files whose name the caller of the saver gives.
 
 TensorFlow has many ways to call a function: by a node, by the name of an operation, by an object, by an attribute of
-another function, as a gradient. So nothing is inferred from "nobody calls it". An operation of the saver is accepted in
-two places alone:
+another function, as a gradient. So a function that nobody seems to call is not trusted for that. An operation of the
+saver is accepted in two places only:
 
-- in the main graph, in a node that leads to the node which `saver_def` names for saving (or restoring), and to nothing
-  else: no signature, no start-up node, no other node of the graph reads it;
+- in the main graph, if its output is used only for the node that `saver_def` names for saving (or restoring): no
+  signature, no start-up node and no other node reads it;
 - in a function that one such node calls, and that nothing else in the whole file names.
 """
 
@@ -24,23 +24,23 @@ _CALLS = {
     **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), ("f",)),
     **dict.fromkeys(("If", "StatelessIf"), ("then_branch", "else_branch")),
 }
-# Operation -> its inputs that are names of files.
+# Operation -> the places of its inputs that are file names.
 _FILE_NAMES = {"SaveV2": (0,), "RestoreV2": (0,), "MergeV2Checkpoints": (0, 1), "ShardedFilename": (0,)}
-_ENDINGS = frozenset({b".part", b"_temp/part"})  # what TensorFlow joins to the name that it is given
-_MOST_STEPS = 20  # from an operation of the saver back to that name; TensorFlow takes five
+_ENDINGS = frozenset({b".part", b"_temp/part"})  # texts that TensorFlow appends to the given name
+_MOST_STEPS = 20  # nodes between the given name and an operation of the saver; TensorFlow makes five
 
 
 class _Scope(NamedTuple):
-    """A graph of nodes: the main graph, or a function with what its one caller gives it."""
+    """The nodes of the main graph, or of a function together with the inputs of its one caller."""
 
     place: str
     nodes: Mapping[str, Any]
-    given: Mapping[str, str]  # argument of the function -> what the caller's node reads for it
+    given: Mapping[str, str]  # argument of the function -> the input of the caller's node
     caller: _Scope | None
 
 
 def forbidden(graph: Any) -> list[str]:
-    """Return the operations of a MetaGraphDef that are not allowed where they stand, and calls of absent functions."""
+    """Return a problem for every operation of a MetaGraphDef in a wrong place, and every call of a missing function."""
     library = {function.signature.name: function for function in graph.graph_def.library.function}
     main = _Scope("its main graph", {node.name: node for node in graph.graph_def.node}, {}, None)
     roles = _roles(graph, main.nodes)
@@ -56,7 +56,7 @@ def forbidden(graph: Any) -> list[str]:
                 if SAVER_ROLES[node.op] != (roles.get(node.name) if place == main.place else role):
                     problems.add(f"{node.op} in {place} is not allowed")
                 elif not _has_right_names(node, scope, filename):
-                    problems.add(f"{node.op} in {place} names a file by itself")
+                    problems.add(f"{node.op} in {place} uses a file name that its caller did not give")
             for function in _called(node):
                 if function not in library:
                     problems.add(f"{place} calls {function}, which is not there")
@@ -66,9 +66,9 @@ def forbidden(graph: Any) -> list[str]:
 def _savers(
     graph: Any, library: Mapping[str, Any], roles: Mapping[str, str], main: _Scope
 ) -> dict[str, tuple[str, _Scope]]:
-    """Return function -> the part of the saver that alone runs it, and how it is called."""
+    """Return function -> ("saving" or "restoring", its scope), for functions that only that part of the saver calls."""
     calls = [(name, node) for node in graph.graph_def.node if node.name in roles for name in _called(node)]
-    if not calls:  # as in all archives since functions that are called once are inlined
+    if not calls:  # true for every recent archive: the exporter inlines functions that are called once
         return {}
     named = _named(graph)
     return {
@@ -79,7 +79,7 @@ def _savers(
 
 
 def _roles(graph: Any, nodes: Mapping[str, Any]) -> dict[str, str]:
-    """Return node of the main graph -> 'saving' or 'restoring', for nodes that lead to that part of the saver alone."""
+    """Return node -> 'saving' or 'restoring', for nodes of the main graph that are used for that and nothing else."""
     inputs = {name: {_node(each) for each in node.input} for name, node in nodes.items()}
     saver = graph.saver_def
     parts = {
@@ -88,14 +88,16 @@ def _roles(graph: Any, nodes: Mapping[str, Any]) -> dict[str, str]:
     }
     outside = inputs.keys() - parts["saving"] - parts["restoring"]
     outputs = {_node(each.name) for signature in graph.signature_def.values() for each in signature.outputs.values()}
-    outputs.update(name for each in graph.collection_def.values() for name in each.node_list.value)  # run when loaded
+    outputs.update(
+        name for each in graph.collection_def.values() for name in each.node_list.value
+    )  # these run on loading
     others = _reached(outputs | outside, inputs)
     both = parts["saving"] & parts["restoring"]
     return {name: role for role, part in parts.items() for name in part - both - others}
 
 
 def _named(graph: Any) -> Counter[str]:
-    """Return how often the file names each function, apart from its definition."""
+    """Return function -> how many times the file names it, its definition not counted."""
     objects, library = graph.object_graph_def, graph.graph_def.library
     return Counter(
         [
@@ -110,12 +112,12 @@ def _named(graph: Any) -> Counter[str]:
 
 
 def _called(node: Any) -> list[str]:
-    """Return the functions that a node calls. Other attributes name none: zoo.safety.form refuses it."""
+    """Return the functions that a node calls. zoo.safety.form refuses functions in any other attribute."""
     return [node.attr[name].func.name for name in _CALLS.get(node.op, ())]
 
 
 def _mentioned(attributes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every function that is called, and every text, which may name one too."""
+    """Yield every function that attributes call, and every text in them, because a text may be a function's name."""
     for value in attributes.values():
         kind = value.WhichOneof("value")
         if kind in ("func", "list"):
@@ -137,9 +139,10 @@ def _has_right_names(node: Any, scope: _Scope, filename: str) -> bool:
 
 
 def _is_name(source: str, scope: _Scope, filename: str, depth: int = 0, is_part: bool = False) -> bool:
-    """Return whether a tensor is the name that the saver is given, or made of it as TensorFlow does.
+    """Return whether a tensor is the file name given to the saver, or made of that name in TensorFlow's own way.
 
-    Nothing but one list of names leads to several, so the steps are as few as the inputs of that list.
+    Only a list of names (Pack) leads to several tensors, and a list inside a list is refused, so the number of steps is
+    bounded by the inputs of one list.
     """
     node, scope = _made_by(source, scope)
     if node is None or depth > _MOST_STEPS:
@@ -164,7 +167,7 @@ def _is_name(source: str, scope: _Scope, filename: str, depth: int = 0, is_part:
 
 
 def _is_ending(source: str, scope: _Scope, is_choice: bool = True) -> bool:
-    """Return whether a tensor is one of the constants that TensorFlow appends to a name, or a choice of them."""
+    """Return whether a tensor is a constant that TensorFlow appends to a name, or a Select between two of them."""
     node, scope = _made_by(source, scope)
     if node is None:
         return False
@@ -176,13 +179,14 @@ def _is_ending(source: str, scope: _Scope, is_choice: bool = True) -> bool:
 
 
 def _made_by(source: str, scope: _Scope) -> tuple[Any, _Scope]:
-    """Return the node that makes a tensor and the graph it stands in; of an argument, what the caller reads."""
+    """Return the node that makes a tensor, and its scope. An argument is followed to the caller's input."""
     while scope.caller is not None and source in scope.given:
         source, scope = scope.given[source], scope.caller
     return scope.nodes.get(_node(source)), scope
 
 
 def _inside(function: Any, call: Any, main: _Scope) -> _Scope:
+    """Return the scope of a function that the node `call` of the main graph calls."""
     arguments = [argument.name for argument in function.signature.input_arg]
     given = dict(zip(arguments, (each for each in call.input if not each.startswith("^")), strict=False))
     return _Scope(function.signature.name, {node.name: node for node in function.node_def}, given, main)
@@ -192,12 +196,12 @@ def _inside(function: Any, call: Any, main: _Scope) -> _Scope:
 
 
 def _node(tensor: str) -> str:
-    """Return the node that the name of a tensor or of a control input means: 'call' of 'call:0' and '^call'."""
+    """Return the name of the node in the name of a tensor or control input: 'call:0' and '^call' give 'call'."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
 def _reached(roots: Iterable[str], leads_to: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return what `roots` lead to, themselves included, as far as it is known."""
+    """Return `roots` and everything that they lead to, directly or over other names; unknown names are left out."""
     reached: set[str] = set()
     waiting = list(roots)
     while waiting:

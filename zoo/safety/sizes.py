@@ -1,7 +1,7 @@
-"""Bounds what grows faster than the bytes of saved_model.pb: messages, names, calls of calls, outputs, constants.
+"""Bounds everything that can grow faster than the bytes of saved_model.pb: messages, names, calls of calls, outputs.
 
-Each bound is some ten times what the largest archive of this project has. Beyond it the check itself, or TensorFlow
-while it loads, would need minutes or gigabytes.
+A bound is about ten times the number in the largest archive of this project. Without bounds, this check or TensorFlow's
+loader could need minutes or gigabytes for a small file.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 from zoo.safety import written
 from zoo.safety.form import bodies
 
-_SMALL = 4 << 20  # bytes; fewer cannot hold enough messages to matter
-_MOST_FIELDS = 2_000_000  # that are set, one by one: LaBSE's vocabulary of 501,153 entries takes as many, once or twice
-_MOST_NESTED = 100  # messages inside each other; protobuf's own limit
+_SMALL = 4 << 20  # bytes; a smaller file cannot hold enough messages to matter
+_MOST_FIELDS = 2_000_000  # LaBSE's vocabulary of 501,153 entries takes 501,153 fields, or twice as many
+_MOST_NESTED = 100  # depth of messages within messages; protobuf's own limit
 _MOST = {"nodes": 50_000, "functions": 5_000, "objects": 20_000, "attributes of objects": 50_000}
-_MOST_CHARACTERS = 1_000  # of a name
-_MOST_DEPTH = 32  # of functions that call functions
-_MOST_STEPS = 500_000  # nodes, those of called functions counted at every call
+_MOST_CHARACTERS = 1_000  # characters of a name
+_MOST_DEPTH = 32  # depth of functions that call functions
+_MOST_STEPS = 500_000  # nodes that one call runs; the nodes of a called function count at every call
 
 
 def too_many_fields(content: bytes, message: Any) -> bool:
-    """Return whether the bytes of a message set more fields than may be parsed: two bytes can become 140 in memory."""
+    """Return whether a message in bytes sets too many fields to parse it: two bytes can become 140 in memory."""
     return len(content) > _SMALL and _count(memoryview(content), message.DESCRIPTOR, 0, _MOST_NESTED) > _MOST_FIELDS
 
 
 def _count(content: memoryview, descriptor: Any, count: int, depth: int) -> int:
-    """Return `count` plus the fields that a message sets, and all messages in it; at the limit it stops."""
+    """Return `count` plus the number of fields in a message, at any depth. Stops counting beyond the limit."""
     parts = _parts(descriptor)
     place, end = 0, len(content)
     while place < end and count <= _MOST_FIELDS:
@@ -45,17 +45,20 @@ def _count(content: memoryview, descriptor: Any, count: int, depth: int) -> int:
                 count = _count(content[place : place + size], part, count, depth - 1) if depth else _MOST_FIELDS + 1
             place += size
         else:
-            place += {1: 8, 5: 4}.get(kind, end)  # a group, which nobody writes: the parser decides
+            place += {1: 8, 5: 4}.get(
+                kind, end
+            )  # nobody writes groups (kinds 3 and 4): stop counting, the parser decides
     return count
 
 
 @cache
 def _parts(descriptor: Any) -> Mapping[int, Any]:
-    """Return number -> message type of the fields that are messages."""
+    """Return field number -> message type, for the fields that are messages."""
     return {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
 
 
 def _varint(content: memoryview, place: int) -> tuple[int, int]:
+    """Return a number, stored with seven bits a byte, and the place behind it."""
     value = shift = 0
     while place < len(content):
         byte = content[place]
@@ -66,11 +69,11 @@ def _varint(content: memoryview, place: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             break
-    return 0, len(content)  # cut off: the parser says so
+    return 0, len(content)  # cut short: the parser will raise an error
 
 
 def odd_sizes(graph: Any) -> list[str]:
-    """Return everything of a MetaGraphDef that is too large to be looked at further."""
+    """Return a problem for everything in a MetaGraphDef that is too large for the other checks."""
     library, objects = graph.graph_def.library.function, graph.object_graph_def.nodes
     found = {
         "nodes": len(graph.graph_def.node) + sum(len(each.node_def) for each in library),
@@ -104,12 +107,12 @@ def _names(graph: Any) -> Iterator[str]:
 
 
 def odd_calls(graph: Any) -> list[str]:
-    """Return what of a MetaGraphDef would keep TensorFlow busy: calls of calls, and nodes with very many outputs."""
+    """Return a problem for calls of calls, and for nodes with very many outputs, that would keep TensorFlow busy."""
     return _odd_calls(graph) + _odd_outputs(graph)
 
 
 def _odd_calls(graph: Any) -> list[str]:
-    """Return a problem when functions call themselves, or each other so often that TensorFlow would not come back."""
+    """Return a problem if functions call themselves, or call each other so often that TensorFlow would never finish."""
     places = dict(bodies(graph))
     calls = {place: [name for name in _called(nodes) if name in places] for place, nodes in places.items()}
     steps: dict[str, int] = {}
@@ -129,18 +132,18 @@ def _odd_calls(graph: Any) -> list[str]:
 
 def _called(nodes: Any) -> Iterator[str]:
     for node in nodes:
-        yield node.op  # also a way to call a function
+        yield node.op  # a node can call a function by using its name as operation
         for value in node.attr.values():
             if value.WhichOneof("value") == "func":
                 yield value.func.name
 
 
 def _odd_outputs(graph: Any) -> list[str]:
-    """Return nodes with very many outputs: TensorFlow counts them one by one."""
+    """Return a problem for every node with very many outputs, since TensorFlow processes outputs one by one."""
     from tensorflow.python.framework import op_def_registry
 
     problems: dict[str, None] = {}
-    counting: dict[str, list[str]] = {}  # operation -> its attributes that say how many outputs there are
+    counting: dict[str, list[str]] = {}  # operation -> its attributes that state a number of outputs
     for place, nodes in bodies(graph):
         for node in nodes:
             if node.op not in counting:

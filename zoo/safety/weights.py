@@ -1,4 +1,4 @@
-"""The weights' index, checked before TensorFlow reads it, which ends the process where an index is impossible."""
+"""Checks the index of the weights before TensorFlow reads it, since an impossible index makes TensorFlow abort."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the one entry of text: which variab
 
 
 def odd_weights(directory: Path) -> list[str]:
-    """Return what is odd about the variables of an unpacked archive; of a graph without variables there is nothing."""
+    """Return every problem of the variables in an unpacked archive; a graph without variables has none."""
     index = directory / INDEX_FILE
     if not index.exists():
         return []

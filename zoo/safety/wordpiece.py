@@ -1,8 +1,8 @@
-"""The model of FastWordpieceTokenizeWithOffsets: made again from the archive's own vocabulary, and compared.
+"""Makes the model of FastWordpieceTokenizeWithOffsets again, from the archive's vocabulary, and compares the bytes.
 
-tensorflow-text follows the offsets in the model without checking them, so other bytes could read or write beside it.
-The operation reads its model from a tensor of bytes. Only constants may make bytes (zoo.safety.form and objects see
-to that), so it is enough that every constant of bytes in the file is the right model.
+tensorflow-text follows the offsets in the model without checking them, so a wrong model could make it read or write
+memory outside of the model. The operation reads the model from a tensor of the type uint8. Only constants may have that
+type (zoo.safety.form and zoo.safety.objects refuse others), so it is enough to check every uint8 constant in the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UINT8, _STRING = 4, 7  # tensorflow.DT_UINT8, DT_STRING
 
 
 def odd_models(graph: Any, sha256: str) -> list[str]:
-    """Return a problem when a MetaGraphDef holds another model than that of its vocabulary, whose digest is given."""
+    """Return a problem if a MetaGraphDef holds another model than that of the vocabulary with the given sha256."""
     models = {_content(tensor) for tensor in _constants(graph, _UINT8)}
     uses = any(node.op == WORDPIECE_OP for _, nodes in bodies(graph) for node in nodes)
     if not (models or uses):
@@ -26,10 +26,10 @@ def odd_models(graph: Any, sha256: str) -> list[str]:
     found = (_entries(tensor) for tensor in _constants(graph, _STRING))
     vocabulary = next((entries for entries in found if entries and vocabulary_sha256(entries) == sha256), None)
     if vocabulary is None:
-        return [f"it holds a WordPiece model, and not the vocabulary {sha256[:12]}… that its card names"]
+        return [f"it holds a WordPiece model, but not the vocabulary {sha256[:12]}… that its card names"]
     try:
         expected = model_bytes(vocabulary)
-    except Exception as error:  # whatever tensorflow-text raises about a vocabulary
+    except Exception as error:  # tensorflow-text raises many kinds of errors for a bad vocabulary
         return [f"no WordPiece model can be made of its vocabulary ({error})"]
     return [] if models <= {expected} else ["its WordPiece model is not the one of its vocabulary"]
 
@@ -42,7 +42,7 @@ def _constants(graph: Any, dtype: int) -> Iterator[Any]:
 
 
 def _content(tensor: Any) -> bytes | None:
-    """Return the bytes of a uint8 tensor; None, which no model is, for any other way of writing them."""
+    """Return the bytes of a uint8 tensor, or None, which no model equals, if they are stored in an unusual form."""
     is_usual = len(tensor.tensor_shape.dim) == 1 and tensor.tensor_shape.dim[0].size == len(tensor.tensor_content)
     return bytes(tensor.tensor_content) if is_usual else None
 

@@ -1,7 +1,7 @@
-"""What the exporter writes into saved_model.pb: every message, field, attribute and object, in tables.
+"""Tables of every message, field, attribute, object and file that the exporter writes.
 
-The tables were read off the archives of all exporters of this project (tests/hostile/test_known_archives.py compares
-them with those of today's). Whatever is not in a table is refused by its name, also where it would do no harm.
+The tables were read off the archives of all exporters of this project; tests/hostile/test_known_archives.py compares
+them with today's archives. Anything that is not in a table is refused, even if it would do no harm.
 """
 
 from __future__ import annotations
@@ -77,22 +77,22 @@ FIELDS = _words(
         "DictValue": "fields",
         "NamedTupleValue": "name values",
         "PairValue": "key value",
-        # which variable of which object each of the weights is
+        # the index of the weights: for every entry its object and variable
         "TrackableObjectGraph": "nodes",
         "TrackableObjectGraph.TrackableObject": "children attributes has_checkpoint_values",
         "TrackableObjectGraph.TrackableObject.SerializedTensor": "name full_name checkpoint_key",
         "google.protobuf.BoolValue": "value",
-        # what a call says of the machine; archives before 2026 had all of it, today's have the first word
+        # the settings of a call; archives from before 2026 have all of these fields, today's only the first one
         "ConfigProto": "allow_soft_placement device_count gpu_options experimental pluggable_device_options",
         "ConfigProto.Experimental": "",
         "GPUOptions": "experimental",
         "GPUOptions.Experimental": "",
     }
 )
-# Only sizes, types and descriptions of operations: nothing in them is looked up or run.
+# These hold sizes, types and descriptions of operations. TensorFlow looks nothing up in them and runs nothing.
 OPAQUE = frozenset({"TensorShapeProto", "FullTypeDef", "OpList"})
 
-# Types of tensors. None is a reference or a variant, which may hold an object of any C++ class.
+# Types of tensors. References and variants are missing: a variant may hold an object of any C++ class.
 TYPES = MappingProxyType(
     {
         1: "float",
@@ -111,7 +111,7 @@ TYPES = MappingProxyType(
 
 # -- attributes -------------------------------------------------------------------------------------------------------
 
-# Type of a declared attribute -> the kind of value that it may have; of all lists, `list`.
+# Type of a declared attribute -> the kind of its value. (All types of lists have the kind "list".)
 KINDS = MappingProxyType(
     {
         "bool": "b",
@@ -124,7 +124,7 @@ KINDS = MappingProxyType(
         "type": "type",
     }
 )
-# Attributes beyond those that an operation declares -> kind of value. All are hints; none names a function or a kernel.
+# Attributes that no operation declares -> kind of value. All are hints; none names a function or a kernel.
 NODE_ATTRIBUTES = MappingProxyType(
     {
         "_class": "list",
@@ -138,22 +138,22 @@ NODE_ATTRIBUTES = MappingProxyType(
 )
 FUNCTION_ATTRIBUTES = MappingProxyType({"_construction_context": "s", "_input_shapes": "list", "_noinline": "b"})
 ARGUMENT_ATTRIBUTES = MappingProxyType({"_output_shapes": "list", "_user_specified_name": "s"})
-# Declared by operations, and never written: they name executors, containers and devices.
+# Operations declare these attributes, but the exporter never writes them: they name executors, containers and devices.
 REFUSED_ATTRIBUTES = frozenset({"allowed_devices", "config", "container", "executor_type", "use_node_name_sharing"})
 DEVICES = frozenset({"", "/device:CPU:0", "/device:CPU:*"})
 CUSTOM_GRADIENT = re.compile(r"CustomGradient-[0-9]+")
-MOST_OUTPUTS = 1_000  # of a node; ours have 16 at most
-GRADIENT_OPS = frozenset({"IdentityN"})  # those that may carry _gradient_op_type
+MOST_OUTPUTS = 1_000  # outputs of a node; ours have at most 16
+GRADIENT_OPS = frozenset({"IdentityN"})  # operations that may have _gradient_op_type
 
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 _ATTRIBUTE = r"[a-z][a-z0-9_]*"
-# Kind of object, and of a user object its identifier -> the names that its children may have. TensorFlow sets a child
-# as a Python attribute of that name, and calls some that begin with an underscore: `_initialize` while it loads.
+# Kind of object (of a user object, its identifier) -> the names that its children may have. TensorFlow sets a child as
+# a Python attribute of that name, and calls some of them on loading, such as `_initialize`.
 CHILDREN = MappingProxyType(
     {
         "_generic_user_object": re.compile(rf"{_ATTRIBUTE}|__call__|_token_ids|_encode"),
-        "trackable_list_wrapper": re.compile(r"[0-9]+"),  # and no more than there are: see zoo.safety.objects
+        "trackable_list_wrapper": re.compile(r"[0-9]+"),  # zoo.safety.objects refuses gaps
         "signature_map": re.compile(_ATTRIBUTE),
         "function": re.compile(r"trace_[0-9]+"),
         "bare_concrete_function": re.compile(r"capture_[0-9]+"),
@@ -163,13 +163,13 @@ CHILDREN = MappingProxyType(
         "captured_tensor": re.compile("(?!)"),
     }
 )
-# Kind of object -> the class that it may be registered under. TensorFlow hands the object to that class of Python.
+# Kind of object -> the Python class that it may be registered for. TensorFlow restores the object with that class.
 REGISTERED = MappingProxyType({"resource": "tf.StaticHashTable", "constant": "tf.TrackableConstant"})
 TAGS = ("serve",)
 INIT_SIGNATURE = "__saved_model_init_op"
 SIGNATURES = frozenset({"serving_default", "tokens", INIT_SIGNATURE})
 INIT_COLLECTION = "saved_model_main_op"
-MOST_RAGGED = 8  # dimensions of a ragged tensor that may be ragged; ours have one or two
+MOST_RAGGED = 8  # ragged dimensions of a tensor; ours have one or two
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
@@ -178,4 +178,4 @@ GRAPH_FILE = "saved_model.pb"
 INDEX_FILE = "variables/variables.index"
 WEIGHTS_FILE = "variables/variables.data-00000-of-00001"
 FILES = frozenset({GRAPH_FILE, INDEX_FILE, WEIGHTS_FILE, "assets.extra/card.json", "assets.extra/golden.npz"})
-MOST_GRAPH_BYTES = 64 << 20  # of saved_model.pb; that of a BERT of 24 layers with all heads takes about 2 MB
+MOST_GRAPH_BYTES = 64 << 20  # of saved_model.pb; the graph of a BERT of 24 layers with all heads has about 2 MB

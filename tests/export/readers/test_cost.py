@@ -108,19 +108,19 @@ def in_parts(*extents: tuple[int, int]) -> bytes:
         (entry(-4, -4), r"has the impossible shape \(-4, -4\)"),
         (entry(*[1] * 300), "has the impossible shape"),
         (unknown_rank(), "has the impossible shape"),
-        (entry(dtype=101), "is of type 101, which holds no weights"),  # a reference
+        (entry(dtype=101), "is of type 101, which is not a type of weights"),  # a reference
         (entry(dtype=77), "is of type 77"),
         (entry(dtype=types_pb2.DT_RESOURCE), "is of type 20"),
         (b"\xff" * 30, "Error parsing message|cannot be read"),
-        (entry(size=60), r"of shape \(4, 4\) has 60 bytes, its shape and type make 64"),
+        (entry(size=60), r"has 60 bytes, but its shape \(4, 4\) and type need 64"),
         (entry(size=-1), "lies at the impossible place"),
         (entry(offset=-64), "lies at the impossible place -64 of data file 0"),
-        (entry(offset=1), "cut short: its index promises 65 bytes, there are 64"),
+        (entry(offset=1), "cut short: its index promises 65 bytes, but it has 64"),
         (entry(offset=2**62), "is cut short"),
         (entry(shard_id=1), r"no data file beside it \(m.data-00001-of-00001\)"),
         (entry(shard_id=-1), "impossible place 0 of data file -1"),
-        (entry(dtype=types_pb2.DT_STRING, size=2**40), "more text than any"),
-        (in_parts((0, 2), (0, 4)), "parts of b'w' are not those that its entry lists"),
+        (entry(dtype=types_pb2.DT_STRING, size=2**40), "more text than a checkpoint"),
+        (in_parts((0, 2), (0, 4)), "parts of b'w' differ from those that its entry lists"),
         (in_parts((0, 2)), "has 1 extents"),
         (in_parts((3, 2), (0, 4)), "begins at 3 and has the length 2"),
         (in_parts((-(2**63), 2**63 - 1), (0, 4)), "begins at -9223372036854775808"),
@@ -135,7 +135,11 @@ def test_an_entry_that_no_writer_makes(value: bytes, words: str, folder: Path) -
 
 @pytest.mark.parametrize(
     ("key", "words"),
-    [(b"\xff\xfe", "is not UTF-8"), (b"a\0b", "names are no names"), (b"\x1b[31m", "names are no names: '.x1b.31m'")],
+    [
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"a\0b", "names with control"),
+        (b"\x1b[31m", "1 names with control .*: '.x1b.31m'"),
+    ],
 )
 def test_a_name_that_is_none(key: bytes, words: str, folder: Path) -> None:
     write_index(folder, (key, entry()))
@@ -145,7 +149,7 @@ def test_a_name_that_is_none(key: bytes, words: str, folder: Path) -> None:
 
 def test_headers_and_entries_that_lie_over_each_other(folder: Path) -> None:
     write_index(folder, (b"v", entry()), (b"w", entry()))
-    with pytest.raises(BadCheckpoint, match="several of its entries lie in the same bytes of m.data-00000-of-00001"):
+    with pytest.raises(BadCheckpoint, match="several of its entries share bytes of m.data-00000-of-00001"):
         open_checkpoint(folder)
     write_index(folder, (b"w", entry()), head=header(endianness=BundleHeaderProto.BIG))
     with pytest.raises(BadCheckpoint, match="big-endian"):
@@ -165,7 +169,7 @@ def test_a_text_that_claims_a_terabyte(folder: Path) -> None:
     text += bytes(64 - len(text))
     write_index(folder, (b"w", entry(1, dtype=types_pb2.DT_STRING, size=64)))
     (folder / "m.data-00000-of-00001").write_bytes(text)
-    with pytest.raises(BadCheckpoint, match="its texts do not have the length that they are said to have"):
+    with pytest.raises(BadCheckpoint, match="the lengths of its texts do not add up to the bytes of the entry"):
         open_checkpoint(folder).read("w")
 
 
@@ -251,7 +255,7 @@ def test_a_legacy_file_whose_keys_are_nested(folder: Path) -> None:
     keys = whole.index(b"\x80\x02](")
     nested = b"]q\0" + b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i) for i in range(60))
     weights.write_bytes(whole[:keys] + b"\x80\x02](" + nested + b"e.")
-    with pytest.raises(BadCheckpoint, match="its list of storages is not that of its tensors"):
+    with pytest.raises(BadCheckpoint, match="its list of storages differs from the storages that its tensors use"):
         open_checkpoint(folder)
 
 
@@ -275,7 +279,9 @@ def test_many_tensors_of_the_same_bytes(folder: Path) -> None:
     one = shared[shared.index(b"X\1\0\0\0a") :]
     more = b"".join(one.replace(b"\1\0\0\0a", b"\1\0\0\0%c" % (97 + i), 1) for i in range(1, 9))
     writers.write_torch_zip(folder / "pytorch_model.bin", ONE, pickle=shared + more + b"u.")
-    with pytest.raises(BadCheckpoint, match="its tensors claim 216 bytes of 24, the same ones again and again"):
+    with pytest.raises(
+        BadCheckpoint, match="its tensors claim 216 bytes, but it stores 24: too many tensors share bytes"
+    ):
         open_checkpoint(folder)
 
 
@@ -293,7 +299,7 @@ def zip_of(file: Path, *names: str, content: bytes = b"x", method: int = zipfile
 
 @pytest.mark.parametrize("name", ["", "\0.bin", "a\nb.bin", "a" * 300 + ".bin", "a/" * 1500 + "b.bin"])
 def test_a_zip_with_a_name_that_is_none(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadCheckpoint, match="which is not the name of a file; refused|is damaged"):
+    with pytest.raises(BadCheckpoint, match="which is not a usable file name. Not unpacked|is damaged"):
         open_checkpoint(zip_of(tmp_path / "evil.zip", name))
 
 
@@ -303,14 +309,14 @@ def test_a_zip_with_a_file_in_place_of_a_directory(tmp_path: Path) -> None:
 
 
 def test_a_zip_that_takes_a_dictionary_of_gigabytes(tmp_path: Path) -> None:
-    with pytest.raises(BadCheckpoint, match="'a.bin', which is compressed in an unusual way, not a file"):
+    with pytest.raises(BadCheckpoint, match="'a.bin', which is compressed with an unusual method, not a file"):
         open_checkpoint(zip_of(tmp_path / "evil.zip", "a.bin", method=zipfile.ZIP_LZMA))
 
 
 def test_a_zip_or_tar_of_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.readers.limits._MOST_WITHOUT_RATIO", 4 << 20, raising=False)  # not a minute of zeros
     zeros = bytes(32 << 20)
-    with pytest.raises(BadCheckpoint, match=r"claims 33,554,432 bytes up to 'a\.bin', and has .*; refused"):
+    with pytest.raises(BadCheckpoint, match=r"has .* bytes and claims to unpack to 33,554,432 up to 'a\.bin'"):
         open_checkpoint(zip_of(tmp_path / "evil.zip", "a.bin", content=zeros, method=zipfile.ZIP_DEFLATED))
     info = tarfile.TarInfo("notes.pdf")  # which nobody needs
     info.size = len(zeros)
@@ -343,10 +349,10 @@ def test_archives_of_many_members_or_headers(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match="holds more than 10,000 members"):
         open_checkpoint(tar)
     tar.write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 1_000_000)  # gzip's header with a name in it
-    with pytest.raises(BadCheckpoint, match="it consists of headers"):
+    with pytest.raises(BadCheckpoint, match="it consists of gzip headers without data"):
         open_checkpoint(tar)
     tar.write_bytes(gzip.compress(b"") * 40_000)
-    with pytest.raises(BadCheckpoint, match="it consists of headers"):
+    with pytest.raises(BadCheckpoint, match="it consists of gzip headers without data"):
         open_checkpoint(tar)
 
 
@@ -381,8 +387,8 @@ def test_an_h5_with_names_of_two_types(folder: Path) -> None:
         (lambda h5: h5.create_dataset("w", data=DATA, compression="gzip"), "compressed or cut short"),
         (lambda h5: h5.create_dataset("w", data=DATA, chunks=(4,), shuffle=True), "compressed or cut short"),
         (lambda h5: h5.create_dataset("w", data=DATA.reshape([16, *[1] * 15])), "not an array of numbers"),
-        (lambda h5: h5.create_group("/".join("a" * 40)), "too many groups, or groups within groups"),
-        (lambda h5: h5.create_dataset("w\n\x1b[0m", data=DATA), "names are no names"),
+        (lambda h5: h5.create_group("/".join("a" * 40)), "entries, or groups nested more than 32 deep"),
+        (lambda h5: h5.create_dataset("w\n\x1b[0m", data=DATA), "1 names with control characters"),
     ],
 )
 def test_an_h5_that_keras_does_not_write(write: Callable[[Any], Any], words: str, folder: Path) -> None:
@@ -399,14 +405,16 @@ def test_safetensors_of_many_dimensions_or_names(folder: Path) -> None:
         open_checkpoint(folder)
     text = json.dumps({f"{i:060}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(40_000)})
     weights.write_bytes(struct.pack("<Q", len(text)) + text.encode())
-    with pytest.raises(BadCheckpoint, match=r"a header of [\d,]+ bytes, far more than a description needs"):
+    with pytest.raises(BadCheckpoint, match=r"a header of [\d,]+ bytes; at most 4,194,304 are read"):
         open_checkpoint(folder)
     text = json.dumps({f"{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(20_001)})
     weights.write_bytes(struct.pack("<Q", len(text)) + text.encode())
-    with pytest.raises(BadCheckpoint, match="holds 20,001 variables, more than the 20,000 that are read"):
+    with pytest.raises(BadCheckpoint, match="holds 20,001 variables; at most 20,000 are read"):
         open_checkpoint(folder)
     save_file({"w\u2028\x9b31m": DATA}, weights)
-    with pytest.raises(BadCheckpoint, match=r"1 variables whose names are no names: 'w\\u2028\\x9b31m'"):
+    with pytest.raises(
+        BadCheckpoint, match=r"1 names with control characters or of more than 500 characters: 'w\\u2028\\x9b31m'"
+    ):
         open_checkpoint(folder)
 
 

@@ -279,7 +279,7 @@ def test_of_several_formats_one_is_read_and_that_is_said(arrays: Arrays, tmp_pat
 def test_tf1_beside_hugging_face_is_no_guess(arrays: Arrays, tmp_path: Path) -> None:
     write_odd(tmp_path)
     FORMATS["bin"][1](tmp_path, arrays)
-    with pytest.raises(BadCheckpoint, match=r"several.*bert_model.ckpt.index, pytorch_model.bin. Name the one"):
+    with pytest.raises(BadCheckpoint, match=r"several.*bert_model.ckpt.index, pytorch_model.bin. Give the path of one"):
         open_checkpoint(tmp_path)
     assert open_checkpoint(tmp_path / "bert_model.ckpt").format == "tf1"
 
@@ -377,7 +377,7 @@ def test_model_garden_leaves_out_by_name_and_tells_the_heads(arrays: Arrays, tmp
 
 def test_a_config_that_contradicts_the_heads(arrays: Arrays, tmp_path: Path) -> None:
     model_garden_directory(tmp_path, arrays, num_attention_heads=8)
-    with pytest.raises(BadConfig, match=r"'num_attention_heads' 8, its kernels are made for 4 heads of 8"):
+    with pytest.raises(BadConfig, match=r"'num_attention_heads' 8, but its kernels have 4 heads of size 8"):
         open_checkpoint(tmp_path)
 
 
@@ -414,7 +414,9 @@ def test_genuine_object_based_listings(name: str, shared: Path, tmp_path: Path) 
     config = odd_config(num_hidden_layers=12, hidden_size=24, num_attention_heads=12, intermediate_size=28)
     writers.write_object_based(tmp_path, named, config, slots=False)
     if "bertfortf2" in name:
-        with pytest.raises(Unsupported, match="bert-for-tf2's layer: it has no token type table"):
+        with pytest.raises(
+            Unsupported, match="bert-for-tf2's layer: .* cannot be recognised by name, so it cannot be converted"
+        ):
             open_checkpoint(tmp_path)
     else:
         plan = plan_of(open_checkpoint(tmp_path))

@@ -151,7 +151,9 @@ def test_only_known_names(write: Write, name: bytes, folder: Path) -> None:
 )
 def test_damaged_pickles(write: Write, pickled: bytes, folder: Path) -> None:
     write(folder / "pytorch_model.bin", {}, pickle=pickled)
-    with pytest.raises(BadCheckpoint, match=r"pytorch_model.bin cannot be read: (its pickle is damaged|it holds no)"):
+    with pytest.raises(
+        BadCheckpoint, match=r"pytorch_model.bin cannot be read: (its pickle is damaged|it should hold a dict)"
+    ):
         open_checkpoint(folder)
 
 
@@ -210,7 +212,7 @@ def test_attributes_change_nothing(write: Write, folder: Path) -> None:
 @both
 def test_more_than_a_state_dict(write: Write, folder: Path) -> None:
     write(folder / "pytorch_model.bin", {}, pickle=b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.")
-    with pytest.raises(BadCheckpoint, match=r"1 of 1 entries are no tensors \(epoch\). Save the state_dict alone"):
+    with pytest.raises(BadCheckpoint, match=r"1 of 1 entries are not tensors \(epoch\). Save the state_dict alone"):
         open_checkpoint(folder)
 
 
@@ -250,14 +252,14 @@ def test_a_zip_that_claims_ten_gigabytes(folder: Path) -> None:
     record = whole.index(b"archive/data/0", whole.index(b"PK\x01\x02"))  # in the directory at the end
     claim = struct.pack("<I", 0xF0000000)
     weights.write_bytes(whole[: record - 26] + claim + claim + whole[record - 18 :])
-    with pytest.raises(BadCheckpoint, match=r"archive/data/0 claims 4,026,531,840 bytes that the file does not hold"):
+    with pytest.raises(BadCheckpoint, match=r"archive/data/0 claims 4,026,531,840 bytes, more than the file holds"):
         open_checkpoint(folder)
 
 
 def test_a_description_of_many_megabytes(folder: Path) -> None:
     with zipfile.ZipFile(folder / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(20 << 20))
-    with pytest.raises(BadCheckpoint, match=r"data.pkl claims 20,971,520 bytes, far more than"):
+    with pytest.raises(BadCheckpoint, match=r"data.pkl claims 20,971,520 bytes; at most 16,777,216"):
         open_checkpoint(folder)
 
 
@@ -265,7 +267,7 @@ def test_other_zips_and_other_files(folder: Path) -> None:
     weights = folder / "pytorch_model.bin"
     with zipfile.ZipFile(weights, "w") as archive:
         archive.writestr("readme", "hello")
-    with pytest.raises(BadCheckpoint, match=r"a zip, and not one of torch.save"):
+    with pytest.raises(BadCheckpoint, match=r"a zip that torch.save did not write"):
         open_checkpoint(folder)
     weights.write_bytes(b"hello")
     with pytest.raises(BadCheckpoint, match=r"not a file of torch.save"):
@@ -292,14 +294,14 @@ def test_all_missing_shards_at_once(folder: Path) -> None:
     shards(folder)
     (folder / "part-1.bin").unlink()
     (folder / "part-3.bin").unlink()
-    with pytest.raises(BadCheckpoint, match=r"names 4 shards, 2 are not there: part-1.bin, part-3.bin. Fetch them"):
+    with pytest.raises(BadCheckpoint, match=r"names 4 shards, but 2 are missing: part-1.bin, part-3.bin. Fetch them"):
         open_checkpoint(folder)
 
 
 @pytest.mark.parametrize("name", ["../part-0.bin", "/etc/passwd", "a/b.bin", "..", "a\\b.bin"])
 def test_shards_outside_of_the_directory(name: str, folder: Path) -> None:
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
-    with pytest.raises(BadCheckpoint, match="names shards outside of its directory|are not there"):
+    with pytest.raises(BadCheckpoint, match="names shards outside of its directory|are missing"):
         open_checkpoint(folder)
 
 
@@ -320,7 +322,7 @@ def test_an_index_that_promises_more_or_twice(folder: Path) -> None:
     with pytest.raises(BadCheckpoint, match="names 1 variables that its shards do not hold: bert.more"):
         open_checkpoint(folder)
     (folder / "part-1.bin").write_bytes((folder / "part-0.bin").read_bytes())
-    with pytest.raises(BadCheckpoint, match="lie in several shards"):
+    with pytest.raises(BadCheckpoint, match="are in several shards"):
         open_checkpoint(folder)
 
 
@@ -357,7 +359,9 @@ def test_h5_that_claims_ten_gigabytes_or_reads_elsewhere(folder: Path) -> None:
     weights = folder / "tf_model.h5"
     with h5py.File(weights, "w") as opened:
         opened.create_dataset("bert/w:0", (CLAIM // 4,), np.float32, chunks=(1024,))
-    with pytest.raises(BadCheckpoint, match=r"'bert/w:0' of .* claims 10,737,418,240 bytes, the file holds 0 of them"):
+    with pytest.raises(
+        BadCheckpoint, match=r"'bert/w:0' of .* claims 10,737,418,240 bytes, but the file holds 0 of them"
+    ):
         open_checkpoint(folder)
     with h5py.File(weights, "w") as opened:
         opened.create_dataset("bert/w:0", (4,), "u1", external=[("/etc/hostname", 0, 4)])
@@ -402,7 +406,7 @@ def test_a_zip_that_leads_outside(name: str, tmp_path: Path, scratch: Path) -> N
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("config.json", json.dumps(odd_config()))
         archive.writestr(name, "evil")
-    with pytest.raises(BadCheckpoint, match=r"evil.bin', which leads outside of its directory; refused"):
+    with pytest.raises(BadCheckpoint, match=r"evil.bin', which leads outside of its directory. Not unpacked"):
         open_checkpoint(tmp_path / "evil.zip")
     assert not [*tmp_path.rglob("*evil.bin")] and not Path("/evil.bin").exists()
 
@@ -411,7 +415,7 @@ def test_a_zip_that_leads_outside(name: str, tmp_path: Path, scratch: Path) -> N
 def test_a_tar_that_leads_outside(name: str, tmp_path: Path, scratch: Path) -> None:
     with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo(name))
-    with pytest.raises(BadCheckpoint, match=r"evil.bin', which leads outside of its directory; refused"):
+    with pytest.raises(BadCheckpoint, match=r"evil.bin', which leads outside of its directory. Not unpacked"):
         open_checkpoint(tmp_path / "evil.tar.gz")
 
 
@@ -461,7 +465,7 @@ def test_an_archive_larger_than_the_disk(ending: str, tmp_path: Path, scratch: P
         member = tarfile.TarInfo("pytorch_model.bin")
         member.size = claim
         archive.write_bytes(gzip.compress(member.tobuf(tarfile.GNU_FORMAT)))
-    with pytest.raises(CannotWrite, match=r"claims 1,125,899,906,842,624 bytes up to 'pytorch_model.bin', .*TMPDIR"):
+    with pytest.raises(CannotWrite, match=r"needs 1,125,899,906,842,624 bytes up to 'pytorch_model.bin', .*TMPDIR"):
         open_checkpoint(archive)
 
 

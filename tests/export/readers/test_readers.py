@@ -81,7 +81,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 def test_several_checkpoints(copy: Path) -> None:
     shutil.copy(copy / "bert_model.ckpt.index", copy / "other.ckpt.index")
     with pytest.raises(
-        BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Name the one"
+        BadCheckpoint, match=r"several checkpoints.*bert_model.ckpt.index, other.ckpt.index.*Give the path of one"
     ):
         open_checkpoint(copy)
 
@@ -114,7 +114,7 @@ def test_data_file_missing_or_cut_short(copy: Path) -> None:
     size = data.stat().st_size
     with data.open("r+b") as file:
         file.truncate(size // 2)
-    with pytest.raises(BadCheckpoint, match=rf"cut short: its index promises [\d,]+ bytes, there are {size // 2:,}"):
+    with pytest.raises(BadCheckpoint, match=rf"cut short: its index promises [\d,]+ bytes, but it has {size // 2:,}"):
         open_checkpoint(copy)
     data.unlink()
     with pytest.raises(BadCheckpoint, match="no data file beside it"):

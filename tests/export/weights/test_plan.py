@@ -237,5 +237,5 @@ def test_layouts_name_the_same_modules() -> None:
 def test_the_bare_bert_and_the_bare_electra_share_their_names() -> None:
     arrays = transformers_arrays(random_arrays(bert(odd_config())), bare=True)
     shapes: Shapes = {name: array.shape for name, array in arrays.items()}
-    with pytest.raises(BadCheckpoint, match="the names of bert and electra; say which is meant with --family"):
+    with pytest.raises(BadCheckpoint, match="the names of bert and electra. Choose one with --family"):
         plan_of(Listing(shapes, odd_config(), "huggingface"))

@@ -102,7 +102,7 @@ def test_fetch_of_urls_and_archives(
     code, _, err = run(capsys, "fetch", url, "--sha256", "c" * 64)
     assert code == 2 and f"should be sha256 cccccccccccc…, is {digest[:12]}…" in err
     code, _, err = run(capsys, "fetch", url, url, "--sha256", digest)
-    assert (code, err) == (2, "zoo: --sha256 is the digest of one archive; fetch one at a time.\n")
+    assert (code, err) == (2, "zoo: --sha256 belongs to one archive: fetch one model at a time with it.\n")
 
 
 def test_a_model_without_a_digest(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +230,7 @@ def test_cache_verify_changes_nothing(cached: list[str], capsys: pytest.CaptureF
     code, out, err = run(capsys, "cache", "verify")
     assert code == 2 and [line.split()[-1] for line in out.splitlines()[1:]] == ["whole", "damaged"]
     assert "zoo: BadArchive: small in " in err and "saved_model.pb is sha256" in err
-    assert f"`zoo cache clean {cached[0][:12]}` removes what is damaged" in err
+    assert f"`zoo cache clean {cached[0][:12]}` removes the damaged models" in err
     assert run(capsys, "cache", "verify", "other")[0] == 0
     code, out, _ = run(capsys, "cache", "verify", cached[0][:8], "--json")
     assert code == 2 and "saved_model.pb" in json.loads(out)[0]["problem"]

@@ -26,13 +26,13 @@ import zoo.embed.parquet
 from tests.zoo.processes import exit_code, forked, run_until
 from zoo.embed import Corpus, EncoderSpec, Plan, Settings, plan_corpus
 from zoo.embed.job import EmbeddingJob
-from zoo.embed.parts import Part
+from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader
 from zoo.embed.run import run_plan
 
 
 def embed_parts(
-    job: EmbeddingJob, parts: Sequence[Part], advance: Callable[[int], object], options: Sequence[str]
+    job: EmbeddingJob, parts: Sequence[CorpusPart], advance: Callable[[int], object], options: Sequence[str]
 ) -> None:
     """The engine: a vector holds the length of its text and the number of its part."""
     for part in parts:

@@ -47,7 +47,7 @@ def test_vectors_are_the_encoders_own(
     out = tmp_path / "out"
     where = ("--registry", toy_zoo.registry, "--max-length", 12, "--rows-per-part", 4)
     code, text, err = run(capsys, "toy", lines, out, *where, "--strict")
-    assert code == 2 and err == f"1 row has no vector: {out}/_bad_rows.jsonl says which and why.\n"
+    assert code == 2 and err == f"1 row has no vector: {out}/_bad_rows.jsonl lists them with reasons.\n"
     assert text.split() == f"output {out}, 3 files rows 12 vectors 11 of 32 float32 without 1".split()
     assert names(out) == ["_bad_rows.jsonl", "_job.json", "_lock", "_manifest.json", *parts(3)]
     table = ds.dataset(out).to_table()  # any reader takes the directory
@@ -141,7 +141,7 @@ def test_other_arguments_are_refused(spec: EncoderSpec, lines: Path, tmp_path: P
     with pytest.raises(CannotWrite, match=r"max_length was 12, is 9; pooling was 'mean', is 'first'.*--restart"):
         plan_corpus(other, lines, out, settings=SETTINGS)
     lines.write_bytes(lines.read_bytes() + b"w1\n")
-    with pytest.raises(CannotWrite, match=r"files of the input have changed, come or gone \(in\.txt\)"):
+    with pytest.raises(CannotWrite, match=r"files of the input were changed, added or removed \(in\.txt\)"):
         embed_corpus(spec, lines, out, settings=SETTINGS)
     assert embed_corpus(other, lines, out, settings=Settings(rows_per_part=9), restart=True).rows == 13
     assert names(out) == ["_bad_rows.jsonl", "_job.json", "_lock", "_manifest.json", *parts(2)]
@@ -209,7 +209,7 @@ def test_a_worker_with_another_model(spec: EncoderSpec, lines: Path, tmp_path: P
 
     job = plan_corpus(spec, lines, tmp_path / "out").job
     with pytest.raises(
-        DigestMismatch, match="toy is .* here with the tokenizer .* the run was begun with aaaaaaaaaaaa…"
+        DigestMismatch, match="on this worker toy is .* with the tokenizer .*, but the run was begun with aaaaaaaaaaaa…"
     ):
         replace(job, digests=("a" * 64, "b" * 64)).load()
 

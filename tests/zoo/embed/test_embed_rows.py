@@ -11,7 +11,7 @@ import pytest
 
 from zoo.embed.asked import Corpus
 from zoo.embed.corpus import OpenedCorpus, open_corpus
-from zoo.embed.parts import Part, cut
+from zoo.embed.parts import CorpusPart, cut
 from zoo.embed.rows import Reader, Rows
 from zoo.errors import BadArgument, ZooError
 
@@ -21,7 +21,7 @@ pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'bert-zoo[embed]
 TEXTS = ["你好", "", "w1 w2", "  ", "好\u2028好", "w9", "a\x00b", "你" * 40, "w3", "é", "w4", "last"]
 
 
-def read(source: OpenedCorpus, size: int, limit: int | None = None) -> tuple[list[Part], list[Rows]]:
+def read(source: OpenedCorpus, size: int, limit: int | None = None) -> tuple[list[CorpusPart], list[Rows]]:
     parts = list(cut(source, size, limit))
     reader = Reader(source)
     found = [reader.read(part) for part in parts]
@@ -121,9 +121,9 @@ def test_rows_of_json_that_are_none(tmp_path: Path) -> None:
         "not UTF-8: byte 10 is 0xff",
         "field 'text' holds half a surrogate pair",
         "no field 'id'",
-        "field 'id' is text, the ids of this input are integers",
+        "field 'id' is text, but the ids of this input are integers",
         "field 'id' is a boolean",
-        "field 'id' has 67 bits",
+        "field 'id' needs 67 bits",
         "not JSON: ",
         "not JSON: ",
     ]
@@ -203,23 +203,23 @@ def test_inputs_that_are_refused(tmp_path: Path) -> None:
             open_corpus(Corpus(str(place), **how))
 
     directory = write(tmp_path / "in", "jsonl")
-    refused("no file there", tmp_path / "none.txt")
-    refused("no file there", tmp_path / "*.txt")
-    refused(r"no row of the first 12 has 'body', 'key'; there is id, text\.", directory, text="body", id="key")
-    refused("--id k: a line of text has no fields", directory, format="text", id="k")
+    refused("no file found", tmp_path / "none.txt")
+    refused("no file found", tmp_path / "*.txt")
+    refused(r"none of the first 12 rows has 'body', 'key'; they have id, text\.", directory, text="body", id="key")
+    refused("--id k: lines of plain text have no fields", directory, format="text", id="k")
     (directory / "3.txt").write_text("x")
-    refused("files of several formats, 3 of jsonl, 1 of text", directory)
+    refused("files of several formats: 3 of jsonl, 1 of text", directory)
     assert len(open_corpus(Corpus(f"{directory}/*.jsonl")).files) == 3
     (directory / "notes.md").write_text("x")
-    refused(r"of no known format: notes\.md\. --format says", directory)
+    refused(r"unknown suffix: notes\.md\. .*State the format with --format", directory)
     pq.write_table(pa.table({"text": [1, 2], "id": [0.5, 1.5]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"id": [1.5]}), tmp_path / "b.parquet")
     refused(
-        r"a\.parquet: 'text' is int64, not text; b\.parquet has no column 'text', it has id; 'id' is double: an id",
+        r"a\.parquet: 'text' is int64, not text; b\.parquet has no column 'text'; it has id; 'id' is double, but ids",
         f"{tmp_path}/*.parquet",
         id="id",
     )
     (tmp_path / "c.parquet").write_bytes(b"not that")
-    refused(r"c\.parquet is no Parquet", tmp_path / "c.parquet")
+    refused(r"c\.parquet is not Parquet", tmp_path / "c.parquet")
     (tmp_path / "ids.jsonl").write_text('{"text": "x", "id": 1.5}\n')
-    refused("no row of the first 1 has an integer or text as 'id'", tmp_path / "ids.jsonl", id="id")
+    refused("none of the first 1 rows has an integer or a text as 'id'", tmp_path / "ids.jsonl", id="id")

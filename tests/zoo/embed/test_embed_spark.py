@@ -100,5 +100,7 @@ def test_the_function_alone(session: Any, spec: EncoderSpec) -> None:
 
 
 def test_options_that_are_none(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadArgument, match=r"--master local: options for Spark have the form spark\.executor\.memory"):
+    with pytest.raises(
+        BadArgument, match=r"--master local: give options for Spark in the form spark\.executor\.memory"
+    ):
         embed_corpus(spec, lines, tmp_path / "out", engine="spark", engine_options=["--master", "local"])

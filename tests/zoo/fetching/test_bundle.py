@@ -199,7 +199,7 @@ def test_installed_names_do_not_show_in_other_registries(
     monkeypatch.setenv("ZOO_REGISTRY", str(other))
     assert zoo.names() == ["mine"]
     assert main(["install", str(bundled)]) == 0
-    assert "These names count where ZOO_REGISTRY is not set" in capsys.readouterr().err
+    assert "These names are not used while ZOO_REGISTRY is set" in capsys.readouterr().err
 
 
 def test_a_model_that_left_the_cache(bundled: Path, tmp_path: Path, server: LocalServer) -> None:

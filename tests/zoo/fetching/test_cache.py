@@ -258,7 +258,7 @@ def test_the_right_digest_does_not_make_a_damaged_archive_right(
 ) -> None:
     (directory / "saved_model.pb").write_bytes(b"grape" * 100)
     contradicting = pack(directory, tmp_path / "other.tar.gz").sha256
-    with pytest.raises(BadArchive, match=r"saved_model\.pb is sha256 .*, the card says"):
+    with pytest.raises(BadArchive, match=r"saved_model\.pb is sha256 .*, but the card says"):
         resolve(tmp_path / "other.tar.gz", sha256=contradicting)
     (tmp_path / "cut.tar.gz").write_bytes(small_zoo.archive.read_bytes()[:-9])
     with pytest.raises(BadArchive, match="cut off"):

@@ -348,7 +348,7 @@ def test_arguments_that_have_no_meaning(arguments: dict[str, Any], words: str, t
     [
         (keras.Input([None], dtype="float32"), r"takes integers or strings.*float32 of rank 2.*dtype='int32'"),
         (np.ones((2, 3)), "takes integers or strings, these inputs are float64"),
-        ([[2, 5], [2]], "all rows need one length"),
+        ([[2, 5], [2]], "all rows need the same length"),
         ({"ids": np.ones((2, 3), int)}, r"no form for \{ids\}.*It takes a tensor: int32/int64/string of rank 2;"),
         (np.ones((2, 3, 4), int), "int64 of rank 3"),
         ("text", "string of rank 0"),

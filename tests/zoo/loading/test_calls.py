@@ -241,7 +241,7 @@ def test_shapes_that_contradict_each_other(key: str, shape: tuple[int, ...], enc
         with pytest.raises(BadArgument, match=words):
             way({**inputs, MASKED_POSITIONS: np.ones([2, 1], np.int32)} if way is encoder.mlm else inputs)
     if len(shape) == 2:
-        with pytest.raises(BadArgument, match=r"all of one shape; here are \(2, 9\) and"):
+        with pytest.raises(BadArgument, match=r"need one shape, but these have \(2, 9\) and"):
             encoder([inputs[INPUT_WORD_IDS], inputs[key] if key == "input_mask" else np.ones(shape, np.int32)])
 
 
@@ -266,7 +266,7 @@ def test_positions_for_another_number_of_rows(encoder: Any) -> None:
 
 
 def test_what_no_tensor_can_be_made_of(encoder: Any) -> None:
-    with pytest.raises(BadArgument, match="all rows need one length"):
+    with pytest.raises(BadArgument, match="all rows need the same length"):
         encoder([[5, 6], [7]])
     with pytest.raises(ValueError, match="Could not find matching concrete function"):
         encoder([[0.5, 0.5]])

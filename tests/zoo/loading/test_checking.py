@@ -62,7 +62,7 @@ WAYS: dict[str, Callable[[Path, ToyZoo], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_in_takes_a_file_that_was_edited(way: str, file: str, unpacked: Path, toy_zoo: ToyZoo) -> None:
     edit(unpacked / file)
-    with pytest.raises(DamagedArchive, match=rf"toy in .*{file} is sha256 .{{12}}…, the card says"):
+    with pytest.raises(DamagedArchive, match=rf"toy in .*{file} is sha256 .{{12}}…, but the card says"):
         WAYS[way](unpacked, toy_zoo)
 
 

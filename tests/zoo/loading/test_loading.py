@@ -203,7 +203,7 @@ def test_a_damaged_archive_is_not_loaded(toy_zoo: ToyZoo, tmp_path: Path) -> Non
     card = read_card(directory)
     write_card(card.model_copy(update={"ops": [*card.ops, "ReadFile"]}), directory)
     shutil.copy(toy_zoo.unpacked() / "variables" / variables.name, variables)
-    with pytest.raises(BadArchive, match="its card lists ReadFile, which it does not hold"):
+    with pytest.raises(BadArchive, match="its card lists ReadFile, which the archive does not hold"):
         zoo.load_model(directory)
 
 

@@ -117,17 +117,17 @@ def test_a_key_that_comes_twice_is_refused_by_name(tmp_path: Path, content: byte
 def test_json_that_is_none() -> None:
     assert parse_strict_json(b'{"a": [1, 2.5, null]}', 99) == {"a": [1, 2.5, None]}
     for content, words in (
-        (b"[NaN]", "NaN is no number of JSON"),
-        (b"[-Infinity]", "-Infinity is no number of JSON"),
+        (b"[NaN]", "NaN is not a JSON number"),
+        (b"[-Infinity]", "-Infinity is not a JSON number"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b"\xff", "Invalid JSON: 'utf-8' codec"),
         (b"9" * 5000, "Invalid JSON: "),
-        (b"[" + b"0," * 1_000_000 + b"0]", "it may hold 1,000,002 values, more than the 1,000,000 that are read"),
+        (b"[" + b"0," * 1_000_000 + b"0]", "it may hold 1,000,002 values; at most 1,000,000 are read"),
     ):
         with pytest.raises(BadJson, match=words):
             parse_strict_json(content, 1 << 24)
-    with pytest.raises(BadJson, match="it has 100 bytes, and 99 at most are read"):
+    with pytest.raises(BadJson, match="it has 100 bytes; at most 99 are read"):
         parse_strict_json(b" " * 100, 99)
 
 

@@ -218,7 +218,7 @@ def test_tables_of_asset_files_are_refused(tmp_path: Path, nothing_is_loaded: No
     table = tf.lookup.StaticHashTable(lines, -1)
     message = refusal(saved(tmp_path / "model", table.lookup, table=table))
     assert "it reads asset files" in message and "InitializeTableFromTextFileV2 in " in message
-    assert "assets/words.txt is no part of a model of this zoo" in message
+    assert "assets/words.txt is not part of a model of this zoo" in message
 
 
 def test_operations_of_a_foreign_library_are_refused(harmless: Path, nothing_is_loaded: None) -> None:
@@ -326,14 +326,14 @@ def test_the_old_form_is_refused(change: Any, harmless: Path, nothing_is_loaded:
 def test_files_that_another_loader_would_act_on_are_refused(name: str, harmless: Path, nothing_is_loaded: None) -> None:
     (harmless / name).parent.mkdir(parents=True, exist_ok=True)
     (harmless / name).write_text("x")
-    assert f"{name} is no part of a model of this zoo" in refusal(finish(harmless))
+    assert f"{name} is not part of a model of this zoo" in refusal(finish(harmless))
 
 
 def test_the_card_has_to_list_what_is_found(harmless: Path, nothing_is_loaded: None) -> None:
     ops = [op for op in used_ops(harmless) if op not in ("StringLength", "SaveV2")] + ["Erf"]
     message = refusal(finish(harmless, ops=ops))
     assert "its card does not list SaveV2, StringLength" in message
-    assert "its card lists Erf, which it does not hold" in message
+    assert "its card lists Erf, which the archive does not hold" in message
 
 
 def test_everything_wrong_is_told_at_once(harmless: Path, nothing_is_loaded: None) -> None:
@@ -344,7 +344,7 @@ def test_everything_wrong_is_told_at_once(harmless: Path, nothing_is_loaded: Non
 
     (harmless / "keras_metadata.pb").touch()
     message = refusal(edited(harmless, change))
-    for words in ("keras_metadata.pb is no part", "ReadFile in its main graph", "WriteFile in its main graph"):
+    for words in ("keras_metadata.pb is not part", "ReadFile in its main graph", "WriteFile in its main graph"):
         assert words in message
 
 
