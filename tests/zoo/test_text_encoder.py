@@ -93,7 +93,7 @@ def test_the_registry_names_the_tokenizer(toy_zoo: ToyZoo) -> None:
 
 
 def test_refusals(toy_zoo: ToyZoo) -> None:
-    with pytest.raises(BadArgument, match=r"which tokenizer belongs to toy: give it as tokenizer="):
+    with pytest.raises(BadArgument, match=r"no tokenizer is known for toy: give one as tokenizer="):
         zoo.TextEncoder(toy_zoo.archive())
     with pytest.raises(BadArgument, match="is a tokenizer: give the encoder first"):
         zoo.TextEncoder(toy_zoo.unpacked("toy_tokenizer"))
