@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from export.heads import HEADS
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
 from export.oracle.stored_names import as_published
@@ -18,17 +19,7 @@ from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint
 from zoo.archive.card import Computed, EncoderCertificate
-from zoo.contract import (
-    DISCRIMINATOR_LOGITS,
-    GOLDEN_FILE,
-    HEADS,
-    INPUT_WORD_IDS,
-    MASKED_POSITIONS,
-    MLM_LOGITS,
-    NSP_LOGITS,
-    POOLED_OUTPUT,
-    SEQUENCE_OUTPUT,
-)
+from zoo.contract import GOLDEN_FILE, INPUT_WORD_IDS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
 from zoo.loading.verify import compare_encoder
 
 # Largest absolute difference over all real positions. Where products are computed in bfloat16, each is rounded to 8
@@ -80,7 +71,8 @@ def drift(
 
     Of a model with fewer tokens, those that it kept are compared.
     """
-    heads = [head for head, output in HEADS.items() if f"0/{output}" in golden]
+    axes_of = head_outputs()
+    heads = [name for name, head in HEADS.items() if any(f"0/{output}" in golden for output in head.outputs)]
     cases = golden_cases(config)
     parent_config = config
     if derived.kept is not None:
@@ -89,11 +81,12 @@ def drift(
     parent = golden_arrays(derived.parent, parent_config, heads, cases)
     if derived.kept is not None:
         parent |= {key: array for key, array in golden.items() if key.endswith(INPUT_WORD_IDS)}
-        logits = f"0/{HEADS['mlm']}"
-        parent |= {logits: parent[logits][..., derived.kept]} if logits in parent else {}
+        for key, array in parent.items():
+            if "V" in (axes := axes_of.get(key.removeprefix("0/"), "")):
+                parent[key] = array.take(derived.kept, axis=axes.index("V"))
     found = compare_encoder(directory, parent, math.inf, name)
     gc.collect()
-    shown = (SEQUENCE_OUTPUT, POOLED_OUTPUT, *HEADS.values())
+    shown = (SEQUENCE_OUTPUT, POOLED_OUTPUT, *axes_of)
     return {output: _rounded_up(value) for output, value in found.items() if output in shown}
 
 
@@ -138,11 +131,13 @@ def _case(batch: int, length: int, config: EncoderConfig) -> Case:
     return Case(*(array.astype(np.int32) for array in (ids, mask, types)))
 
 
+def _inputs(case: Case) -> dict[str, np.ndarray]:
+    return {"input_word_ids": case.ids, "input_mask": case.mask, "input_type_ids": case.types}
+
+
 def _arrays(case: Case, answer: ReferenceOutputs) -> dict[str, np.ndarray]:
     return {
-        "input_word_ids": case.ids,
-        "input_mask": case.mask,
-        "input_type_ids": case.types,
+        **_inputs(case),
         "sequence_output": (answer.layers[-1] * (case.mask[..., None] != 0)).astype(np.float32),
         "pooled_output": answer.pooled.astype(np.float32),
         "first_token_outputs": np.stack([layer[:, 0] for layer in answer.layers]).astype(np.float32),
@@ -153,13 +148,10 @@ def _head_arrays(
     oracle: HeadOracle, heads: Sequence[str], case: Case, answer: ReferenceOutputs
 ) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
-    if "mlm" in heads:
-        positions = np.full((len(case.ids), 1), min(1, case.ids.shape[1] - 1), np.int32)
-        arrays |= {MASKED_POSITIONS: positions, MLM_LOGITS: oracle.mlm(answer, positions)}
-    if "nsp" in heads:
-        arrays[NSP_LOGITS] = oracle.nsp(answer)
-    if "discriminator" in heads:
-        arrays[DISCRIMINATOR_LOGITS] = oracle.discriminator(answer) * (case.mask != 0)
+    for head in HEADS.values():
+        if head.name in heads:
+            own = head.golden_inputs(case)
+            arrays |= {**own, **head.oracle(oracle, answer, {**_inputs(case), **own})}
     return {name: array if array.dtype == np.int32 else array.astype(np.float32) for name, array in arrays.items()}
 
 

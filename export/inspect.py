@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.families import FAMILIES, detect
 from export.families.table import Family
-from export.heads.heads import chosen_heads, head_states, plan_with_heads
+from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
 from export.weights.config import EncoderConfig, read_config

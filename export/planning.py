@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.families import detect
 from export.families.table import Family, Layout
-from export.heads.heads import chosen_heads, head_states, plan_with_heads
+from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
 from export.options import EncoderRequest
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
@@ -57,7 +57,7 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
     checkpoint: Checkpoint = parent
     if kept is not None or request.dtype != "float32":
-        checkpoint = DerivedCheckpoint(parent, request.dtype, kept)
+        checkpoint = DerivedCheckpoint(parent, rows_of_tokens(parent, layout), request.dtype, kept)
     if kept is not None:
         vocabulary = pruned(vocabulary, kept)
         config = replace(config, vocab_size=len(kept))

@@ -1,6 +1,7 @@
 """The names that archives and a directory of them go by, shared by those who write and those who read them."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 INPUT_WORD_IDS = "input_word_ids"
 INPUT_MASK = "input_mask"
@@ -14,13 +15,51 @@ DEFAULT = "default"
 
 Pooling = Literal["first", "mean", "pooled"]  # what of these the vector of a text is
 
-# What the pre-training heads add, each under an attribute of its own: .mlm, .nsp, .discriminator; .attention likewise.
 MASKED_POSITIONS = "masked_lm_positions"
 MLM_LOGITS = "mlm_logits"
 NSP_LOGITS = "nsp_logits"
 DISCRIMINATOR_LOGITS = "discriminator_logits"
 ATTENTION_SCORES = "attention_scores"
-HEADS = {"mlm": MLM_LOGITS, "nsp": NSP_LOGITS, "discriminator": DISCRIMINATOR_LOGITS}  # attribute -> its output
+
+
+class HeadCall(NamedTuple):
+    """How a head of an archive is called: the outputs that it adds to the encoder's, and the inputs that it needs.
+
+    The three inputs of the encoder go without saying. Both map a name to its axes, one letter an axis: B batch, T
+    tokens, M masked positions, V vocabulary; '.' is any other size. The inputs are integers.
+    """
+
+    outputs: Mapping[str, str]
+    inputs: Mapping[str, str] = {}
+
+
+# The heads that an archive may have, each under an attribute of its name: `encoder.mlm(inputs)["mlm_logits"]`. The
+# exporter has a row with each head's variables and arithmetic in export/heads/.
+HEADS: dict[str, HeadCall] = {
+    "mlm": HeadCall({MLM_LOGITS: "BMV"}, {MASKED_POSITIONS: "BM"}),
+    "nsp": HeadCall({NSP_LOGITS: "B."}),
+    "discriminator": HeadCall({DISCRIMINATOR_LOGITS: "BT"}),
+}
+
+# The axes of the encoder's own outputs; axes that are not listed are of any size. `.attention` gives its scores.
+ENCODER_AXES = {
+    SEQUENCE_OUTPUT: "BT",
+    ENCODER_OUTPUTS: "BT",
+    POOLED_OUTPUT: "B",
+    DEFAULT: "B",
+    ATTENTION_SCORES: "B.TT",
+}
+
+
+def head_outputs() -> dict[str, str]:
+    """Return the axes of every output of every head: {"mlm_logits": "BMV", …}."""
+    return {name: axes for head in HEADS.values() for name, axes in head.outputs.items()}
+
+
+def head_inputs() -> dict[str, str]:
+    """Return the axes of every input that some head takes beside the encoder's: {"masked_lm_positions": "BM"}."""
+    return {name: axes for head in HEADS.values() for name, axes in head.inputs.items()}
+
 
 TOKENS_SIGNATURE = "tokens"
 SERVING_SIGNATURE = "serving_default"

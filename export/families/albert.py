@@ -10,11 +10,13 @@ _BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
 _HF_BLOCK = "albert.encoder.albert_layer_groups.{i}.albert_layers.0"
 
 TF1 = Layout(
+    family="albert",
     format="tf1",
     prefix="bert/",
     scopes={
-        **{module: scope for module, scope in BERT_TF1.scopes.items() if not module.startswith("block/")},
+        **{module: scope for module, scope in BERT_TF1.scopes.items() if not module.startswith("block")},
         "embeddings/projection": "bert/encoder/embedding_hidden_mapping_in",
+        "block": _BLOCK,
         "block/attention/query": f"{_BLOCK}/attention_1/self/query",
         "block/attention/key": f"{_BLOCK}/attention_1/self/key",
         "block/attention/value": f"{_BLOCK}/attention_1/self/value",
@@ -25,18 +27,20 @@ TF1 = Layout(
         "block/ffn/norm": f"{_BLOCK}/LayerNorm_1",
     },
     left_out=BERT_TF1.left_out,
-    heads=BERT_TF1.heads,
 )
 
 HUGGING_FACE = Layout(
+    family="albert",
     format="huggingface",
     prefix="albert.",
     scopes={
+        "embeddings": "albert.embeddings",
         "embeddings/word": "albert.embeddings.word_embeddings",
         "embeddings/position": "albert.embeddings.position_embeddings",
         "embeddings/type": "albert.embeddings.token_type_embeddings",
         "embeddings/norm": "albert.embeddings.LayerNorm",
         "embeddings/projection": "albert.encoder.embedding_hidden_mapping_in",
+        "block": _HF_BLOCK,
         "block/attention/query": f"{_HF_BLOCK}.attention.query",
         "block/attention/key": f"{_HF_BLOCK}.attention.key",
         "block/attention/value": f"{_HF_BLOCK}.attention.value",
@@ -47,18 +51,7 @@ HUGGING_FACE = Layout(
         "block/ffn/norm": f"{_HF_BLOCK}.full_layer_layer_norm",
         "pooler": "albert.pooler",
     },
-    left_out={
-        r"predictions\..*": "masked-language-model head",
-        r"sop_classifier\..*": "next-sentence head",
-        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
-    },
-    heads={
-        "mlm/dense": "predictions.dense",
-        "mlm/norm": "predictions.LayerNorm",
-        "mlm/output": "predictions",
-        "nsp": "sop_classifier.classifier",
-    },
-    decoder="predictions.decoder",
+    left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
 )
 
 TANH_IN_TF1: Mapping[str, tuple[Activation, str]] = {

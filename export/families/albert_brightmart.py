@@ -10,6 +10,7 @@ from export.families.bert import TF1 as BERT_TF1
 
 TF1 = replace(
     BERT_TF1,
+    family="albert_brightmart",
     scopes={
         **{module: scope.replace("layer_{i}", "layer_shared") for module, scope in BERT_TF1.scopes.items()},
         "embeddings/word_projection": "bert/embeddings/word_embeddings_2",  # a matrix without bias

@@ -5,10 +5,12 @@ from dataclasses import replace
 from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
 
 SCOPES = {
+    "embeddings": "bert/embeddings",
     "embeddings/word": "bert/embeddings/word_embeddings",
     "embeddings/position": "bert/embeddings/position_embeddings",
     "embeddings/type": "bert/embeddings/token_type_embeddings",
     "embeddings/norm": "bert/embeddings/LayerNorm",
+    "block": "bert/encoder/layer_{i}",
     "block/attention/query": "bert/encoder/layer_{i}/attention/self/query",
     "block/attention/key": "bert/encoder/layer_{i}/attention/self/key",
     "block/attention/value": "bert/encoder/layer_{i}/attention/self/value",
@@ -21,34 +23,22 @@ SCOPES = {
 }
 
 TF1 = Layout(
+    family="bert",
     format="tf1",
     prefix="bert/",
     scopes=SCOPES,
-    left_out={
-        r"cls/predictions/.*": "masked-language-model head",
-        r"cls/seq_relationship/.*": "next-sentence head",
-        r"cls/squad/.*|output_weights|output_bias": "head of a fine-tuned task",
-    },
-    heads={
-        "mlm/dense": "cls/predictions/transform/dense",
-        "mlm/norm": "cls/predictions/transform/LayerNorm",
-        "mlm/output": "cls/predictions",
-        "nsp": "cls/seq_relationship",
-    },
+    left_out={r"cls/squad/.*|output_weights|output_bias": "head of a fine-tuned task"},
 )
 
 HUGGING_FACE = Layout(
+    family="bert",
     format="huggingface",
     prefix="bert.",
     scopes=dotted(SCOPES),
     left_out={
-        r"cls\.predictions\..*": "masked-language-model head",
-        r"cls\.seq_relationship\..*": "next-sentence head",
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
         r"fit_dense\..*": "distillation projection (TinyBERT)",
     },
-    heads=dotted(TF1.heads),
-    decoder="cls.predictions.decoder",
 )
 
 # Readers show TF2 Model Garden's variables under TF1's names, UER's under transformers'.
@@ -56,11 +46,9 @@ TF2 = replace(
     TF1,
     format="tf2",
     left_out={
-        r"cls/predictions/.*": "masked-language-model head",
         r"next_sentence[./].*": "next-sentence head",
         r"classification_heads/.*": "head of a fine-tuned task",
     },
-    heads={module: scope for module, scope in TF1.heads.items() if module.startswith("mlm/")},
 )
 UER = replace(HUGGING_FACE, format="uer")
 

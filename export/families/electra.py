@@ -5,8 +5,6 @@ from dataclasses import replace
 from export.families.bert import SCOPES as BERT_SCOPES
 from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
 
-DISCRIMINATOR_HEAD, GENERATOR_HEAD = "discriminator head", "masked-language-model head"
-
 SCOPES = {module: scope.replace("bert/", "electra/") for module, scope in BERT_SCOPES.items()} | {
     "embeddings/projection": "electra/embeddings_project",
     # Not a pooler, but what the predecessor of this project made one of; see --pooler discriminator.
@@ -14,42 +12,22 @@ SCOPES = {module: scope.replace("bert/", "electra/") for module, scope in BERT_S
 }
 
 TF1 = Layout(
+    family="electra",
     format="tf1",
     prefix="electra/",
     scopes=SCOPES,
     left_out={
-        r"discriminator_predictions/.*": DISCRIMINATOR_HEAD,
         r"generator_predictions/.*": "generator (its masked-language-model head)",
         r"generator/.*": "generator",
     },
-    heads={
-        "discriminator/dense": "discriminator_predictions/dense",
-        "discriminator/output": "discriminator_predictions/dense_1",
-    },
 )
 
-_GENERATOR_HEAD = {
-    "mlm/dense": "generator_predictions/dense",
-    "mlm/norm": "generator_predictions/LayerNorm",
-    "mlm/output": "generator_predictions",
-}
-
 HUGGING_FACE = Layout(
+    family="electra",
     format="huggingface",
     prefix="electra.",
     scopes=dotted(SCOPES),
-    left_out={
-        r"discriminator_predictions\..*": DISCRIMINATOR_HEAD,
-        r"(generator_predictions|generator_lm_head)\..*": GENERATOR_HEAD,
-        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
-    },
-    heads={
-        "discriminator/dense": "discriminator_predictions.dense",
-        "discriminator/output": "discriminator_predictions.dense_prediction",
-        **dotted(_GENERATOR_HEAD),
-        "mlm/output": "generator_lm_head",
-    },
-    decoder="generator_lm_head",
+    left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
 )
 
 ELECTRA = Family(
@@ -82,15 +60,14 @@ ELECTRA_GENERATOR = replace(
     name="electra_generator",
     layouts=(
         Layout(
+            family="electra_generator",
             format="tf1",
             prefix="electra/",
             scopes=_GENERATOR_SCOPES,
             left_out={
-                r"generator_predictions/.*": GENERATOR_HEAD,
                 r"discriminator_predictions/.*": "discriminator (its head)",
                 r"electra/(encoder|embeddings_project)/.*": "discriminator",
             },
-            heads=_GENERATOR_HEAD,
         ),
     ),
     poolers=("first_token",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from export.readers.protocol import Format
@@ -14,20 +14,18 @@ Projection = Literal["none", "after_norm", "word"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The family's names in one checkpoint format.
+    """The family's names in one checkpoint format. Where its heads lie is said in export/heads/, by family and format.
 
     `scopes` maps our module to its scope there, `{i}` being the number of a block; a file of the bare model may lack
-    `prefix`. `heads` does the same for the pre-training heads. `left_out` maps a pattern for whole names to the reason
-    why such a variable is not exported; a head's is not when the head is exported. `decoder` is the scope of the matrix
-    that some files store for the masked-language-model head, mostly a copy of the word table.
+    `prefix`. "embeddings" and "block" are the scopes that all their modules share. `left_out` maps a pattern for whole
+    names to the reason why such a variable is not exported.
     """
 
+    family: str
     format: Format
     prefix: str
     scopes: Mapping[str, str]
     left_out: Mapping[str, str]
-    heads: Mapping[str, str] = field(default_factory=dict)
-    decoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class Family:
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])
     refused: Mapping[str, tuple[Any, ...]] | None = None  # config key -> the values that are converted
     on_request: bool = False  # never detected, only named
+
+    def __post_init__(self) -> None:
+        if wrong := [layout.format for layout in self.layouts if layout.family != self.name]:
+            raise ValueError(f"layouts of family {self.name!r} are of another family: {', '.join(wrong)}")
 
 
 ERF_IN_TRANSFORMERS: Mapping[str, tuple[Activation, str]] = {

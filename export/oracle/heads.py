@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from export.oracle.forward import ACTIVATIONS, ReferenceOutputs, meaning, reference_layer_norm
 from export.oracle.names import Read, Weights
+
+Inputs = Mapping[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
 # head -> the kernels', norms' and biases' scopes, as TensorFlow files and transformers' files have them
 _MLM = (
@@ -31,7 +34,10 @@ _DISCRIMINATOR = (
 
 
 class HeadOracle:
-    """Logits of the heads of one checkpoint, from the encoder outputs that `forward` gives."""
+    """Outputs of the heads of one checkpoint, a method a head, from the encoder outputs that `forward` gives.
+
+    `inputs` are those of the archive, by name: `input_mask` (B, T), `masked_lm_positions` (B, M).
+    """
 
     def __init__(
         self,
@@ -42,14 +48,15 @@ class HeadOracle:
         family: str = "",
         source: str = "",
     ) -> None:
-        self._read, self._names, self._config = read, set(names), config
+        self.read, self.names, self._config = read, set(names), config
         self._weights = Weights(read, names, str(config.get("model_type", "")), family)
         self._act: Callable[[np.ndarray], np.ndarray]
         self._act = ACTIVATIONS[activation or meaning(config["hidden_act"], self._weights, source)]
 
-    def mlm(self, answer: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
-        """Return (B, M, V) at `positions` (B, M); by the decoder's own weights where a file stores them."""
-        dense, norm, bias = next(names for names in _MLM if names[2] in self._names)
+    def mlm(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
+        """Return (B, M, V); by the decoder's own weights where a file stores them."""
+        positions = inputs["masked_lm_positions"]
+        dense, norm, bias = self._found(_MLM, 2)
         x = np.take_along_axis(answer.layers[-1], positions[..., None], axis=1)  # (B, M, H)
         x = self._act(self._dense(x, dense))
         eps = self._config.get("layer_norm_eps", 1e-12)
@@ -58,26 +65,34 @@ class HeadOracle:
         x = reference_layer_norm(x, gamma, beta, eps)
         if self._weights.has("word 2"):
             x = x @ self._weights.table("word 2").T.astype(np.float64)
-        stored = next((name for name in _DECODERS if name in self._names), None)
-        table = self._read(stored) if stored else self._weights.table("word")
-        return x @ table.T.astype(np.float64) + self._read(bias)
+        stored = next((name for name in _DECODERS if name in self.names), None)
+        table = self.read(stored) if stored else self._weights.table("word")
+        return {"mlm_logits": x @ table.T.astype(np.float64) + self.read(bias)}
 
-    def nsp(self, answer: ReferenceOutputs) -> np.ndarray:
+    def nsp(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
         """Return (B, 2)."""
-        rows, bias = next(names for names in _NSP if names[0] in self._names)
-        return answer.pooled @ self._read(rows).T.astype(np.float64) + self._read(bias)
+        rows, bias = self._found(_NSP, 0)
+        return {"nsp_logits": answer.pooled @ self.read(rows).T.astype(np.float64) + self.read(bias)}
 
-    def discriminator(self, answer: ReferenceOutputs) -> np.ndarray:
-        """Return (B, T)."""
+    def discriminator(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
+        """Return (B, T), zero where the mask is 0."""
         for dense, output in _DISCRIMINATOR:
-            if {f"{dense}/kernel", f"{dense}.weight"} & self._names:
-                return self._dense(self._act(self._dense(answer.layers[-1], dense)), output)[..., 0]
+            if {f"{dense}/kernel", f"{dense}.weight"} & self.names:
+                logits = self._dense(self._act(self._dense(answer.layers[-1], dense)), output)[..., 0]
+                return {"discriminator_logits": logits * (inputs["input_mask"] != 0)}
         raise KeyError("discriminator_predictions")
 
     def _dense(self, x: np.ndarray, scope: str) -> np.ndarray:
-        if f"{scope}/kernel" in self._names:
-            return x @ self._read(f"{scope}/kernel").astype(np.float64) + self._read(f"{scope}/bias")
-        return x @ self._read(f"{scope}.weight").T.astype(np.float64) + self._read(f"{scope}.bias")
+        if f"{scope}/kernel" in self.names:
+            return x @ self.read(f"{scope}/kernel").astype(np.float64) + self.read(f"{scope}/bias")
+        return x @ self.read(f"{scope}.weight").T.astype(np.float64) + self.read(f"{scope}.bias")
 
     def _either(self, *names: str) -> np.ndarray:
-        return self._read(next(name for name in names if name in self._names)).astype(np.float64)
+        return self.read(self._found([(name,) for name in names], 0)[0]).astype(np.float64)
+
+    def _found(self, spellings: Sequence[tuple[str, ...]], which: int) -> tuple[str, ...]:
+        """Return the spelling whose name number `which` is one of the checkpoint's. KeyError lists them all."""
+        found = next((names for names in spellings if names[which] in self.names), None)
+        if found is None:
+            raise KeyError(f"no variable {' or '.join(names[which] for names in spellings)}")
+        return found

@@ -14,14 +14,13 @@ from tensorflow.python.saved_model import save_context
 
 from export.encoder.encoder import Encoded, Encoder
 from export.encoder.training import Training
-from export.heads.heads import discriminator_logits, mlm_logits, nsp_logits
+from export.heads import HEADS
+from export.heads.table import Head
 from export.saved_model.canonical import canonicalize
 from zoo.contract import (
     ATTENTION_SCORES,
-    HEADS,
     INPUT_KEYS,
     INPUT_WORD_IDS,
-    MASKED_POSITIONS,
     POOLED_OUTPUT,
     SEQUENCE_OUTPUT,
     SERVING_SIGNATURE,
@@ -64,7 +63,7 @@ class EncoderRoot(tf.train.Checkpoint):
                 self.__call__.get_concrete_function(form, training=training)
         self.attention = self._attention()
         for head in heads:
-            setattr(self, head, _Head(head, encoder, self))
+            setattr(self, head, _HeadRoot(HEADS[head], encoder, self))
 
     def _attention(self) -> Any:
         def attention(inputs: Any) -> dict[str, object]:
@@ -126,30 +125,23 @@ class EncoderRoot(tf.train.Checkpoint):
         return ids, tf.cast(tf.not_equal(tokens, ""), tf.int32), types
 
 
-class _Head(tf.train.Checkpoint):
-    """A pre-training head with its encoder: callable, and with the lists hub.KerasLayer(encoder.mlm) reads."""
+class _HeadRoot(tf.train.Checkpoint):
+    """A head with its encoder: callable, and with the lists hub.KerasLayer(encoder.mlm) reads."""
 
-    def __init__(self, head: str, encoder: Encoder, root: EncoderRoot) -> None:
+    def __init__(self, head: Head, encoder: Encoder, root: EncoderRoot) -> None:
         super().__init__()
-        others = {*HEADS, "pooler"} - {head, "pooler" if head == "nsp" else head}
-        own = [name for name in encoder.weights if name.partition("/")[0] not in others]
-        self.variables = [encoder.weights[name] for name in own]
+        self.variables = [variable for name, variable in encoder.weights.items() if head.uses(name)]
         self.trainable_variables = list(self.variables)
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
 
         def call(inputs: Any, training: bool = False) -> dict[str, object]:
-            ids, mask, types = root.read_inputs(inputs)
-            outputs = root.encode(ids, mask, types, training)
-            if head == "mlm":
-                logits = mlm_logits(encoder, outputs, _as_int32(inputs[MASKED_POSITIONS]))
-            elif head == "nsp":
-                logits = nsp_logits(encoder, outputs)
-            else:
-                logits = discriminator_logits(encoder, outputs, mask)
-            return {HEADS[head]: logits, **outputs}
+            encoded = root.read_inputs(inputs)
+            outputs = root.encode(*encoded, training)
+            own = {name: _as_int32(inputs[name]) for name in head.inputs}
+            return {**head.compute(encoder, outputs, dict(zip(INPUT_KEYS, encoded, strict=True)) | own), **outputs}
 
         self.__call__ = tf.function(call, autograph=False)
-        for form in _dict_forms(*INPUT_KEYS, *[MASKED_POSITIONS] * (head == "mlm")):
+        for form in _dict_forms(dict.fromkeys(INPUT_KEYS, "BT") | dict(head.inputs)):
             for training in (False, True):
                 self.__call__.get_concrete_function(form, training=training)
 
@@ -224,15 +216,16 @@ def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
 
 def _main_forms() -> Iterator[Any]:
     """The forms of `.attention`: the whole dict, plain ids, string tokens. Heads take the dict alone."""
-    yield from _dict_forms(*INPUT_KEYS)
+    yield from _dict_forms(dict.fromkeys(INPUT_KEYS, "BT"))
     for dtype in _INTEGERS:
         yield tf.TensorSpec(None, dtype, "inputs")
     yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
-def _dict_forms(*keys: str) -> Iterator[Any]:
+def _dict_forms(axes_of: Mapping[str, str]) -> Iterator[Any]:
+    """Yield the dict of all these inputs, of each width of integers; an input has one letter an axis, "BT"."""
     for dtype in _INTEGERS:
-        yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
+        yield {key: tf.TensorSpec([None] * len(axes), dtype, key) for key, axes in axes_of.items()}
 
 
 def _token_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:

@@ -6,7 +6,6 @@ model is from its parent is measured apart, as drift.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,17 +27,15 @@ def computed_in(dtype: Stored) -> Computed:
     return "bfloat16" if dtype == "bfloat16" else "float32"
 
 
-# What has a row for every token: the word table, and of the masked-language-model head its bias and stored decoder.
-_ROWS = re.compile(
-    r".*(word_embeddings(\.weight)?|word_embedding\.weight|output_bias|decoder\.(weight|bias))|"
-    r"(cls\.)?predictions\.bias|generator_lm_head\.(weight|bias)"
-)
-
-
 class DerivedCheckpoint:
-    """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens."""
+    """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens.
 
-    def __init__(self, parent: Checkpoint, dtype: Stored = "float32", kept: np.ndarray | None = None) -> None:
+    `rows` are the names of the variables that have a row for every token, the word table first.
+    """
+
+    def __init__(
+        self, parent: Checkpoint, rows: Sequence[str], dtype: Stored = "float32", kept: np.ndarray | None = None
+    ) -> None:
         self.parent, self.dtype, self.kept = parent, dtype, kept
         self.format: Format = parent.format
         self.path: Path = parent.path
@@ -47,10 +44,9 @@ class DerivedCheckpoint:
         self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)
-        self.word_table = next(name for name in shapes if _is_word_table(name))
+        self.word_table = rows[0]
         if kept is not None:
-            vocab = shapes[self.word_table][0]
-            self._pruned = {n for n, shape in shapes.items() if _ROWS.fullmatch(n) and shape and shape[0] == vocab}
+            self._pruned = {name for name in rows if shapes[name][:1] == shapes[self.word_table][:1]}
             shapes |= {name: (len(kept), *shapes[name][1:]) for name in self._pruned}
             config["vocab_size"] = len(kept)
         else:
@@ -95,7 +91,3 @@ def kept_ids(vocabulary: Vocabulary, file: Path) -> np.ndarray:
 def pruned(vocabulary: Vocabulary, kept: Sequence[int] | np.ndarray) -> Vocabulary:
     """Return the vocabulary of the kept ids alone."""
     return Vocabulary(tuple(vocabulary.entries[i] for i in kept))
-
-
-def _is_word_table(name: str) -> bool:
-    return bool(re.fullmatch(r".*word_embeddings?(\.weight)?", name)) and not name.endswith("_2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -20,19 +20,15 @@ INITIALIZER_RANGE = 0.02  # of every published config of these families
 Role = Literal["kernel", "bias", "gamma", "beta"]
 _Verdict = Literal["fresh", "moved"]
 
-# Endings of checkpoint names, transformers' and TF1's, and what such a variable is. The first ending that fits counts.
-_ROLES: Mapping[str, Role | None] = {
-    "decoder.weight": None,  # the word table once more: it is trained whatever became of the head
-    "generator_lm_head.weight": None,
-    "LayerNorm.weight": "gamma",
-    "LayerNorm.bias": "beta",
+# What a variable is, by the leaf that our name of it ends with.
+_ROLES: Mapping[str, Role] = {
+    "kernel": "kernel",
+    "rows": "kernel",
+    "table": "kernel",
+    "bias": "bias",
+    "output_bias": "bias",
     "gamma": "gamma",
     "beta": "beta",
-    "kernel": "kernel",
-    "weight": "kernel",
-    "output_weights": "kernel",
-    "output_bias": "bias",
-    "bias": "bias",
 }
 
 
@@ -55,14 +51,15 @@ _ROUNDING = 2**-8  # of bfloat16, relative
 
 
 def head_state(arrays: Mapping[str, np.ndarray], initializer_range: float = INITIALIZER_RANGE) -> HeadState:
-    """Return whether a head looks trained, from its variables under the checkpoint's names.
+    """Return whether a head looks trained, from its variables by our names.
 
-        head_state({"cls/seq_relationship/output_weights": …, "cls/seq_relationship/output_bias": …})  # 'trained'
+        head_state({"nsp/rows": …, "nsp/output_bias": …})  # 'trained'
 
     A fresh head has biases of exactly zero, norms of exactly one and zero, and kernels that follow the initialiser of
     its code base: 'random'. Training moves them all: 'trained'. It is 'unknown' where the variables disagree, where
     only kernels are there and follow no initialiser that we know, and where numbers are whole or not finite. Without
-    variables the head is 'absent'. Names that `is_telling` refuses count for nothing: tied word tables, Adam slots.
+    variables the head is 'absent'.
+    A tied word table is not asked about: it is trained whatever became of the head.
 
     Sources of the initialisers: create_initializer in google-research/bert's modeling.py, tf.layers.dense (Glorot's
     uniform) for the last layer of google-research/electra's discriminator, `_init_weights` of transformers' models.
@@ -72,9 +69,7 @@ def head_state(arrays: Mapping[str, np.ndarray], initializer_range: float = INIT
     if not arrays:
         return "absent"
     for name, array in arrays.items():
-        role = _role(name)
-        if role is None:
-            continue
+        role = _ROLES[name.rpartition("/")[2]]
         if not _is_readable(array):
             return "unknown"
         values = np.asarray(array, np.float64)
@@ -89,37 +84,19 @@ def head_state(arrays: Mapping[str, np.ndarray], initializer_range: float = INIT
     return "unknown"
 
 
-def read_head_state(names: Iterable[str], checkpoint: Checkpoint) -> HeadState:
-    """Return `head_state` of a checkpoint's variables, reading little.
+def read_head_state(names: Mapping[str, str], checkpoint: Checkpoint) -> HeadState:
+    """Return `head_state` of a checkpoint's variables, from our name -> the checkpoint's.
 
-        read_head_state(head_names(checkpoint.shapes, layout)["mlm"], checkpoint)
+        read_head_state({"nsp/rows": "cls/seq_relationship/output_weights", …}, checkpoint)
 
-    Tied word tables and optimiser slots are not read, and of a head with more than MOST_READ bytes besides nothing is:
-    'unknown'. Raises BadCheckpoint when a variable's bytes are damaged.
+    A head with more than MOST_READ bytes is not read: 'unknown'. Raises BadCheckpoint when a variable's bytes are
+    damaged.
     """
-    names = tuple(names)
-    telling = [name for name in names if is_telling(name)]
-    if names and not telling:
-        return "unknown"
-    if sum(prod(checkpoint.shapes[name]) for name in telling) * np.dtype(np.float32).itemsize > MOST_READ:
+    if sum(prod(checkpoint.shapes[name]) for name in names.values()) * np.dtype(np.float32).itemsize > MOST_READ:
         return "unknown"
     said = checkpoint.config.get("initializer_range")
     scale = said if isinstance(said, float) and 0 < said < 1 else INITIALIZER_RANGE
-    return head_state({name: checkpoint.read(name) for name in telling}, scale)
-
-
-def is_telling(name: str) -> bool:
-    """Return whether a variable of that name is worth reading for `head_state`."""
-    return _role(name) is not None
-
-
-def _role(name: str) -> Role | None:
-    return next((role for ending, role in _ROLES.items() if _ends(name, ending)), None)
-
-
-def _ends(name: str, ending: str) -> bool:
-    # whole words only: 'output_bias' is one of TF1's
-    return name == ending or name.endswith((f"/{ending}", f".{ending}"))
+    return head_state({ours: checkpoint.read(name) for ours, name in names.items()}, scale)
 
 
 def _is_readable(array: np.ndarray) -> bool:

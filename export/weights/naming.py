@@ -6,14 +6,14 @@ checkpoint, and the leaves (kernel, bias, gamma, beta, table) follow by the rule
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
 from export.families.table import Layout
 from export.readers.protocol import Format, Shape
 from export.weights.config import EncoderConfig
-from export.weights.vectors import EMBEDDINGS, VECTORS
+from export.weights.vectors import VECTORS
+from zoo.contract import HEADS
 
 _Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
 _TENSORFLOW: _Leaves = {
@@ -43,35 +43,14 @@ LEAVES: Mapping[Format, _Leaves] = {
 }
 
 
-DECODER = "mlm/decoder"  # of its own, where it is not the word table
+WORD_TABLE = "embeddings/word/table"
 FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
-
-
-def head_names(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, list[str]]:
-    """Return the checkpoint's variables of every head the layout knows, none where the head is absent."""
-    names = Names(shapes, layout)
-    found: dict[str, list[str]] = {}
-    for module in layout.heads:
-        variables = found.setdefault(module.partition("/")[0], [])
-        for leaf in LEAVES[layout.format]:
-            name, _ = names.find(module, leaf)
-            if name is not None and name not in variables:
-                variables.append(name)
-    return found
-
-
-def head_decoder(shapes: Mapping[str, Shape], layout: Layout) -> tuple[str, str] | None:
-    """Return the names of a stored decoder and of the word table, None where no decoder is stored."""
-    names = Names(shapes, layout)
-    decoder = names.find(DECODER, "rows")[0] if layout.decoder else None
-    word = names.find("embeddings/word", "table")[0]
-    return (decoder, word) if decoder and word else None
 
 
 def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape]:
     """Return the shapes of the embedding tables (word, position, type) that a checkpoint holds."""
     names = Names(shapes, layout)
-    found = {table: names.find(f"embeddings/{table}", "table")[0] for table in ("word", "position", "type")}
+    found = {table: names.find(f"embeddings/{table}/table")[0] for table in ("word", "position", "type")}
     return {table: shapes[name] for table, name in found.items() if name is not None}
 
 
@@ -85,20 +64,9 @@ def parts(name: str) -> Iterator[str]:
 
 def _scope(layout: Layout, module: str) -> str:
     """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
-    block = re.match(r"block_(\d+)/", module)
-    if module == DECODER and layout.decoder:
-        return layout.decoder
-    if block is None:
-        return layout.heads[module] if module in layout.heads else layout.scopes[module]
-    return layout.scopes["block/" + module[block.end() :]].format(i=block[1])
-
-
-def _scope_of_part(layout: Layout, part: str) -> str:
-    """The scope of a block, which all its modules share, or of the embeddings: block_3 -> bert/encoder/layer_3."""
-    if part == EMBEDDINGS:
-        return posixpath.dirname(layout.scopes["embeddings/norm"])
-    modules = [module.removeprefix("block/") for module in layout.scopes if module.startswith("block/")]
-    return posixpath.commonpath(_scope(layout, f"{part}/{module}") for module in modules)
+    if block := re.match(r"block_(\d+)", module):
+        return layout.scopes["block" + module[block.end() :]].format(i=block[1])
+    return layout.scopes[module]
 
 
 def archive_name(ours: str, canonical: Layout) -> str:
@@ -108,12 +76,12 @@ def archive_name(ours: str, canonical: Layout) -> str:
     """
     module, leaf = next(parts(ours)).rsplit("/", 1)
     if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay
-        return _scope_of_part(canonical, module) + "/bias_and_LayerNorm"
-    if module not in canonical.heads and module.partition("/")[0] in ("mlm", "nsp", "discriminator"):
+        return _scope(canonical, module) + "/bias_and_LayerNorm"
+    if module.partition("/")[0] in HEADS and module not in canonical.scopes:
         return f"{module}/{leaf}"  # a head that the canonical format keeps elsewhere
     scope = _scope(canonical, module)
     if "/query_key_value/" in ours:
-        scope = scope.removesuffix("query") + "query_key_value"
+        scope = scope.rpartition("/")[0] + "/query_key_value"
     return scope + LEAVES[canonical.format][leaf][0][0]
 
 
@@ -124,7 +92,9 @@ class Names:
         self._shapes, self._layout = shapes, layout
         self._bare = not any(name.startswith(layout.prefix) for name in shapes)
 
-    def find(self, module: str, leaf: str) -> tuple[str | None, list[str]]:
+    def find(self, ours: str) -> tuple[str | None, list[str]]:
+        """Return the checkpoint's name of one of our variables, None where it is missing, and all names it may have."""
+        module, _, leaf = ours.rpartition("/")
         endings, _ = LEAVES[self._layout.format][leaf]
         scope = self._without_prefix(_scope(self._layout, module))
         candidates = [scope + ending for ending in endings]
@@ -133,9 +103,9 @@ class Names:
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
         """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
         rules = {}
-        template = self._layout.scopes["block/attention/query"]
-        if config.truncated_from is not None and "{i}" in template:
-            stem = re.escape(self._without_prefix(template).split("{i}")[0])
+        block = self._layout.scopes["block"]
+        if config.truncated_from is not None and "{i}" in block:
+            stem = re.escape(self._without_prefix(block).split("{i}")[0])
             kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
             rules[rf"{stem}(?!({kept})\D)\d+\D.*"] = f"truncated from {config.truncated_from} layers"
         unused = {}

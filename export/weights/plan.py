@@ -135,7 +135,7 @@ def make_plan(
 
         make_plan(checkpoint.shapes, config, family, layout).checked("bert")
 
-    `heads` are the variables of the pre-training heads to export, of `export.heads.heads.head_shapes`.
+    `heads` are the variables of heads to export and their shapes; the layout has to have the scopes of all heads.
     """
     names = Names(shapes, layout)
     canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
@@ -144,9 +144,8 @@ def make_plan(
     for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():
         sources, transposed = {}, False
         for part, shape in shapes_of_parts.items():
-            module, leaf = part.rsplit("/", 1)
-            transposed = LEAVES[layout.format][leaf][1]
-            found, candidates = names.find(module, leaf)
+            transposed = LEAVES[layout.format][part.rpartition("/")[2]][1]
+            found, candidates = names.find(part)
             if found is None:
                 missing.append(" or ".join(candidates))
                 continue
@@ -160,11 +159,12 @@ def make_plan(
         name = archive_name(ours, canonical)
         variables.append(PlannedVariable(ours, name, (*sources,), (*sources.values(),), full, transposed))
 
-    rules = {**_TRAINING_STATE[layout.format], **layout.left_out, **names.rules_for_dropped(config)}
+    tables = (_TRAINING_STATE[layout.format], layout.left_out, names.rules_for_dropped(config))
+    rules = [rule for rules in tables for rule in rules.items()]
     left_out: dict[str, list[str]] = {}
     unused = []
     for name in sorted(shapes.keys() - used):
-        reason = next((reason for pattern, reason in rules.items() if re.fullmatch(pattern, name)), None)
+        reason = next((reason for pattern, reason in rules if re.fullmatch(pattern, name)), None)
         if reason is None:
             unused.append(name)
         else:

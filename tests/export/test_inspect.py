@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from export.inspect import Inspection, inspect_checkpoint
 from export.readers import open_checkpoint
-from export.weights.head_state import MOST_READ, head_state, is_telling, read_head_state
+from export.weights.head_state import _ROLES, MOST_READ, head_state, read_head_state
+from export.weights.naming import LEAVES
 from tests.export.conftest import FAMILIES, VOCABULARY, write_odd, write_transformers
 from zoo.archive.card import HeadState
 from zoo.archive.digests import sha256_of
@@ -38,30 +39,16 @@ def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 
 
 def mlm_head(kernel: np.ndarray, moved: float = 0.0) -> Arrays:
-    """BERT's masked-language-model head in TF1; `moved` is how far training moved biases and norm."""
+    """A masked-language-model head, by our names; `moved` is how far training moved biases and norm."""
     width = kernel.shape[1]
     noise = np.random.default_rng(9).normal(0, 1, (4, width)).astype(np.float32) * np.float32(moved)
-    scope = "cls/predictions"
     return {
-        f"{scope}/transform/dense/kernel": kernel,
-        f"{scope}/transform/dense/bias": noise[0],
-        f"{scope}/transform/LayerNorm/gamma": 1 + noise[1],
-        f"{scope}/transform/LayerNorm/beta": noise[2],
-        f"{scope}/output_bias": noise[3],
+        "mlm/dense/kernel": kernel,
+        "mlm/dense/bias": noise[0],
+        "mlm/norm/gamma": 1 + noise[1],
+        "mlm/norm/beta": noise[2],
+        "mlm/output/output_bias": noise[3],
     }
-
-
-def in_pytorch(arrays: Arrays) -> Arrays:
-    """The same head under transformers' names, with the copies of the word table that its files carry."""
-    endings = {"/kernel": "/weight", "/gamma": "/weight", "/beta": "/bias", "/output_bias": "/bias"}
-    renamed = {}
-    for name, array in arrays.items():
-        for ours, theirs in endings.items():
-            if name.endswith(ours):
-                name = name.removesuffix(ours) + theirs
-        renamed[name.replace("/", ".")] = array
-    word_table = np.random.default_rng(3).normal(0.01, 0.05, (99, 32)).astype(np.float32)
-    return renamed | {"cls.predictions.decoder.weight": word_table}
 
 
 SHAPES = [(32, 32), (32, 20), (312, 128), (768, 768)]
@@ -69,22 +56,18 @@ SHAPES = [(32, 32), (32, 20), (312, 128), (768, 768)]
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("initialiser", [truncated_normal, normal])
-@pytest.mark.parametrize("names", [dict, in_pytorch], ids=["tf1", "transformers"])
-def test_fresh_heads_are_random(
-    shape: tuple[int, int], initialiser: Callable[..., np.ndarray], names: Callable[[Arrays], Arrays]
-) -> None:
-    states = {head_state(names(mlm_head(initialiser(shape, seed)))) for seed in range(5)}
+def test_fresh_heads_are_random(shape: tuple[int, int], initialiser: Callable[..., np.ndarray]) -> None:
+    states = {head_state(mlm_head(initialiser(shape, seed))) for seed in range(5)}
     assert states == {"random"}
 
 
 def test_fresh_head_of_electra_whose_last_layer_has_another_initialiser() -> None:
     limit = np.sqrt(6 / (256 + 1))
-    scope = "discriminator_predictions"
     head = {
-        f"{scope}/dense/kernel": truncated_normal((256, 256)),
-        f"{scope}/dense/bias": np.zeros(256, np.float32),
-        f"{scope}/dense_1/kernel": np.random.default_rng(2).uniform(-limit, limit, (256, 1)).astype(np.float32),
-        f"{scope}/dense_1/bias": np.zeros(1, np.float32),
+        "discriminator/dense/kernel": truncated_normal((256, 256)),
+        "discriminator/dense/bias": np.zeros(256, np.float32),
+        "discriminator/output/kernel": np.random.default_rng(2).uniform(-limit, limit, (256, 1)).astype(np.float32),
+        "discriminator/output/bias": np.zeros(1, np.float32),
     }
     assert head_state(head) == "random"
 
@@ -96,7 +79,6 @@ def trained_kernel(shape: tuple[int, ...]) -> np.ndarray:
 
 def test_trained_heads() -> None:
     assert head_state(mlm_head(trained_kernel((312, 128)), moved=0.1)) == "trained"
-    assert head_state(in_pytorch(mlm_head(trained_kernel((312, 128)), moved=0.1))) == "trained"
 
 
 @pytest.mark.parametrize(
@@ -118,12 +100,12 @@ def test_kernel_that_follows_no_initialiser_beside_untouched_biases_is_unknown(k
 def test_disagreement_is_unknown() -> None:
     assert head_state(mlm_head(truncated_normal((312, 128)), moved=0.1)) == "unknown"  # biases alone
     half = mlm_head(trained_kernel((312, 128)), moved=0.1)
-    half["cls/predictions/output_bias"][:] = 0  # one of several was put back
+    half["mlm/output/output_bias"][:] = 0  # one of several was put back
     assert head_state(half) == "unknown"
 
 
 def test_head_with_only_kernels() -> None:
-    name = "cls/seq_relationship/output_weights"
+    name = "nsp/rows"
     assert head_state({name: truncated_normal((2, 312))}) == "random"
     assert head_state({name: trained_kernel((2, 312))}) == "unknown", "another initialiser is no training"
 
@@ -145,32 +127,15 @@ def test_kinds_of_floating_numbers(dtype: Any) -> None:
 
 def test_what_tells_nothing() -> None:
     assert head_state({}) == "absent"
-    kernel = "cls/seq_relationship/output_weights"
+    kernel = "nsp/rows"
     for values in (np.zeros((2, 312), np.int8), np.full((2, 312), np.nan), np.zeros((0, 312)), np.zeros((2, 3))):
         assert head_state({kernel: values}) == "unknown"
     for values in (np.zeros((64, 64), np.int8), np.full((64, 64), np.nan)):
         assert head_state(mlm_head(values)) == head_state(mlm_head(values, moved=0.1)) == "unknown"
-    assert head_state({f"{kernel}/adam_m": truncated_normal((2, 312))}) == "unknown"
-    assert head_state({"cls.predictions.decoder.weight": normal((99, 32))}) == "unknown"
-    fresh = mlm_head(truncated_normal((64, 64))) | {"cls/predictions/position_ids": np.arange(512)}
-    assert head_state(fresh) == "random"
 
 
-@pytest.mark.parametrize(
-    "name, telling",
-    {
-        "cls/predictions/transform/dense/kernel": True,
-        "cls/predictions/transform/dense/kernel/adam_m": False,
-        "cls/seq_relationship/output_weights": True,
-        "predictions.LayerNorm.bias": True,
-        "predictions.decoder.weight": False,
-        "predictions.decoder.bias": True,
-        "generator_lm_head.weight": False,
-        "global_step": False,
-    }.items(),
-)
-def test_which_names_are_read(name: str, telling: bool) -> None:
-    assert is_telling(name) is telling
+def test_every_leaf_says_what_initialised_it() -> None:
+    assert all(_ROLES.keys() == leaves.keys() for leaves in LEAVES.values())
 
 
 class Listing:
@@ -190,8 +155,9 @@ class Listing:
 def test_a_head_beyond_the_bound_is_not_read() -> None:
     rows = MOST_READ // 4 // 1024
     within, beyond = (Listing(head__kernel=(rows - more, 1024), head__bias=(1024,)) for more in (1, 0))
-    assert read_head_state(beyond.shapes, beyond) == "unknown" and not beyond.was_read  # type: ignore[arg-type]
-    read_head_state(within.shapes, within)  # type: ignore[arg-type]
+    names = {"mlm/dense/kernel": "head/kernel", "mlm/dense/bias": "head/bias"}
+    assert read_head_state(names, beyond) == "unknown" and not beyond.was_read  # type: ignore[arg-type]
+    read_head_state(names, within)  # type: ignore[arg-type]
     assert within.was_read == ["head/kernel", "head/bias"]
 
 

@@ -7,34 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract import (
-    ATTENTION_SCORES,
-    DEFAULT,
-    DISCRIMINATOR_LOGITS,
-    ENCODER_OUTPUTS,
-    INPUT_KEYS,
-    INPUT_WORD_IDS,
-    MASKED_POSITIONS,
-    MLM_LOGITS,
-    NSP_LOGITS,
-    POOLED_OUTPUT,
-    SEQUENCE_OUTPUT,
-)
+from zoo.contract import ENCODER_AXES, INPUT_KEYS, INPUT_WORD_IDS, head_inputs, head_outputs
 from zoo.errors import BadArgument
 from zoo.loading.calls import caller, check_shapes, form_of, is_integer, of_one_width
-
-# Axes that the inputs decide. B batch, T tokens, M masked positions, L seq_length, '.' whatever the graph says.
-_AXES = {
-    SEQUENCE_OUTPUT: "BT",
-    ENCODER_OUTPUTS: "BT",
-    POOLED_OUTPUT: "B",
-    DEFAULT: "B",
-    MLM_LOGITS: "BM",
-    NSP_LOGITS: "B",
-    DISCRIMINATOR_LOGITS: "BT",
-    ATTENTION_SCORES: "B.TT",
-    **dict.fromkeys(INPUT_KEYS, "BL"),
-}
 
 Leaf = tuple[str, int | None]  # dtype, rank
 
@@ -175,13 +150,16 @@ def _set_shapes(outputs: Mapping[str, Any], inputs: Any, arguments: Mapping[str,
     ids = next(_tensors(inputs.get(INPUT_WORD_IDS, inputs) if isinstance(inputs, Mapping) else inputs))
     if ids.shape.rank is None:
         return
+    # Letters of axes as in zoo/contract; L is the seq_length that a tokenizer is given.
     length = arguments.get("seq_length")
     known = {"B": ids.shape[0], "L": length if isinstance(length, int) else None}
     known["T"] = (ids.shape[1] or None) if ids.shape.rank == 2 else None  # no tokens at all become one of padding
-    if isinstance(inputs, Mapping) and MASKED_POSITIONS in inputs:
-        known["M"] = inputs[MASKED_POSITIONS].shape[1]
+    for name, axes in head_inputs().items():
+        if isinstance(inputs, Mapping) and name in inputs:
+            known = {axis: inputs[name].shape[i] for i, axis in enumerate(axes)} | known
+    axes_of = ENCODER_AXES | head_outputs() | dict.fromkeys(INPUT_KEYS, "BL")
     for name, output in outputs.items():
         for tensor in output if isinstance(output, list | tuple) else [output]:
-            if name in _AXES and tensor.shape.rank is not None:
-                axes = [known.get(axis) for axis in _AXES[name]]
-                tensor.set_shape(axes + [None] * (tensor.shape.rank - len(axes)))
+            if name in axes_of and tensor.shape.rank is not None:
+                sizes = [known.get(axis) for axis in axes_of[name]]
+                tensor.set_shape(sizes + [None] * (tensor.shape.rank - len(sizes)))

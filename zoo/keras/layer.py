@@ -15,7 +15,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope  # has no 
 from zoo.errors import BadArgument, WeightMismatch
 from zoo.keras.config import layer_config, recorded
 from zoo.keras.endpoint import BadInputs, endpoint_of
-from zoo.keras.fine_tuning import chosen
+from zoo.keras.fine_tuning import chosen, parts_of
 from zoo.keras.origin import Origin, fill, opened, variables_of
 from zoo.loading.calls import tensor_of, tensors_of
 
@@ -121,7 +121,10 @@ class KerasLayer(keras.layers.Layer):
             )
             for variable in getattr(self._endpoint.owner, "variables", ())
         ]
+        self._of_head: frozenset[str] = frozenset()
         self._can_train = frozenset(variable.name for variable in self._adopted if variable.trainable)
+        if root := {names.get(id(variable)) for variable in getattr(self._object, "variables", ())}:
+            self._of_head = self._can_train - root  # the lists of a head hold its encoder's variables too
 
     @property
     def trainable(self) -> bool | str:
@@ -136,11 +139,17 @@ class KerasLayer(keras.layers.Layer):
         if value and self._endpoint.is_signature:
             raise BadArgument(f"{self._endpoint.name} cannot train: leave signature= away and set trainable={value!r}.")
         part = value if isinstance(value, str) else None
-        names = chosen(part, self._can_train, self._opened.layers, self._opened.name) if part else self._can_train
+        names = self._names_of(part) if part else self._can_train
         super(KerasLayer, type(self)).trainable.fset(self, bool(value))
         for variable in self._adopted:
             variable.trainable = bool(value) and variable.name in names
         self._part = part
+
+    def _names_of(self, word: str) -> frozenset[str]:
+        """Return the names of the variables that train under "pooler" or "last:2"."""
+        model, sizes = self._opened.name, self._opened.sizes
+        parts = parts_of(self._can_train, model, self._of_head, sizes.blocks if sizes else None)
+        return chosen(word, parts, sizes.layers if sizes else None, model)
 
     def save_own_variables(self, store: Any) -> None:
         """Write every variable of the SavedModel, by name: also those of heads that this layer does not call."""

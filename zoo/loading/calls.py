@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from zoo.contract import INPUT_KEYS, INPUT_WORD_IDS, MASKED_POSITIONS
+from zoo.contract import INPUT_KEYS, INPUT_WORD_IDS, head_inputs
 from zoo.errors import BadArgument
 
 _WIDE = {"int64", "uint32", "uint64"}  # integer types with values that int32 cannot hold
@@ -136,12 +136,12 @@ def check_shapes(inputs: Any) -> None:
     shapes = {name: tf.TensorShape(tensor.shape) for name, tensor in inputs.items()}
     ids = shapes[INPUT_WORD_IDS]
     wrong = [name for name in INPUT_KEYS[1:] if name in shapes and not shapes[name].is_compatible_with(ids)]
-    if MASKED_POSITIONS in shapes and not shapes[MASKED_POSITIONS][:1].is_compatible_with(ids[:1]):
-        wrong.append(MASKED_POSITIONS)
+    positions = head_inputs()
+    wrong += [name for name in positions if name in shapes and not shapes[name][:1].is_compatible_with(ids[:1])]
     if wrong:
         found = "; ".join(f"{name} is {shapes[name]}" for name in (INPUT_WORD_IDS, *wrong))
         raise BadArgument(
-            f"{found}: mask and types need the shape of the ids, and masked_lm_positions a row for each of theirs."
+            f"{found}: mask and types need the shape of the ids, and {', '.join(positions)} a row for each of theirs."
         )
 
 

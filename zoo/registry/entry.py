@@ -18,6 +18,7 @@ from zoo.archive.card import Activation, Pooler
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
 from zoo.basics.untrusted import values_within
+from zoo.contract import HEADS
 
 
 def _plain(text: str) -> str:
@@ -152,7 +153,7 @@ class Recipe(Record):
     derivation: FromParent | None = None
     family: Word | None = Field(default=None, description="where a checkpoint holds several")
     pooler: Pooler | None = None
-    heads: list[Literal["mlm", "nsp", "discriminator"]] | None = Field(
+    heads: list[Literal[tuple(HEADS)]] | None = Field(  # type: ignore[valid-type]
         default=None, description="pre-training heads; [] is none, null those whose weights look trained"
     )
     cased: bool | None = Field(default=None, description="of a tokenizer")

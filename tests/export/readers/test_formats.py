@@ -19,14 +19,14 @@ from safetensors.numpy import save_file
 
 from export.certificate import golden_arrays
 from export.families import detect
-from export.heads.heads import head_states
+from export.heads.planning import head_states, plan_with_heads
 from export.options import EncoderRequest
 from export.pipeline import export_encoder
 from export.planning import plan_encoder
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import read_config
-from export.weights.plan import WeightPlan, make_plan
+from export.weights.plan import WeightPlan
 from scripts import checkpoint_writers as writers
 from scripts.layouts import bert as bert_shapes, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_tf1, write_vocabulary
@@ -54,7 +54,7 @@ def plan_of(checkpoint: Checkpoint, **how: Any) -> WeightPlan:
     family, layout = detect(checkpoint)
     config = read_config(checkpoint.config, family, checkpoint.format)
     config = config.truncated(how.get("layers", config.layers))
-    return make_plan(checkpoint.shapes, config, family, layout).checked("odd")
+    return plan_with_heads(checkpoint, config, family, layout, ()).checked("odd")
 
 
 def variables(checkpoint: Checkpoint, **how: Any) -> Arrays:

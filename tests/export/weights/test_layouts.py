@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from export.families import detect
+from export.heads.planning import plan_with_heads
 from export.weights.config import read_config
-from export.weights.plan import make_plan
 from scripts.layouts import Shapes
 from tests.export.weights.test_plan import Listing
 from zoo.errors import WeightMismatch
@@ -84,11 +84,11 @@ def test_verdict(name: str, shared: Path) -> None:
     config = read_config(listing.config, family, layout.format)
     if VERDICTS[name] == NO_POOLER:
         with pytest.raises(WeightMismatch, match=NO_POOLER):
-            make_plan(shapes, config, family, layout).checked(name)
+            plan_with_heads(listing, config, family, layout, ()).checked(name)  # type: ignore[arg-type]
         config = read_config(listing.config, family, layout.format, pooler="first_token")
     else:
         assert family.name == VERDICTS[name]
-    plan = make_plan(shapes, config, family, layout).checked(name)
+    plan = plan_with_heads(listing, config, family, layout, ()).checked(name)  # type: ignore[arg-type]
     used = [source for variable in plan.variables for source in variable.sources]
     left = [left for names in plan.left_out.values() for left in names]
     assert sorted(used + left) == sorted(shapes)

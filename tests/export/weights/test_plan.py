@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from export.families import ALBERT, BERT, detect
+from export.heads.planning import plan_with_heads
 from export.weights.config import read_config
-from export.weights.plan import WeightPlan, make_plan
+from export.weights.plan import WeightPlan
 from scripts.layouts import Shapes, albert, bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays
 from tests.export.conftest import odd_config
@@ -33,7 +34,8 @@ class Listing:
 def plan_of(listing: Listing, **how: Any) -> WeightPlan:
     family, layout = detect(listing)  # type: ignore[arg-type]
     config = read_config(listing.config, family, layout.format, pooler=how.pop("pooler", None))
-    return make_plan(listing.shapes, config.truncated(how.pop("layers", config.layers)), family, layout)
+    config = config.truncated(how.pop("layers", config.layers))
+    return plan_with_heads(listing, config, family, layout, ())  # type: ignore[arg-type]
 
 
 def odd_listing(**changes: Any) -> Listing:
