@@ -115,7 +115,9 @@ FACTS: dict[str, Any] = {"embedding_size": 20, "num_hidden_groups": 3, "hidden_a
 
 
 @pytest.mark.parametrize(
-    ("family", "pooler"), [(each, pooler) for each in (*FAMILIES, NEW) for pooler in each.poolers], ids=str
+    ("family", "pooler"),
+    [(each, pooler) for each in (*FAMILIES, NEW) for pooler in each.poolers],
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_the_zoo_knows_the_part_of_every_variable(family: Family, pooler: Pooler) -> None:
     """It sees names alone, of archives: a family whose names say nothing would be refused by `trainable="last:2"`."""
