@@ -18,7 +18,7 @@ import numpy as np
 
 from export.readers.limits import ZIP_ERRORS, opened_zip
 from export.readers.protocol import Shape
-from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load
+from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load_pickle
 from zoo.errors import BadCheckpoint
 
 _PICKLE_LIMIT = 1 << 24  # bytes; the pickle of a large BERT has 100 kB
@@ -97,7 +97,7 @@ def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
         if len(pickles) != 1:
             raise BadPickle("it is a zip that torch.save did not write: there is no data.pkl in its folder")
         root = pickles[0].removesuffix("data.pkl")
-        described = load(io.BytesIO(_small(archive, records[pickles[0]])))
+        described = load_pickle(io.BytesIO(_small(archive, records[pickles[0]])))
         if order := records.get(f"{root}byteorder"):
             _check_byteorder(_small(archive, order) == b"little")
         end = file.stat().st_size
@@ -136,11 +136,12 @@ def _zip_place(raw: io.BufferedReader, info: zipfile.ZipInfo, end: int) -> _Plac
 def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
     with file.open("rb") as raw:
         head = io.BytesIO(raw.read(_PICKLE_LIMIT))
-        if head.getbuffer()[:1] != b"\x80" or load(head) != _LEGACY_MAGIC or load(head) != _LEGACY_PROTOCOL:
+        begins = [_LEGACY_MAGIC, _LEGACY_PROTOCOL]
+        if head.getbuffer()[:1] != b"\x80" or [load_pickle(head) for _ in begins] != begins:
             raise BadPickle("it is not a file of torch.save, or it is a zip that was cut short. Fetch it again")
-        system = load(head)
+        system = load_pickle(head)
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
-        described, keys = load(head), load(head)
+        described, keys = load_pickle(head), load_pickle(head)
         storages = {tensor.storage.key: tensor.storage for tensor in _tensors(described).values()}
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or {*keys} != storages.keys():
             raise BadPickle("its list of storages differs from the storages that its tensors use")

@@ -63,7 +63,7 @@ class StoredTensor:
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
 
-def load(stream: BinaryIO) -> object:
+def load_pickle(stream: BinaryIO) -> object:
     """Return what one pickle describes and leave the stream behind it. Raises BadPickle."""
     machine = _Machine()
     try:

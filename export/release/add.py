@@ -13,7 +13,7 @@ from export.options import EncoderOptions, given_options
 from export.release.build import exclusive, write_rows
 from export.release.builder import Builder, Job
 from export.release.plan import Step
-from export.release.report import Report, read_report, write_report
+from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Found, Inputs, Shelf
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
@@ -37,7 +37,7 @@ class Addition:
     no_tokenizer: bool = False
 
 
-def add_model(addition: Addition) -> Report:
+def add_model(addition: Addition) -> BuildReport:
     """Return the report of a new model: its row and archive, and those of its tokenizer if one was made.
 
         add_model(Addition("hfl/rbt3", "rbt3", Path("dist"), EncoderOptions(licence="Apache-2.0")))
@@ -54,7 +54,7 @@ def add_model(addition: Addition) -> Report:
         parent = _parent(addition, source, registry)
         inputs, entry = _inputs(addition, source), _entry(options, source, parent)
         step = Step(name, (name, *(_tokenizer_rows(addition) if options.keep_tokens else ())), name)
-        models, report = {**registry.models, name: entry}, Report(rows=read_report(out).rows)
+        models, report = {**registry.models, name: entry}, BuildReport(rows=read_report(out).rows)
         # Without --keep-tokens, --cased is an option of the tokenizer's export alone.
         of_encoder = options if options.keep_tokens else replace(options, cased=None)
         report = _built(step, models, inputs, report, out, of_encoder)
@@ -73,7 +73,7 @@ def add_model(addition: Addition) -> Report:
     return report
 
 
-def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: Report) -> Report:
+def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: BuildReport) -> BuildReport:
     """Export the vocabulary of a new encoder as NAME_tokenizer; return the report with the rows of this export."""
     (name, brought), out, options = _tokenizer_rows(addition), addition.out, addition.options
     if options.vocab:
@@ -97,8 +97,8 @@ def _tokenizer_rows(addition: Addition) -> tuple[str, str]:
 
 
 def _built(
-    step: Step, models: Mapping[str, Entry], inputs: Inputs, report: Report, out: Path, options: EncoderOptions
-) -> Report:
+    step: Step, models: Mapping[str, Entry], inputs: Inputs, report: BuildReport, out: Path, options: EncoderOptions
+) -> BuildReport:
     with Builder(Job(models, out, done=report.rows, options=options)) as builder:
         report = report.with_rows(builder.run(step, inputs))
     write_report(report, out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from export.release.builder import Job
 from export.release.plan import Step
 from export.release.processes import run_steps
-from export.release.report import REPORT, Report, failed, write_report
+from export.release.report import REPORT, BuildReport, failed, write_report
 from export.workspace import remove_abandoned
 from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write
@@ -22,11 +22,13 @@ from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
 
-def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False) -> Report:
+def build_steps(
+    steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False
+) -> BuildReport:
     """Build every step; return the report. Archives, registry.json and build.json are written into `job.out`.
 
         steps = make_steps(registry)
-        print(build(steps, registry, Job(registry.models, Path("dist"), Shelf(Path("sources")))))
+        print(build_steps(steps, registry, Job(registry.models, Path("dist"), Shelf(Path("sources")))))
 
     If the process is killed, the registry still names only archives that are there, and the next run goes on from
     there. A step that fails becomes a row "failed" of the report. Raises BadRegistry, and CannotWrite, also if another
@@ -34,7 +36,7 @@ def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1,
     """
     with exclusive(job.out):
         write_rows(registry, job.out)
-        report = Report(rows=job.done)
+        report = BuildReport(rows=job.done)
         with progress("building", sum(len(step.rows) for step in steps), unit=" models") as advance:
             for rows in run_steps(steps, job, jobs, keep_going):
                 report = report.with_rows(rows)
@@ -43,7 +45,8 @@ def build(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1,
         asked = [name for step in steps for name in step.rows]
         rest = [name for name in asked if name not in report.run]
         report = report.with_rows(failed(name, "one before it failed", report.rows, "not begun") for name in rest)
-        report = Report(run=tuple(asked), rows=report.rows)  # in the order of the steps, not in that of the processes
+        # In the order of the steps, not in that of the processes.
+        report = BuildReport(run=tuple(asked), rows=report.rows)
         write_report(report, job.out)
     return report
 
@@ -89,13 +92,13 @@ def _lies_there(entry: Entry, out: Path) -> bool:
     return file.is_file() and file.stat().st_size == entry.archive.size
 
 
-def write_site(out: Path) -> str:
+def write_catalogue(out: Path) -> str:
     """Write the catalogue page and its files. Return '', or the reason why it was not written: Jinja2 is missing."""
     try:
         imported("jinja2", "it", "site")
     except ZooError as error:
         return f"no catalogue page was written: {error}"
-    from zoo.site import write_site as write
+    from zoo.site import write_site
 
-    write(out)
+    write_site(out)
     return ""

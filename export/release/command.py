@@ -10,11 +10,11 @@ from pathlib import Path
 from export.command import Run
 from export.options import EncoderOptions, add_options, request_from
 from export.release.add import Addition, add_model
-from export.release.build import build as build_steps, write_site
+from export.release.build import build_steps, write_catalogue
 from export.release.builder import Job
 from export.release.dry_run import dry_run
 from export.release.plan import make_steps
-from export.release.report import Report, read_report
+from export.release.report import BuildReport, read_report
 from export.release.sources import Shelf
 from zoo.archive.card import to_json
 from zoo.commands.common import add_json, add_registry
@@ -85,8 +85,8 @@ def _run_add(arguments: argparse.Namespace) -> int:
     return _finish(add_model(addition), arguments)
 
 
-def _finish(report: Report, arguments: argparse.Namespace) -> int:
+def _finish(report: BuildReport, arguments: argparse.Namespace) -> int:
     print(to_json(report.model_dump(mode="json")).rstrip() if arguments.json else report)
-    if problem := write_site(arguments.out):
+    if problem := write_catalogue(arguments.out):
         print(problem, file=sys.stderr)
     return 2 if report.failed else 0

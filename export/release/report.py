@@ -37,7 +37,7 @@ class Row(BaseModel):
     size: int | None = None
 
 
-class Report(BaseModel):
+class BuildReport(BaseModel):
     """The last result of every row that was ever built in this directory; `run` names the rows of the last run."""
 
     model_config = ConfigDict(frozen=True)
@@ -50,10 +50,10 @@ class Report(BaseModel):
         """Whether a row of the last run failed or was not begun."""
         return any(self.rows[name].outcome in ("failed", "not begun") for name in self.run)
 
-    def with_rows(self, rows: Iterable[Row]) -> Report:
+    def with_rows(self, rows: Iterable[Row]) -> BuildReport:
         """Return a report with these rows too, as rows of the last run."""
         added = {row.name: row for row in rows}
-        return Report(run=tuple(dict.fromkeys((*self.run, *added))), rows={**self.rows, **added})
+        return BuildReport(run=tuple(dict.fromkeys((*self.run, *added))), rows={**self.rows, **added})
 
     def __str__(self) -> str:
         rows = [self.rows[name] for name in self.run]
@@ -77,15 +77,15 @@ def failed(name: str, reason: str, before: Mapping[str, Row], outcome: Outcome =
     return known.model_copy(update={"outcome": outcome, "reason": reason, "seconds": 0.0})
 
 
-def read_report(out: Path) -> Report:
+def read_report(out: Path) -> BuildReport:
     """Return the report of earlier runs, or an empty report if build.json is missing or cannot be read."""
     try:
-        return Report.model_validate_json((out / REPORT).read_bytes())
+        return BuildReport.model_validate_json((out / REPORT).read_bytes())
     except (OSError, ValidationError):
-        return Report()
+        return BuildReport()
 
 
-def write_report(report: Report, out: Path) -> None:
+def write_report(report: BuildReport, out: Path) -> None:
     """Write build.json."""
     with written_file(out / REPORT) as temporary:
         temporary.write_text(to_json(report.model_dump(mode="json")), encoding="utf-8")

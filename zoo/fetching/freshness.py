@@ -61,7 +61,7 @@ def check_number(number: int, url: str, key: str | None) -> None:
     """
     if key is None:
         return
-    record = record_of(url, key)
+    record = number_record_of(url, key)
     highest = _highest(record)
     if number < highest and not _is_allowed():
         raise Stale(
@@ -73,7 +73,7 @@ def check_number(number: int, url: str, key: str | None) -> None:
         _remember(record, _Highest(url=shown(url), key=key, number=number))
 
 
-def record_of(url: str, key: str) -> Path:
+def number_record_of(url: str, key: str) -> Path:
     """Return the file that remembers the highest number of a URL and key. Remove it, and any number is accepted."""
     return cache_directory() / f"number-{hashlib.sha256(f'{key} {url}'.encode()).hexdigest()[:32]}.json"
 

@@ -16,7 +16,7 @@ from zoo.errors import BadArgument, WeightMismatch
 from zoo.keras.config import layer_config, recorded
 from zoo.keras.endpoint import BadInputs, endpoint_of
 from zoo.keras.fine_tuning import chosen, parts_of
-from zoo.keras.origin import Origin, fill, opened, variables_of
+from zoo.keras.origin import Origin, fill_variables, opened, variables_of
 from zoo.loading.calls import tensor_of, tensors_of
 
 keras.saving.register_keras_serializable("zoo")(Origin)
@@ -182,7 +182,7 @@ class KerasLayer(keras.layers.Layer):
         if self._has_values or in_symbolic_scope():
             return
         assert self._opened.origin is not None
-        fill(self._variables, self._opened.origin)
+        fill_variables(self._variables, self._opened.origin)
         self._has_values = True
 
     # -- calls ----------------------------------------------------------------------------------------------------

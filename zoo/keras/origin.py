@@ -153,7 +153,7 @@ def variables_of(loaded: Any) -> dict[str, Any]:
     return found
 
 
-def fill(variables: Mapping[str, Any], origin: Origin) -> None:
+def fill_variables(variables: Mapping[str, Any], origin: Origin) -> None:
     """Give every variable without a value the one that it has in the archive, if that is on this machine.
 
     Raises BadArchive when it is no longer where it was, DownloadFailed when it would have to be downloaded.

@@ -53,7 +53,7 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """A verification that succeeded: the largest absolute difference of each output, none above `tolerance`."""
 
     name: str
@@ -78,7 +78,7 @@ class Report:
         )
 
 
-def verify(directory: Path) -> Report:
+def verify(directory: Path) -> VerificationReport:
     """Return how closely an unpacked archive repeats its certificate. Loads TensorFlow.
 
         print(verify(zoo.path("albert_tiny")))
@@ -94,7 +94,7 @@ def verify(directory: Path) -> Report:
         ops = prepare(directory, card)
         expected = golden.read(directory, card)
         model = load_directory(directory, card.name, card.needs)
-    return Report(card.name, card.kind, len(card.files), ops, *golden.repeat(model, expected, card))
+    return VerificationReport(card.name, card.kind, len(card.files), ops, *golden.repeat(model, expected, card))
 
 
 # -- encoders -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import BadRegistry, CannotWrite, Stale, Untrusted, ZooError
 from zoo.fetching.cache import cache_directory
-from zoo.fetching.freshness import moment_after, record_of
+from zoo.fetching.freshness import moment_after, number_record_of
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.publishing.publish import publish
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_read(
     old, new = old_and_new
     url = serve(server, new)
     read_registry(url)
-    record = record_of(url, trusted.name)
+    record = number_record_of(url, trusted.name)
     assert json.loads(record.read_bytes()) == {"key": trusted.name, "number": 2, "url": url}
     record.unlink()
     if content is None:
