@@ -136,8 +136,8 @@ def _zip_place(raw: io.BufferedReader, info: zipfile.ZipInfo, end: int) -> _Plac
 def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
     with file.open("rb") as raw:
         head = io.BytesIO(raw.read(_PICKLE_LIMIT))
-        begins = [_LEGACY_MAGIC, _LEGACY_PROTOCOL]
-        if head.getbuffer()[:1] != b"\x80" or [load_pickle(head) for _ in begins] != begins:
+        begin = (_LEGACY_MAGIC, _LEGACY_PROTOCOL)
+        if head.getbuffer()[:1] != b"\x80" or any(load_pickle(head) != value for value in begin):
             raise BadPickle("it is not a file of torch.save, or it is a zip that was cut short. Fetch it again")
         system = load_pickle(head)
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
