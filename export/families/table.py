@@ -16,9 +16,10 @@ Projection = Literal["none", "after_norm", "word"]
 class Layout:
     """The family's names in one checkpoint format. Where its heads lie is said in export/heads/, by family and format.
 
-    `scopes` maps our module to its scope there, `{i}` being the number of a block; a file of the bare model may lack
-    `prefix`. "embeddings" and "block" are the scopes that all their modules share. `left_out` maps a pattern for whole
-    names to the reason why such a variable is not exported.
+    `scopes` maps our module to its scope there, `{i}` being the number of a block. The endings behind a scope, such as
+    "/kernel", are in `LEAVES` in export/weights/naming.py, for all families of a format. A file of the bare model may
+    lack `prefix`. "embeddings" and "block" are the scopes that all their modules share. `left_out` maps a pattern for
+    whole names to the reason why such a variable is not exported.
     """
 
     family: str

@@ -33,7 +33,8 @@ class Head:
 
     `compute(encoder, outputs, inputs)` gives the outputs of the head, from those of the encoder and from all inputs as
     int32 tensors. `oracle(source, answer, inputs)` gives the same outputs from the checkpoint, in numpy alone.
-    `golden_inputs` are the head's own inputs on the certificate, made from the encoder's.
+    At padded positions the encoder's outputs are zero and those in `answer` are not: both functions have to set the
+    head's outputs to zero there. `golden_inputs` are the head's own inputs on the certificate, made from the encoder's.
     """
 
     name: str

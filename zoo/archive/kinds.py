@@ -1,7 +1,7 @@
-"""The kinds of archives: one row says everything in which a kind differs, and the code around it knows no kind.
+"""The kinds of archives: one row states how a kind differs from the others, and the code of `zoo` knows no kind.
 
-Parts that belong to other rooms stand in small tables there, by the kind's name: the class of its card in
-`zoo.archive.card.CARDS`, how `zoo verify` repeats its golden data in `zoo.loading.verify.GOLDEN`.
+Two parts stand in tables of other files, by the kind's name: the class of its card in `zoo.archive.card.CARDS`, and how
+`zoo verify` repeats its golden data in `zoo.loading.verify.GOLDEN`. `export` has one function for each export.
 """
 
 from __future__ import annotations

@@ -141,8 +141,8 @@ def prepare(directory: Path, card: Card) -> list[str]:
 def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any:
     """Return what `hub.load` gives for a directory that the caller trusts, with the modules it `needs` imported.
 
-    It takes inputs of any shape in every form without being traced: see zoo/calls. Raises BadArchive when it asks
-    for any other module than tensorflow_text, CannotLoad.
+    It takes inputs of any shape in every form without being traced: see zoo.loading.calls. Raises BadArchive when it
+    asks for any other module than tensorflow_text, CannotLoad.
     """
     _import_packages(name, needs)
     import tensorflow_hub as hub

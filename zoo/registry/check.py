@@ -33,7 +33,9 @@ def check_registry(path: Path) -> list[str]:
 
 
 def format_registry(path: Path) -> list[str]:
-    """Write a registry in its one form, its JSON Schema and the tables of the pages beside it; return those changed.
+    """Write a registry in its one form, its JSON Schema and the tables of the pages beside it.
+
+    Return the names of the registry and the pages that changed, without the schema.
 
     Raises BadRegistry, CannotWrite; OSError when there is no such file.
     """

@@ -35,7 +35,10 @@ class Slow(Cut):
 
 
 class OtherRange(Refused):
-    """The source does not send the bytes that follow those on the disk. Only the whole file can be requested."""
+    """The source does not send the bytes that follow those on the disk (HTTP 416, or 206 with another range).
+
+    Only the whole file can be requested.
+    """
 
 
 class Mismatch(Refused):
