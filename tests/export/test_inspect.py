@@ -230,7 +230,7 @@ def test_every_family(written: str, tmp_path: Path) -> None:
     inspection = inspect_checkpoint(tmp_path)
     sheet = said(inspection)
     assert (inspection.family, sheet["family"], inspection.format) == (family, family, "tf1")
-    assert sheet["format"].endswith("under 'electra/'" if family == "electra" else "under 'bert/'")
+    assert sheet["format"].endswith(f"under '{next(iter(arrays)).partition('/')[0]}/'")
     assert sheet["layers"].startswith(f"{layers}, ")
     assert ("sharing" in sheet["layers"]) is (blocks < layers)
     sizes = inspection.config.sizes()
@@ -403,7 +403,7 @@ def test_json(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(odd), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["sizes"]["heads"] == 4 and found["sizes"]["vocab_size"] == 99
-    assert (found["heads"], found["exported_heads"]) == (BOTH, ["mlm", "nsp"])
+    assert found["heads"].items() >= BOTH.items() and found["exported_heads"] == ["mlm", "nsp"]
     assert found["vocabulary"] == {
         "needed": 99,
         "file": "vocab.txt",

@@ -86,21 +86,21 @@ def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
 class LaterEntry(Entry):
     """A row with one more field that people write. Nothing else in the project knows it."""
 
-    languages: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
 
 
 def test_a_new_field_needs_no_line_elsewhere(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("zoo.registry.entry", "zoo.registry.registry", "export.cards"):
         monkeypatch.setattr(f"{place}.Entry", LaterEntry)
     registry = tmp_path / "registry.json"
-    update_registry(registry, {"odd": LaterEntry(kind="encoder", languages=("zh",), licence="MIT")})
+    update_registry(registry, {"odd": LaterEntry(kind="encoder", colours=("red",), licence="MIT")})
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
     row = json.loads(registry.read_bytes())["models"]["odd"]
-    assert (row["languages"], row["licence"], row["layers"]) == (["zh"], "MIT", 1) and row["archive"]
+    assert (row["colours"], row["licence"], row["layers"]) == (["red"], "MIT", 1) and row["archive"]
     monkeypatch.undo()  # for this version the field is one that it does not know
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=2))
     row = json.loads(registry.read_bytes())["models"]["odd"]
-    assert (row["languages"], row["licence"], row["layers"]) == (["zh"], "MIT", 2)
+    assert (row["colours"], row["licence"], row["layers"]) == (["red"], "MIT", 2)
 
 
 def test_a_name_that_is_taken_is_told_before_anything_is_built(odd: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from export.release.build import write_rows
 from zoo.registry.registry import parse_registry
 
 ARCHIVE = {"urls": ["a.tar.gz"], "sha256": "a" * 64, "size": 7}
-GIVEN = {"kind": "encoder", "description": "new words", "layers": 3, "tokenizer": "w", "languages": ["zh"]}
+GIVEN = {"kind": "encoder", "description": "new words", "layers": 3, "tokenizer": "w", "colours": ["red"]}
 KNOWN = {
     "kind": "encoder",
     "description": "old words",

@@ -33,7 +33,7 @@ def test_unknown_fields_of_a_card_are_ignored(card: Card) -> None:
     facts = card.model_dump(mode="json")
     facts["certificate"][0]["offsets"] = [[0, 3]]
     facts["source"]["page"] = "https://host"
-    read = parsed(card, certificate=facts["certificate"], source=facts["source"], languages=["zh"])
+    read = parsed(card, certificate=facts["certificate"], source=facts["source"], colours=["red"])
     assert read == card and to_json(read.model_dump(mode="json")) == to_json(card.model_dump(mode="json"))
 
 

@@ -11,6 +11,7 @@ import pytest
 import zoo
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo
+from zoo.archive.kinds import KINDS
 from zoo.command import main
 from zoo.errors import BadRegistry, UnknownModel, Unverified
 from zoo.fetching.bundles import bundle, install, read_bundle
@@ -24,7 +25,8 @@ from zoo.registry.registry import Registry, json_schema, parse_registry, registr
 from zoo.registry.writing import update_registry
 from zoo.trust.minisign import read_secret_key, write_keys
 
-LATER_ROW = {"kind": "program", "languages": ["zh"], "archive": {"urls": ["p.tar.gz"], "sha256": "b" * 64, "size": 7}}
+KIND_SHOULD_BE = f"kind: Input should be {' or '.join(map(repr, KINDS))}"
+LATER_ROW = {"kind": "program", "colours": ["red"], "archive": {"urls": ["p.tar.gz"], "sha256": "b" * 64, "size": 7}}
 LATER: dict[str, Any] = {
     "$schema": "registry.schema.json",
     "format": 1,
@@ -32,7 +34,7 @@ LATER: dict[str, Any] = {
     "models": {
         "a": {
             "kind": "encoder",
-            "languages": ["zh", "en"],
+            "colours": ["red", "blue"],
             "archive": {"urls": ["https://host/a.tar.gz"], "sha256": "a" * 64, "size": 7, "signed_by": {"key": "x"}},
             "sources": [{"kind": "huggingface", "repository": "us/a", "gated": True}],
             "recipe": {"heads": [], "prompt": "q: "},
@@ -126,12 +128,12 @@ def test_installing_keeps_what_a_later_version_installed(small_zoo: SmallZoo) ->
 
 def test_a_bundle_keeps_the_unknown_fields_of_a_row(small_zoo: SmallZoo) -> None:
     facts = read(small_zoo.registry)
-    facts["models"]["small"]["languages"] = ["zh"]
+    facts["models"]["small"]["colours"] = ["red"]
     facts["models"]["later"] = LATER_ROW
     small_zoo.registry.write_text(json.dumps(facts))
     out = small_zoo.registry.with_name("small.tar")
     assert bundle("small", out, registry=small_zoo.registry) == ["small"]
-    assert read_bundle(out).entry("small").model_extra == {"languages": ["zh"]} and read_bundle(out).format == 1
+    assert read_bundle(out).entry("small").model_extra == {"colours": ["red"]} and read_bundle(out).format == 1
 
 
 @pytest.mark.parametrize(
@@ -167,10 +169,7 @@ def test_a_row_of_an_unknown_kind_is_skipped(later: Path, capsys: pytest.Capture
     assert main(["list", "--registry", str(later)]) == 0
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == ["NAME", "a"]
-    assert err == (
-        "later (kind: Input should be 'encoder' or 'tokenizer' or 'preprocess'): skipped, as a later bert-zoo wrote "
-        "them. Update bert-zoo.\n"
-    )
+    assert err == f"later ({KIND_SHOULD_BE}): skipped, as a later bert-zoo wrote them. Update bert-zoo.\n"
     with pytest.raises(UnknownModel, match=r"the row of 'later' in .* is skipped, .*Update bert-zoo"):
         zoo.url("later", registry=later)
 
@@ -225,8 +224,8 @@ def test_the_check_names_unknown_fields_and_skipped_rows(later: Path) -> None:
     format_registry(later)
     named = [problem for problem in check_registry(later) if "ignored" in problem or "skipped" in problem]
     assert named == [
-        "later: kind: Input should be 'encoder' or 'tokenizer' or 'preprocess'; the row is skipped",
-        "a: unknown field 'languages': ignored",
+        f"later: {KIND_SHOULD_BE}; the row is skipped",
+        "a: unknown field 'colours': ignored",
         "a: unknown field 'gated': ignored",
         "a: unknown field 'prompt': ignored",
         "a: unknown field 'signed_by': ignored",

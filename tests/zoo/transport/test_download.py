@@ -262,7 +262,7 @@ def test_parts_of_different_versions_are_never_put_together(server: LocalServer,
         assert ranges(server) == [None, wanted]
 
 
-@pytest.mark.parametrize("case", ["another start", "the beginning", "another total", "no range", "nonsense"])
+@pytest.mark.parametrize("case", [case for case in ODD_RANGES if case not in ("other bytes", "all of it")])
 def test_without_a_digest_a_wrong_range_is_not_built_upon(server: LocalServer, target: Path, case: str) -> None:
     tag = {"ETag": '"a"'}
     odd = replace(ODD_RANGES[case], headers={**ODD_RANGES[case].headers, **tag})
