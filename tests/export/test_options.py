@@ -69,8 +69,8 @@ def test_a_command_without_an_option_leaves_the_default() -> None:
     ("words", "said"),
     [
         (["x", "--name", "n"], "--out"),
-        (["x", "--name", "n", "--out", "o", "--dtype", "int8"], "'float32', 'bfloat16', 'float16'"),
-        (["x", "--name", "n", "--out", "o", "--layers", "all"], "invalid int value: 'all'"),
+        (["x", "--name", "n", "--out", "o", "--dtype", "int8"], "choose from float32, bfloat16, float16"),
+        (["x", "--name", "n", "--out", "o", "--layers", "all"], "invalid int value: all"),
         (["x", "--name", "n", "--out", "o", "--cased", "--uncased"], "not allowed with argument --cased"),
     ],
 )
@@ -79,7 +79,7 @@ def test_wrong_words_are_told(words: list[str], said: str, capsys: pytest.Captur
     add_options(parser, EncoderRequest)
     with pytest.raises(SystemExit):
         parser.parse_args(words)
-    assert said in capsys.readouterr().err
+    assert said in capsys.readouterr().err.replace("'", "")  # Python 3.12 and later do not quote the choices
 
 
 # -- a further option --------------------------------------------------------------------------------------------------
