@@ -198,6 +198,13 @@ def test_a_skipped_row_still_owns_its_name(later: Path) -> None:
     assert read(later)["models"]["later"] == {"kind": "encoder"} and not read_registry(later).skipped
 
 
+@pytest.mark.parametrize("name", ["a\x1b[2J", "two\nlines", "../a", "a" * 201, ""])
+@pytest.mark.parametrize("kind", ["encoder", "program"])
+def test_a_row_needs_a_right_name_whether_it_is_skipped_or_not(kind: str, name: str) -> None:
+    with pytest.raises(BadRegistry, match="String should"):
+        parse_registry(json.dumps({"models": {name: {"kind": kind}}}).encode(), "r.json")
+
+
 def test_many_skipped_rows_take_one_line() -> None:
     rows = {f"m{number:04}": {"kind": "dog"} for number in range(1000)}
     text = parse_registry(json.dumps({"models": rows}).encode(), "r.json").skipped_text()
