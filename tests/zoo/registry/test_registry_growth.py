@@ -94,6 +94,17 @@ def test_unknown_fields_have_no_effect(later: Path) -> None:
     assert registry.archive("a").sha256 == "a" * 64
 
 
+def test_unknown_fields_do_not_pass_for_others(later: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posing = {"name": "albert_tiny", "cached": "/etc", "build": [], "made_from": "b", "languages": "zh"}
+    later.write_text(json.dumps({"models": {"a": {"kind": "encoder", "archive": {"urls": ["a.tar.gz"]}, **posing}}}))
+    assert main(["info", "a", "--registry", str(later)]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()][:2] == [["name", "a"], ["kind", "encoder"]]
+    assert main(["info", "a", "--registry", str(later), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"archive", "kind", "name", "urls"}
+    assert main(["list", "--registry", str(later), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["a"]["name"] == "a"
+
+
 def rewritten_by_format(path: Path) -> None:
     format_registry(path)
 
