@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, BinaryIO, cast
 
-from export.readers.limits import ZIP_ERRORS, most_unpacked, opened_zip
+from export.limits import ZIP_ERRORS, most_unpacked, opened_zip
 from zoo.basics.files import cannot_write
 from zoo.errors import BadCheckpoint, CannotWrite, ZooError
 from zoo.registry.recipes import ARCHIVES

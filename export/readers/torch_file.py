@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.readers.limits import ZIP_ERRORS, opened_zip
+from export.limits import ZIP_ERRORS, opened_zip
 from export.readers.protocol import Shape
 from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load_pickle
 from zoo.errors import BadCheckpoint

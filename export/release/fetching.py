@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from export.readers.limits import ZIP_ERRORS, most_unpacked, opened_zip
+from export.limits import ZIP_ERRORS, most_unpacked, opened_zip
 from zoo.basics.files import cannot_write, move_into_place
 from zoo.basics.locks import part_of
 from zoo.basics.untrusted import parse_json, read_small

@@ -73,7 +73,12 @@ def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
     matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
     build = {} if entry.archive else {"build": [asdict(way) for way in ways(name, registry.models)]}
-    return {"name": name, **to_record(entry), **matching, **build, "urls": registry.urls(entry)}
+    return {"name": name, **_known(entry), **matching, **build, "urls": registry.urls(entry)}
+
+
+def _known(entry: Entry) -> dict[str, object]:
+    """Return the fields of a row that this version knows: an unknown one called "name" must not pass for the name."""
+    return {field: value for field, value in to_record(entry).items() if field in Entry.model_fields}
 
 
 def _row(name: str, registry: Registry) -> tuple[str, ...]:
@@ -86,7 +91,7 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
 def _facts(name: str, registry: Registry) -> dict[str, str]:
     entry = registry.models[name]
     archive = entry.archive
-    facts = {field: value for field, value in to_record(entry).items() if isinstance(value, str | int | float)}
+    facts = {field: value for field, value in _known(entry).items() if isinstance(value, str | int | float)}
     texts = {field: f"{value:,}" if isinstance(value, int) else str(value) for field, value in facts.items()}
     cached = cache_directory() / archive.sha256 if archive and archive.sha256 else None
     return {

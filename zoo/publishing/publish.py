@@ -234,7 +234,7 @@ def _gone(target: Target, registry: _File) -> tuple[str, ...]:
             "and readers who trust a key refuse a number that does not grow. Nothing was published. "
             f"`zoo sign {registry.source.parent} --key FILE --number {before.number + 1}` gives the next one."
         )
-    return tuple(sorted({*before.models} - {*after.models}))
+    return tuple(sorted({*before.models, *before.skipped} - {*after.models}))
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

@@ -167,7 +167,8 @@ def parse_registry(text: bytes, source: str, *, from_afar: bool = False) -> Regi
         rows = {}
     for name, row in rows.items():
         try:
-            entries[_NAME.validate_python(name)] = entry = Entry.model_validate(_bounded(row))
+            _NAME.validate_python(name)  # first: a row that is skipped needs a name that can be printed, too
+            entries[name] = entry = Entry.model_validate(_bounded(row))
             problems += [f"models.{name}.archive: {problem}" for problem in _local_urls(entry) if from_afar]
         except ValidationError as error:
             found = list(_words(f"models.{name}", error))

@@ -96,7 +96,9 @@ def requested(
     with errors_become(Refused):
         response = session.get(source, headers={**(headers or {}), **ranged}, stream=True, timeout=_TIMEOUT)
     with response:
-        yield None if response.status_code == requests.codes.not_modified else _answer(response, start, decode)
+        asked_for_304 = headers and not start  # any other 304 is an error: there is no file to go with it
+        is_same = asked_for_304 and response.status_code == requests.codes.not_modified
+        yield None if is_same else _answer(response, start, decode)
 
 
 def _answer(response: requests.Response, start: int, decode: bool) -> Answer:

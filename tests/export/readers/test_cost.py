@@ -314,7 +314,7 @@ def test_a_zip_that_takes_a_dictionary_of_gigabytes(tmp_path: Path) -> None:
 
 
 def test_a_zip_or_tar_of_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.readers.limits._MOST_WITHOUT_RATIO", 4 << 20, raising=False)  # not a minute of zeros
+    monkeypatch.setattr("export.limits._MOST_WITHOUT_RATIO", 4 << 20, raising=False)  # not a minute of zeros
     zeros = bytes(32 << 20)
     with pytest.raises(BadCheckpoint, match=r"has .* bytes and claims to unpack to 33,554,432 up to 'a\.bin'"):
         open_checkpoint(zip_of(tmp_path / "evil.zip", "a.bin", content=zeros, method=zipfile.ZIP_DEFLATED))
@@ -328,7 +328,7 @@ def test_a_zip_or_tar_of_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("ending", ["zip", "tar.gz"])
 def test_a_download_that_unpacks_to_far_more(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.readers.limits._MOST_WITHOUT_RATIO", 4 << 20, raising=False)
+    monkeypatch.setattr("export.limits._MOST_WITHOUT_RATIO", 4 << 20, raising=False)
     file, zeros = tmp_path / f"evil.{ending}", bytes(32 << 20)
     if ending == "zip":
         zip_of(file, "a.bin", content=zeros, method=zipfile.ZIP_DEFLATED)

@@ -94,6 +94,18 @@ def test_unknown_fields_have_no_effect(later: Path) -> None:
     assert registry.archive("a").sha256 == "a" * 64
 
 
+def test_unknown_fields_do_not_pass_for_others(later: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posing = {"name": "albert_tiny", "cached": "/etc", "build": [], "made_from": "b", "languages": "zh"}
+    later.write_text(json.dumps({"models": {"a": {"kind": "encoder", "archive": {"urls": ["a.tar.gz"]}, **posing}}}))
+    assert main(["info", "a", "--registry", str(later)]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown.keys() == {"name", "kind", "archive", "urls"} and shown["name"] == "a"
+    assert main(["info", "a", "--registry", str(later), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"archive", "kind", "name", "urls"}
+    assert main(["list", "--registry", str(later), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["a"]["name"] == "a"
+
+
 def rewritten_by_format(path: Path) -> None:
     format_registry(path)
 
@@ -198,6 +210,13 @@ def test_a_skipped_row_still_owns_its_name(later: Path) -> None:
     assert read(later)["models"]["later"] == {"kind": "encoder"} and not read_registry(later).skipped
 
 
+@pytest.mark.parametrize("name", ["a\x1b[2J", "two\nlines", "../a", "a" * 201, ""])
+@pytest.mark.parametrize("kind", ["encoder", "program"])
+def test_a_row_needs_a_right_name_whether_it_is_skipped_or_not(kind: str, name: str) -> None:
+    with pytest.raises(BadRegistry, match="String should"):
+        parse_registry(json.dumps({"models": {name: {"kind": kind}}}).encode(), "r.json")
+
+
 def test_many_skipped_rows_take_one_line() -> None:
     rows = {f"m{number:04}": {"kind": "dog"} for number in range(1000)}
     text = parse_registry(json.dumps({"models": rows}).encode(), "r.json").skipped_text()
@@ -207,6 +226,13 @@ def test_many_skipped_rows_take_one_line() -> None:
 def test_a_directory_with_skipped_rows_is_not_published(later: Path, tmp_path: Path) -> None:
     with pytest.raises(Unverified, match="later .*: skipped"):
         publish(later.parent, tmp_path / "there")
+
+
+def test_a_skipped_row_that_publishing_takes_away_is_told(small_zoo: SmallZoo, tmp_path: Path) -> None:
+    there = tmp_path / "there" / "registry.json"
+    there.parent.mkdir()
+    there.write_text(json.dumps({"models": {"program": LATER_ROW}}))
+    assert publish(small_zoo.registry.parent, there.parent).gone == ("program",)
 
 
 def test_a_served_registry_of_a_later_version_is_read(server: LocalServer) -> None:

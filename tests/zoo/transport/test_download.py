@@ -40,6 +40,20 @@ def test_the_right_file_arrives_and_nothing_else(server: LocalServer, target: Pa
     assert server.headers[0]["User-Agent"].startswith("bert-zoo")
 
 
+@pytest.mark.parametrize("arrived", [b"", BODY[:700]])
+def test_a_304_that_was_not_asked_for_is_a_refusal(server: LocalServer, target: Path, arrived: bytes) -> None:
+    wrong = server.serve("/wrong", Reply(status=304))
+    target.parent.mkdir()
+    target.write_bytes(arrived)
+    with pytest.raises(DownloadFailed, match="HTTP 304"):
+        download([wrong], target, RIGHT, resume=True)
+    assert target.read_bytes() == arrived
+    assert download([wrong, server.serve("/x.tar.gz", BODY)], target, RIGHT, resume=True) is not None
+    assert target.read_bytes() == BODY
+    with pytest.raises(DownloadFailed, match="HTTP 304"):
+        read_bytes(wrong)
+
+
 def test_local_sources(tmp_path: Path, target: Path) -> None:
     (tmp_path / "a b.tar.gz").write_bytes(BODY)
     for source in (str(tmp_path / "a b.tar.gz"), (tmp_path / "a b.tar.gz").as_uri()):

@@ -1,6 +1,6 @@
 """Limits for an archive that a stranger made: to how many bytes it unpacks, how large a zip's directory may be.
 
-Nothing here imports TensorFlow, because `zoo build` checks downloads with these functions, too.
+Not in export/readers/, whose modules import TensorFlow: `zoo build` checks downloads with these functions, too.
 """
 
 from __future__ import annotations
