@@ -6,9 +6,9 @@ from zoo.basics.display import printable
 
 
 class ZooError(Exception):
-    """Everything this project raises on purpose; the command line prints it and exits with 2.
+    """The base of all errors that this project raises on purpose. The command line prints one and exits with 2.
 
-    Its words may quote registries, cards and servers; what of them would steer a terminal is spelled out.
+    Messages may quote registries, cards and servers. Control characters in a quotation are printed as escapes, "\\x1b".
     """
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class DownloadFailed(ZooError, OSError):
 
 
 class DigestMismatch(ZooError):
-    """Bytes are there, but not the ones that were promised."""
+    """A file arrived whose sha256 or size is not the recorded one."""
 
 
 class Unverified(ZooError):
@@ -43,11 +43,11 @@ class Unverified(ZooError):
 
 
 class Untrusted(ZooError):
-    """Something that no key of ZOO_TRUSTED_KEY has signed."""
+    """A registry or file that no key of ZOO_TRUSTED_KEY has signed."""
 
 
 class Stale(ZooError):
-    """A registry that has expired, or that is older than one of the same place that was trusted before."""
+    """A registry that has expired, or whose number is lower than one that the same URL gave before."""
 
 
 class BadArchive(ZooError):
@@ -55,7 +55,7 @@ class BadArchive(ZooError):
 
 
 class DamagedArchive(BadArchive):
-    """Files of an unpacked archive that are missing, or not the ones that its card names."""
+    """An unpacked archive with files that are missing, surplus, or different from its card."""
 
 
 class CannotLoad(ZooError):
@@ -63,7 +63,7 @@ class CannotLoad(ZooError):
 
 
 class BadArgument(ZooError, ValueError):
-    """An argument, or inputs, that a model has no use for; the message lists what there is."""
+    """An argument or inputs that a model cannot take; the message lists the values that it can."""
 
 
 class VocabularyMismatch(ZooError):

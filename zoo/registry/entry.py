@@ -64,10 +64,10 @@ _LONGEST_KEY = 200
 
 
 class Record(BaseModel):
-    """Any object of a registry; nothing of it changes once it is read.
+    """An object of a registry, which does not change after it was read.
 
-    Fields that this version does not know, of a later one, have no effect. They are kept in `model_extra`, and so are
-    written again with the others when the registry is written.
+    A later version may have fields that this one does not know. They have no effect here. `model_extra` keeps them, and
+    they are written again together with the other fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -80,7 +80,7 @@ class Record(BaseModel):
 
 
 def check_unknown(fields: Mapping[str, Any]) -> None:
-    """Raise ValueError for fields of a later version that may not be kept: those that nobody could print or write."""
+    """Raise ValueError for unknown fields that cannot be kept: they could not be printed safely, or not be written."""
     if odd := next((name for name in fields if not _FIELD.fullmatch(name)), None):
         raise ValueError(f"{odd[:_LONGEST_KEY]!r} is no name of a field")
     for each in values_within(fields):
@@ -96,7 +96,10 @@ def check_unknown(fields: Mapping[str, Any]) -> None:
 
 
 class _Checkpoint(Record):
-    """What a program can fetch. Its files may say something else than the model means; then the source says so."""
+    """A checkpoint that a program can fetch.
+
+    Where its files state another activation than it was trained with, the source states the right one.
+    """
 
     activation: Activation | None = Field(default=None, description="to be given to `zoo export` with this source")
     reason: Text = Field(default="", description="why the activation has to be given")
@@ -141,14 +144,14 @@ Source = Annotated[UrlSource | HuggingFaceSource | NoteSource, Field(discriminat
 
 
 class FromParent(Record):
-    """A model made of another: its first layers, or, without a number of layers, what its export brings along."""
+    """Made from `parent`: its first `layers` layers; or, if None, the archive that the parent's export also writes."""
 
     parent: Name
     layers: int | None = Field(default=None, ge=1)
 
 
 class Recipe(Record):
-    """What `zoo export` or `zoo export-tokenizer` has to be told beside the source; what is not said they find out."""
+    """Options of `zoo export` or `zoo export-tokenizer` beside the source. The export finds out what is not stated."""
 
     derivation: FromParent | None = None
     family: Word | None = Field(default=None, description="where a checkpoint holds several")
@@ -167,7 +170,7 @@ class Published(Record):
 
 
 class ArchiveRecord(Record):
-    """A published archive: its mirrors, tried in order, and its digest, without which only those who insist get it."""
+    """A published archive: its mirrors, tried in order, and its sha256. Without a sha256 it needs allow_unverified."""
 
     urls: list[Address] = Field(
         min_length=1,
