@@ -71,15 +71,18 @@ def fetch_until(last: int, registry: Registry) -> int:
     return run_until(last, lambda: fetch("small", registry))
 
 
-def run_until(last: int, task: Callable[[], object]) -> int:
-    """Run a task, and end this process with kill -9 at its call `last`; return the number of calls if it has fewer."""
+def run_until(last: int, task: Callable[[], object], before: object = None) -> int:
+    """Run a task, and end this process with kill -9 at its call `last`, or before it calls the function `before`.
+
+    Return the number of calls if there is no such one.
+    """
     calls = 0
 
     def tick(frame: FrameType, event: str, argument: object) -> None:
         nonlocal calls
         if event in ("call", "c_call"):
             calls += 1
-            if calls == last:
+            if calls == last or (before is not None and argument is before):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(tick)

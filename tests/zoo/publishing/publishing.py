@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from zoo.publishing.publish import publish
 def killed(dist: Path, destination: str, number: int) -> list[dict[str, object]]:
     """Kill publications while they write, each at a random call of one of as many equal parts of it.
 
+    The last one is killed when a file is complete and has not got its name yet, if it is renamed by `os.replace`.
     Return what readers found then and after the next one.
     """
     place = Path(destination.removeprefix("local://"))
@@ -43,7 +45,9 @@ def killed(dist: Path, destination: str, number: int) -> list[dict[str, object]]
         shutil.rmtree(place)
         shutil.copytree(before, place)
         point = calls * len(rounds) // number + random.randint(1, calls // number)
-        if exit_code(forked(lambda: publish_until(point, dist, destination))) != -signal.SIGKILL:  # noqa: B023
+        before_name = os.replace if len(rounds) == number - 1 and destination == str(place) else None
+        task = partial(publish_until, point, dist, destination, before_name)
+        if exit_code(forked(task)) != -signal.SIGKILL:
             continue
         left, found = tree(place), readable(place)
         code = exit_code(forked(lambda: publish(dist, destination)))
@@ -52,13 +56,13 @@ def killed(dist: Path, destination: str, number: int) -> list[dict[str, object]]
     return rounds
 
 
-def publish_until(last: int, dist: Path, destination: str) -> int:
-    """Publish, and end with kill -9 at the call `last` of the writing; return the number of calls if it has fewer."""
+def publish_until(last: int, dist: Path, destination: str, before: object = None) -> int:
+    """Publish, and end with kill -9 while it writes; the other arguments, and what is returned: see `run_until`."""
     calls, write = 0, zoo.publishing.publish._write
 
     def counted(*arguments: Any) -> None:
         nonlocal calls
-        calls = run_until(last, lambda: write(*arguments))
+        calls = run_until(last, lambda: write(*arguments), before)
 
     zoo.publishing.publish._write = counted
     publish(dist, destination)

@@ -30,7 +30,7 @@ from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.writing import update_registry
 from zoo.trust.minisign import read_secret_key, write_keys
 
-KILLS = int(os.environ.get("ZOO_TEST_KILLS", "18"))  # of each kind
+KILLS = int(os.environ.get("ZOO_TEST_KILLS", "12"))  # of each kind
 PAGES = ["cards/small.json", "build.json", "index.html", "registry.schema.json", "SHA256SUMS"]
 
 
