@@ -14,6 +14,7 @@ from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import write_card
 from zoo.embed import EncoderSpec
+from zoo.trust.minisign import PublicKey, SecretKey, read_secret_key, write_keys
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,15 @@ def spec(toy_zoo: ToyZoo) -> EncoderSpec:
 def lines(tmp_path: Path) -> Path:
     """A corpus: see tests/zoo/embed/toycorpus.py."""
     return write_lines(tmp_path / "in.txt")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> SecretKey:
+    return read_secret_key(write_keys(tmp_path / "keys" / "release")[0])
+
+
+@pytest.fixture
+def trusted(key: SecretKey, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
+    """The key that this environment trusts."""
+    monkeypatch.setenv("ZOO_TRUSTED_KEY", str(key.public))
+    return key.public

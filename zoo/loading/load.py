@@ -22,6 +22,8 @@ from zoo.loading.checking import check_before_load
 from zoo.registry.registry import Registry
 from zoo.safety import check_ops
 
+_PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -30,9 +32,6 @@ class Loaded:
     card: Card
     path: Path
     loaded: Any
-
-
-_PACKAGES = {"tensorflow_text": "tensorflow-text"}  # all that a card may ask to be imported
 
 
 def load(
@@ -123,8 +122,9 @@ def find_model(
     elif name is not None:
         raise BadArchive(f"name={name!r} chooses a model of a bundle, and {handle} is none.")
     elif path is not None and path.is_dir() and model_name(handle) is None and not (sha256 or thorough):
-        directory = path
-        check_sizes(directory, read_card(directory))
+        card = read_card(path)
+        check_sizes(path, card)
+        return path, card
     else:
         directory = resolve(
             handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified, thorough=thorough

@@ -1,8 +1,8 @@
-"""registry.json where it lies: read from a path or URL as far as it may be trusted, and changed safely."""
+"""Changes registry.json: one process at a time, and readers find the old file or the new one, both whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,30 +59,12 @@ def update_registry(
     Raises BadRegistry, and leaves the file alone, when what is there is not a registry or the result would not be one;
     CannotWrite when there is no permission or no space.
     """
-    return _change(path, lambda models: {**models, **entries}, moves or {}, try_only)
-
-
-def renumber(path: Path, number: int, expires: str | None) -> None:
-    """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
-    path = path.resolve()  # a link stays a link
-    with cannot_write(path), locked(path.with_name(".registry.lock")):
-        registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
-        parse_registry(registry_text(registry).encode(), str(path))
-        _write(registry_text(registry), path)
-
-
-def _change(
-    path: Path,
-    change: Callable[[Mapping[str, Entry]], Mapping[str, Entry]],
-    moves: Mapping[Path, Path] | None = None,
-    try_only: bool = False,
-) -> Registry:
     path = path.resolve()  # a link stays a link
     if try_only and not path.parent.is_dir():
         return Registry()
     with cannot_write(path), locked(path.with_name(".registry.lock")):
         before = own_registry(path) if path.exists() else Registry()
-        after = _with_models(before, change(before.models), path)
+        after = _checked(before.model_copy(update={"models": {**before.models, **entries}}), path)
         if try_only:
             return after
         changed = {name for name, entry in before.models.items() if after.models.get(name) != entry}
@@ -91,7 +73,7 @@ def _change(
                 name: entry.model_copy(update={"archive": None}) if name in changed else entry
                 for name, entry in before.models.items()
             }
-            _write(registry_text(_with_models(before, unsettled, path)), path)
+            _write(registry_text(_checked(before.model_copy(update={"models": unsettled}), path)), path)
         for source, target in (moves or {}).items():
             move_into_place(source, target)
         _write(registry_text(after), path)
@@ -99,8 +81,17 @@ def _change(
     return after
 
 
-def _with_models(registry: Registry, models: Mapping[str, Entry], path: Path) -> Registry:
-    return placed(registry_text(registry.model_copy(update={"models": models})).encode(), str(path), str(path))
+def renumber(path: Path, number: int, expires: str | None) -> None:
+    """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
+    path = path.resolve()  # a link stays a link
+    with cannot_write(path), locked(path.with_name(".registry.lock")):
+        registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
+        _write(registry_text(_checked(registry, path)), path)
+
+
+def _checked(registry: Registry, path: Path) -> Registry:
+    """Return a registry as readers will find it at `path`. Raises BadRegistry if they would refuse it."""
+    return placed(registry_text(registry).encode(), str(path), str(path))
 
 
 def _write(text: str, path: Path) -> None:

@@ -29,18 +29,6 @@ from zoo.trust.signatures import by_digest
 DAY = 86_400
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> SecretKey:
-    return read_secret_key(write_keys(tmp_path / "keys" / "release")[0])
-
-
-@pytest.fixture
-def trusted(key: SecretKey, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    """The key that this environment trusts."""
-    monkeypatch.setenv("ZOO_TRUSTED_KEY", str(key.public))
-    return key.public
-
-
 def serve(server: LocalServer, dist: Path) -> str:
     return server.serve_directory(dist) + "registry.json"
 

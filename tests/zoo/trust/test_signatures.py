@@ -58,18 +58,6 @@ q5KdwhwrHoTy0eW1njsdLlQilhsmZaUeCBDUK7HlOAxncPHN9AHeSMP5pAlg9eZP9NxHsUENGxOmrH1R
 """.encode()
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> SecretKey:
-    return read_secret_key(write_keys(tmp_path / "keys" / "release")[0])
-
-
-@pytest.fixture
-def trusted(key: SecretKey, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    """The key that this environment trusts."""
-    monkeypatch.setenv("ZOO_TRUSTED_KEY", str(key.public))
-    return key.public
-
-
 # -- minisign's format --------------------------------------------------------------------------------------------
 
 
