@@ -5,14 +5,15 @@
     encoder(tokenizer(["你好"]))["pooled_output"]  # (1, 312)
 
     load, load_model             a loaded model, checked first; load_model uses no network
-    path, url, info, names       its directory, its URL, its row of the registry, all names
+    path, url, info              a model's directory, its archive's URL, its row of the registry
+    names                        the names of all models
     TextEncoder                  texts to vectors: an encoder and its tokenizer in one object
     KerasLayer                   a model as a layer of Keras 3
     register                     teaches hub.load the names of the zoo
     bundle, install              models in one file, for a machine without a network
 
-Each has a docstring of its own: `help(zoo.load)`. Errors are subclasses of ZooError: `help(zoo.errors)`. The same
-things are done by the command `zoo`: see `zoo --help`.
+`help(zoo.load)` says more about one of them. All errors are subclasses of ZooError: see `help(zoo.errors)`. The command
+`zoo` does the same things: see `zoo --help`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import (  # `as`: type checkers take them for public
+from zoo.errors import (  # `X as X` tells type checkers that X is public
     BadArchive as BadArchive,
     BadArgument as BadArgument,
     BadCheckpoint as BadCheckpoint,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from zoo.registry.entry import Entry
     from zoo.text_encoder import TextEncoder as TextEncoder
 
-# What needs TensorFlow or more than a registry is imported when it is first asked for.
+# Names whose modules need TensorFlow, or more than a registry: such a module is imported when its name is first used.
 _HOMES = {
     "KerasLayer": "zoo.keras.layer",
     "TextEncoder": "zoo.text_encoder",
@@ -67,12 +68,12 @@ _HOMES = {
     "register": "zoo.hub_resolver",
 }
 
-# Functions alone: `help(zoo)` prints every class that stands here with all that it inherits from Keras.
+# Only functions: `help(zoo)` prints every class in this list, with everything that it inherits from Keras.
 __all__ = ["bundle", "info", "install", "load", "load_model", "names", "path", "register", "url"]
 
 
 def __dir__() -> list[str]:
-    """Return the public names, those included that are not imported yet: tab completion asks for them."""
+    """Return the public names for tab completion, also those whose modules are not imported yet."""
     errors = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, ZooError)]
     return sorted([*__all__, "KerasLayer", "TextEncoder", "__version__", *errors])
 

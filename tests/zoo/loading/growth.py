@@ -1,11 +1,11 @@
-"""Prints by how much memory grows in 2,000 calls of varied shapes and values, through every public form in turn.
+"""Prints how much memory grows in 2,000 calls with varied shapes and values, through every public form in turn.
 
     TF_ENABLE_ONEDNN_OPTS=0 python -m tests.zoo.loading.growth REGISTRY ENCODER TOKENIZER PREPROCESS
     python -m tests.zoo.loading.growth control
 
 With TF_ENABLE_ONEDNN_OPTS=0 this is the memory that our objects keep. By default TensorFlow on x86 uses oneDNN, which
-keeps some 70 KiB of generated code for every new shape of a matrix product, in any program: `control` shows this
-without a model of ours, by a layer's products written in TensorFlow alone.
+keeps memory for every new shape of a matrix product, in any program. `control` measures this without a model of ours:
+the matrix products of one layer, written in TensorFlow alone.
 """
 
 from __future__ import annotations
