@@ -25,6 +25,7 @@ from zoo.errors import BadArchive, DamagedArchive
 from zoo.fetching.cache import cache_directory, remove
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
+from zoo.loading.load import find_model
 from zoo.model import Model
 
 FILES = ("saved_model.pb", "variables/variables.data-00000-of-00001")
@@ -183,3 +184,13 @@ def test_zoo_cache_clean_removes_what_is_read_only(
     assert main(["cache", "clean", "small"]) == 0
     assert "removed small" in capsys.readouterr().out and not found.exists()
     assert [path for path in cache_directory().iterdir() if path.is_dir()] == []
+
+
+def test_a_directory_that_is_found_has_files_of_the_right_size(unpacked: Path) -> None:
+    """Also for those who load nothing, such as a search for the tokenizer of an encoder."""
+    assert find_model(unpacked)[0] == unpacked
+    (unpacked / "saved_model.pb").chmod(0o644)
+    with (unpacked / "saved_model.pb").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(DamagedArchive, match="saved_model.pb missing or of another size"):
+        find_model(unpacked)
