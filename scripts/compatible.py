@@ -3,8 +3,8 @@
     python -m scripts.compatible            # writes the page in both languages
     python -m scripts.compatible --check    # writes nothing; exit code 1 if a page is not what would be written
 
-Every row of compatible.json is tried: its files are written at true size without the numbers, then opened and planned
-by the code that `zoo export` uses. Family, parameters and what is left out come from the plan, reasons from the errors.
+Every row of compatible.json is tried: its files are written at true size without the numbers, and inspected as `zoo
+inspect` does. Family, parameters and what is left out come from the plan of an export, reasons from the errors.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
 
 from scripts.compatible_rows import Row, read_rows
 from scripts.compatible_words import CHINESE, ENGLISH, Words
@@ -72,46 +72,35 @@ def try_row(row: Row) -> Tried:
         folder = Path(directory) / "checkpoint"
         row.write(folder)
         try:
-            return _planned(row, folder)
+            return _inspected(row, folder)
         except ZooError as error:
             text = str(error).replace(f"{folder}/", "").replace(str(folder), "this checkpoint")
             return Tried(row, refusal=_first_sentence(text))
 
 
-def _planned(row: Row, folder: Path) -> Tried:
-    """Plan an encoder without heads. Only numbers tell whether a head is trained, and these files have none."""
-    from export.families import detect
-    from export.heads.planning import plan_with_heads
-    from export.readers import open_checkpoint
-    from export.weights.config import read_config
-    from export.weights.naming import table_shapes
+def _inspected(row: Row, folder: Path) -> Tried:
+    """Take everything from `zoo inspect`. All numbers are zeros, which no trained head has, so heads are left out."""
+    from export.inspect import inspect_checkpoint
 
-    checkpoint = open_checkpoint(folder)
-    family, layout = detect(checkpoint)
-    tables = table_shapes(checkpoint.shapes, layout)
-
-    def plan(pooler: Any = None) -> tuple[Any, Any]:
-        how = {"pooler": pooler, "tables": tables, "heads": checkpoint.heads}
-        config = read_config(checkpoint.config, family, layout.format, **how)
-        return config, plan_with_heads(checkpoint, config, family, layout, ())
-
-    config, made = plan()
-    option: tuple[str, ...] = ()
-    if made.problems and not (poolerless := plan("first_token"))[1].problems:
-        (config, made), option = poolerless, ("`--pooler first_token`",)
-    made.checked("this checkpoint")
-    as_published = plan(row.pooler)[1] if row.pooler else made
+    found = inspect_checkpoint(folder)
+    if found.export_options is None:
+        found.plan.checked("this checkpoint")
+    config = found.config
+    options = " ".join(found.export_options or ()).replace("--vocab FILE", "").strip()
+    left_out = ", ".join(found.plan.left_out)
+    parameters = sum(prod(variable.shape) for variable in found.plan.variables if variable.sources)
     projected = f", E {config.embedding_size:,}" if config.embedding_size != config.hidden_size else ""
-    left_out = (f"left out: {', '.join(made.left_out)}",) if made.left_out else ()
     return Tried(
         row,
-        family=family.name,
+        family=found.family,
         layers=f"{config.layers} / {config.hidden_size:,} / {config.heads} / {config.intermediate_size:,}{projected}",
         tables=f"{config.vocab_size:,} / {config.position_limit:,} / {config.type_vocab_size}",
         activation=config.activation,
-        parameters=made.parameters,
-        counted=as_published.parameters + row.in_dense,
-        beside=(*option, *left_out, *checkpoint.facts, *config.notes),
+        parameters=parameters,
+        counted=parameters + row.counted_besides,
+        beside=tuple(
+            filter(None, (options and f"`{options}`", left_out and f"left out: {left_out}", *found.notes)),
+        ),
     )
 
 

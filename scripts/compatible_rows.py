@@ -9,6 +9,7 @@ checkpoint converts stands in no row: scripts/compatible.py tries it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -72,9 +73,11 @@ class Row:
         return {name.split(".", 1)[1]: shape for name, shape in found.items()} if self.bare else found
 
     @property
-    def in_dense(self) -> int:
-        """Parameters of the layer 2_Dense."""
-        return sum(map(prod, self._dense_shapes().values()))
+    def counted_besides(self) -> int:
+        """Parameters that `published` counts and an encoder does not have: a head's layer as pooler, and 2_Dense."""
+        scope = re.compile(rf"{self.pooler}_predictions[./]dense[./]")
+        of_pooler = [shape for name, shape in self.shapes().items() if self.pooler and scope.match(name)]
+        return sum(map(prod, (*of_pooler, *self._dense_shapes().values())))
 
     def write(self, folder: Path) -> None:
         """Write what the publisher offers: config and weights, and what sentence-transformers keeps beside them."""

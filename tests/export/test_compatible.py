@@ -13,6 +13,8 @@ from export.readers import open_checkpoint
 from scripts import compatible, layouts, transformers_layouts
 from scripts.compatible import PAGES, Tried, page, try_row
 from scripts.compatible_rows import Row, read_rows
+from scripts.fuzz.table import masked_crc32c
+from scripts.hollow import masked_crc32c_of_zeros
 from tests.conftest import ROOT
 from tests.export.conftest import odd_config
 
@@ -97,6 +99,11 @@ def test_a_hollow_checkpoint_is_opened_as_a_full_one(names: str, tmp_path: Path)
     opened = open_checkpoint(tmp_path / "hollow")
     assert dict(opened.stored.shapes) == row.shapes()
     assert sum(file.stat().st_blocks for file in (tmp_path / "hollow").iterdir()) * 512 < 100_000
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 100, 4097])
+def test_the_checksum_of_zeros(count: int) -> None:
+    assert masked_crc32c_of_zeros(count) == masked_crc32c(bytes(count))
 
 
 @pytest.mark.parametrize(
