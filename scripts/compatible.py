@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -39,8 +39,13 @@ class Tried:
     tables: str = ""  # "21,128 / 512 / 2"
     activation: str = ""
     parameters: int = 0
-    counted: int = 0  # with the pooler and the layer 2_Dense that the publisher counts
-    beside: tuple[str, ...] = ()  # the option that an export takes, what is left out, what was noted
+    besides: Mapping[str, int] = field(default_factory=dict)  # parameters that only the publisher counts
+    said: tuple[str, ...] = ()  # the option that an export takes, what is left out, what was noted
+
+    @property
+    def counted(self) -> int:
+        """The parameters as the publisher counts them."""
+        return self.parameters + sum(self.besides.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +92,7 @@ def _inspected(row: Row, folder: Path) -> Tried:
         found.plan.checked("this checkpoint")
     config = found.config
     options = " ".join(found.export_options or ()).replace("--vocab FILE", "").strip()
-    left_out = ", ".join(found.plan.left_out)
+    left_out, notes = ", ".join(found.plan.left_out), map(_first_sentence, found.notes)
     parameters = sum(prod(variable.shape) for variable in found.plan.variables if variable.sources)
     projected = f", E {config.embedding_size:,}" if config.embedding_size != config.hidden_size else ""
     return Tried(
@@ -97,15 +102,13 @@ def _inspected(row: Row, folder: Path) -> Tried:
         tables=f"{config.vocab_size:,} / {config.position_limit:,} / {config.type_vocab_size}",
         activation=config.activation,
         parameters=parameters,
-        counted=parameters + row.counted_besides,
-        beside=tuple(
-            filter(None, (options and f"`{options}`", left_out and f"left out: {left_out}", *found.notes)),
-        ),
+        besides=row.counted_besides() if row.published else {},
+        said=tuple(filter(None, (options and f"`{options}`", left_out and f"left out: {left_out}", *notes))),
     )
 
 
 def _first_sentence(text: str) -> str:
-    sentence = re.split(r"(?<=\.)\s+(?=[A-Z`])", text.strip())[0]
+    sentence = re.split(r"(?<=\.)\s+(?=[A-Z`])", text.strip())[0].removesuffix(".")
     return sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}…"
 
 
@@ -142,7 +145,7 @@ def _facts(tried: Tried, words: Words) -> list[str]:
         _count(tried, words),
         words.tokenizers[row.tokenizer],
         row.licence or words.not_known,
-        "; ".join(tried.beside),
+        "; ".join(tried.said),
     ]
 
 
@@ -156,9 +159,8 @@ def _count(tried: Tried, words: Words) -> str:
     row, count = tried.row, f"{tried.parameters:,}"
     if row.published is None:
         return count
-    if tried.counted != tried.parameters:
-        part = "2_Dense" if row.dense else f"`--pooler {row.pooler}`"
-        count += f"; {words.counted_with.format(part=part, count=tried.counted)}"
+    if tried.besides:
+        count += f"; {words.counted_with.format(part=', '.join(tried.besides), count=tried.counted)}"
     return f"{count} {'=' if tried.counted == row.published else '≠'}"
 
 

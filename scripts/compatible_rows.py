@@ -39,7 +39,7 @@ class Row:
     tokenizer: Literal["WordPiece", "SentencePiece", "byte-pair", "words"] = "WordPiece"
     licence: str | None = None
     files: str | None = None  # those that the publisher offers
-    published: int | None = None  # parameters of encoder and pooler, and of the layer `dense`
+    published: int | None = None  # parameters of encoder and pooler, and of what `counted_besides` returns
     elements: int | None = None  # all numbers of the file but optimiser slots and counters
     pooler: str | None = None  # the pooler that `published` counts, if it is not the default
     pooling: tuple[str, ...] = ()  # of a directory of sentence-transformers: "mean" or "first", "Dense", "L2"
@@ -54,8 +54,8 @@ class Row:
             more = {"vocab_size": vocab, "max_position_embeddings": positions, "activation": "gelu"}
             return {"model_type": "distilbert", **own, **more, **self.config}
         config = bert_config(layers, hidden, heads, intermediate, vocab, positions)
-        kind = {"model_type": self.layout} if self.names == "transformers" else {}
-        return {**config, **kind, **self.config}
+        own = {"model_type": self.layout, "layer_norm_eps": 1e-12} if self.names == "transformers" else {}
+        return {**config, **own, **self.config}
 
     def shapes(self) -> Shapes:
         """Return the names and shapes of the weights file of a row with a layout."""
@@ -72,12 +72,15 @@ class Row:
             found |= transformers_layouts.HEADS[head](config)
         return {name.split(".", 1)[1]: shape for name, shape in found.items()} if self.bare else found
 
-    @property
-    def counted_besides(self) -> int:
-        """Parameters that `published` counts and an encoder does not have: a head's layer as pooler, and 2_Dense."""
-        scope = re.compile(rf"{self.pooler}_predictions[./]dense[./]")
-        of_pooler = [shape for name, shape in self.shapes().items() if self.pooler and scope.match(name)]
-        return sum(map(prod, (*of_pooler, *self._dense_shapes().values())))
+    def counted_besides(self) -> dict[str, int]:
+        """Return what `published` counts and an encoder does not have: the name of each part and its parameters."""
+        of_pooler = rf"{self.pooler}_predictions[./]dense[./].*" if self.pooler else "no pooler"
+        scopes = {f"`--pooler {self.pooler}`": of_pooler, "task_type_embeddings": r".*task_type_embeddings\..*"}
+        parts = {
+            part: [s for n, s in self.shapes().items() if re.fullmatch(scope, n)] for part, scope in scopes.items()
+        }
+        parts["2_Dense"] = [*self._dense_shapes().values()]
+        return {part: sum(map(prod, shapes)) for part, shapes in parts.items() if shapes}
 
     def write(self, folder: Path) -> None:
         """Write what the publisher offers: config and weights, and what sentence-transformers keeps beside them."""

@@ -159,14 +159,8 @@ def _masked_lm_of_albert(config: Config) -> Shapes:
 
 def _masked_lm_of_roberta(config: Config) -> Shapes:
     h, v = config["hidden_size"], config["vocab_size"]
-    return (
-        _linear("lm_head.dense", h, h)
-        | _norm("lm_head.layer_norm", h)
-        | {
-            "lm_head.bias": (v,),
-            **_linear("lm_head.decoder", h, v),
-        }
-    )
+    shapes = _linear("lm_head.dense", h, h) | _norm("lm_head.layer_norm", h)
+    return shapes | {"lm_head.bias": (v,), "lm_head.decoder.weight": (v, h)}
 
 
 def _masked_lm_of_distilbert(config: Config) -> Shapes:
@@ -227,7 +221,7 @@ HEADS: Mapping[str, Callable[[Config], Shapes]] = {
     "span": _span,
 }
 # Classes with these heads are made without a pooler.
-POOLERLESS = {"labels of tokens", "span", "labels of RoBERTa", "masked LM of RoBERTa"}
+POOLERLESS = {"labels of tokens", "span", "labels of RoBERTa"}
 
 
 def _embeddings(scope: str, config: Config, width: int) -> Shapes:

@@ -83,13 +83,13 @@ def test_a_wrong_count_is_shown() -> None:
 def test_a_model_that_is_not_converted_is_refused_in_one_sentence() -> None:
     decoder = replace(SMALL, config={"is_decoder": True})
     refusal = try_row(decoder).refusal
-    assert refusal and refusal.startswith("the config describes a decoder") and refusal.endswith("are converted.")
+    assert refusal and refusal.startswith("the config describes a decoder") and refusal.endswith("are converted")
     assert "| `somebody/small` | pre-trained | the config describes" in page([try_row(decoder)], PAGES["compatible.md"])
 
 
 def test_a_model_without_pooler_has_the_option_beside_it() -> None:
     row = replace(SMALL, heads=("span",), task="question answering")
-    assert try_row(row).beside[0] == "`--pooler first_token`"
+    assert try_row(row).said[0] == "`--pooler first_token`"
 
 
 @pytest.mark.parametrize("names", ["transformers", "TF1", "Model Garden"])
