@@ -18,7 +18,7 @@ _OPTIMISERS = (
     "Adafactor|Ftrl|Momentum|RMSProp|LAMB|LARS|AddSign|PowerSign"
 )
 _COUNTERS = (
-    "global_step|eval_step|beta[12]_power|learning_rate|(current_)?loss_scale.*|(num_)?(good|bad)_steps|"
+    r"global_step|eval_step|beta[12]_power|learning_rate|(current_)?loss_scale([/_]\w+)?|(num_)?(good|bad)_steps|"
     "signal_early_stopping/STOP"
 )
 

@@ -74,10 +74,11 @@ class WeightPlan:
         if self.remedy:
             return f" The encoder is complete without them: add `{as_words(self.remedy)}`."
         if self.withheld:
-            heads = {each.ours.partition("/")[0] for each in self.variables if {*each.sources} & {*self.withheld}}
-            return " Narrow the patterns of --leave-out" + (
-                f", or export no {' and no '.join(sorted(heads))} head with --heads." if heads <= set(HEADS) else "."
-            )
+            parts = {each.ours.partition("/")[0] for each in self.variables if {*each.sources} & {*self.withheld}}
+            heads = {each.ours.partition("/")[0] for each in self.variables} & HEADS.keys()
+            if parts <= HEADS.keys():
+                return f" Narrow the patterns, or add `--heads {','.join(sorted(heads - parts)) or 'none'}`."
+            return " Narrow the patterns" + (", or add `--pooler first_token`." if parts == {"pooler"} else ".")
         if self.inside:
             return (
                 " These lie within the encoder, so it may compute something else than the family does"
