@@ -59,8 +59,8 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         which = f"family {name}" if name else "a known family"
         raise BadCheckpoint(f"{checkpoint.path} does not have the names of {which} (found {some}, …). {_converted()}")
     chosen = _chosen_prefix(checkpoint, sorted({fit.prefix for fit in wanted}), prefix)
-    told = _told_apart(checkpoint, [fit for fit in wanted if fit.prefix == chosen], model_type)
-    family, layout = _chosen_family(checkpoint, told)
+    there = [fit for fit in wanted if fit.prefix == chosen]
+    family, layout = _chosen_family(checkpoint, there if name else _told_apart(checkpoint, there, model_type))
     if not placed(layout, chosen, names).has("embeddings/position", names):
         raise Unsupported(
             f"{checkpoint.path} has the names of {family.name} but no position table "
@@ -103,19 +103,16 @@ def _told_apart(checkpoint: Checkpoint, fits: Sequence[_Fit], model_type: str) -
     typed = [fit for fit in fits if model_type in fit.family.model_types]
     if own or typed:
         return own or typed
-    types = ", ".join(sorted({each for fit in fits for each in fit.family.model_types}))
-    converted = (
-        f"{_converted()} If it computes what one of these does, give a config with 'model_type' {types} by --config."
-    )
     if model_type:
+        types = ", ".join(sorted({each for fit in fits for each in fit.family.model_types}))
         raise Unsupported(
-            f"the config of {checkpoint.path} says 'model_type' {model_type!r}, not {types}. Many models have the "
-            f"names of these and compute something else. {converted}"
+            f"the config of {checkpoint.path} says 'model_type' {model_type!r}, not {types}: many models have such "
+            f"names and compute something else. {_converted()} If the encoder is one of these, name it with --family."
         )
     if other := next((part for part in re.split(r"[/.]", fits[0].prefix) if part.lower() in _OTHERS), None):
         raise Unsupported(
-            f"{checkpoint.path} has names under {fits[0].prefix!r}, and its config has no 'model_type'. It looks like "
-            f"{_OTHERS[other.lower()]}, which is not converted. {converted}"
+            f"{checkpoint.path} has names under {fits[0].prefix!r}, and its config has no 'model_type': it looks like "
+            f"{_OTHERS[other.lower()]}, which is not converted. {_converted()}"
         )
     return fits
 
