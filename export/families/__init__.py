@@ -120,7 +120,8 @@ def _told_apart(checkpoint: Checkpoint, fits: Sequence[_Fit], model_type: str) -
 def _chosen_family(checkpoint: Checkpoint, fits: Sequence[_Fit]) -> tuple[Family, Layout]:
     """Return the family and layout that find most modules: a bare BERT with its pooler is no ELECTRA, which has none.
 
-    Raises BadCheckpoint if several families find as many.
+    A config without 'embedding_size' is none of a family that needs it. Raises BadCheckpoint if several families are
+    left.
     """
     names = checkpoint.shapes
 
@@ -130,6 +131,8 @@ def _chosen_family(checkpoint: Checkpoint, fits: Sequence[_Fit]) -> tuple[Family
 
     most = max(map(modules, fits))
     best = [fit for fit in fits if modules(fit) == most]
+    if "embedding_size" not in checkpoint.config:
+        best = [fit for fit in best if fit.family.projection == "none"] or best
     if len(families := dict.fromkeys(fit.family.name for fit in best)) > 1:
         options = " or ".join(f"`--family {family}`" for family in families)
         raise BadCheckpoint(f"{checkpoint.path} has the names of {' and '.join(families)}. Choose one with {options}.")

@@ -131,9 +131,10 @@ def test_a_pooler_makes_a_bare_bert_of_tf1(prefix: str) -> None:
     assert detected(under(prefix, shapes), "tf1")[0].name == "bert"
     without = {name: shape for name, shape in shapes.items() if "pooler" not in name}
     with pytest.raises(BadCheckpoint, match="names of bert and electra. Choose one with") as error:
-        detected(under(prefix, without), "tf1")
+        detected(under(prefix, without), "tf1", embedding_size=32)
     for option in re.findall("`(.*?)`", str(error.value)):
         assert detected(under(prefix, without), "tf1", how=(option.split()[1],))[0].name == option.split()[1]
+    assert detected(under(prefix, without), "tf1")[0].name == "bert", "every config of ELECTRA has an embedding size"
     projected = {**without, "embeddings_project/kernel": (20, 32), "embeddings_project/bias": (32,)}
     assert detected(under(prefix, projected), "tf1")[0].name == "electra"
 
