@@ -54,6 +54,8 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         for found in prefixes(layout, names)
     ]
     wanted = [fit for fit in fits if (not fit.family.on_request if name is None else fit.family.name == name)]
+    others = {fit.prefix for fit in fits if fit.has_own_prefix and fit not in wanted}  # where another family is at home
+    wanted = [fit for fit in wanted if fit.has_own_prefix or fit.prefix not in others] or wanted
     if not wanted:
         some = ", ".join(sorted(names)[:3]) or "nothing"
         which = f"family {name}" if name else "a known family"
