@@ -35,7 +35,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         truncated_from=config.truncated_from,
         derivation=_derivation(planned, source, directory, golden),
         pooler=_pooler_in_words(config),
-        notes=[*planned.checkpoint.facts, *config.notes, *card_notes(request)],
+        notes=[*planned.notes, *card_notes(request)],
         heads=dict(planned.head_states),
         exported_heads=list(planned.heads),
         parameters=plan.parameters,
@@ -61,7 +61,7 @@ def _derivation(
         return None
     measured, kept = {}, None
     if isinstance(checkpoint, DerivedCheckpoint):
-        measured = drift(directory, golden, checkpoint, config, name)
+        measured = drift(directory, golden, checkpoint, config, name, planned.under)
         kept = None if checkpoint.kept is None else len(checkpoint.kept)
         if checkpoint.dtype == "float32" and max(measured.values()) > TOLERANCE:
             raise VerificationFailed(f"{name}: with fewer tokens it computes something else: {measured}.")

@@ -14,6 +14,7 @@ import numpy as np
 from export.heads import HEADS
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
+from export.oracle.names import AS_PUBLISHED, Under
 from export.oracle.stored_names import as_published
 from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig
@@ -43,29 +44,39 @@ def golden_cases(config: EncoderConfig) -> list[Case]:
 
 
 def golden_arrays(
-    checkpoint: Checkpoint, config: EncoderConfig, heads: Sequence[str] = (), cases: Sequence[Case] = ()
+    checkpoint: Checkpoint,
+    config: EncoderConfig,
+    heads: Sequence[str] = (),
+    cases: Sequence[Case] = (),
+    under: Under = AS_PUBLISHED,
 ) -> dict[str, np.ndarray]:
     """Return inputs and reference outputs of every golden case, as `GOLDEN_FILE` holds them.
 
     The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32. It
-    finds the variables by the names they are stored with, so that a reader's renaming is certified too.
+    finds the variables by the names they are stored with, so that a reader's renaming is certified too; `under` says
+    where in the file these names lie.
     Heads are asked about the first case only: one row of logits is as long as the vocabulary.
     """
     cases = cases or golden_cases(config)
     source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
-    how = _how(checkpoint, config)
+    how = {**_how(checkpoint, config), "under": under}
     answers = forward(*source, cases, **how)
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
         arrays |= {f"{number}/{name}": array for name, array in _arrays(case, answer).items()}
     if heads:
-        oracle = HeadOracle(*source, how["activation"], how["family"], how["source"])
+        oracle = HeadOracle(*source, how["activation"], how["family"], how["source"], under)
         arrays |= {f"0/{name}": array for name, array in _head_arrays(oracle, heads, cases[0], answers[0]).items()}
     return arrays
 
 
 def drift(
-    directory: Path, golden: Mapping[str, np.ndarray], derived: DerivedCheckpoint, config: EncoderConfig, name: str
+    directory: Path,
+    golden: Mapping[str, np.ndarray],
+    derived: DerivedCheckpoint,
+    config: EncoderConfig,
+    name: str,
+    under: Under = AS_PUBLISHED,
 ) -> dict[str, float]:
     """Return output -> how far a SavedModel is from the parent of its checkpoint, by `golden`, its own golden arrays.
 
@@ -78,7 +89,7 @@ def drift(
     if derived.kept is not None:
         cases = [case._replace(ids=derived.kept[case.ids].astype(np.int32)) for case in cases]
         parent_config = replace(config, vocab_size=derived.parent.shapes[derived.word_table][0])
-    parent = golden_arrays(derived.parent, parent_config, heads, cases)
+    parent = golden_arrays(derived.parent, parent_config, heads, cases, under)
     if derived.kept is not None:
         parent |= {key: array for key, array in golden.items() if key.endswith(INPUT_WORD_IDS)}
         for key, array in parent.items():

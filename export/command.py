@@ -31,10 +31,11 @@ def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
 
 
 def inspect(parser: argparse.ArgumentParser) -> Run:
-    """Say what a checkpoint is and what an export would make of it, from names, shapes and a look at its heads."""
+    """Say what a checkpoint is and how to export it; exit with 0 if the printed command works, 2 if there is none."""
     parser.add_argument("checkpoint", metavar="PATH", type=Path, help="whatever `zoo export` takes")
     parser.add_argument("--config", type=Path, metavar="FILE", help="where the directory has none or several")
     parser.add_argument("--family", metavar="NAME", help="which one, where a checkpoint holds several")
+    parser.add_argument("--prefix", metavar="P", help="which encoder, where a checkpoint holds several")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     return _run_inspect
 
@@ -57,13 +58,13 @@ def _run_tokenizer(arguments: argparse.Namespace) -> int:
 
 
 def _run_inspect(arguments: argparse.Namespace) -> int:
-    """Print what is known of a checkpoint; return 2 if an export without further options would be refused."""
+    """Print what is known of a checkpoint; return 2 if no options make an export of it possible."""
     import_tensorflow_quietly()
     from export.inspect import inspect_checkpoint
 
-    inspection = inspect_checkpoint(arguments.checkpoint, arguments.config, arguments.family)
+    inspection = inspect_checkpoint(arguments.checkpoint, arguments.config, arguments.family, arguments.prefix)
     print(to_json(inspection.to_dict()), end="") if arguments.json else print(inspection)
-    return 0 if inspection.complete else 2
+    return 0 if inspection.export_command else 2
 
 
 def _import_pipeline() -> ModuleType:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from export.families import FAMILIES, detect
+from export.families.scope import placement
 from export.families.table import Family
 from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
@@ -68,7 +69,7 @@ class Inspection:
     format: Format
     family: str
     also: tuple[str, ...]  # families that can be asked for by name
-    prefix: str  # of the names; empty where the bare model was saved
+    prefix: str  # of the encoder's names; empty where the bare model was saved
     config: EncoderConfig
     activation_word: str  # the config's
     heads_in_shapes: int | None
@@ -178,7 +179,9 @@ class Inspection:
         return f"{state}, {'exported' if head in self.exported_heads else f'exported only with --heads {head}'}"
 
 
-def inspect_checkpoint(path: Path, config: Path | None = None, family: str | None = None) -> Inspection:
+def inspect_checkpoint(
+    path: Path, config: Path | None = None, family: str | None = None, prefix: str | None = None
+) -> Inspection:
     """Return what is known of a checkpoint without exporting it.
 
         print(inspect_checkpoint(Path("chinese_L-12_H-768_A-12")))
@@ -188,51 +191,56 @@ def inspect_checkpoint(path: Path, config: Path | None = None, family: str | Non
     planned at all.
     """
     checkpoint = open_checkpoint(path, config)
-    asked = (("--config", str(config)) if config else ()) + (("--family", family) if family else ())
-    return inspected(checkpoint, path, family, asked)
+    given = {"--config": config, "--family": family, "--prefix": prefix}
+    asked = tuple(str(word) for option in given.items() if option[1] is not None for word in option)
+    return inspected(checkpoint, path, family, prefix, asked)
 
 
 def inspected(
-    checkpoint: Checkpoint, path: Path, family_name: str | None = None, asked: tuple[str, ...] = ()
+    checkpoint: Checkpoint,
+    path: Path,
+    family_name: str | None = None,
+    prefix: str | None = None,
+    asked: tuple[str, ...] = (),
 ) -> Inspection:
     """Return what is known of an opened checkpoint; `asked` are the options that it took to open it."""
-    family, layout = detect(checkpoint, family_name)
+    family, layout = detect(checkpoint, family_name, prefix)
     tables = table_shapes(checkpoint.shapes, layout)
     config = read_config(checkpoint.config, family, layout.format, tables=tables, heads=checkpoint.heads)
     states = head_states(checkpoint, layout)
     heads = chosen_heads(states, None, config)
     plan = plan_with_heads(checkpoint, config, family, layout, heads)
     vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
-    poolerless = plan_with_heads(checkpoint, replace(config, pooler="first_token"), family, layout, heads)
-    pooler = _pooler_option(plan, poolerless)
     return Inspection(
         path=path,
         files=tuple(file.name for file in checkpoint.files),
         format=checkpoint.format,
         family=family.name,
-        also=_also(checkpoint, family),
-        prefix=layout.prefix if any(name.startswith(layout.prefix) for name in checkpoint.shapes) else "",
+        also=_also(checkpoint, family, layout.prefix),
+        prefix=layout.prefix,
         config=config,
         activation_word=str(checkpoint.config["hidden_act"]),
         heads_in_shapes=checkpoint.heads,
         head_states=states,
         exported_heads=heads,
         plan=plan,
-        notes=(*checkpoint.facts, *config.notes),
+        notes=(*checkpoint.facts, *placement(family, layout), *config.notes),
         vocabulary=vocabulary,
-        export_options=None if pooler is None else (*asked, *pooler, *(() if vocabulary.fits else ("--vocab", "FILE"))),
+        export_options=None
+        if plan.remedy is None
+        else (*asked, *plan.remedy, *(() if vocabulary.fits else ("--vocab", "FILE"))),
     )
 
 
 # -- what it is made of -----------------------------------------------------------------------------------------------
 
 
-def _also(checkpoint: Checkpoint, chosen: Family) -> tuple[str, ...]:
+def _also(checkpoint: Checkpoint, chosen: Family, prefix: str) -> tuple[str, ...]:
     found = []
     for family in FAMILIES:
         if family.on_request and family is not chosen:
             try:
-                detect(checkpoint, family.name)
+                detect(checkpoint, family.name, prefix)
             except (BadCheckpoint, Unsupported):
                 continue
             found.append(family.name)
@@ -246,13 +254,6 @@ def _vocabulary(folder: Path, needed: int) -> FoundVocabulary:
     except (BadCheckpoint, BadVocabulary) as error:
         return FoundVocabulary(needed, problem=str(error))
     return FoundVocabulary(needed, file.name, len(vocabulary), vocabulary.sha256)
-
-
-def _pooler_option(plan: WeightPlan, without_pooler: WeightPlan) -> tuple[str, ...] | None:
-    """The option with which an export has a complete plan: none is needed, or a pooler without weights, or no hope."""
-    if not plan.problems:
-        return ()
-    return None if without_pooler.problems else ("--pooler", "first_token")
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ such as --cased and --uncased. The metadata of a field:
 
     help        text for --help of `zoo export` (or `zoo export-tokenizer`), and of `zoo add`
     metavar     name of the value in --help: the K of `--layers K`
+    repeatable  True for an option that may be given several times, each time with one value or several: `a,b`
     positional  True for an argument without dashes: the checkpoint of `zoo export checkpoint`
     build_help  text for --help of `zoo build`; without this text, `zoo build` does not have the option
     card_note   sentence that the card states when the option is given
@@ -42,6 +43,25 @@ class EncoderOptions:
     pooler: Pooler | None = field(default=None, metadata={"help": "what pooled_output is"})
     family: str | None = field(
         default=None, metadata={"help": "which one, where a checkpoint holds several (electra_generator, …)"}
+    )
+    prefix: str | None = field(
+        default=None,
+        metadata={"help": "which encoder, where a checkpoint holds several: how its names begin", "metavar": "P"},
+    )
+    averages: bool = field(
+        default=False,
+        metadata={
+            "help": "take the averaged weights (…/ExponentialMovingAverage), not the plain ones",
+            "card_note": "the averaged weights (ExponentialMovingAverage) were taken, not the plain ones",
+        },
+    )
+    leave_out: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "leave out the variables whose whole names match: 'fc.*' (* any characters, ? one, [ab] a or b)",
+            "metavar": "PATTERN",
+            "repeatable": True,
+        },
     )
     heads: tuple[str, ...] | None = field(
         default=None,
@@ -131,6 +151,8 @@ def add_options(parser: argparse.ArgumentParser, request: type[Options], help_ke
             value = {**_value(kind), "metavar": each.metadata.get("metavar"), "help": text}
             if each.metadata.get("positional"):
                 parser.add_argument(name, **value)
+            elif each.metadata.get("repeatable"):
+                parser.add_argument(f"--{word}", action="extend", default=[], **value)
             elif each.default is MISSING:
                 parser.add_argument(f"--{word}", required=True, **value)
             else:
@@ -139,7 +161,11 @@ def add_options(parser: argparse.ArgumentParser, request: type[Options], help_ke
 
 def request_from(arguments: argparse.Namespace, request: type[Options]) -> Options:
     """Return the request that parsed arguments state; an option that the command does not have keeps its default."""
-    return request(**{each.name: getattr(arguments, each.name) for each in fields(request) if each.name in arguments})
+    given: dict[str, Any] = {
+        each.name: getattr(arguments, each.name) for each in fields(request) if each.name in arguments
+    }
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return request(**given)
 
 
 def given_options(options: EncoderOptions | TokenizerRequest) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
 def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
     directory = work / "model"
     _save_encoder(planned, directory)
-    golden = golden_arrays(planned.checkpoint, planned.config, planned.heads)
+    golden = golden_arrays(planned.checkpoint, planned.config, planned.heads, under=planned.under)
     write_golden(golden, directory)
     return _pack_and_verify(encoder_card(planned, directory, golden), directory, work)
 

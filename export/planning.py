@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.families import detect
+from export.families.scope import placement
 from export.families.table import Family, Layout
 from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
 from export.options import EncoderRequest
+from export.oracle.names import Under
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
+from export.weights.leave_out import matched
+from export.weights.leftovers import averaged
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
@@ -32,12 +36,23 @@ class PlannedEncoder:
     request: EncoderRequest
     checkpoint: Checkpoint
     family: Family
+    layout: Layout  # where the names lie in this checkpoint
     config: EncoderConfig
     plan: WeightPlan
     head_states: Mapping[str, HeadState]
     heads: tuple[str, ...]
     vocabulary: Vocabulary
     vocabulary_file: Path
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the card about what was found and filled in."""
+        return (*self.checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+
+    @property
+    def under(self) -> Under:
+        """Where the oracle finds the published names."""
+        return Under(self.layout.prefix, self.request.averages)
 
 
 def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedEncoder:
@@ -51,7 +66,10 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     """
     check_name(request.name)
     parent = opened or open_checkpoint(request.checkpoint, request.config)
-    family, layout = detect(parent, request.family)
+    family, layout = detect(parent, request.family, request.prefix)
+    if request.averages:
+        layout = averaged(layout, parent.shapes)
+    leave_out = matched(request.leave_out, parent.shapes)
     config = _read_config(request, parent, family, layout)
     vocabulary, file = _read_vocabulary(request, parent, config)
     kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
@@ -63,8 +81,8 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
-    plan = plan_with_heads(checkpoint, config, family, layout, heads)
-    return PlannedEncoder(request, checkpoint, family, config, plan, states, heads, vocabulary, file)
+    plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
+    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:

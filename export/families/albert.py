@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from export.families.bert import TF1 as BERT_TF1
-from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout
 from zoo.archive.card import Activation
 
 _BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
@@ -26,6 +26,7 @@ TF1 = Layout(
         "block/ffn/contract": f"{_BLOCK}/ffn_1/intermediate/output/dense",
         "block/ffn/norm": f"{_BLOCK}/LayerNorm_1",
     },
+    leaves=TENSORFLOW,
     left_out=BERT_TF1.left_out,
 )
 
@@ -51,6 +52,7 @@ HUGGING_FACE = Layout(
         "block/ffn/norm": f"{_HF_BLOCK}.full_layer_layer_norm",
         "pooler": "albert.pooler",
     },
+    leaves=PYTORCH,
     left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
 )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted
 
 SCOPES = {
     "embeddings": "bert/embeddings",
@@ -27,7 +27,8 @@ TF1 = Layout(
     format="tf1",
     prefix="bert/",
     scopes=SCOPES,
-    left_out={r"cls/squad/.*|output_weights|output_bias": "head of a fine-tuned task"},
+    leaves=TENSORFLOW,
+    left_out={r"cls/squad/.*|(loss/)?output_(weights|bias)": "head of a fine-tuned task"},
 )
 
 HUGGING_FACE = Layout(
@@ -35,6 +36,7 @@ HUGGING_FACE = Layout(
     format="huggingface",
     prefix="bert.",
     scopes=dotted(SCOPES),
+    leaves=PYTORCH,
     left_out={
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
         r"fit_dense\..*": "distillation projection (TinyBERT)",
@@ -51,11 +53,13 @@ TF2 = replace(
     },
 )
 UER = replace(HUGGING_FACE, format="uer")
+# TF1 code that calls its norms layer_norm.
+OLD_NORMS = replace(TF1, scopes={module: scope.replace("LayerNorm", "layer_norm") for module, scope in SCOPES.items()})
 
 BERT = Family(
     name="bert",
-    layouts=(TF1, HUGGING_FACE, TF2, UER),
-    model_types=("bert",),
+    layouts=(TF1, HUGGING_FACE, TF2, UER, OLD_NORMS),
+    model_types=("bert", "dpr"),
     activations={
         # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
         # of the teams that trained with that code, are meant.

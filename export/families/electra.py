@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from export.families.bert import SCOPES as BERT_SCOPES
-from export.families.table import ERF_IN_TRANSFORMERS, Family, Layout, dotted
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted
 
 SCOPES = {module: scope.replace("bert/", "electra/") for module, scope in BERT_SCOPES.items()} | {
     "embeddings/projection": "electra/embeddings_project",
@@ -16,6 +16,7 @@ TF1 = Layout(
     format="tf1",
     prefix="electra/",
     scopes=SCOPES,
+    leaves=TENSORFLOW,
     left_out={
         r"generator_predictions/.*": "generator (its masked-language-model head)",
         r"generator/.*": "generator",
@@ -27,7 +28,8 @@ HUGGING_FACE = Layout(
     format="huggingface",
     prefix="electra.",
     scopes=dotted(SCOPES),
-    left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
+    leaves=PYTORCH,
+    left_out={r"(classifier|qa_outputs|sequence_summary)\..*": "head of a fine-tuned task"},
 )
 
 ELECTRA = Family(
@@ -64,6 +66,7 @@ ELECTRA_GENERATOR = replace(
             format="tf1",
             prefix="electra/",
             scopes=_GENERATOR_SCOPES,
+            leaves=TENSORFLOW,
             left_out={
                 r"discriminator_predictions/.*": "discriminator (its head)",
                 r"electra/(encoder|embeddings_project)/.*": "discriminator",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from export.readers.protocol import Format
 from zoo.archive.card import Activation, Pooler
@@ -12,21 +12,75 @@ from zoo.archive.card import Activation, Pooler
 Projection = Literal["none", "after_norm", "word"]
 
 
+class Leaf(NamedTuple):
+    """The endings that a kernel, bias, … may have behind its module's scope, and whether it is stored transposed."""
+
+    endings: tuple[str, ...]
+    transposed: bool = False
+
+
+Leaves = Mapping[str, Leaf]  # our leaf -> the checkpoint's
+
+TENSORFLOW: Leaves = {
+    "table": Leaf(("",)),
+    "kernel": Leaf(("/kernel",)),
+    "bias": Leaf(("/bias",)),
+    "gamma": Leaf(("/gamma",)),
+    "beta": Leaf(("/beta",)),
+    "rows": Leaf(("/output_weights",)),  # [out, in] everywhere
+    "output_bias": Leaf(("/output_bias",)),
+}
+PYTORCH: Leaves = {
+    "table": Leaf((".weight",)),
+    "kernel": Leaf((".weight",), transposed=True),
+    "bias": Leaf((".bias",)),
+    "gamma": Leaf((".weight", ".gamma")),  # files converted before 2019-11 say gamma and beta
+    "beta": Leaf((".bias", ".beta")),
+    "rows": Leaf((".weight",)),
+    "output_bias": Leaf((".bias",)),
+}
+
+
+def joined(scope: str, ending: str) -> str:
+    """Return a scope and an ending as one name. At the root, or directly behind a prefix, no separator is added.
+
+    joined("bert/pooler/dense", "/kernel")  # "bert/pooler/dense/kernel"
+    joined("", "/output_weights")  # "output_weights"
+    """
+    return scope + (ending if scope and scope[-1] not in "/." else ending[1:])
+
+
 @dataclass(frozen=True)
 class Layout:
     """The family's names in one checkpoint format. Where its heads lie is said in export/heads/, by family and format.
 
-    `scopes` maps our module to its scope there, `{i}` being the number of a block. The endings behind a scope, such as
-    "/kernel", are in `LEAVES` in export/weights/naming.py, for all families of a format. A file of the bare model may
-    lack `prefix`. "embeddings" and "block" are the scopes that all their modules share. `left_out` maps a pattern for
-    whole names to the reason why such a variable is not exported.
+    `scopes` maps our module to its scope there, `{i}` being the number of a block; `leaves` are the endings behind a
+    scope. "embeddings" and "block" are the scopes that all their modules share. `prefix` is the part of the scopes that
+    a person's own model may replace: "bert." becomes "module.bert." or nothing, see export/families/scope.py. Scopes
+    without the prefix lie beside the encoder, under one of `beside`. `left_out` maps a pattern for whole names to the
+    reason why such a variable is not exported.
     """
 
     family: str
     format: Format
     prefix: str
     scopes: Mapping[str, str]
+    leaves: Leaves
     left_out: Mapping[str, str]
+    beside: tuple[str, ...] = ("",)
+
+    @property
+    def separator(self) -> str:
+        """The character between the parts of a name: "/" or "."."""
+        return self.leaves["bias"].endings[0][0]
+
+    def has(self, module: str, names: Collection[str]) -> bool:
+        """Return whether a module, or that of block 0, is among a checkpoint's names."""
+        return self.holds(self.scopes[module].replace("{i}", "0"), names)
+
+    def holds(self, scope: str, names: Collection[str]) -> bool:
+        """Return whether any leaf lies directly in a scope."""
+        return any(joined(scope, ending) in names for leaf in self.leaves.values() for ending in leaf.endings)
 
 
 @dataclass(frozen=True)

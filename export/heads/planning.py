@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from export.families.table import Family, Layout
+from export.families.scope import left_out_around, scopes_beside
+from export.families.table import Family, Layout, joined
 from export.heads import HEADS
 from export.heads.table import Head, Sizes, shape_of
 from export.readers.protocol import Checkpoint
@@ -20,13 +21,26 @@ from zoo.archive.card import HeadState
 from zoo.errors import BadCheckpoint, BadConfig
 
 
-def with_heads(layout: Layout) -> Layout:
-    """Return a layout that has the scopes of all heads too, and says why their variables are left out."""
+def with_heads(layout: Layout, names: Collection[str] = ()) -> Layout:
+    """Return a layout that has the scopes of all heads too, where they lie, and says why their variables are left out.
+
+    Without `names` they lie where they are published.
+    """
     scopes, left_out = dict(layout.scopes), dict(layout.left_out)
     for head in HEADS.values():
-        scopes |= head.scopes_in(layout)
-        left_out |= {re.escape(scope) + r"[/.].*": head.title for scope in head.scopes_in(layout).values()}
+        published = head.scopes_in(layout)
+        scopes |= scopes_beside(layout, published, names)
+        left_out |= left_out_around(layout, dict.fromkeys(_patterns(head, published, layout), head.title))
     return replace(layout, scopes=scopes, left_out=left_out)
+
+
+def _patterns(head: Head, scopes: Mapping[str, str], layout: Layout) -> Iterator[str]:
+    """Yield patterns for the names of a head: everything in its scopes, at the root only its own variables."""
+    yield from (re.escape(scope) + r"[/.].*" for scope in scopes.values() if scope)
+    for ours in (*head.variables, *head.tied):
+        module, _, leaf = ours.rpartition("/")
+        if scopes.get(module) == "":
+            yield from (re.escape(joined("", ending)) for ending in layout.leaves[leaf].endings)
 
 
 def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
@@ -34,7 +48,7 @@ def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
 
     head_states(checkpoint, layout)  # {"mlm": "trained", "nsp": "absent"}
     """
-    names = Names(checkpoint.shapes, with_heads(layout))
+    names = Names(checkpoint.shapes, with_heads(layout, checkpoint.shapes))
     states: dict[str, HeadState] = {}
     for head in HEADS.values():
         if head.scopes_in(layout):
@@ -67,7 +81,12 @@ def chosen_heads(
 
 
 def plan_with_heads(
-    checkpoint: Checkpoint, config: EncoderConfig, family: Family, layout: Layout, heads: Sequence[str]
+    checkpoint: Checkpoint,
+    config: EncoderConfig,
+    family: Family,
+    layout: Layout,
+    heads: Sequence[str],
+    leave_out: Collection[str] = (),
 ) -> WeightPlan:
     """Return the weight plan of an encoder and these heads; other heads are left out by name."""
     sizes = {ours: sizes for head in heads for ours, sizes in HEADS[head].variables.items()}
@@ -75,7 +94,8 @@ def plan_with_heads(
         sizes |= _untied(HEADS[head], checkpoint, layout)
     shapes = {ours: shape_of(each, config) for ours, each in sizes.items()}
     family = replace(family, layouts=tuple(map(with_heads, family.layouts)))
-    return make_plan(checkpoint.shapes, config, family, with_heads(layout), shapes)
+    layout = with_heads(layout, checkpoint.shapes)
+    return make_plan(checkpoint.shapes, config, family, layout, shapes, leave_out)
 
 
 def rows_of_tokens(checkpoint: Checkpoint, layout: Layout) -> list[str]:
@@ -83,7 +103,7 @@ def rows_of_tokens(checkpoint: Checkpoint, layout: Layout) -> list[str]:
 
     Raises BadCheckpoint when there is no word table.
     """
-    layout = with_heads(layout)
+    layout = with_heads(layout, checkpoint.shapes)
     names = Names(checkpoint.shapes, layout)
     word, candidates = names.find(WORD_TABLE)
     if word is None:
@@ -101,7 +121,7 @@ def _untied(head: Head, checkpoint: Checkpoint, layout: Layout) -> dict[str, Siz
     """
     if layout.format != "uer" and checkpoint.config.get("tie_word_embeddings", True):
         return {}
-    layout = with_heads(layout)
+    layout = with_heads(layout, checkpoint.shapes)
     names = Names(checkpoint.shapes, layout)
     word, _ = names.find(WORD_TABLE)
     found: dict[str, Sizes] = {}

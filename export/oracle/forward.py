@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export.oracle.names import Read, Weights
+from export.oracle.names import AS_PUBLISHED, Read, Under, Weights
 
 
 class Case(NamedTuple):
@@ -43,6 +43,7 @@ def forward(
     pooler: bool = True,
     family: str = "",
     source: str = "",
+    under: Under = AS_PUBLISHED,
 ) -> list[ReferenceOutputs]:
     """Return the outputs of a checkpoint for several inputs.
 
@@ -51,9 +52,10 @@ def forward(
     The variable names in `names` decide the architecture. `family` is needed for ELECTRA: it chooses discriminator or
     generator of a TF1 file, and tells a bare ELECTRA from a bare BERT. `layers` computes the first layers only.
     `activation` ('gelu' with erf, 'gelu_tanh' or 'relu') overrides the config. Without `pooler` the pooled output is
-    the vector of the first token. `source` is "tf2" for a checkpoint of Model Garden.
+    the vector of the first token. `source` is "tf2" for a checkpoint of Model Garden. `under`
+    says where in the file the published names lie.
     """
-    weights = Weights(read, names, str(config.get("model_type", "")), family)
+    weights = Weights(read, names, str(config.get("model_type", "")), family, under)
     act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
     eps, heads = config.get("layer_norm_eps", 1e-12), config["num_attention_heads"]
     full = config["num_hidden_layers"]

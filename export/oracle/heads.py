@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from export.oracle.forward import ACTIVATIONS, ReferenceOutputs, meaning, reference_layer_norm
-from export.oracle.names import Read, Weights
+from export.oracle.names import AS_PUBLISHED, Read, Under, Weights
 
 Inputs = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
@@ -47,9 +47,11 @@ class HeadOracle:
         activation: str | None = None,
         family: str = "",
         source: str = "",
+        under: Under = AS_PUBLISHED,
     ) -> None:
-        self.read, self.names, self._config = read, set(names), config
-        self._weights = Weights(read, names, str(config.get("model_type", "")), family)
+        self._config = config
+        self._weights = Weights(read, names, str(config.get("model_type", "")), family, under)
+        self.read, self.names = self._weights.read, self._weights.names
         self._act: Callable[[np.ndarray], np.ndarray]
         self._act = ACTIVATIONS[activation or meaning(config["hidden_act"], self._weights, source)]
 

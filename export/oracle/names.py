@@ -6,6 +6,7 @@ Nothing here may be generated from, or compared with, the exporter's tables, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 
@@ -94,29 +95,67 @@ _HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_B
 }
 
 
+class Under(NamedTuple):
+    """Where published names lie in a file: "bert.pooler" is "module.bert.pooler" under the prefix "module.bert.".
+
+    Without a prefix, the file is taken for a published one: names begin with "bert", "albert" or "electra", or are
+    those of the bare encoder. `averages`: the averages that training kept of the variables count instead of them.
+    """
+
+    prefix: str | None = None
+    averages: bool = False
+
+
+AS_PUBLISHED = Under()
+_ENCODERS = ("bert", "albert", "electra")  # the first part of an encoder's published names
+
+
 class Weights:
-    """The weights of a checkpoint by role: "query" of block 3. Kernels have the shape [in, out]."""
+    """The weights of a checkpoint by role: "query" of block 3. Kernels have the shape [in, out].
 
-    def __init__(self, read: Read, names: Collection[str], model_type: str = "", family: str = "") -> None:
-        self._read, self._names = read, set(names)
+    `names` are the published ones, but the encoder's have nothing in front: "encoder/layer_0/…", "cls/predictions/…".
+    """
+
+    def __init__(
+        self, read: Read, names: Collection[str], model_type: str = "", family: str = "", under: Under = AS_PUBLISHED
+    ) -> None:
         self.is_tensorflow = any("/" in name for name in names)
-        self.scopes = self._recognise(model_type, family)
+        mark = "/" if self.is_tensorflow else "."
+        prefix = under.prefix
+        if prefix is None:
+            prefix = next((f"{one}{mark}" for one in _ENCODERS if any(n.startswith(f"{one}{mark}") for n in names)), "")
+        stored = {name: name for name in names}
+        if under.averages:
+            stored = {name: f"{name}/ExponentialMovingAverage" for name in names}
+            stored = {name: average for name, average in stored.items() if average in set(names)}
+        self._stored: dict[str, str] = {}
+        parts = prefix.split(mark)
+        for count in range(len(parts)):  # what lies deeper belongs to this encoder, and not to another one
+            start = "".join(part + mark for part in parts[:count])
+            self._stored |= {name[len(start) :]: other for name, other in stored.items() if name.startswith(start)}
+        self._read, self.names = read, set(self._stored)
+        electra = family.startswith("electra") if family else model_type == "electra" or parts[-2:-1] == ["electra"]
+        self.scopes = self._recognise(electra, family)
 
-    def _recognise(self, model_type: str, family: str) -> dict[str, str]:
+    def _recognise(self, electra: bool, family: str) -> dict[str, str]:
         if not self.is_tensorflow:
-            if any("albert_layer_groups" in name for name in self._names):
+            if any(name.startswith("encoder.albert_layer_groups.") for name in self.names):
                 return _HF_ALBERT
-            electra = "electra" in (model_type, family) or any(name.startswith("electra.") for name in self._names)
             return _HF_ELECTRA if electra else _HF_BERT
-        if any(name.startswith("electra/") for name in self._names):
+        if electra:
             return _TF_GENERATOR if family == "electra_generator" else _TF_ELECTRA
-        if any("/layer_shared/" in name for name in self._names):
+        if any(name.startswith("encoder/layer_shared/") for name in self.names):
             return _TF_ALBERT_BRIGHTMART
-        return _TF_ALBERT_GOOGLE if any("/inner_group_0/" in name for name in self._names) else _TF_BERT
+        return (
+            _TF_ALBERT_GOOGLE if "encoder/transformer/group_0/inner_group_0/LayerNorm/beta" in self.names else _TF_BERT
+        )
 
     @property
     def is_albert(self) -> bool:
         return self.scopes in (_TF_ALBERT_GOOGLE, _TF_ALBERT_BRIGHTMART, _HF_ALBERT)
+
+    def read(self, name: str) -> np.ndarray:
+        return self._read(self._stored[name])
 
     def has(self, role: str) -> bool:
         return role in self.scopes and any(self._find(role, 0, leaf) for leaf in ("kernel", "table"))
@@ -136,15 +175,16 @@ class Weights:
         name = self._find(role, i, leaf)
         if name is None:
             raise KeyError(f"{self.scopes[role]} {leaf}")
-        return self._read(name)
+        return self.read(name)
 
     def _find(self, role: str, i: int, leaf: str) -> str | None:
         scope = self.scopes[role].format(i=i)
+        first, _, rest = scope.partition("/" if self.is_tensorflow else ".")
+        scope = rest if first in _ENCODERS else scope
         if self.is_tensorflow:
-            spellings = [scope if leaf == "table" else f"{scope}/{leaf}"]
-            spellings += [name.partition("/")[2] for name in spellings]  # a file of the bare model has no prefix
+            name = scope if leaf == "table" else f"{scope}/{leaf}"
+            spellings = [name, name.replace("LayerNorm", "layer_norm")]
         else:
             ending = {"table": "weight", "kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}[leaf]
             spellings = [f"{scope}.{ending}", f"{scope}.{leaf}"]
-            spellings += [name.partition(".")[2] for name in spellings]  # a file of the bare model has no prefix
-        return next((name for name in spellings if name in self._names), None)
+        return next((name for name in spellings if name in self.names), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -101,8 +103,10 @@ def _choose(folder: Path) -> MainFile:
         raise BadCheckpoint(f"no checkpoint in {folder}: looked for {_LOOKED_FOR}, found {listing(folder)}.")
     chosen, *others = found
     if others and not all(file.name in _PREFERRED for file in found):
+        last = max(found, key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)])
         raise BadCheckpoint(
-            f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Give the path of one."
+            f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Give the path of one instead "
+            f"of the directory, such as `{shlex.quote(str(last))}`."
         )
     beside = " and ".join(file.name for file in others)
     main = _main(chosen, (f"{chosen.name} was read, not {beside} beside it",) if beside else ())

@@ -9,39 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from export.families.table import Layout
-from export.readers.protocol import Format, Shape
+from export.families.table import Layout, joined
+from export.readers.protocol import Shape
 from export.weights.config import EncoderConfig
 from export.weights.vectors import VECTORS
 from zoo.contract import HEADS
-
-_Leaves = Mapping[str, tuple[tuple[str, ...], bool]]
-_TENSORFLOW: _Leaves = {
-    "table": (("",), False),
-    "kernel": (("/kernel",), False),
-    "bias": (("/bias",), False),
-    "gamma": (("/gamma",), False),
-    "beta": (("/beta",), False),
-    "rows": (("/output_weights",), False),  # [out, in] everywhere
-    "output_bias": (("/output_bias",), False),
-}
-_PYTORCH: _Leaves = {
-    "table": ((".weight",), False),
-    "kernel": ((".weight",), True),
-    "bias": ((".bias",), False),
-    "gamma": ((".weight", ".gamma"), False),  # files converted before 2019-11 say gamma and beta
-    "beta": ((".bias", ".beta"), False),
-    "rows": ((".weight",), False),
-    "output_bias": ((".bias",), False),
-}
-# format -> our leaf -> the endings it may have there, and whether it is stored transposed
-LEAVES: Mapping[Format, _Leaves] = {
-    "tf1": _TENSORFLOW,
-    "tf2": _TENSORFLOW,
-    "huggingface": _PYTORCH,
-    "uer": _PYTORCH,
-}
-
 
 WORD_TABLE = "embeddings/word/table"
 FUSED = ("query", "key", "value")  # joined into one kernel and one bias: one matrix product instead of three
@@ -65,7 +37,7 @@ def parts(name: str) -> Iterator[str]:
 def _scope(layout: Layout, module: str) -> str:
     """The checkpoint's scope of one of our modules: block_3/ffn/norm -> bert/encoder/layer_3/output/LayerNorm."""
     if block := re.match(r"block_(\d+)", module):
-        return layout.scopes["block" + module[block.end() :]].format(i=block[1])
+        return layout.scopes["block" + module[block.end() :]].replace("{i}", block[1])
     return layout.scopes[module]
 
 
@@ -82,22 +54,20 @@ def archive_name(ours: str, canonical: Layout) -> str:
     scope = _scope(canonical, module)
     if "/query_key_value/" in ours:
         scope = scope.rpartition("/")[0] + "/query_key_value"
-    return scope + LEAVES[canonical.format][leaf][0][0]
+    return joined(scope, canonical.leaves[leaf].endings[0])
 
 
 class Names:
-    """Finds our modules among a checkpoint's names, with or without the layout's prefix."""
+    """Finds our modules among a checkpoint's names."""
 
     def __init__(self, shapes: Mapping[str, Shape], layout: Layout) -> None:
         self._shapes, self._layout = shapes, layout
-        self._bare = not any(name.startswith(layout.prefix) for name in shapes)
 
     def find(self, ours: str) -> tuple[str | None, list[str]]:
         """Return the checkpoint's name of one of our variables, None where it is missing, and all names it may have."""
         module, _, leaf = ours.rpartition("/")
-        endings, _ = LEAVES[self._layout.format][leaf]
-        scope = self._without_prefix(_scope(self._layout, module))
-        candidates = [scope + ending for ending in endings]
+        scope = _scope(self._layout, module)
+        candidates = [joined(scope, ending) for ending in self._layout.leaves[leaf].endings]
         return next((name for name in candidates if name in self._shapes), None), candidates
 
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
@@ -105,7 +75,7 @@ class Names:
         rules = {}
         block = self._layout.scopes["block"]
         if config.truncated_from is not None and "{i}" in block:
-            stem = re.escape(self._without_prefix(block).split("{i}")[0])
+            stem = re.escape(block.split("{i}")[0])
             kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
             rules[rf"{stem}(?!({kept})\D)\d+\D.*"] = f"truncated from {config.truncated_from} layers"
         unused = {}
@@ -116,8 +86,5 @@ class Names:
                 "stale: the config's embedding size is the hidden size, nothing is projected"
             )
         for module in unused.keys() & self._layout.scopes.keys():
-            rules[re.escape(self._without_prefix(self._layout.scopes[module])) + r"[/.].*"] = unused[module]
+            rules[re.escape(self._layout.scopes[module]) + r"[/.].*"] = unused[module]
         return rules
-
-    def _without_prefix(self, scope: str) -> str:
-        return scope.removeprefix(self._layout.prefix) if self._bare else scope

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from export.families.table import Family, Layout
-from export.readers.protocol import Checkpoint, Format, Shape
+from export.readers.protocol import Checkpoint, Shape
 from export.weights.config import EncoderConfig
-from export.weights.naming import LEAVES, Names, archive_name, parts
+from export.weights.leave_out import BY_REQUEST, as_words, proposed_patterns
+from export.weights.leftovers import AVERAGE, leftover
+from export.weights.naming import Names, archive_name, parts
 from export.weights.vectors import EMBEDDINGS, VECTORS, widths
+from zoo.contract import HEADS
 from zoo.errors import BadCheckpoint, WeightMismatch
-
-# What training leaves beside the weights, whatever the family.
-_TRAINING_STATE: Mapping[Format, Mapping[str, str]] = {
-    "tf1": {
-        r".*/(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|LAMBOptimizer(_\d+)?|Adam(_\d+)?)": "optimiser slot",
-        r"global_step|good_steps|bad_steps|loss_scale.*|beta[12]_power": "training counter",
-    },
-    "tf2": {
-        r".*/\.OPTIMIZER_SLOT/.*": "optimiser slot",
-        r"(save_counter|global_step|(.*/)?optimizer)/.*": "training counter",
-        "_CHECKPOINTABLE_OBJECT_GRAPH": "description of the objects that were saved",
-    },
-    "huggingface": {r".*position_ids": "buffer that only counts positions"},
-    "uer": {},
-}
 
 
 @dataclass(frozen=True)
@@ -45,18 +33,29 @@ class PlannedVariable:
 
 @dataclass(frozen=True)
 class WeightPlan:
-    """Everything that will happen to a checkpoint's variables; `print(plan)` is the dry run."""
+    """Everything that will happen to a checkpoint's variables; `print(plan)` is the dry run.
+
+    `remedy` are the options of `zoo export` that make the plan complete, () if it is, None if no options do.
+    """
 
     variables: tuple[PlannedVariable, ...]
     left_out: Mapping[str, tuple[str, ...]]  # reason -> the checkpoint's names
     missing: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()  # needed, but left out by request
+    inside: tuple[str, ...] = ()  # unused ones that lie within the encoder
+    remedy: tuple[str, ...] | None = ()
 
     @property
     def problems(self) -> dict[str, tuple[str, ...]]:
         """What keeps the plan from being complete, by kind; empty when nothing does."""
-        found = {"missing": self.missing, "shape": self.misshapen, "unused": self.unused}
+        found = {
+            "missing": self.missing,
+            "shape": self.misshapen,
+            "unused": self.unused,
+            "left out by request but needed": self.withheld,
+        }
         return {kind: names for kind, names in found.items() if names}
 
     @property
@@ -69,10 +68,23 @@ class WeightPlan:
         problems = [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self.problems.items()]
         if not problems:
             return self
-        hint = ""
-        if any("pooler" in name for name in self.missing):
-            hint = " A model saved without its pooler can be exported with --pooler first_token."
-        raise WeightMismatch(f"{what}: {'; '.join(problems)}.{hint}")
+        raise WeightMismatch(f"{what}: {'; '.join(problems)}.{self._next_move()}")
+
+    def _next_move(self) -> str:
+        if self.remedy:
+            return f" The encoder is complete without them: add `{as_words(self.remedy)}`."
+        if self.withheld:
+            parts = {each.ours.partition("/")[0] for each in self.variables if {*each.sources} & {*self.withheld}}
+            heads = {each.ours.partition("/")[0] for each in self.variables} & HEADS.keys()
+            if parts <= HEADS.keys():
+                return f" Narrow the patterns, or add `--heads {','.join(sorted(heads - parts)) or 'none'}`."
+            return " Narrow the patterns" + (", or add `--pooler first_token`." if parts == {"pooler"} else ".")
+        if self.inside:
+            return (
+                " These lie within the encoder, so it may compute something else than the family does"
+                f" ({_some(self.inside)}). If it does not, --leave-out leaves them out."
+            )
+        return ""
 
     def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
         """Return one variable's numbers, fp32, in our orientation and joined.
@@ -108,6 +120,8 @@ class WeightPlan:
             "missing": self.missing,
             "misshapen": self.misshapen,
             "unused": self.unused,
+            "withheld": self.withheld,
+            "remedy": self.remedy,
         }
 
     def __str__(self) -> str:
@@ -130,24 +144,28 @@ def make_plan(
     family: Family,
     layout: Layout,
     heads: Mapping[str, Shape] | None = None,
+    leave_out: Collection[str] = (),
 ) -> WeightPlan:
     """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
 
         make_plan(checkpoint.shapes, config, family, layout).checked("bert")
 
     `heads` are the variables of heads to export and their shapes; the layout has to have the scopes of all heads.
+    `leave_out` are names that a person leaves out.
     """
     names = Names(shapes, layout)
     canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
     variables, missing, misshapen, used = [], [], [], set()
+    incomplete = set()  # modules with a missing variable
     of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
     for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():
         sources, transposed = {}, False
         for part, shape in shapes_of_parts.items():
-            transposed = LEAVES[layout.format][part.rpartition("/")[2]][1]
+            transposed = layout.leaves[part.rpartition("/")[2]].transposed
             found, candidates = names.find(part)
             if found is None:
                 missing.append(" or ".join(candidates))
+                incomplete.add(ours.partition("/")[0])
                 continue
             used.add(found)
             sources[found] = shape[-1]
@@ -159,23 +177,54 @@ def make_plan(
         name = archive_name(ours, canonical)
         variables.append(PlannedVariable(ours, name, (*sources,), (*sources.values(),), full, transposed))
 
-    tables = (_TRAINING_STATE[layout.format], layout.left_out, names.rules_for_dropped(config))
-    rules = [rule for rules in tables for rule in rules.items()]
+    rules = [*layout.left_out.items(), *names.rules_for_dropped(config).items()]
+
+    def reason(name: str) -> str | None:
+        if name in leave_out:
+            return BY_REQUEST
+        if name + AVERAGE in used:
+            return "plain weights; the averaged ones were taken"
+        return leftover(name, shapes, layout.format) or next(
+            (reason for pattern, reason in rules if re.fullmatch(pattern, name)), None
+        )
+
     left_out: dict[str, list[str]] = {}
     unused = []
     for name in sorted(shapes.keys() - used):
-        reason = next((reason for pattern, reason in rules if re.fullmatch(pattern, name)), None)
-        if reason is None:
+        if (why := reason(name)) is None:
             unused.append(name)
         else:
-            left_out.setdefault(reason, []).append(name)
+            left_out.setdefault(why, []).append(name)
+    withheld = sorted(used & set(leave_out))
+    inside = [name for name in unused if name.startswith(_beginnings(layout))]
+    poolerless = incomplete == {"pooler"} and "first_token" in family.poolers
+    remedy: tuple[str, ...] | None = None
+    if not (misshapen or inside or withheld) and (poolerless or not incomplete):
+        patterns = proposed_patterns(unused, used, layout.separator)
+        remedy = ("--pooler", "first_token") if poolerless else ()
+        remedy += tuple(word for pattern in patterns for word in ("--leave-out", pattern))
     return WeightPlan(
         tuple(variables),
         {reason: tuple(left_out[reason]) for reason in sorted(left_out)},
         tuple(missing),
         tuple(misshapen),
         tuple(unused),
+        tuple(withheld),
+        tuple(inside),
+        remedy,
     )
+
+
+def _beginnings(layout: Layout) -> tuple[str, ...]:
+    """Return how names within the encoder begin: ("module.bert.",), or ("embeddings.", "encoder.", …) at the root."""
+    found = set()
+    for module, scope in layout.scopes.items():
+        place = next(place for place in layout.beside if scope.startswith(place))
+        if place and place == layout.prefix:
+            found.add(place)
+        elif module.partition("/")[0] not in HEADS:
+            found.add(place + scope.removeprefix(place).split(layout.separator)[0] + layout.separator)
+    return tuple(sorted(found))
 
 
 def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:

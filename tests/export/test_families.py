@@ -197,6 +197,12 @@ def test_a_checkpoint_of_two_families(tmp_path: Path) -> None:
     write_odd(tmp_path, family="electra")
     config = json.loads((tmp_path / "bert_config.json").read_text())
     write_tf1(tmp_path, config, LAYOUTS["bert"](config) | LAYOUTS["electra"](config))
-    with pytest.raises(BadCheckpoint, match="the names of bert and electra. Choose one with --family"):
+    with pytest.raises(
+        BadCheckpoint, match="holds 2 encoders. Choose one with `--prefix bert/` or `--prefix electra/`"
+    ):
         plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path))
-    assert plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path, family="electra")).family.name == "electra"
+    for chosen in ({"family": "electra"}, {"prefix": "electra/"}):
+        planned = plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path, **chosen))
+        assert (planned.family.name, planned.layout.prefix) == ("electra", "electra/")
+        assert "another encoder under 'bert/'" in planned.plan.left_out
+        assert planned.plan.remedy == ("--leave-out", "cls/*"), "ELECTRA has no such heads"

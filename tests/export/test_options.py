@@ -29,6 +29,9 @@ _ENCODER: dict[str, Any] = {
     "activation": "relu",
     "pooler": "first_token",
     "family": "electra",
+    "prefix": "doc_encoder.",
+    "averages": True,
+    "leave_out": ("fc.*", "lstm.*"),
     "heads": ("mlm", "nsp"),
     "dtype": "bfloat16",
     "recompute": True,
@@ -53,6 +56,8 @@ def test_words_of_a_command_are_the_request_again() -> None:
         whole = request(Path("x"), "odd", Path("dist"), **options)
         assert given_options(whole) == {"name": "odd", **options}
         assert parsed(request, ["x", "--out", "dist", *option_words(given_options(whole))]) == whole
+    twice = parsed(EncoderOptions, ["--leave-out", "fc.*", "--leave-out", "lstm.*,crf.*"])
+    assert twice == EncoderOptions(leave_out=("fc.*", "lstm.*", "crf.*")) and parsed(EncoderOptions, []).leave_out == ()
     assert parsed(EncoderOptions, option_words({"heads": ()})) == EncoderOptions(heads=())
     assert given_options(EncoderOptions()) == {} and option_words({}) == []
 

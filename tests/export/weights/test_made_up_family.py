@@ -102,7 +102,7 @@ def test_fewer_tokens_are_fewer_rows_of_its_word_table(checkpoint: Path) -> None
 
 
 def test_a_checkpoint_without_its_word_table(odd: Path) -> None:
-    with pytest.raises(BadCheckpoint, match="has no word table: embeddings_of_all/lookup is missing"):
+    with pytest.raises(BadCheckpoint, match="has no word table: new/embeddings_of_all/lookup is missing"):
         rows_of_tokens(open_checkpoint(odd), LAYOUT)
 
 

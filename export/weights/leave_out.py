@@ -1,0 +1,65 @@
+"""Variables that a person leaves out with --leave-out, and the patterns that are proposed for it.
+
+A pattern is like a shell's, for whole names: * stands for any characters, separators too, ? for one, [ab] for a or b.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from zoo.errors import BadConfig
+
+BY_REQUEST = "left out by request"
+
+
+def matched(patterns: Sequence[str], names: Collection[str]) -> frozenset[str]:
+    """Return the names that any pattern matches. Raises BadConfig if a pattern matches none.
+
+    matched(["fc.*"], ["bert.pooler.dense.bias", "fc.bias"])  # {"fc.bias"}
+    """
+    found = {pattern: [name for name in names if fnmatchcase(name, pattern)] for pattern in patterns}
+    if idle := [pattern for pattern, those in found.items() if not those]:
+        first = ", ".join(dict.fromkeys(_first_part(name) for name in sorted(names)))
+        raise BadConfig(
+            f"no variable has a name like {' or '.join(map(repr, idle))}. All names begin with {first}. A pattern of "
+            "--leave-out is for whole names: 'fc.*' fits fc.weight, 'fc' does not."
+        )
+    return frozenset(name for those in found.values() for name in those)
+
+
+def proposed_patterns(names: Iterable[str], kept: Iterable[str], separator: str) -> list[str]:
+    """Return few patterns that match all `names` and nothing that is kept.
+
+    proposed_patterns(["bert.fc.bias", "fc.bias", "fc.weight", "scale"], ["bert.pooler.dense.bias"], ".")
+    # ["bert.fc.*", "fc.*", "scale"]
+    """
+    taken = {scope for name in kept for scope in _scopes(name, separator)}
+    found = dict.fromkeys(
+        next((f"{_exactly(scope)}*" for scope in _scopes(name, separator) if scope not in taken), _exactly(name))
+        for name in sorted(names)
+    )
+    return list(found)
+
+
+def as_words(options: Sequence[str]) -> str:
+    """Return options as a shell takes them: "--leave-out 'fc.*'"."""
+    return " ".join(map(shlex.quote, options))
+
+
+def _scopes(name: str, separator: str) -> list[str]:
+    """Return ["crf.", "crf.layer."] for "crf.layer.transitions"."""
+    parts = name.split(separator)[:-1]
+    return ["".join(part + separator for part in parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _exactly(name: str) -> str:
+    """Return the pattern for one name. A comma would end the pattern, and a dash in front would make it an option."""
+    return re.sub("^-|,", "?", glob.escape(name))
+
+
+def _first_part(name: str) -> str:
+    return name[: min((name.index(mark) + 1 for mark in "/." if mark in name), default=len(name))]
