@@ -106,7 +106,7 @@ def _built(
 
 
 def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
-    """Write into rows that an export made what the given rows state and no export knows."""
+    """Copy the fields that only people can state, of the given rows, into the rows that an export has written."""
     made = own_registry(out / REGISTRY_FILE).models
     stated = {name: made[name].model_copy(update=row.by_people()) for name, row in rows.items()}
     update_registry(out / REGISTRY_FILE, stated)

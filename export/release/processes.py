@@ -102,6 +102,7 @@ def _hand_out(connection: Connection, worker: _Worker) -> None:
 
 
 def _lost(worker: _Worker, job: Job) -> list[Row]:
+    """Return the rows of the step during which a process ended, as failed."""
     worker.process.join(_PATIENCE)
     reason = f"the process that built it ended with exit code {worker.process.exitcode}; is there too little memory?"
     return [failed(name, reason, job.done) for name in worker.at.rows]

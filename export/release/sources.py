@@ -45,7 +45,7 @@ class Inputs:
     files: Mapping[str, str]
 
     def sha256(self, vocabulary: bool = False) -> str:
-        """Return one digest of all files; with `vocabulary`, of the files alone that a tokenizer is made from."""
+        """Return one digest of all files; with `vocabulary`, only of those that a tokenizer is made from."""
         part = {name: digest for name, digest in self.files.items() if vocabulary and _OF_A_TOKENIZER.fullmatch(name)}
         return hashlib.sha256(to_json(part or dict(self.files)).encode()).hexdigest()
 
