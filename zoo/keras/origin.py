@@ -129,8 +129,8 @@ def opened(handle: Any, **how: Any) -> Opened:
     """
     if isinstance(handle, str | Path):
         with _no_scope():
-            directory, card, loaded = load_found(handle, **how)
-        return Opened(loaded, Origin.of(directory, str(handle)), card)
+            found = load_found(handle, **how)
+        return Opened(found.loaded, Origin.of(found.path, str(handle)), found.card)
     if isinstance(handle, Loaded):
         known = Origin.of(handle.path, str(handle.path)) if handle.path.is_dir() else None
         return Opened(handle.loaded, known, handle.card)
