@@ -65,10 +65,9 @@ def add_model(addition: Addition) -> BuildReport:
         if tokenizer is None and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
-        stated = stated_options(name, source, models)
-        unstated = {option: value for option, value in given_options(of_encoder).items() if option not in stated}
-        if unstated and not parent:
-            entry = entry.model_copy(update={"sources": [_command_note(addition, source, unstated)]})
+        given = given_options(of_encoder)
+        if given.keys() - stated_options(name, source, models).keys() and not parent:
+            entry = entry.model_copy(update={"sources": [_command_note(addition, source, given, models)]})
         _write_people(out, {name: entry.model_copy(update={"tokenizer": tokenizer})})
     return report
 
@@ -153,14 +152,19 @@ def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry
     return Entry(kind="encoder", licence=options.licence, sources=[] if parent else [source], recipe=stated)
 
 
-def _command_note(addition: Addition, source: Source, unstated: Mapping[str, Any]) -> NoteSource:
+def _command_note(
+    addition: Addition, source: Source, given: Mapping[str, Any], models: Mapping[str, Entry]
+) -> NoteSource:
     """Return a note with the command that made a model, for a row that cannot state all options of its export.
 
-    With the source itself, `zoo build` would make another model of the row. Directories of files are left out.
+    With the source itself, `zoo build` would make another model of the row. The note has every option that the row does
+    not state without its source: also --activation. Directories of files are left out.
     """
     checkpoint = Path(addition.checkpoint).name if isinstance(source, NoteSource) else addition.checkpoint
-    options = {option: value.name if isinstance(value, Path) else value for option, value in unstated.items()}
-    return NoteSource(kind="note", text=f"`zoo add {shlex.join([checkpoint, *option_words(options)])}`")
+    stated = stated_options(addition.name, _note(Path(checkpoint)), models)
+    options = {option: value for option, value in given.items() if option not in stated}
+    words = option_words({o: value.name if isinstance(value, Path) else value for o, value in options.items()})
+    return NoteSource(kind="note", text=f"`zoo add {shlex.join([checkpoint, *words])}`")
 
 
 def _inputs(addition: Addition, source: Source) -> Inputs:
