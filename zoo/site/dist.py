@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from zoo.archive.card import Card, parse_card
 from zoo.archive.digests import sha256_of
@@ -56,7 +55,7 @@ def read_dist(folder: Path) -> Dist:
     built, problems = {}, []
     for name in registry.names():
         archive = registry.models[name].archive
-        file = local_file(archive) if archive else None
+        file = archive.file if archive else None
         if archive is None or file is None:
             continue
         found = list(_problems(folder, file, archive))
@@ -72,11 +71,6 @@ def read_dist(folder: Path) -> Dist:
             f"{path} does not fit the archives beside it:{lines}\nBuild these models again, or remove their rows."
         )
     return Dist(folder, registry, json.loads(path.read_bytes()), built)
-
-
-def local_file(archive: ArchiveRecord) -> str | None:
-    """Return an archive's path relative to its registry, 'albert_tiny.tar.gz', or None if all its URLs are absolute."""
-    return next((unquote(url) for url in archive.urls if not urlsplit(url).scheme), None)
 
 
 def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
