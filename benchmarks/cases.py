@@ -41,6 +41,7 @@ class Case:
         return [self._one(np.random.default_rng([self.batch, self.length, i]), vocabulary) for i in range(count)]
 
     def _one(self, generator: np.random.Generator, vocabulary: int) -> Batch:
+        """Return one batch: ids, mask, types."""
         if self.kind == "dense":
             lengths = np.full(self.batch, self.length)
         else:

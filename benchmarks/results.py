@@ -131,6 +131,7 @@ _FIELDS = ("section", "model", "threads", "case", "peer", "measure")
 
 
 def _row(record: Record) -> dict[str, object]:
+    """Return a record as it stands in the file."""
     low, high = record.quartiles
     numbers = {"median": record.median, "low": low, "high": high}
     rounded = {name: _rounded(value) for name, value in numbers.items()}

@@ -92,12 +92,14 @@ def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: 
 
 
 def _tokenizer_rows(addition: Addition) -> tuple[str, str]:
+    """Return the names of the tokenizer, and of the preprocess archive, that an addition makes."""
     return f"{addition.name}_tokenizer", f"{addition.name}_tokenizer{PREPROCESS}"
 
 
 def _built(
     step: Step, models: Mapping[str, Entry], inputs: Inputs, report: BuildReport, out: Path, options: EncoderOptions
 ) -> BuildReport:
+    """Run one step; return the report with its rows, which is written to build.json too."""
     with Builder(Job(models, out, done=report.rows, options=options)) as builder:
         report = report.with_rows(builder.run(step, inputs))
     write_report(report, out)
@@ -115,6 +117,7 @@ def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
 
 
 def _source(addition: Addition) -> Source:
+    """Return the source that the new row states for the checkpoint. Raises BadArgument if it is none."""
     checkpoint, activation = addition.checkpoint, addition.options.activation
     chosen: dict[str, Any] = {}
     if activation:
@@ -140,6 +143,7 @@ def _parent(addition: Addition, source: Source, registry: Registry) -> str | Non
 
 
 def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
+    """Return the new row: the source, and the options that a row can state."""
     # The recipe is not validated here: the export refuses an unknown head with an error that names the known ones.
     heads: Any = None if options.heads is None else list(options.heads)
     recipe = Recipe.model_construct(

@@ -90,6 +90,7 @@ def _row(entry: Entry, known: Entry | None, registry: Registry, out: Path) -> En
 
 
 def _lies_there(entry: Entry, out: Path) -> bool:
+    """Return whether the archive of a row lies in `out`, by its size; its digest is compared later."""
     assert entry.archive is not None  # the caller asked
     file = out / (entry.archive.file or "")
     return file.is_file() and file.stat().st_size == entry.archive.size

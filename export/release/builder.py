@@ -201,6 +201,7 @@ class Builder:
         return export_planned(planned)
 
     def _opened(self, request: EncoderRequest) -> Checkpoint:
+        """Return the checkpoint of the request. It stays open, because the next step may read it too."""
         from export.readers import open_checkpoint
 
         if self._checkpoint is None:
@@ -221,12 +222,14 @@ class Builder:
         return holders[0]
 
     def _own_directory(self) -> Path:
+        """Return the builder's temporary directory, made at the first call and removed at the end."""
         if self._work is None:
             self._job.out.mkdir(parents=True, exist_ok=True)
             self._work = self._stack.enter_context(owned_directory(self._job.out))
         return self._work
 
     def _forget(self) -> None:
+        """Let go of the checkpoint of the last step."""
         self._inputs = self._checkpoint = self._origin = None
         gc.collect()  # a checkpoint of an archive removes its unpacked files when it is collected
 
@@ -260,6 +263,7 @@ def exporter_digest() -> str:
 
 
 def _vocabulary_facts(request: TokenizerRequest) -> dict[str, object]:
+    """Return the facts of a vocabulary that a row may state: its size and its sha256."""
     from tokenizer.source import read_tokenizer_source
 
     vocabulary = read_tokenizer_source(request.source, request.cased).vocabulary
@@ -267,6 +271,7 @@ def _vocabulary_facts(request: TokenizerRequest) -> dict[str, object]:
 
 
 def _contradictions(stated: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
+    """Return the facts that the row states and the checkpoint contradicts: ["layers 12, it has 3"]."""
     return [
         f"{fact} {value!r}, it has {found.get(fact)!r}" for fact, value in stated.items() if found.get(fact) != value
     ]

@@ -51,6 +51,7 @@ class _Worker:
 
 
 def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: bool) -> Iterator[list[Row]]:
+    """Run groups of steps in at most `jobs` processes; yield the rows of each step when it is done."""
     workers: dict[Connection, _Worker] = {}
     try:
         while work or workers:

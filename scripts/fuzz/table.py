@@ -30,6 +30,7 @@ def write_table(
 
 
 def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a block of entries. A key is stored without the part that it shares with the key before it."""
     out, offsets, last = bytearray(), [], b""
     for number, (key, value) in enumerate(entries):
         shared = 0
@@ -45,6 +46,7 @@ def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def _with_trailer(block: bytes) -> bytes:
+    """Return a block with its compression type, 0 for none, and its checksum."""
     return block + b"\0" + masked_crc32c(block + b"\0").to_bytes(4, "little")
 
 

@@ -96,6 +96,7 @@ def _checked(kind: type[Any], config: Any, what: str) -> Any:
 
 
 def _problem(error: Mapping[str, Any]) -> str:
+    """Return an error of pydantic in words: "'handle' is missing"."""
     key = repr(str(error["loc"][0])[:99]) if error["loc"] else "it"
     words = {"extra_forbidden": f"{key} is an unknown key", "missing": f"{key} is missing"}
     return words.get(error["type"], f"{key}: {str(error['msg']).removeprefix('Value error, ')}")

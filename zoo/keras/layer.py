@@ -137,6 +137,7 @@ class KerasLayer(keras.layers.Layer):
         self._train(value)
 
     def _train(self, value: bool | str) -> None:
+        """Set which weights train. Raises BadArgument for a signature, which cannot train."""
         if value and self._endpoint.is_signature:
             raise BadArgument(f"{self._endpoint.name} cannot train: leave signature= away and set trainable={value!r}.")
         part = value if isinstance(value, str) else None

@@ -174,6 +174,7 @@ def fill_variables(variables: Mapping[str, Any], origin: Origin) -> None:
 
 
 def _from_place(origin: Origin) -> Opened | None:
+    """Load the model from the cache or from the directory that is the handle; None if it is not there or damaged."""
     try:
         return _checked(place, origin) if (place := origin.place()) else None
     except (ZooError, OSError):  # damaged
@@ -181,6 +182,7 @@ def _from_place(origin: Origin) -> Opened | None:
 
 
 def _from_archive(origin: Origin) -> Opened:
+    """Load the model from the local archive that is the handle. Raises the error that names the next move."""
     path = origin.local()
     if path and path.is_file() and sha256_of(path) == origin.digest:
         with offline():

@@ -74,6 +74,7 @@ def read_dist(folder: Path) -> Dist:
 
 
 def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
+    """Yield why an archive is not the one that the registry records."""
     path = folder / file
     if not path.resolve().is_relative_to(folder.resolve()):
         yield f"{file} leads out of the directory"

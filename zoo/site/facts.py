@@ -119,6 +119,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
 
 
 def _cut(entry: Entry, card: Card | None, registry: Registry) -> Truncation | None:
+    """Return how a model was truncated: by its card, else by its registry row; None for a whole model."""
     derivation = entry.derivation
     parent = derivation.parent if derivation else ""
     if isinstance(card, EncoderCard):

@@ -93,6 +93,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _hashed(text: str) -> str:
+    """Return the source expression by which a policy allows exactly this text: "'sha256-…'"."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -111,6 +111,7 @@ def read_speeds(dist: Path) -> Speeds | None:
 
 
 def _timed(dist: Path, built: CheckedArchive, tokens: int, batches: Sequence[int]) -> Timed:
+    """Time one encoder in a process of its own. Raises BadArchive with the process's last line if it fails."""
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary) / "model"
         unpack(dist / built.file, directory)
