@@ -1,4 +1,4 @@
-"""Measures ours and every peer that installs, side by side; and, a page each, what has no peer.
+"""Measures this zoo beside every peer that can be installed; other commands write pages of measurements without peers.
 
     python -m benchmarks install                       # the peers' environments, once
     python -m benchmarks run                           # everything, into docs/
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     venvs.add_argument("--python", default=sys.executable, help="the interpreter that makes them")
     out = argparse.ArgumentParser(add_help=False)
     out.add_argument("--out", type=Path, default=HERE.parent / "docs", help="where JSON, page and plots go")
-    out.add_argument("--notes", type=Path, default=HERE / "notes.md", help="Markdown that the page takes in")
+    out.add_argument("--notes", type=Path, default=HERE / "notes.md", help="Markdown to put into the page")
     out.add_argument("--merge", type=Path, nargs="*", default=[], metavar="JSON", help="results of other runs")
 
     page = argparse.ArgumentParser(add_help=False)
@@ -85,9 +85,7 @@ def _arguments() -> argparse.Namespace:
     run.add_argument(
         "--quick", action="store_true", help="few rounds, small batches, two threads, BERT of two layers: minutes"
     )
-    run.add_argument(
-        "--goals", action="store_true", help="of inference only the cases that goals are set for, two threads"
-    )
+    run.add_argument("--goals", action="store_true", help="of inference only the cases that have a goal, two threads")
     run.add_argument("--only", type=_list_of(SECTIONS), default=SECTIONS, metavar="PARTS", help=", ".join(SECTIONS))
     run.add_argument("--models", type=_list_of(MODELS), metavar="NAMES", help=f"of {', '.join(MODELS)}")
     run.add_argument("--peers", type=_list_of(NAMES), default=(), metavar="NAMES", help=f"of {', '.join(NAMES)}")
@@ -144,13 +142,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what was chosen of what is measured; where things lie on this machine is nobody's business."""
+    """Return the options that choose what is measured, without paths of this machine."""
     names = ("goals", "only", "models", "peers", "threads", "budget", "resume")
     return {name: getattr(options, name) for name in names if getattr(options, name)}
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> None:
-    """One part after the other; the short ones first, so that a run that is cut has something of each."""
+    """Measure one part after the other, the short ones first: an interrupted run then has results of most parts."""
     models = options.models or ("albert_tiny", "bert_2" if options.quick else "bert")
     threads = options.threads or ([2] if options.quick or options.goals else [2, 1])
     inference = inference_cases((1, 8), (16, 128)) if options.quick else inference_cases()
@@ -191,7 +189,7 @@ def _write(results: Results, options: argparse.Namespace) -> None:
 
 
 def _page(options: argparse.Namespace) -> int:
-    """Write the page of one of sections/, imported here: what loads TensorFlow must not do so in the other commands."""
+    """Write the page of a module of sections/. It loads TensorFlow, which no other command may do: import it late."""
     out = options.out and options.out.absolute()  # Node changes the directory
     page = import_module(f"benchmarks.sections.{options.command}").measure(options)
     text = page.text(options.command)

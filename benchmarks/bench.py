@@ -1,4 +1,4 @@
-"""What every part of a run needs: the models on disk, each peer's own form of them, and workers that are ready."""
+"""The run that all parts share: the models on disk, each peer's own form of them, and the peers' workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = HERE.parent
 
 @dataclass
 class Bench:
-    """A run: where things are, how much effort is spent, and what was found so far."""
+    """A run: its directories, its effort, and its results so far."""
 
     results: Results
     effort: Effort
@@ -39,13 +39,13 @@ class Bench:
     _directories: dict[tuple[str, str], Path | PeerFailed] = field(default_factory=dict)
     _interpreters: dict[str, Path | NotInstalled] = field(default_factory=dict)
 
-    # -- who ----------------------------------------------------------------------------------------------------------
+    # -- peers --------------------------------------------------------------------------------------------------------
 
     def peers(self, table: Sequence[Peer]) -> list[Peer]:
         return [peer for peer in table if not self.only or peer.name in self.only]
 
     def interpreter(self, venv: str) -> Path:
-        """Return the interpreter of an environment. Raises NotInstalled, again and again but tries only once."""
+        """Return the interpreter of an environment. Raises NotInstalled; a failed installation is not tried again."""
         if venv not in self._interpreters:
             say(f"environment {venv}: making it if it is not there …" if venv else "environment: this one")
             try:
@@ -58,7 +58,7 @@ class Bench:
         return found
 
     def start(self, peer: Peer, model: str, section: str, threads: int) -> Worker | None:
-        """Return a worker whose form of the model is prepared; None, and the reason is kept, if that fails."""
+        """Prepare a peer's form of the model and start its worker. If that fails, note the reason and return None."""
         try:
             self.directory(peer, model)
             log = self.work / "logs" / f"{section}-{peer.name}.log"
@@ -78,7 +78,7 @@ class Bench:
         threads: int,
         ready: Callable[[Worker], object] | None = None,
     ) -> Iterator[Crew]:
-        """Yield the workers that started and got ready, by name; to be ready is to have loaded the model."""
+        """Yield the workers that started and loaded the model, by name. `ready`, if given, is called to load it."""
 
         def load(worker: Worker) -> None:
             worker.ask("load", directory=self.directory(worker.peer, model))
@@ -97,7 +97,7 @@ class Bench:
             yield crew
 
     def dismiss(self, crew: Crew, error: PeerFailed, section: str, model: str) -> None:
-        """Go on without a peer that failed."""
+        """Note why a peer failed, end its worker, and go on without it."""
         self.missing(section, model, error.peer, error)
         crew.pop(error.peer.name).close()
 
@@ -106,7 +106,7 @@ class Bench:
         say(f"{section}, {model}: without {peer.name}: {reason}")
         self.results.miss(Absence(section, model, peer.name, reason))
 
-    # -- what ---------------------------------------------------------------------------------------------------------
+    # -- models and inputs --------------------------------------------------------------------------------------------
 
     def source(self, model: str) -> Path:
         """Return the directory of a model's numbers (see models.py), written if it is not there."""
@@ -124,7 +124,7 @@ class Bench:
     def directory(self, peer: Peer, model: str) -> Path:
         """Return what a peer loads: its own form of a model. Raises NotInstalled, PeerFailed."""
         key = model, peer.directory
-        if key not in self._directories:  # once a run: what is measured stays the same when code changes meanwhile
+        if key not in self._directories:  # once a run: code that changes meanwhile must not change what is measured
             try:
                 self._directories[key] = self._prepare(peer, model)
             except PeerFailed as error:
@@ -147,7 +147,7 @@ class Bench:
         return _kept(self.work / model / peer.directory, digest(makers), write)
 
     def array(self, name: str, make: Callable[[], np.ndarray]) -> Path:
-        """Return a .npy file that every worker may read."""
+        """Return a .npy file that every worker may read, made if it is not there."""
         file = self.work / f"arrays-{digest([HERE / 'cases.py'])[:8]}" / f"{name.replace(' ', '_')}.npy"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ class Bench:
         made = case.batches(vocabulary)
         return [self.array(f"{case.name} {vocabulary} {i}", partial(np.asarray, batch)) for i, batch in enumerate(made)]
 
-    # -- how ----------------------------------------------------------------------------------------------------------
+    # -- rounds and results -------------------------------------------------------------------------------------------
 
     def interleave(self, crew: Crew, files: Sequence[Path], section: str, model: str) -> dict[str, tuple[float, ...]]:
         """Return the seconds of each peer's calls, round by round."""
@@ -193,7 +193,7 @@ class Bench:
         values: Mapping[str, Sequence[float]],
         rounds: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Add what was measured, peer by peer, and write it all down; `rounds` where not all took part in all."""
+        """Add the values of each peer and write the file. `rounds` names each value's, if a peer missed rounds."""
         self.results.add(
             Record(section, model, threads, case, peer, measure, tuple(each), tuple((rounds or {}).get(peer, ())))
             for peer, each in values.items()
@@ -201,7 +201,7 @@ class Bench:
         self.results.write()
 
     def done(self, section: str, model: str, threads: int, case: str, peers: Sequence[Peer]) -> bool:
-        """Return whether a resumed run may leave this case out: all have it whom nothing kept away before."""
+        """Return whether a resumed run may skip this case: it has a record of every peer that did not fail before."""
         absent = {peer for (at, of, peer) in self.results.absences if (at, of) == (section, model)}
         expected = {peer.name for peer in peers} - absent
         return self.resume and bool(expected) and self.results.measured(section, model, threads, case, expected)
@@ -213,7 +213,7 @@ def say(line: str) -> None:
 
 
 def _kept(directory: Path, wanted: str, write: Callable[[Path], None]) -> Path:
-    """Return a directory that `write` filled, once for the same `wanted`."""
+    """Return a directory that `write` fills; it is filled again if `wanted`, the digest of its makers, has changed."""
     stamp = directory.with_name(f"{directory.name}.made-by")
     if not (directory.exists() and stamp.exists() and stamp.read_text() == wanted):
         shutil.rmtree(directory, ignore_errors=True)
@@ -225,7 +225,7 @@ def _kept(directory: Path, wanted: str, write: Callable[[Path], None]) -> Path:
 
 
 def _requirements(peer: Peer) -> list[Path]:
-    """Return the files that decide what a peer prepares: ours is made by the code of this checkout."""
+    """Return the files on which a peer's form of a model depends: its requirements, or the code of this checkout."""
     if peer.venv != OWN:
         return [REQUIREMENTS / f"{peer.venv}.txt"]
     return [file for package in ("export", "zoo", "tokenizer") for file in (ROOT / package).rglob("*.py")]

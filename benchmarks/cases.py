@@ -1,4 +1,4 @@
-"""What is measured: batches of token ids, labels and texts, all seeded. numpy alone."""
+"""The inputs of all measurements: batches of token ids, and texts, made from fixed seeds by numpy alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Batch = NDArray[np.int32]  # [3, B, T]: ids, mask, types
 
 FIRST_WORD = 110  # ids below are special or unused in scripts.random_checkpoint's vocabulary
 PADDED = 128  # what real-length rows are padded to
-REAL_BATCHES = 2  # a batch of real lengths stands for more than one, or its longest row would decide
+REAL_BATCHES = 2  # batches of real lengths in a case; of a single one, the longest row would decide the time
 LENGTHS, BATCHES = (16, 64, 128, 512), (1, 8, 32)
 GROWTH_LENGTHS, GROWTH_BATCHES = (16, 32, 64, 128, 256, 512), (1, 2, 4, 8, 16, 32, 64)
 
@@ -41,6 +41,7 @@ class Case:
         return [self._one(np.random.default_rng([self.batch, self.length, i]), vocabulary) for i in range(count)]
 
     def _one(self, generator: np.random.Generator, vocabulary: int) -> Batch:
+        """Return one batch: ids, mask, types."""
         if self.kind == "dense":
             lengths = np.full(self.batch, self.length)
         else:

@@ -1,4 +1,4 @@
-"""The ratios this project holds itself to: a table of what is compared with whom, and what has to come out."""
+"""The goals of this project: a table of what is compared with which peers, and the ratio that should be reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Goal:
-    """The best of `theirs` over ours has to be at least `bound`: times as fast, or times as small."""
+    """The best peer's seconds or MiB, divided by ours, should be at least `bound`: 2.0 means twice as fast or small."""
 
     what: str
     section: str
@@ -30,9 +30,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A goal with the peer that was nearest, and the ratio with its quartiles.
+    """A goal, the peer with the smallest ratio, and that ratio with its quartiles.
 
-    Nearest by its ratio to ours, not by its own time: not all peers need have run in the same minutes.
+    The times themselves are not compared between peers, because peers may have run at different times of the day.
     """
 
     goal: Goal
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def _dense(what: str, model: str, case: str, theirs: tuple[str, ...], most: float) -> Goal:
-    """Return a goal that was set the other way round: our time at most `most` of theirs."""
+    """Return a goal for the inverse ratio: our time should be at most `most` times theirs."""
     return Goal(what, "inference", model, f"dense {case}", theirs, 1 / most)
 
 

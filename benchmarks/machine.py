@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-# What decides which kernels run.
+# The flags of a processor that decide which kernels run.
 _TELLING = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "asimd", "bf16")
 MIB = 2**20
-BUSY = 0.5  # load average above which a run says that it was not alone
+BUSY = 0.5  # load average above which the report says that other programs were running
 
 
 def facts() -> dict[str, Any]:

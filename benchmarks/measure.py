@@ -1,4 +1,4 @@
-"""Interleaving: every peer is called once, then every peer again, so that what disturbs the machine meets them all."""
+"""Interleaving: every peer is called once, then every peer again, so that disturbances of the machine meet them all."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Call = Callable[[int], float]  # (repeat) -> seconds of one call, the mean over 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much time is spent. A case gets `budget` seconds over all peers, within `least` and `most` rounds."""
+    """How much time to spend. A case gets `budget` seconds over all peers, and from `least` to `most` rounds."""
 
     budget: float = 200.0
     least: int = 3
     most: int = 25
-    long: float = 1.0  # seconds: a call as long as this is not called a second time before it counts
+    long: float = 1.0  # seconds: a longer call is made only once before the calls that count
     shortest: float = 0.2  # seconds: shorter calls are repeated until they take this long; a stopped process wakes cold
-    fresh_rounds: int = 3  # of processes started anew, for loading
+    fresh_rounds: int = 3  # of loading, each in a new process
     exports: int = 1
-    training_rounds: int = 2  # of processes started anew, for training: their peaks of memory differ
+    training_rounds: int = 2  # of training, each in new processes: their peaks of memory differ
     training_least: int = 2  # rounds of steps in each of those
     training_most: int = 5
 
@@ -43,9 +43,8 @@ def repeats(seconds: float, effort: Effort) -> int:
 def interleave(calls: Mapping[str, Call], effort: Effort, batches: int = 1) -> dict[str, tuple[float, ...]]:
     """Return for each peer the seconds of one call, a value a round; each value is the mean over so many `batches`.
 
-    Each is called before anything counts, twice if it is short: the first call may trace, and how long the last one
-    took decides how many rounds there are.
-    The order moves on by one each round, so that nobody always follows the same neighbour.
+    Before the rounds each peer is called once, and again if that was short: the first call may trace, and the last one
+    decides how many rounds there are. Each round starts with another peer.
     """
     first = {name: call(1) for name, call in calls.items()}
     estimate = {name: seconds if seconds > effort.long else calls[name](1) for name, seconds in first.items()}

@@ -1,4 +1,4 @@
-"""The models everybody computes: seeded numbers, written as a TF1 checkpoint and as a Hugging Face directory.
+"""The models that all peers compute: seeded numbers, written as a TF1 checkpoint and as a Hugging Face directory.
 
     python -m benchmarks.models albert_tiny DIRECTORY      # DIRECTORY/checkpoint, DIRECTORY/transformers
 
@@ -44,7 +44,7 @@ def write(model: str, directory: Path) -> None:
 
 
 def sizes(model: str) -> dict[str, int]:
-    """Return what the FLOP count and the texts need to know: layers, hidden, inner, vocabulary."""
+    """Return the sizes that `flops` and the inputs depend on: layers, hidden, inner, vocabulary."""
     config = MODELS[model][1]
     names = {
         "layers": "num_hidden_layers",

@@ -1,4 +1,4 @@
-"""Who is measured: a table of peers, and the virtual environment of each."""
+"""The peers: a table of all programs that are measured, and the virtual environment of each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements"
-OWN = ""  # the environment of this process: ours, and what we install anyway
+OWN = ""  # the environment of this process
 
 _TF2 = {"TF_USE_LEGACY_KERAS": "1", "USE_TORCH": "0"}
 _KERAS3 = {"KERAS_BACKEND": "tensorflow"}
 _TORCH = {"USE_TF": "0"}
 _BFLOAT16 = {"export": ["--dtype", "bfloat16"]}
 _RECOMPUTE = {"export": ["--recompute"]}
-_LOOSE = 2e-3  # KerasHub is 1.1e-3 away after the 12 layers of BERT-base; the cause was not looked for
+_LOOSE = 2e-3  # KerasHub differs by 1.1e-3 after the 12 layers of BERT-base; the cause is not known
 _HUB = {"layer": "hub.KerasLayer"}
 
 
@@ -86,7 +86,7 @@ VENVS = tuple(sorted({peer.venv for peer in ENCODERS + TRAINERS + TOKENIZERS} - 
 
 
 def label(section: str, name: str) -> str:
-    """Return what the tables call a peer."""
+    """Return the name of a peer in the tables of a section."""
     table = {"training": TRAINERS, "tokenizer": TOKENIZERS}.get(section, ENCODERS)
     return {peer.name: peer.label for peer in table}.get(name, name)
 
@@ -132,7 +132,7 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def environment(peer: Peer, threads: int) -> dict[str, str]:
-    """Return the environment of a worker: as many threads as asked, quiet, nothing downloaded."""
+    """Return the environment variables of a worker: number of threads, no messages, no downloads, no GPU."""
     counts = dict.fromkeys(
         (
             "OMP_NUM_THREADS",

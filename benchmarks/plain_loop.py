@@ -1,4 +1,4 @@
-"""What `zoo embed` is measured against: a TextEncoder in a loop, 64 texts at a time in the order they come in.
+"""The loop that `zoo embed` is compared with: a TextEncoder, 64 texts at a time in the order of the file.
 
 python -m benchmarks.plain_loop REGISTRY TEXTS OUT.npy
 """

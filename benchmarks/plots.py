@@ -46,6 +46,7 @@ def _growth(results: Results, directory: Path) -> list[Path]:
 
 
 def _curves(axis: Any, results: Results, records: Sequence[Record], along: str, model: str, threads: int) -> None:
+    """Draw a curve for each peer, and the time of the matrix products alone."""
     for peer, colour in _colours(records).items():
         points = sorted((getattr(Case.parse(r.case), along), r) for r in records if r.peer == peer)
         at = [x for x, _ in points]
@@ -80,6 +81,7 @@ def _inference(results: Results, directory: Path) -> list[Path]:
 
 
 def _others(results: Results, directory: Path) -> list[Path]:
+    """Return the plots of loading, training and tokenizing."""
     files = []
     for section, measures in (("load", ("load s", "memory after load MiB")), ("training", ("s", "peak MiB"))):
         for model, threads in _settings(results, section):

@@ -1,4 +1,4 @@
-"""The parent's side of the protocol: long-lived workers, of which only the one that is asked runs."""
+"""The parent's side of the protocol: one process for each peer, of which only the one that is asked runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PeerFailed(Exception):
 
 
 class Worker:
-    """One peer in a process of its own, stopped (SIGSTOP) whenever it is not asked.
+    """One peer in a process of its own, stopped by SIGSTOP between two requests.
 
         with Worker(peer, python, threads=2, log=Path("ours.log")) as worker:
             worker.ask("load", directory="…")["seconds"]
@@ -81,7 +81,7 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with suppress(BrokenPipeError):  # what was still in the buffer of a worker that died
+                with suppress(BrokenPipeError):  # the worker died before it read everything
                     stream.close()
 
     def __enter__(self) -> Worker:

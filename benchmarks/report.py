@@ -1,4 +1,4 @@
-"""The Markdown page made of the results: the machine, who took part, the goals, then a table for every part."""
+"""The Markdown page of the results: the machine, the peers, the goals, then tables for every part."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _inference(results: Results, section: str, title: str) -> list[str]:
 
 
 def _growth(results: Results) -> list[str]:
-    """Return the tables of inference with one column more: how many times as long as its matrix products ours takes."""
+    """Return the tables of inference with one more column: our time divided by that of its matrix products alone."""
     parts = []
     for model, threads in _settings(results, "growth"):
         records = results.select(section="growth", model=model, threads=threads, measure="s")
@@ -132,7 +132,7 @@ def _growth(results: Results) -> list[str]:
 def _by_case(
     results: Results, records: Sequence[Record], peers: Sequence[Peer], scale: float
 ) -> tuple[list[str], Rows]:
-    """Return head and rows: a row a case, a column a peer that has any."""
+    """Return head and rows of a table: one row for each case, one column for each peer that was measured."""
     present = [peer for peer in peers if any(record.peer == peer.name for record in records)]
     rows = []
     for case in dict.fromkeys(record.case for record in records):
@@ -142,7 +142,7 @@ def _by_case(
 
 
 def _measures(results: Results, section: str, title: str, peers: Sequence[Peer]) -> list[str]:
-    """Return tables with a row a peer and a column a measure."""
+    """Return tables with one row for each peer and one column for each measure."""
     parts = []
     for model, threads in _settings(results, section):
         records = results.select(section=section, model=model, threads=threads)

@@ -1,4 +1,4 @@
-"""What was measured: flat records in one JSON file, written after every step, so that a cut run loses little."""
+"""The results: flat records in one JSON file, written after every step, so that an interrupted run loses little."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Key = tuple[str, str, int, str, str, str]
 
 @dataclass(frozen=True)
 class Record:
-    """Values of one measure, a value a round.
+    """The values of one measure, one for each round.
 
-    Rounds are the same for all peers of a case; where not all of them took part in all, `rounds` names each value's.
+    All peers of a case share the rounds. If a peer missed some, `rounds` names the round of each value.
     """
 
     section: str  # inference, growth, load, training, tokenizer, archive, machine
@@ -31,7 +31,7 @@ class Record:
     peer: str
     measure: str  # the unit is its last word
     values: tuple[float, ...]
-    rounds: tuple[str, ...] = ()  # names that no other run gives: merged files pair nothing that was not together
+    rounds: tuple[str, ...] = ()  # unique names, so that values of two runs are never paired
 
     @property
     def key(self) -> Key:
@@ -59,7 +59,7 @@ class Absence:
 
 @dataclass
 class Results:
-    """Records and absences by key, what each peer's libraries are, and the machine's facts, one entry a run."""
+    """Records and absences by key, the versions of each peer's libraries, and in `runs` facts about each run."""
 
     file: Path
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Results:
 
     @staticmethod
     def read(file: Path, *others: Path) -> Results:
-        """Return the results of one file, or of several: of two values for the same thing the later file's counts."""
+        """Return the results of one or more files; a later file replaces records of the same key."""
         results = Results(file)
         for each in (file, *others):
             stored = json.loads(each.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ class Results:
         return results
 
     def add(self, records: Iterable[Record]) -> None:
-        """Take records; a peer that was measured is no longer absent."""
+        """Add records; a peer that was measured is no longer absent."""
         for record in records:
             self.records[record.key] = record
             self.absences.pop((record.section, record.model, record.peer), None)
@@ -115,7 +115,7 @@ class Results:
         return set(peers) <= found
 
     def write(self) -> None:
-        """Write the file whole; medians and quartiles stand beside the values for those who read the file itself."""
+        """Write the file, with medians and quartiles beside the values for people who read it."""
         stored = {
             "runs": self.runs,
             "versions": self.versions,
@@ -131,6 +131,7 @@ _FIELDS = ("section", "model", "threads", "case", "peer", "measure")
 
 
 def _row(record: Record) -> dict[str, object]:
+    """Return a record as it stands in the file."""
     low, high = record.quartiles
     numbers = {"median": record.median, "low": low, "high": high}
     rounded = {name: _rounded(value) for name, value in numbers.items()}
@@ -157,9 +158,9 @@ def _compact(stored: dict[str, Any]) -> str:
 def ratio(ours: Record, theirs: Record) -> tuple[float, float, float]:
     """Return median, lower and upper quartile of theirs / ours: more than 1 means that ours is faster.
 
-    Of one case, round by round: the two ran one after the other, so what disturbs the machine for longer than that
-    cancels out. Of two cases, of peers that had no round in common, and of memory, it is the ratio of the medians, and
-    the quartiles are the widest there can be.
+    Within a case the ratio is taken round by round: the two ran one after the other, so longer disturbances cancel
+    out. For two cases, for peers without a common round, and for memory, it is the ratio of the medians, and the
+    quartiles are the widest possible ones.
     """
     each = [b / a for a, b in _pairs(ours, theirs)]
     if each:
@@ -171,7 +172,7 @@ def ratio(ours: Record, theirs: Record) -> tuple[float, float, float]:
 
 def _pairs(ours: Record, theirs: Record) -> list[tuple[float, float]]:
     """Return the values of each round that both took part in."""
-    if ours.case != theirs.case or ours.measure.endswith("MiB"):  # memory has nothing to do with the machine's pace
+    if ours.case != theirs.case or ours.measure.endswith("MiB"):  # memory does not depend on the moment
         return []
     if ours.rounds or theirs.rounds:
         beside = dict(zip(theirs.rounds, theirs.values, strict=False))

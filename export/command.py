@@ -82,5 +82,5 @@ def _print_entries(entries: Mapping[str, Entry], arguments: argparse.Namespace) 
         return
     for name, entry in entries.items():
         assert entry.archive is not None  # the export has just written the archive
-        path = arguments.out / entry.archive.urls[0]
+        path = arguments.out / f"{name}.tar.gz"
         print(f"{name}: {path}, {(entry.archive.size or 0) / 2**20:.1f} MiB, sha256 {entry.archive.sha256}, verified")

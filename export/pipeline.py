@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ from zoo.errors import BadVocabulary
 from zoo.loading.verify import verify
 from zoo.registry.entry import Entry
 from zoo.registry.writing import own_registry, update_registry
+
+_log = logging.getLogger("zoo")
 
 _ROOTS = {"tokenizer": Tokenizer, "preprocess": Preprocessor}  # the archives of one vocabulary, by kind
 
@@ -169,6 +172,10 @@ def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) ->
     entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
     entries = {name: known[name].exported_again(new) if name in known else new for name, new in entries.items()}
     update_registry(path, entries, {each.packed: out / each.packed.name for each in built})
+    for name, entry in entries.items():
+        before, after = known.get(name, entry).archive, entry.archive
+        if before and after and (gone := [url for url in before.urls if url not in after.urls]):
+            _log.warning("%s: the new archive has other bytes, so its row no longer names %s.", name, ", ".join(gone))
     return entries
 
 

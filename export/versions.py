@@ -1,4 +1,4 @@
-"""Versions of what makes an archive, as cards and reports state them."""
+"""The versions of the packages that make an archive, as cards and reports state them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LIBRARIES = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "tensorflow-text":
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of bert-zoo, tensorflow and tensorflow-text, whichever distribution brought TensorFlow.
+    """Return the versions of bert-zoo, tensorflow (also if it was installed as tensorflow-cpu) and tensorflow-text.
 
-        versions()["tensorflow"]  # "2.21.0", of tensorflow-cpu too
+        versions()["tensorflow"]  # "2.21.0"
 
-    Raises PackageNotFoundError where there is none.
+    Raises PackageNotFoundError if one is not installed.
     """
     return {"bert-zoo": zoo.__version__} | {name: _version(*names) for name, names in _LIBRARIES.items()}
 

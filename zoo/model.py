@@ -26,8 +26,7 @@ def load_model(handle: str | Path, *, name: str | None = None) -> Model:
     chooses a model of a bundle, which else has to have one encoder. Raises what `load` does.
     """
     with offline():
-        directory, card, loaded = load_found(handle, name=name)
-    return Model(card, directory, loaded)
+        return Model(**vars(load_found(handle, name=name)))
 
 
 @dataclass(frozen=True, eq=False)

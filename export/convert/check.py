@@ -1,4 +1,4 @@
-"""What a converted encoder is asked, and how its answers are compared with those of the archive."""
+"""Inputs for a converted encoder, and the comparison of its outputs with those of the archive."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from zoo.errors import VerificationFailed
 
 Batch = Mapping[str, NDArray[Any]]  # input or output name -> array
 
-TOLERANCE = 1e-5  # of the largest number of an output, or of 1 where that is less
+TOLERANCE = 1e-5  # times the largest number of an output, or times 1 if that is larger
 _SHAPES = ((1, 1), (2, 33), (3, 7), (5, 13))  # (batch, length)
 
 
 class NoRuntime(Exception):
-    """The runtime that would answer is not on this machine; the message says what is missing."""
+    """The runtime of a format is not installed; the message names the missing part."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets of answers that agree: for each output the largest absolute difference, and the least cosine of a row.
+    """How far two sets of answers are apart: the largest absolute difference and the least cosine of each output.
 
-    `tolerance` is what a difference may be, in parts of the output's `scale`; None where it is only stated.
+    A difference of at most `tolerance` times the output's `scale` was allowed; None: any finite difference.
     """
 
     batches: Sequence[tuple[int, int]]
@@ -53,6 +53,7 @@ def batches(directory: Path, card: EncoderCard) -> list[Batch]:
 
 
 def _random(card: EncoderCard) -> Iterator[Batch]:
+    """Yield a batch of each shape: the first row is full, the second without tokens, the last padded at its end."""
     generator, sizes = np.random.default_rng(7), card.sizes
     for rows, longest in _SHAPES:
         length = min(longest, sizes.position_limit)
@@ -61,14 +62,14 @@ def _random(card: EncoderCard) -> Iterator[Batch]:
         mask = (generator.random((rows, length)) < 0.8).astype(np.int32)
         mask[0] = 1
         mask[-1, : length // 2] = 1
-        mask[-1, length // 2 :] = rows == 1  # padding at the end
+        mask[-1, length // 2 :] = rows == 1
         if rows > 2:
             mask[1] = 0
         yield dict(zip(INPUT_KEYS, (ids, mask, types), strict=True))
 
 
 def answers(encoder: Any, asked: Sequence[Batch]) -> list[Batch]:
-    """Return what a loaded archive gives for each batch, the two outputs that are converted."""
+    """Return the two outputs that are converted, of a loaded archive for each batch."""
     import tensorflow as tf
 
     given = [{key: tf.constant(array) for key, array in batch.items()} for batch in asked]
@@ -80,8 +81,8 @@ def compare(
 ) -> Comparison:
     """Return how far two sets of answers are apart.
 
-    Raises VerificationFailed, which lists every name, type and shape that is wrong, else every output that is further
-    away than `tolerance`. Without one, numbers must still be finite.
+    Raises VerificationFailed with every wrong name, type and shape; if these are right, with every output that differs
+    by more than `tolerance`. Without a tolerance, numbers only have to be finite.
     """
     if problems := [*dict.fromkeys(_odd_forms(expected, found))]:
         raise VerificationFailed(f"the converted model has other outputs than the archive: {'; '.join(problems)}.")
@@ -102,11 +103,12 @@ def compare(
     }
     if wrong:
         amounts = ", ".join(f"{key} by {value:.3g}, allowed {allowed[key]:.3g}" for key, value in wrong.items())
-        raise VerificationFailed(f"the converted model computes something else than the archive: {amounts}.")
+        raise VerificationFailed(f"the converted model computes other numbers than the archive: {amounts}.")
     return compared
 
 
 def _odd_forms(expected: Sequence[Batch], found: Sequence[Batch]) -> Iterator[str]:
+    """Yield every difference in count, names, types and shapes: "pooled_output is int32 (2,), should be …"."""
     if len(expected) != len(found):
         yield f"{len(found)} answers to {len(expected)} batches"
     for a, b in zip(expected, found, strict=False):
@@ -118,12 +120,12 @@ def _odd_forms(expected: Sequence[Batch], found: Sequence[Batch]) -> Iterator[st
 
 
 def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
-    """Return the largest one; infinite where anything found is no number."""
+    """Return the largest absolute difference; infinity if a number of `found` is not finite."""
     return float(np.abs(expected - found).max()) if np.isfinite(found).all() else math.inf
 
 
 def _cosine(expected: NDArray[Any], found: NDArray[Any], mask: NDArray[Any]) -> float:
-    """Return the least cosine between two vectors of the last axis; those of padding are zero and have none."""
+    """Return the least cosine between two vectors of the last axis. Vectors of padding are zero and left out."""
     if expected.ndim == 3:
         expected, found = expected[mask != 0], found[mask != 0]
     lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)

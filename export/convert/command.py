@@ -20,11 +20,9 @@ def convert(parser: argparse.ArgumentParser) -> Run:
     """Write an encoder for ONNX, TFLite, TensorFlow.js or TensorFlow Serving, and compare it with the archive."""
     parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="gets the files; ./NAME-FORMAT without it")
-    parser.add_argument(
-        "--tokenizer", metavar="NAME_OR_PATH", help="another than the registry's; none for no tokenizer"
-    )
-    parser.add_argument("--quantize", choices=["int8"], help="of onnx and tflite; the report states the drift")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")
+    parser.add_argument("--tokenizer", metavar="NAME_OR_PATH", help="instead of the registry's; none: without one")
+    parser.add_argument("--quantize", choices=["int8"], help="for onnx and tflite; the report states the drift")
     parser.add_argument("--force", action="store_true", help="replace an earlier conversion in DIR")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; nothing is written to DIR")
     add_registry(parser)

@@ -1,4 +1,4 @@
-"""The conversion, told at one level: from an archive to files of another runtime that were seen to agree with it."""
+"""Converts an archive for another runtime, runs the result there, and compares it with the archive."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
 from zoo.loading.load import load_checked
 from zoo.loading.matching import FoundEncoder
 
-_NO_CHECK = "texts longer than {limit} tokens are not refused, as the archive does: cut them before"
-_WIDENED = (
-    "matrices are stored in {dtype} in the archive; here they are the same numbers in float32, and so is what they give"
-)
+_NO_CHECK = "the archive refuses texts longer than {limit} tokens, this model does not: cut them before"
+_WIDENED = "the archive stores matrices in {dtype}; here they are the same numbers in float32, and products are float32"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What to convert, as a person says it."""
+    """The arguments of `zoo convert`."""
 
     model: FoundEncoder
     to: str
@@ -46,9 +44,9 @@ def convert_encoder(asked: Conversion) -> ConversionReport:
 
         convert_encoder(Conversion(find_pair("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
 
-    What was written is run in its runtime and compared with the archive, on the golden inputs and on random ones. Only
-    then does it move to its place, whole or not at all; `force` replaces what is there. Raises VerificationFailed when
-    it disagrees, ZooError when a converter is not installed, BadArgument, CannotWrite.
+    The new model is run in its runtime and compared with the archive, on the golden inputs and on random ones. Only
+    then the directory appears, complete or not at all; `force` replaces an earlier conversion. Raises
+    VerificationFailed if the outputs differ, ZooError if a converter is not installed, BadArgument, CannotWrite.
     """
     format, used = ready(asked)
     model, card, start = asked.model, asked.model.card, time.monotonic()
@@ -61,7 +59,7 @@ def convert_encoder(asked: Conversion) -> ConversionReport:
         with _reported(f"{label}: the converter fails"):
             format.write(PlainRoot(plain_encoder(encoder.variables, card)), work, asked.quantize is not None)
         advance(1)
-        with _reported(f"{label}: what was written does not run"):
+        with _reported(f"{label}: the converted model does not run"):
             comparison, reason = _compared(format, work, questions, expected, _tolerance(card, asked.quantize))
         advance(1)
         facts: dict[str, Any] = {
@@ -81,27 +79,27 @@ def convert_encoder(asked: Conversion) -> ConversionReport:
 
 
 def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
-    """Return a format and the versions of its converters. Raises what can be known before any work."""
+    """Return a format and the versions of its converters. Raises every error that can be known before the work."""
     check_place(asked.out, asked.force)
     format = chosen_format(asked.to, asked.quantize)
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 
 
 def left_out(card: EncoderCard) -> list[str]:
-    """Return what of an archive is not converted."""
+    """Return the parts of an archive that are not converted."""
     heads = [f"head .{head}" for head in card.exported_heads]
     return [*heads, ".attention", "encoder_outputs", "training", "string tokens as inputs"]
 
 
 def notes(card: EncoderCard) -> list[str]:
-    """Return what a user of the converted model has to know."""
+    """Return the differences between archive and converted model that its users have to know."""
     found = [_NO_CHECK.format(limit=card.sizes.position_limit)]
     stored = card.derivation.stored_in if card.derivation else "float32"
     return found if stored == "float32" else [*found, _WIDENED.format(dtype=stored)]
 
 
 def _tolerance(card: EncoderCard, quantize: Quantized) -> float | None:
-    """Return what is allowed. Of an archive that computes in bfloat16, what its own certificate allows."""
+    """Return None if quantised, the tolerance of the certificate if the archive computes in bfloat16, else 1e-5."""
     if quantize:
         return None
     half = card.derivation is not None and card.derivation.computed_in != "float32"
@@ -111,6 +109,7 @@ def _tolerance(card: EncoderCard, quantize: Quantized) -> float | None:
 def _compared(
     format: Format, work: Path, questions: list[Batch], expected: list[Batch], tolerance: float | None
 ) -> tuple[Comparison | None, str | None]:
+    """Return the comparison, or the reason why there is none: the runtime is not installed."""
     try:
         found = format.run(work, questions)
     except NoRuntime as error:
@@ -133,20 +132,20 @@ def _reported(what: str) -> Iterator[None]:
 
 
 def check_place(out: Path, force: bool) -> None:
-    """Raise CannotWrite when something is at `out` that may not be replaced: with `force`, what was no conversion."""
+    """Raise CannotWrite if there are files in `out`; with `force`, only if they are not an earlier conversion."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not force:
         raise CannotWrite(f"{out} is there already: give --force to replace it, or another --out.")
     if not (out / FILE).is_file():
         raise CannotWrite(
-            f"{out} has no {FILE}: it is no conversion of ours and is not replaced. Choose another --out."
+            f"{out} has no {FILE}: `zoo convert` did not write it and does not replace it. Choose another --out."
         )
 
 
 @contextmanager
 def replaced_directory(out: Path) -> Iterator[Path]:
-    """Yield an empty directory beside `out`, which it becomes when the block ends well, in place of what was there."""
+    """Yield an empty directory that is moved to `out` when the block ends without an error; the old one is removed."""
     if not out.exists():
         with written_directory(out) as work:
             yield work

@@ -17,12 +17,12 @@ Quantized: TypeAlias = "Literal['int8'] | None"
 
 @dataclass(frozen=True)
 class Format:
-    """One format. `write` fills an empty directory, `run` answers batches with what is in it.
+    """One format. `write` fills an empty directory; `run` loads that directory and answers batches.
 
     `run` raises NoRuntime when its runtime is not on this machine.
     """
 
-    write: Callable[[PlainRoot, Path, bool], None]  # quantised when the last is true
+    write: Callable[[PlainRoot, Path, bool], None]  # (root, directory, quantized)
     run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
     packages: tuple[str, ...] = ()  # beside TensorFlow
     extra: str = ""
@@ -37,7 +37,7 @@ FORMATS = {
 
 
 def chosen_format(name: str, quantize: Quantized) -> Format:
-    """Return a format. Raises BadArgument where it is not to be had in int8."""
+    """Return a format. Raises BadArgument if it cannot be quantised."""
     if quantize and not FORMATS[name].quantizes:
         able = ", ".join(each for each, format in FORMATS.items() if format.quantizes)
         raise BadArgument(f"--quantize {quantize} goes with --to {able}; {name} is written in float32.")

@@ -1,4 +1,4 @@
-"""conversion.json: what was made of which archive, by what, and how far it is from it."""
+"""conversion.json: which archive was converted with which packages, and how far the outputs differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "conversion.json"
 
 @dataclass(frozen=True)
 class TokenizerReport:
-    """The tokenizer.json beside a model. `compared` golden texts had the right ids; None says that nobody looked."""
+    """The tokenizer.json beside a model. `compared` golden texts had the right ids; None: they were not compared."""
 
     name: str
     vocabulary_sha256: str
@@ -29,12 +29,12 @@ class TokenizerReport:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """A conversion that is done. Without `comparison` nobody compared it, and `not_verified` says why."""
+    """The result of a conversion. Without `comparison`, `not_verified` says why the outputs were not compared."""
 
     name: str
     format: str
     quantized: str | None
-    archive_sha256: str  # of a directory that was not unpacked by us, its card's, which holds the digest of every file
+    archive_sha256: str  # for a directory outside of the cache the sha256 of its card, which has that of every file
     comparison: Comparison | None
     not_verified: str | None
     tokenizer: TokenizerReport | None
@@ -74,7 +74,7 @@ class ConversionReport:
 
 
 def with_files(directory: Path, facts: Mapping[str, Any]) -> ConversionReport:
-    """Return the report of what lies in a directory, and write it there."""
+    """Write conversion.json into a directory; return the report, with the digests of the directory's files."""
     report = ConversionReport(**facts, files=file_digests(directory))
     (directory / FILE).write_text(to_json(report.to_dict()), encoding="utf-8")
     return report

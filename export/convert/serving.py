@@ -27,7 +27,7 @@ from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
 CONFIG_FILE = "models.config"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-PLACE = "/models"  # where TensorFlow Serving's image looks for them
+PLACE = "/models"  # where the Docker image of TensorFlow Serving looks for models
 Inputs = Mapping[str, Any]  # input of a signature -> array
 
 
@@ -36,8 +36,8 @@ def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
 
         write_serving(find_pair("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
 
-    A version that is there is left alone; the next number is taken. models.config names every model of `out`. Each
-    version's warm-up requests are read again and run through the signatures of what lies beside them.
+    Earlier versions stay, the new one gets the next number. models.config names every model of `out`. The warm-up
+    requests of the new version are read back and run through its signatures.
 
     Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
     """
@@ -46,7 +46,7 @@ def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
     if isinstance(model, EncoderWithTokenizer):
         found.append((model.tokenizer_directory, model.tokenizer_card))
     models = [(directory, card, _next_version(out / card.name)) for directory, card in found]
-    with ExitStack() as stack:  # all of them or none
+    with ExitStack() as stack:  # the versions of encoder and tokenizer appear both or not at all
         works = [stack.enter_context(written_directory(place)) for _, _, place in models]
         for work, (directory, card, _) in zip(works, models, strict=True):
             _fill(work, directory, card)
@@ -93,11 +93,11 @@ def models_config(out: Path) -> str:
 
 
 def _fill(work: Path, directory: Path, card: EncoderCard | TokenizerCard) -> None:
-    """Put the archive's files into a new version, and warm-up requests, which its card then lists too."""
+    """Copy the archive's files into a new version, and add warm-up requests and their digest on the card."""
     check_files(directory, card)
     prepare(directory, card)
     shutil.copytree(directory, work, dirs_exist_ok=True)
-    make_writable(work)  # what lies in the cache is not
+    make_writable(work)  # files of the cache are read-only
     write_warmup(_requests(directory, card), card.name, work / WARMUP_FILE)
     files = {**card.files, WARMUP_FILE: sha256_and_size(work / WARMUP_FILE)}
     write_card(card.model_copy(update={"files": files}), work)
@@ -113,7 +113,7 @@ def _versions(place: Path) -> list[int]:
 
 
 def _compared(model: FoundEncoder, place: Path) -> Comparison:
-    """Compare the signature of what was laid out, loaded by its tag, with the archive's root."""
+    """Compare the new version, loaded by the tag "serve" like TensorFlow Serving does, with the archive."""
     card = model.card
     asked = batches(model.directory, card)
     served = tf.saved_model.load(str(place), tags=["serve"]).signatures[SERVING_SIGNATURE]
@@ -130,7 +130,7 @@ def _answers(signature: Any, inputs: Inputs) -> dict[str, Any]:
 
 
 def _requests(directory: Path, card: EncoderCard | TokenizerCard) -> list[tuple[str, Inputs]]:
-    """Return signature and inputs of each request: TensorFlow Serving runs them before it takes others."""
+    """Return (signature, inputs) of each warm-up request: TensorFlow Serving runs them before it answers others."""
     if isinstance(card, EncoderCard):
         asked = [(SERVING_SIGNATURE, batch) for batch in batches(directory, card)]
         return [*asked, (TOKENS_SIGNATURE, {"args_0": np.array([["[CLS]", "[UNK]", "[SEP]", ""]])})]

@@ -21,7 +21,7 @@ _OPSET = 17
 
 
 def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.onnx; with `quantized`, matrices and tables in int8, activations quantised as they come."""
+    """Write model.onnx; with `quantized`, matrices and tables are int8, and activations are quantised at each call."""
     import onnx
 
     model = _with_weights(_graph(root.encoder), root.encoder)
@@ -36,9 +36,9 @@ def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
 
 
 def _graph(encoder: Encoder) -> Any:
-    """Return the model with its weights as further inputs.
+    """Return the model with its weights as additional inputs.
 
-    tf2onnx copies whatever is a constant of the graph again and again: BERT-base as a whole takes it more than 20 GB.
+    tf2onnx copies every constant of a graph many times: with its weights as constants, BERT-base needs more than 20 GB.
     """
     import tf2onnx
 
@@ -57,7 +57,7 @@ def _graph(encoder: Encoder) -> Any:
 
 
 def _with_weights(model: Any, encoder: Encoder) -> Any:
-    """Return the model with its weights inside, and with names for the dimensions that are free."""
+    """Return the model with its weights inside, and with the names "batch" and "length" for the free dimensions."""
     from onnx import numpy_helper
 
     inputs = [value for value in model.graph.input if value.name in INPUT_KEYS]
@@ -84,7 +84,7 @@ def run_onnx(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
 
 
 def load_onnx(directory: Path) -> Callable[[Batch], Batch]:
-    """Return the model, loaded: a batch of inputs by name to outputs by name."""
+    """Return the loaded model as a function from inputs by name to outputs by name."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -98,7 +98,7 @@ def _quantize(source: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it advises a step that our graph has no use for
+    logging.root.setLevel(logging.ERROR)  # it recommends a pre-processing that this graph does not need
     try:
         quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
     finally:

@@ -1,7 +1,7 @@
-"""TensorFlow.js: a graph model, model.json and shards of its weights, run in Node where that has @tensorflow/tfjs.
+"""TensorFlow.js: a graph model, model.json and shards of its weights, run in Node if it finds @tensorflow/tfjs.
 
 Written here, because the converter on PyPI (tensorflowjs 4.22) pins TensorFlow 2.19. The format is that of
-tfjs-converter's `GraphModel`: the graph in protobuf's JSON, the constants' numbers apart, end to end.
+tfjs-converter's `GraphModel`: the graph in protobuf's JSON, and the numbers of all constants in other files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NO_PACKAGE = 3  # the script's exit code
 
 
 def write_tfjs(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.json and group1-shard1of1.bin, ….  `quantized` is not to be had."""
+    """Write model.json and group1-shard1of1.bin, …. `quantized` is always False, see FORMATS."""
     frozen = convert_variables_to_constants_v2(root.encode)
     graph = frozen.graph.as_graph_def()
     weights = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
@@ -46,7 +46,7 @@ def write_tfjs(root: PlainRoot, directory: Path, quantized: bool) -> None:
     specs = [
         {"name": name, "shape": list(value.shape), "dtype": _DTYPES[value.dtype]} for name, value in weights.items()
     ]
-    outputs = sorted(root.encode.structured_outputs)  # the order in which TensorFlow lays a dict flat
+    outputs = sorted(root.encode.structured_outputs)  # TensorFlow flattens a dict in this order
     model = {
         "format": "graph-model",
         "generatedBy": tf.__version__,
@@ -69,7 +69,7 @@ def _signature(tensor: Any) -> dict[str, Any]:
 
 
 def _shards(weights: dict[str, np.ndarray], directory: Path) -> Iterator[str]:
-    """Write the numbers end to end, cut into shards, and yield the shards' names."""
+    """Write the numbers of all constants one after another into shards of 4 MiB, and yield the shards' names."""
     data = b"".join(np.ascontiguousarray(value).tobytes() for value in weights.values())
     count = max(1, -(-len(data) // _SHARD))
     for number in range(count):
@@ -82,9 +82,9 @@ def _shards(weights: dict[str, np.ndarray], directory: Path) -> Iterator[str]:
 
 
 def run_tfjs(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
-    """Return what @tensorflow/tfjs computes for each batch in Node, found from the current directory.
+    """Return what @tensorflow/tfjs computes for each batch in Node, which looks for it from the current directory.
 
-    Raises NoRuntime when there is no Node or no such package, VerificationFailed when the model does not run.
+    Raises NoRuntime if Node or the package is not installed, VerificationFailed if the model does not run.
     """
     return [
         {key: np.array(value["data"], value["dtype"]).reshape(value["shape"]) for key, value in outputs.items()}
@@ -96,7 +96,7 @@ def ask_node(directory: Path, asked: Sequence[Batch]) -> dict[str, Any]:
     """Return the JSON of tfjs_run.js: answers, milliseconds of loading and of each batch. Raises like `run_tfjs`."""
     node = shutil.which("node")
     if node is None:
-        raise NoRuntime("there is no `node` here")
+        raise NoRuntime("`node` is not installed")
     with tempfile.TemporaryDirectory() as work:
         questions, results = Path(work) / "asked.json", Path(work) / "found.json"
         rows = [{key: {"shape": a.shape, "data": a.ravel().tolist()} for key, a in batch.items()} for batch in asked]
@@ -104,7 +104,7 @@ def ask_node(directory: Path, asked: Sequence[Batch]) -> dict[str, Any]:
         command = [node, str(_SCRIPT), str(directory), str(questions), str(results)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == _NO_PACKAGE:
-            raise NoRuntime("Node finds no @tensorflow/tfjs from here: `npm install @tensorflow/tfjs`")
+            raise NoRuntime("Node does not find @tensorflow/tfjs from here: `npm install @tensorflow/tfjs`")
         if done.returncode:
             raise VerificationFailed(f"the converted model does not run in Node: {done.stderr.strip()[-500:]}")
         found: dict[str, Any] = json.loads(results.read_bytes())

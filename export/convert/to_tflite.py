@@ -18,7 +18,7 @@ FILE = "model.tflite"
 
 
 def write_tflite(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.tflite; with `quantized`, matrices in int8 and activations quantised as they come."""
+    """Write model.tflite; with `quantized`, matrices are int8 and activations are quantised at each call."""
     with tempfile.TemporaryDirectory(dir=directory.parent) as saved:
         tf.saved_model.save(root, saved, signatures=root.encode)
         converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SERVING_SIGNATURE])
@@ -34,17 +34,17 @@ def run_tflite(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
 
 
 def load_tflite(directory: Path) -> Callable[[Batch], Batch]:
-    """Return the model, loaded: a batch of inputs by name to outputs by name."""
+    """Return the loaded model as a function from inputs by name to outputs by name."""
     encode = interpreter(directory / FILE).get_signature_runner(SERVING_SIGNATURE)
     return lambda batch: encode(**batch)
 
 
 def interpreter(file: Path) -> Any:
-    """Return an interpreter of LiteRT's package where that is installed, else TensorFlow's own."""
+    """Return an interpreter of the package ai-edge-litert if it is installed, else of TensorFlow."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         Interpreter = tf.lite.Interpreter
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it goes one day
+        warnings.simplefilter("ignore")  # TensorFlow warns that it will remove its interpreter
         return Interpreter(model_path=str(file))

@@ -1,4 +1,4 @@
-"""tokenizer.json of one archive: its vocabulary, the casing of its tokenizer, and whether the golden texts agree."""
+"""Writes tokenizer.json beside a converted encoder, and compares its ids with the golden texts of the tokenizer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FILE = "tokenizer.json"
 
 
 def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> TokenizerReport | None:
-    """Write tokenizer.json for a loaded encoder, and return what is to be said of it; None without a tokenizer.
+    """Write tokenizer.json for a loaded encoder and return the report of it; None without a tokenizer.
 
-    Raises VocabularyMismatch, and VerificationFailed when the runtime, where it is installed, gives other ids than the
-    tokenizer's card.
+    Raises VocabularyMismatch if the encoder has another vocabulary, and VerificationFailed if the package `tokenizers`
+    is installed and gives other ids than the tokenizer's card.
     """
     if not isinstance(model, EncoderWithTokenizer):
         return None
@@ -56,6 +56,7 @@ def vocabulary_of(encoder: Any) -> Vocabulary:
 
 
 def _compare(file: Path, card: TokenizerCard) -> int | None:
+    """Return how many golden texts have the right ids; None if the package `tokenizers` is not installed."""
     try:
         from tokenizers import Tokenizer
     except ImportError:

@@ -53,6 +53,7 @@ def tokenizer_json(entries: Sequence[str], lower_case: bool, special_tokens_in_t
 
 
 def _normalizers(lower_case: bool) -> list[dict[str, Any]]:
+    """Return the steps that change a text: white space, dropped characters, and lower case without accents."""
     steps = [_replace(_matching(WHITESPACE), " "), _replace(_matching(f"{DROPPED}|{MARK}"), "")]
     if lower_case:
         marks = _matching(r"\p{Mn}")
@@ -61,6 +62,7 @@ def _normalizers(lower_case: bool) -> list[dict[str, Any]]:
 
 
 def _pre_tokenizers() -> list[dict[str, Any]]:
+    """Return the steps that split a text into words: at spaces, and around Chinese characters and punctuation."""
     alone = _matching(rf"[{CJK}]|{PUNCTUATION}")
     return [
         {"type": "WhitespaceSplit"},
@@ -96,6 +98,7 @@ def _replace(pattern: str, content: str) -> dict[str, Any]:
 
 @cache
 def _matching(pattern: str) -> str:
+    r"""Return the class of all characters that match a pattern of the graph: "[\x{9}-\x{A}…]"."""
     return _class(tf.strings.regex_full_match(_characters()[1], pattern).numpy())
 
 

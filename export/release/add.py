@@ -65,10 +65,9 @@ def add_model(addition: Addition) -> BuildReport:
         if tokenizer is None and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
-        stated = stated_options(name, source, models)
-        unstated = {option: value for option, value in given_options(of_encoder).items() if option not in stated}
-        if unstated and not parent:
-            entry = entry.model_copy(update={"sources": [_command_note(addition, source, unstated)]})
+        given = given_options(of_encoder)
+        if given.keys() - stated_options(name, source, models).keys() and not parent:
+            entry = entry.model_copy(update={"sources": [_command_note(addition, source, given, models)]})
         _write_people(out, {name: entry.model_copy(update={"tokenizer": tokenizer})})
     return report
 
@@ -93,12 +92,14 @@ def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: 
 
 
 def _tokenizer_rows(addition: Addition) -> tuple[str, str]:
+    """Return the names of the tokenizer, and of the preprocess archive, that an addition makes."""
     return f"{addition.name}_tokenizer", f"{addition.name}_tokenizer{PREPROCESS}"
 
 
 def _built(
     step: Step, models: Mapping[str, Entry], inputs: Inputs, report: BuildReport, out: Path, options: EncoderOptions
 ) -> BuildReport:
+    """Run one step; return the report with its rows, which is written to build.json too."""
     with Builder(Job(models, out, done=report.rows, options=options)) as builder:
         report = report.with_rows(builder.run(step, inputs))
     write_report(report, out)
@@ -106,7 +107,7 @@ def _built(
 
 
 def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
-    """Write into rows that an export made what the given rows state and no export knows."""
+    """Copy the fields that only people can state, of the given rows, into the rows that an export has written."""
     made = own_registry(out / REGISTRY_FILE).models
     stated = {name: made[name].model_copy(update=row.by_people()) for name, row in rows.items()}
     update_registry(out / REGISTRY_FILE, stated)
@@ -116,6 +117,7 @@ def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
 
 
 def _source(addition: Addition) -> Source:
+    """Return the source that the new row states for the checkpoint. Raises BadArgument if it is none."""
     checkpoint, activation = addition.checkpoint, addition.options.activation
     chosen: dict[str, Any] = {}
     if activation:
@@ -141,6 +143,7 @@ def _parent(addition: Addition, source: Source, registry: Registry) -> str | Non
 
 
 def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
+    """Return the new row: the source, and the options that a row can state."""
     # The recipe is not validated here: the export refuses an unknown head with an error that names the known ones.
     heads: Any = None if options.heads is None else list(options.heads)
     recipe = Recipe.model_construct(
@@ -153,14 +156,19 @@ def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry
     return Entry(kind="encoder", licence=options.licence, sources=[] if parent else [source], recipe=stated)
 
 
-def _command_note(addition: Addition, source: Source, unstated: Mapping[str, Any]) -> NoteSource:
+def _command_note(
+    addition: Addition, source: Source, given: Mapping[str, Any], models: Mapping[str, Entry]
+) -> NoteSource:
     """Return a note with the command that made a model, for a row that cannot state all options of its export.
 
-    With the source itself, `zoo build` would make another model of the row. Directories of files are left out.
+    With the source itself, `zoo build` would make another model of the row. The note has every option that the row does
+    not state without its source: also --activation. Directories of files are left out.
     """
     checkpoint = Path(addition.checkpoint).name if isinstance(source, NoteSource) else addition.checkpoint
-    options = {option: value.name if isinstance(value, Path) else value for option, value in unstated.items()}
-    return NoteSource(kind="note", text=f"`zoo add {shlex.join([checkpoint, *option_words(options)])}`")
+    stated = stated_options(addition.name, _note(Path(checkpoint)), models)
+    options = {option: value for option, value in given.items() if option not in stated}
+    words = option_words({o: value.name if isinstance(value, Path) else value for o, value in options.items()})
+    return NoteSource(kind="note", text=f"`zoo add {shlex.join([checkpoint, *words])}`")
 
 
 def _inputs(addition: Addition, source: Source) -> Inputs:

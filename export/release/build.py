@@ -15,6 +15,7 @@ from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write
 from zoo.basics.locks import locked, locked_if_free, remove_temporary
 from zoo.basics.progress import progress
+from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.errors import CannotWrite, ZooError
 from zoo.registry.entry import Entry, writers
@@ -76,6 +77,8 @@ def write_rows(registry: Registry, out: Path) -> None:
 
 
 def _row(entry: Entry, known: Entry | None, registry: Registry, out: Path) -> Entry:
+    """Return the row for the registry of `out`: `entry` of `registry`, with what `out` has in its row `known`."""
+    entry = entry if local_path(registry.place) else entry.only_known()
     kept = known.model_extra or {} if known else {}
     entry = entry.model_copy(update={**kept, **(entry.model_extra or {})})
     if known and known.archive and _lies_there(known, out):
@@ -87,8 +90,9 @@ def _row(entry: Entry, known: Entry | None, registry: Registry, out: Path) -> En
 
 
 def _lies_there(entry: Entry, out: Path) -> bool:
+    """Return whether the archive of a row lies in `out`, by its size; its digest is compared later."""
     assert entry.archive is not None  # the caller asked
-    file = out / entry.archive.urls[0]
+    file = out / (entry.archive.file or "")
     return file.is_file() and file.stat().st_size == entry.archive.size
 
 

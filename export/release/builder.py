@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import export
 import tokenizer
@@ -23,10 +23,10 @@ from export.versions import versions
 from export.workspace import owned_directory
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
-from zoo.archive.kinds import KINDS
+from zoo.archive.kinds import KINDS, Kind
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.contract import REGISTRY_FILE
-from zoo.errors import BadConfig, BadVocabulary, ZooError, first_line
+from zoo.errors import BadArgument, BadConfig, BadVocabulary, ZooError, first_line
 from zoo.registry.entry import Entry, writers
 from zoo.registry.recipes import stated_options
 from zoo.registry.writing import own_registry
@@ -125,7 +125,7 @@ class Builder:
         request = self.request(step, inputs)
         options = {name: str(v) if isinstance(v, Path) else v for name, v in given_options(request).items()}
         made_from = {
-            "inputs": inputs.sha256(vocabulary=isinstance(request, TokenizerRequest)),
+            "inputs": inputs.sha256(vocabulary=not self._kind(step).has_weights),
             "request": [type(request).__name__, options],
             "exporter": exporter_digest(),
         }
@@ -133,10 +133,19 @@ class Builder:
 
     def request(self, step: Step, inputs: Inputs) -> EncoderRequest | TokenizerRequest:
         """Return the export of a step: the options that its row states, and for an encoder those of the job too."""
-        job, stated = self._job, stated_options(step.name, inputs.source, self._job.models)
-        if not KINDS[job.models[step.name].kind].has_weights:
-            return TokenizerRequest(inputs.path, out=job.out, **stated)
-        return EncoderRequest(inputs.path, out=job.out, **{**vars(job.options), **stated})
+        job, made = self._job, self._maker(step).request
+        of_job = vars(job.options) if issubclass(made, EncoderOptions) else {}
+        return made(inputs.path, out=job.out, **{**of_job, **stated_options(step.name, inputs.source, job.models)})
+
+    def _kind(self, step: Step) -> Kind:
+        return KINDS[self._job.models[step.name].kind]
+
+    def _maker(self, step: Step) -> Maker:
+        """Return how the archives of a step are made. Raises BadArgument if only another command makes them."""
+        kind = self._kind(step)
+        if kind.command not in MAKERS:
+            raise BadArgument(f"`zoo build` cannot make {kind.with_article}. Run `zoo {kind.command}` for {step.name}.")
+        return MAKERS[kind.command]
 
     def _read(self, step: Step) -> Inputs:
         """Return the checkpoint of a step. Steps of one origin share the checkpoint, or the error if it is missing."""
@@ -165,26 +174,34 @@ class Builder:
 
     # -- the export ---------------------------------------------------------------------------------------------------
 
-    def _export(self, step: Step, inputs: Inputs) -> dict[str, Entry]:
+    def _export(self, step: Step, inputs: Inputs) -> Mapping[str, Entry]:
         import_tensorflow_quietly()
-        from export.pipeline import export_planned, export_tokenizer
+        return self._maker(step).export(self, step, self.request(step, inputs), inputs)
+
+    def export_vocabulary(self, step: Step, request: TokenizerRequest, inputs: Inputs) -> dict[str, Entry]:
+        """Export a tokenizer and its preprocess archive; return their rows. Raises BadConfig for wrong facts."""
+        from export.pipeline import export_tokenizer
+
+        request = replace(request, source=self._vocabulary_folder(inputs.path))
+        _check_facts(step.name, self._facts(step), _vocabulary_facts(request), inputs)
+        return export_tokenizer(request)
+
+    def export_weights(self, step: Step, request: EncoderRequest, inputs: Inputs) -> dict[str, Entry]:
+        """Export an encoder; return its row. Raises BadConfig if the checkpoint contradicts the registry."""
+        from export.pipeline import export_planned
         from export.planning import plan_encoder
 
-        facts, request = self._facts(step), self.request(step, inputs)
-        if isinstance(request, TokenizerRequest):
-            request = replace(request, source=self._vocabulary_folder(inputs.path))
-            _check_facts(step.name, facts, _vocabulary_facts(request), inputs)
-            return export_tokenizer(request)
         planned = plan_encoder(request, self._opened(request))
         found = {
             **planned.config.sizes().model_dump(),
             "family": planned.family.name,
             "vocabulary_sha256": planned.vocabulary.sha256,
         }
-        _check_facts(step.name, facts, found, inputs)
+        _check_facts(step.name, self._facts(step), found, inputs)
         return export_planned(planned)
 
     def _opened(self, request: EncoderRequest) -> Checkpoint:
+        """Return the checkpoint of the request. It stays open, because the next step may read it too."""
         from export.readers import open_checkpoint
 
         if self._checkpoint is None:
@@ -205,14 +222,31 @@ class Builder:
         return holders[0]
 
     def _own_directory(self) -> Path:
+        """Return the builder's temporary directory, made at the first call and removed at the end."""
         if self._work is None:
             self._job.out.mkdir(parents=True, exist_ok=True)
             self._work = self._stack.enter_context(owned_directory(self._job.out))
         return self._work
 
     def _forget(self) -> None:
+        """Let go of the checkpoint of the last step."""
         self._inputs = self._checkpoint = self._origin = None
         gc.collect()  # a checkpoint of an archive removes its unpacked files when it is collected
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How `zoo build` runs a command: the class of its request, and the export, which is called with a builder."""
+
+    request: type[EncoderRequest | TokenizerRequest]
+    export: Callable[[Builder, Step, Any, Inputs], Mapping[str, Entry]]
+
+
+# By the command that the row of a kind names, see zoo.archive.kinds.
+MAKERS = {
+    "export": Maker(EncoderRequest, Builder.export_weights),
+    "export-tokenizer": Maker(TokenizerRequest, Builder.export_vocabulary),
+}
 
 
 @cache
@@ -229,6 +263,7 @@ def exporter_digest() -> str:
 
 
 def _vocabulary_facts(request: TokenizerRequest) -> dict[str, object]:
+    """Return the facts of a vocabulary that a row may state: its size and its sha256."""
     from tokenizer.source import read_tokenizer_source
 
     vocabulary = read_tokenizer_source(request.source, request.cased).vocabulary
@@ -236,6 +271,7 @@ def _vocabulary_facts(request: TokenizerRequest) -> dict[str, object]:
 
 
 def _contradictions(stated: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
+    """Return the facts that the row states and the checkpoint contradicts: ["layers 12, it has 3"]."""
     return [
         f"{fact} {value!r}, it has {found.get(fact)!r}" for fact, value in stated.items() if found.get(fact) != value
     ]

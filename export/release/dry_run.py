@@ -85,6 +85,7 @@ def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
 def _foreseen(
     step: Step, job: Job, builder: Builder, found: Found | None, inputs: Inputs | None, fetched: set[str]
 ) -> Foreseen:
+    """Return what a step would do. `fetched` are the sources that earlier steps would download."""
     if inputs and builder.unchanged(step, inputs):
         return Foreseen(step.name, "unchanged", inputs.said, 0, 0, 0.0)
     entry = job.models[step.origin]

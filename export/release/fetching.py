@@ -84,7 +84,7 @@ def _filled(place: Path) -> Iterator[Path | None]:
 
 
 def _damage(file: Path) -> str:
-    """Return how an archive differs from its own checksums; '' when it does not, and for any other file."""
+    """Return how a .zip or .tar.gz differs from its own checksums; '' if it does not, and for any other file."""
     try:
         if file.name.endswith(".zip"):
             with opened_zip(file) as archive:

@@ -78,6 +78,7 @@ def estimate(step: Step, models: Mapping[str, Entry], dtype: str = "float32") ->
 
 
 def _canonical(registry: Registry, names: Iterable[str]) -> list[str]:
+    """Return the canonical names of names and aliases, each once. Raises UnknownModel with all unknown names."""
     found, problems = [], []
     for name in names:
         try:
@@ -90,11 +91,13 @@ def _canonical(registry: Registry, names: Iterable[str]) -> list[str]:
 
 
 def _rows(name: str, models: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Return the names of the rows that the export of a model fills: its own, and those that come along."""
     along = (kind for kind in KINDS.values() if kind.comes_along and kind.made_of == models[name].kind)
     return (name, *(name + kind.suffix for kind in along if name + kind.suffix in models))
 
 
 def _place(step: Step, models: Mapping[str, Entry]) -> tuple[object, ...]:
+    """Return the key by which steps are sorted, see `make_steps`."""
     entry, whole = models[step.name], models[step.origin]
     has_weights = KINDS[entry.kind].has_weights
     return (has_weights, -(whole.parameters or 0), step.origin, step.name != step.origin, entry.layers or 0)

@@ -51,6 +51,7 @@ class _Worker:
 
 
 def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: bool) -> Iterator[list[Row]]:
+    """Run groups of steps in at most `jobs` processes; yield the rows of each step when it is done."""
     workers: dict[Connection, _Worker] = {}
     try:
         while work or workers:
@@ -102,6 +103,7 @@ def _hand_out(connection: Connection, worker: _Worker) -> None:
 
 
 def _lost(worker: _Worker, job: Job) -> list[Row]:
+    """Return the rows of the step during which a process ended, as failed."""
     worker.process.join(_PATIENCE)
     reason = f"the process that built it ended with exit code {worker.process.exitcode}; is there too little memory?"
     return [failed(name, reason, job.done) for name in worker.at.rows]

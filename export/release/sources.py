@@ -45,7 +45,7 @@ class Inputs:
     files: Mapping[str, str]
 
     def sha256(self, vocabulary: bool = False) -> str:
-        """Return one digest of all files; with `vocabulary`, of the files alone that a tokenizer is made from."""
+        """Return one digest of all files; with `vocabulary`, only of those that a tokenizer is made from."""
         part = {name: digest for name, digest in self.files.items() if vocabulary and _OF_A_TOKENIZER.fullmatch(name)}
         return hashlib.sha256(to_json(part or dict(self.files)).encode()).hexdigest()
 
@@ -132,10 +132,12 @@ def _conventions(name: str, entry: Entry) -> Iterator[tuple[str, Source]]:
 
 
 def _stems(name: str, entry: Entry) -> list[str]:
+    """Return the names of `_conventions`, without repetitions."""
     return list(dict.fromkeys(stem for stem, _ in _conventions(name, entry)))
 
 
 def _stem(source: UrlSource | HuggingFaceSource) -> str:
+    """Return the last part of a source's address, "rbt3" or "chinese_L-12_H-768_A-12", without .zip or .tar.gz."""
     if isinstance(source, HuggingFaceSource):
         return source.repository.partition("/")[2]
     file = file_name(source.url)
@@ -143,6 +145,7 @@ def _stem(source: UrlSource | HuggingFaceSource) -> str:
 
 
 def _beside(folder: Path, stem: str) -> Path | None:
+    """Return the file or directory of a folder that has this name, packed or unpacked; None without one."""
     if (folder / stem).exists():
         return folder / stem
     packed = (folder / f"{stem}{suffix}" for suffix in ARCHIVES)

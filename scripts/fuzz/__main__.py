@@ -4,9 +4,9 @@
     python -m scripts.fuzz --cases 10000 --format tf1 h5
     python -m scripts.fuzz --format tf1 --seed 3 --case 1234 --keep DIR   # one case once more, its files in DIR
 
-A case is refused (one ZooError), accepted (read to its end: where a format has no checksum, other numbers are read), or
-a fault: any other exception, the end of the process, more than 10 seconds, or 1 GiB above the size of the file. Exit
-code 1 says that there were faults. An accepted archive is not loaded.
+A case is refused (a ZooError), accepted (the file was read to its end: a format without checksums cannot notice a
+changed number), or a fault: any other exception, the end of the process, more than 10 seconds, or memory of more than
+1 GiB above the size of the file. Exit code 1 means that there were faults. An accepted archive is not loaded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--format", nargs="+", choices=FORMATS, default=[*FORMATS], metavar="F", help=", ".join(FORMATS)
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int, help="read this one alone, in this very process")
+    parser.add_argument("--case", type=int, help="read only this case, in this process")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where the files of --case stay")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
@@ -79,9 +79,9 @@ def fuzz(
     seconds: float | None = None,
     module: str = "scripts.fuzz.formats",
 ) -> dict[str, Tally]:
-    """Return how the cases of these numbers ended, format by format; no further one begins after `seconds`.
+    """Run the cases with these numbers in each format, and return how they ended. No case begins after `seconds`.
 
-    The FORMATS of `module` are meant.
+    `module` is the name of the module that defines FORMATS.
     """
     end = time.monotonic() + seconds if seconds else float("inf")
     tallies = {name: Tally() for name in formats}
@@ -103,7 +103,7 @@ def fuzz(
 
 
 class _Child:
-    """A process that reads files, replaced by another where it ended or hangs."""
+    """A process that reads files. If it ends or hangs, another one is started."""
 
     def __init__(self, module: str, work: Path) -> None:
         self._module, self._work = module, work
@@ -111,15 +111,17 @@ class _Child:
         self._known: set[str] = set()
 
     def ask(self, name: str, seed: int, number: int) -> tuple[str, str]:
+        """Return how a case ended: ("refused", "BadArchive: …")."""
         if self._process is None:
             self._start()
         self._pipe.send((name, seed, number))
         if name not in self._known and (answer := self._answer(_PATIENCE))[0] != "ready":
-            raise RuntimeError(f"no good {name} can be made and read: {answer[1]}")
+            raise RuntimeError(f"the undamaged {name} cannot be made or read: {answer[1]}")
         self._known.add(name)
         return self._answer(2 * MOST_SECONDS)
 
     def _answer(self, patience: float) -> tuple[str, str]:
+        """Return the child's answer, or a fault if it ends or takes longer than `patience` seconds."""
         try:
             if self._pipe.poll(patience):
                 answer: tuple[str, str] = self._pipe.recv()
@@ -160,6 +162,7 @@ def table(tallies: Mapping[str, Tally]) -> str:
 
 
 def _repeat(name: str, format: Format, seed: int, number: int, keep: Path | None) -> int:
+    """Read one case in this process, where a debugger can follow it, and print how it ended."""
     work = keep or Path(tempfile.mkdtemp(prefix="zoo-fuzz-"))
     good, place = prepared(format, work / name)
     target, content = damaged(format, Random(f"{seed}/{name}/{number}"), good)

@@ -20,20 +20,20 @@ from zoo.errors import ZooError
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1 << 30  # bytes, above the size of the file
-_CEILING = 4 << 30  # of address space: ends the child before it takes the machine along
+_CEILING = 4 << 30  # bytes of address space: a child that needs more ends, and the machine goes on
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file. `make` fills an empty directory; `changed` are patterns of the files that are damaged.
+    """One kind of file. `make` writes an undamaged example; `changed` are patterns of the files to damage.
 
-    `read` is given the directory, or its only file, and raises ZooError or returns.
+    `read` is called with the directory, or with its only file, and raises ZooError or returns.
     """
 
     make: Callable[[Path], None]
     read: Callable[[Path], object]
     changed: tuple[str, ...]
-    mutations: tuple[Mutation, ...] = ()  # beside those that know no format
+    mutations: tuple[Mutation, ...] = ()  # in addition to BYTES
 
 
 def serve(module: str, work: Path, pipe: Connection) -> None:
@@ -60,7 +60,7 @@ def serve(module: str, work: Path, pipe: Connection) -> None:
 
 
 def prepared(format: Format, work: Path) -> tuple[Path, Path]:
-    """Return the directory of a good one, made once, and a copy of it that may be damaged; it has been read."""
+    """Return the directory of an undamaged example, made once, and a copy of it to damage, which was read once."""
     good, place, making = work / "good", work / "case", work / "making"
     if not good.exists():
         shutil.rmtree(making, ignore_errors=True)
@@ -69,7 +69,7 @@ def prepared(format: Format, work: Path) -> tuple[Path, Path]:
         move_into_place(making, good)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(good, place)
-    format.read(whole(place))  # what is imported late is imported now
+    format.read(whole(place))  # so that late imports do not count in the first case
     return good, place
 
 
@@ -80,10 +80,10 @@ def whole(place: Path) -> Path:
 
 
 def damaged(format: Format, random: Random, good: Path) -> tuple[Path, bytes]:
-    """Return which file of a good one is damaged, and what it holds then: the same for the same generator."""
+    """Return the file of the undamaged example to damage, and its damaged bytes; both depend on `random` alone."""
     target = random.choice(sorted(good.glob(random.choice(format.changed))))
     content = target.read_bytes()
-    # A format's own mutations know the form of its first file; what they cannot take apart is damaged as bytes.
+    # A format's own mutations parse files of its first pattern. What they cannot parse is damaged as bytes.
     own = format.mutations if target.match(format.changed[0]) else ()
     for _ in range(random.choice((1, 1, 1, 2))):
         try:
@@ -94,6 +94,7 @@ def damaged(format: Format, random: Random, good: Path) -> tuple[Path, bytes]:
 
 
 def _outcome(format: Format, path: Path, size: int) -> tuple[str, str]:
+    """Read a file of `size` bytes, and return how that ended: ("fault", "KeyError: 'x' at tf1.py:99")."""
     before, start = _reset_peak(), time.monotonic()
     try:
         format.read(path)
@@ -112,16 +113,17 @@ def _outcome(format: Format, path: Path, size: int) -> tuple[str, str]:
     return outcome, words
 
 
-# -- memory, where Linux says it --------------------------------------------------------------------------------------
+# -- memory, as Linux states it in /proc ------------------------------------------------------------------------------
 
 
 def _reset_peak() -> int:
-    """Begin to measure, and return the bytes that are held now."""
+    """Set the peak of memory to the memory used now, and return that in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return _statm(1)
 
 
 def _statm(field: int) -> int:
+    """Return bytes of this process: field 0 is its address space, field 1 the memory it uses."""
     return int(Path("/proc/self/statm").read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""The formats that are damaged: how a small good one is made, which of its files are changed, what reads it."""
+"""The formats to damage: the function that writes a small example, its files to damage, the function that reads it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
 
 
 def read_checkpoint(path: Path) -> None:
-    """Do everything that an export does with a checkpoint before it builds, and read every variable."""
+    """Do everything that an export does with a checkpoint before it builds a graph, and read every variable."""
     from export.inspect import inspected
     from export.options import EncoderRequest
     from export.planning import plan_encoder
@@ -120,7 +120,7 @@ def _tokenizer(folder: Path) -> None:
 
 
 def _saved_model(folder: Path) -> None:
-    """Write an unpacked archive: a graph of little, and a card that is right about it."""
+    """Write an unpacked archive: a tiny graph, and its card."""
     import tensorflow as tf
 
     class Root(tf.Module):
@@ -164,7 +164,7 @@ def read_unpacked(folder: Path) -> None:
 
 
 def _read_graph(folder: Path) -> None:
-    """The same, of a graph whose digest is on the card and whose operations may be, too."""
+    """Check a damaged graph. The card is made to fit its digest and operations, so only `check_ops` can refuse it."""
     card = read_card(folder)
     files = card.files | {"saved_model.pb": sha256_and_size(folder / "saved_model.pb")}
     try:

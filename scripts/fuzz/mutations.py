@@ -1,6 +1,6 @@
-"""What is done to the bytes of a good file: damage that knows no format, and lies in the words of one.
+"""Mutations: functions that damage the bytes of a file, blindly or with knowledge of its format.
 
-Everything comes from the generator that is given, so that a case can be made again from its number.
+All randomness comes from the given generator, so that a case can be made again from its number.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _VALUES: tuple[Any, ...] = (
 )
 
 
-# -- damage that knows no format --------------------------------------------------------------------------------------
+# -- any file ---------------------------------------------------------------------------------------------------------
 
 
 def flip(random: Random, data: bytes) -> bytes:
-    """Flip a bit, or some."""
+    """Flip one bit, or up to eight."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 2, 8))):
         if changed:
@@ -57,7 +57,7 @@ def flip(random: Random, data: bytes) -> bytes:
 
 
 def overwrite(random: Random, data: bytes) -> bytes:
-    """Write a number that programs trip over, or noise, somewhere."""
+    """Overwrite a few bytes with a number at the edge of a type, such as 2**31, or with noise."""
     size, order = random.choice((1, 2, 4, 8)), random.choice(("little", "big"))
     number = random.choice((*_NUMBERS, random.getrandbits(64))) % 256**size
     at = random.randrange(max(len(data) - size, 1))
@@ -71,7 +71,7 @@ def cut(random: Random, data: bytes) -> bytes:
 
 
 def grow(random: Random, data: bytes) -> bytes:
-    """Put something in between or behind."""
+    """Insert zeros, noise or a copy of the last bytes, somewhere or at the end."""
     at = random.choice((len(data), random.randrange(len(data) + 1)))
     extra = random.choice((bytes(random.randrange(5000)), random.randbytes(random.randrange(1, 64)), data[-100:]))
     return data[:at] + extra + data[at:]
@@ -109,6 +109,7 @@ def json_value(random: Random, data: bytes) -> bytes:
 
 
 def _places(value: Any) -> Any:
+    """Yield (container, key) of every value inside of a JSON value."""
     for key in [*value] if isinstance(value, dict) else range(len(value)):
         yield value, key
         if isinstance(value[key], dict | list):
@@ -116,7 +117,7 @@ def _places(value: Any) -> Any:
 
 
 def json_text(random: Random, data: bytes) -> bytes:
-    """Write something into a JSON text that a writer of JSON would not."""
+    """Write a text into a JSON file that no writer of JSON would write there, such as 1e999 or 50,000 brackets."""
     number = re.compile(rb"-?\d+(\.\d+)?")
     what = random.choice(
         (
@@ -139,7 +140,7 @@ def json_text(random: Random, data: bytes) -> bytes:
 
 
 def lines(random: Random, data: bytes) -> bytes:
-    """Change a line of a text, or the end of every one."""
+    """Replace or insert a line of a text, or change the line endings."""
     all_lines = data.split(b"\n")
     at = random.randrange(len(all_lines))
     new = random.choice(
@@ -153,7 +154,7 @@ def lines(random: Random, data: bytes) -> bytes:
 
 
 def index_entry(random: Random, data: bytes) -> bytes:
-    """Change keys or entries of an index whose checksums are right all the same."""
+    """Change keys or entries of an index, and write it again with right checksums."""
     from zoo.archive.tensor_table import read_table
 
     table = list(read_table(data).items())
@@ -178,7 +179,7 @@ def index_entry(random: Random, data: bytes) -> bytes:
 
 
 def _other_entry(random: Random, value: bytes) -> bytes:
-    """Change a field of an entry: its type, its shape, its place, the parts it is kept in."""
+    """Change a field of an entry: its dtype, shape, offset, size, shard or slices."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto
 
@@ -214,7 +215,7 @@ def _other_entry(random: Random, value: bytes) -> bytes:
 
 
 def zip_record(inside: Sequence[Mutation]) -> Mutation:
-    """Return a mutation of one member's bytes, in a zip whose checksums are right."""
+    """Return a mutation of one member's name or bytes, in a zip whose checksums are right."""
 
     def mutate(random: Random, data: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -234,7 +235,7 @@ def zip_record(inside: Sequence[Mutation]) -> Mutation:
         with zipfile.ZipFile(out, "w") as made:
             for name, content, method in members:
                 info = zipfile.ZipInfo("x")
-                info.filename = name  # as it is: the constructor would mend it
+                info.filename = name  # set here, because the constructor would correct it
                 made.writestr(info, content, method)
         return out.getvalue()
 
@@ -250,7 +251,7 @@ def zip_directory(random: Random, data: bytes) -> bytes:
 
 
 def tar_member(inside: Sequence[Mutation], gzipped: bool = True) -> Mutation:
-    """Return a mutation of a tar, packed again: a member's bytes, its name, its kind, or the whole as bytes."""
+    """Return a mutation of a tar: of a member's bytes, name or type, or of the bytes of the whole tar."""
 
     def mutate(random: Random, data: bytes) -> bytes:
         plain = zlib.decompress(data, 31) if gzipped else data
@@ -289,13 +290,13 @@ def _gzip(data: bytes) -> bytes:
 
 
 def safetensors_header(random: Random, data: bytes) -> bytes:
-    """Change a value of a safetensors header, whose length is right."""
+    """Change a value of a safetensors header, and write the right length before it."""
     size = int.from_bytes(data[:8], "little")
     header = random.choice((json_value, json_text))(random, data[8 : 8 + size])
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
-_STEPS = (
+_STEPS = (  # of a pickle: opcodes, and the beginnings of huge values
     *(bytes([step]) for step in b"(tRQ20N})]eusb.\x85\x86\x87"),
     b"h\x00",
     b"q\x00",
@@ -312,7 +313,7 @@ _STEPS = (
 
 
 def pickle_steps(random: Random, data: bytes) -> bytes:
-    """Put steps of a pickle where they do not belong, or change one of its names."""
+    """Insert steps of a pickle where they do not belong, or change one of its names."""
     what = random.choice(_STEPS)
     at = random.randrange(len(data) + 1)
     if random.random() < 0.3:

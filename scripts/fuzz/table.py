@@ -1,4 +1,4 @@
-"""Writes the table of a TensorFlow index, with right checksums, from whatever keys and values are given."""
+"""Writes the table of a TensorFlow index from any keys and values, with right checksums."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _POLYNOMIAL = 0x82F63B78
 def write_table(
     entries: Sequence[tuple[bytes, bytes]], entries_a_block: int = 1000, damage: Random | None = None
 ) -> bytes:
-    """Return an index of these entries, in this order; with `damage`, a block is damaged and its checksum right."""
+    """Return an index of these entries, in this order; with `damage`, a byte of each block is changed first."""
     out, index = bytearray(), []
     for start in range(0, len(entries), entries_a_block):
         part = entries[start : start + entries_a_block]
@@ -30,6 +30,7 @@ def write_table(
 
 
 def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a block of entries. A key is stored without the part that it shares with the key before it."""
     out, offsets, last = bytearray(), [], b""
     for number, (key, value) in enumerate(entries):
         shared = 0
@@ -45,6 +46,7 @@ def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def _with_trailer(block: bytes) -> bytes:
+    """Return a block with its compression type, 0 for none, and its checksum."""
     return block + b"\0" + masked_crc32c(block + b"\0").to_bytes(4, "little")
 
 

@@ -59,7 +59,7 @@ def test_command_line_prints_what_it_made(odd: Path, tmp_path: Path, capsys: pyt
     assert len(card.left_out["truncated from 3 layers"]) == 2 * 16
 
 
-def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
+def test_other_entries_stay(odd: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = Entry(kind="encoder", description="somebody else's")
     update_registry(tmp_path / "registry.json", {"other": other})
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
@@ -73,8 +73,12 @@ def test_other_entries_stay(odd: Path, tmp_path: Path) -> None:
         "recipe": Recipe(heads=[]),
         "history": [Published(url="https://host/odd.tar.gz", size_mib=7)],
     }
-    update_registry(tmp_path / "registry.json", {"odd": written.model_copy(update=people)})
+    assert written.archive is not None
+    mirrors = written.archive.model_copy(update={"urls": ["https://host/odd.tar.gz", "odd.tar.gz"]})
+    update_registry(tmp_path / "registry.json", {"odd": written.model_copy(update=people | {"archive": mirrors})})
     export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1, licence="MIT"))
+    gone = "odd: the new archive has other bytes, so its row no longer names https://host/odd.tar.gz."
+    assert gone in [record.getMessage() for record in caplog.records]
     entry = read_registry(tmp_path / "registry.json").entry("odd")
     assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
     assert {field: getattr(entry, field) for field in people} == people and entry.licence == "MIT"

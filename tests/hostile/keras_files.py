@@ -191,7 +191,7 @@ def _handle(value: Any) -> Tamper:
 
 _LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "config": {}, "registered_name": None}
 _BIAS = "bert.pooler.dense.bias"
-_NOT_OURS = "not as zoo.KerasLayer writes it"
+_NOT_OURS = "zoo.KerasLayer did not write this Keras config"
 
 KERAS_FILES = [
     # the config of the layer
@@ -201,24 +201,24 @@ KERAS_FILES = [
     KerasFile("a number", "end in a TypeError", _handle(7), '"handle" is a int'),
     KerasFile("another class", "make a Lambda of Keras", _handle(_LAMBDA), "handle.* an object of 'None'"),
     KerasFile("no handle", "end in a KeyError", layer(without="handle"), f"{_NOT_OURS}.*'handle' is missing"),
-    KerasFile("registry", "name its own registry", layer(registry=URL), "'registry' is no key of it"),
-    KerasFile("unverified", "do without digests", layer(allow_unverified=True), "'allow_unverified' is no key of it"),
-    KerasFile("sha256", "pin other bytes", layer(sha256="0" * 64), "'sha256' is no key of it"),
-    KerasFile("several keys", "hide one among others", layer(registry=URL, x=1), "'registry' is no key.*'x' is no key"),
+    KerasFile("registry", "name its own registry", layer(registry=URL), "'registry' is an unknown key"),
+    KerasFile("unverified", "do without digests", layer(allow_unverified=True), "'allow_unverified' is an unknown key"),
+    KerasFile("sha256", "pin other bytes", layer(sha256="0" * 64), "'sha256' is an unknown key"),
+    KerasFile("several keys", "hide one among others", layer(registry=URL, x=1), "'registry' is .*'x' is an unknown"),
     KerasFile("arguments", "call with something odd", layer(arguments=["training"]), "'arguments': "),
     KerasFile("trainable", "set what no layer sets", layer(trainable=[1]), "'trainable': "),
     KerasFile("endpoint", "call the class of the loaded object", layer(endpoint="__class__"), "no endpoint '__class"),
     # the record of the model
     KerasFile("record of nothing", "end in a KeyError", _handle({"registered_name": "zoo>Origin"}), _NOT_OURS),
-    KerasFile("record with a key", "do without digests", record(allow_unverified=True), "'allow_unverified' is no key"),
+    KerasFile("record with a key", "do without digests", record(allow_unverified=True), "'allow_unverified' is an"),
     KerasFile("no graph", "end in a KeyError", record(without="graph"), "'graph' is missing"),
     KerasFile("no digest", "end in a KeyError", record(without="digest"), "'digest' is missing"),
     KerasFile("a digest upwards", "leave the cache", record(digest="../../x"), "'digest': "),
     KerasFile("a digest that is a number", "end in a TypeError", record(digest=12), "'digest': "),
     KerasFile("a name with an escape", "write to the terminal", record(name="toy\x1b[2J"), "'name': "),
-    KerasFile("another name", "be taken for another model", record(name="bert_base"), "of bert_base, the graph .* toy"),
+    KerasFile("another name", "be taken for another model", record(name="bert_base"), "bert_base, the graph .* is toy"),
     KerasFile("a null in the handle", "end in a ValueError", record(handle="a\0b"), "'handle': "),
-    KerasFile("no base64", "end in a binascii.Error", record(graph="e\u0301?"), "'graph': is no base64"),
+    KerasFile("no base64", "end in a binascii.Error", record(graph="e\u0301?"), "'graph': is not base64"),
     KerasFile("a list as graph", "end in a TypeError", record(graph=["H4sI"]), "'graph': should be a text"),
     # the graph
     KerasFile("no gzip", "end in an error of zlib", record(graph="bm8gZ3ppcA=="), "the config's graph"),
@@ -242,7 +242,7 @@ KERAS_FILES = [
     ),
     # the weights
     KerasFile("a weight less", "leave a variable random", weights(stored(_BIAS, None)), f"{_BIAS} is missing", True),
-    KerasFile("a weight more", "be read half", weights(stored("x", [1.0])), "x is not of toy", True),
+    KerasFile("a weight more", "be read half", weights(stored("x", [1.0])), "x does not belong to toy", True),
     KerasFile("a shape", "be broadcast", weights(stored(_BIAS, [1.0])), r"is \(1,\), should be \(32,\)", True),
     KerasFile("a dtype", "be cast", weights(stored(_BIAS, [1] * 32)), f"{_BIAS} is int64, should be float32", True),
     KerasFile("texts", "crash the cast", weights(stored(_BIAS, ["x"] * 32)), f"{_BIAS} is object, should be", True),

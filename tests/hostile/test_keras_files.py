@@ -115,7 +115,7 @@ def from_json(file: Path) -> keras.Model:
             URL,
             "a" * 64,
             DownloadFailed,
-            f"Nothing is downloaded for a config: `zoo fetch {URL}` first.*sha256 aaaa",
+            f"Nothing is downloaded for a config. Run `zoo fetch {URL}` first.*sha256 aaaa",
         ),
         (URL, None, DownloadFailed, "`zoo fetch https:"),
         ("toy", "a" * 64, DownloadFailed, "`zoo fetch toy` first"),
@@ -123,7 +123,7 @@ def from_json(file: Path) -> keras.Model:
         ("//host/share/toy", None, DownloadFailed, "Nothing is downloaded"),
         (r"\\host\share\toy.tar.gz", "a" * 64, DownloadFailed, "Nothing is downloaded"),
         ("https://[", "a" * 64, DownloadFailed, "Nothing is downloaded"),
-        ("/dev/zero", "a" * 64, BadArchive, "/dev/zero is another model"),
+        ("/dev/zero", "a" * 64, BadArchive, "/dev/zero is not toy any more: it is another model"),
         ("missing/toy.tar.gz", "a" * 64, BadArchive, "missing/toy.tar.gz is not there any more: put it back"),
     ],
 )
@@ -132,7 +132,7 @@ def test_nothing_is_downloaded_for_a_config(
 ) -> None:
     record(handle=handle, digest=digest, registry="https://registry.example/registry.json")(file)
     model = from_json(file)
-    with pytest.raises(error, match=f"a config of toy has its graph and not its weights.*{words}"):
+    with pytest.raises(error, match=f"the config of toy holds no weights.*{words}"):
         model(np.array(IDS))
     assert not tree(cache_directory())
 
@@ -144,7 +144,7 @@ def test_a_local_directory_with_the_very_card(file: Path, toy_zoo: ToyZoo, tmp_p
     np.testing.assert_allclose(from_json(file)(np.array(IDS)), expected, atol=1e-6)
     (data,) = place.glob("variables/variables.data*")
     data.write_bytes(bytes(data.stat().st_size))
-    with pytest.raises(BadArchive, match="was toy once; .* is another model, or is damaged"):
+    with pytest.raises(BadArchive, match="is not toy any more: it is another model, or damaged"):
         from_json(file)(np.array(IDS))
 
 
@@ -175,7 +175,7 @@ def configs(file: Path) -> dict[str, Any]:
 def test_from_config_takes_no_other_way(file: Path) -> None:
     config = configs(file)
     for odd in ("toy", ["handle"], None, {**config, "handle": URL}, {**config, "handle": Path("toy")}):
-        with pytest.raises(BadConfig, match=r"not as zoo\.KerasLayer writes it.*make the layer anew"):
+        with pytest.raises(BadConfig, match=r"zoo\.KerasLayer did not write this.*make the layer again"):
             KerasLayer.from_config(odd)  # type: ignore[arg-type]
     with pytest.raises(ZooError):
         KerasLayer(**config)  # the record is no handle; in Python the constructor takes names and URLs
@@ -192,9 +192,9 @@ def test_a_layer_of_ones_own_keeps_its_arguments(file: Path) -> None:
 
     made = Mine.from_config({**configs(file), "scale": 2.0})
     assert made.scale == 2.0 and Mine.from_config(made.get_config()).scale == 2.0
-    with pytest.raises(BadConfig, match="'scale' is no key of it"):
+    with pytest.raises(BadConfig, match="'scale' is an unknown key"):
         KerasLayer.from_config({**configs(file), "scale": 2.0})
-    with pytest.raises(BadConfig, match="'registry' is no key of it"):
+    with pytest.raises(BadConfig, match="'registry' is an unknown key"):
         Mine.from_config({**configs(file), "registry": URL})
 
 

@@ -22,8 +22,9 @@ class Kind:
     takes: Literal["ids", "text"]  # the root's inputs: three int32 [B, T] by name, or strings [B]
     gives: str  # the root's output in words, as the code snippets of the catalogue page say it
     facts: Mapping[str, str]  # field of a registry row -> attribute of the card that it is filled from
+    command: str  # makes it: the "export" of `zoo export`. `zoo build` finds it in export.release.builder.MAKERS
+    options: tuple[str, ...] = ()  # of that command, which a registry row may state
     golden: str = "texts"  # the golden data of a card, counted by `zoo verify`: "3 golden texts agree"
-    command: str = "export"  # the command that makes it
     has_weights: bool = False  # made from the weights of a checkpoint; else the vocabulary is enough
     needs: tuple[str, ...] = ()  # packages that are imported before it is loaded
     tokenized_by: str | None = None  # kind of the archive that makes its inputs of texts; bundles hold both
@@ -67,6 +68,8 @@ KINDS = {
                 "vocab_size": "sizes.vocab_size",
                 "vocabulary_sha256": "vocabulary_sha256",
             },
+            command="export",
+            options=("layers", "family", "activation", "pooler", "heads"),
             golden="rows",
             has_weights=True,
             tokenized_by="tokenizer",
@@ -80,6 +83,7 @@ KINDS = {
             gives="string tokens",
             facts=_VOCABULARY,
             command="export-tokenizer",
+            options=("cased",),
             needs=("tensorflow_text",),
             page="card_tokenizer.html",
         ),
@@ -90,6 +94,7 @@ KINDS = {
             gives="the three-key dict",
             facts=_VOCABULARY,
             command="export-tokenizer",
+            options=("cased",),
             needs=("tensorflow_text",),
             made_of="tokenizer",
             suffix=PREPROCESS,

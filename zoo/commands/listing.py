@@ -91,15 +91,13 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
 def _facts(name: str, registry: Registry) -> dict[str, str]:
     entry = registry.models[name]
     archive = entry.archive
-    facts = {field: value for field, value in _known(entry).items() if isinstance(value, str | int | float)}
-    texts = {field: f"{value:,}" if isinstance(value, int) else str(value) for field, value in facts.items()}
+    texts = {field: text for field, value in _known(entry).items() if (text := _text(value))}
     cached = cache_directory() / archive.sha256 if archive and archive.sha256 else None
     return {
         "name": name,
         **{field.replace("_", " "): text for field, text in texts.items()},
         "tokenizer": registry.tokenizer(name) or "",
         "made from": _derivation_text(entry),
-        "aliases": ", ".join(entry.aliases),
         "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
         "urls": "\n".join(registry.urls(entry)),
         "cached": str(cached) if cached and cached.is_dir() else "",
@@ -107,6 +105,15 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
         "to build": "" if archive else "\n".join(map(_way_text, ways(name, registry.models))),
         "formerly": "\n".join(f"{each.url} {published_size(each)}".rstrip() for each in entry.history),
     }
+
+
+def _text(value: object) -> str:
+    """Return a value as '21,128', or 'zh, en' for a list; '' for an object, which has a line of its own in `_facts`."""
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_text, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value) if isinstance(value, str | float) else ""
 
 
 def _derivation_text(entry: Entry) -> str:

@@ -25,14 +25,14 @@ def _check(parser: argparse.ArgumentParser) -> Run:
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        problems = check_registry(arguments.file)
+        problems, notes = check_registry(arguments.file)
         if arguments.json:
-            print_json({"file": str(arguments.file), "problems": problems})
+            print_json({"file": str(arguments.file), "problems": problems, "notes": notes})
             return 2 if problems else 0
+        lines = "".join(f"\n  {line}" for line in (*problems, *(f"note: {note}" for note in notes)))
         if problems:
-            lines = "".join(f"\n  {problem}" for problem in problems)
             raise BadRegistry(f"{arguments.file} has {counted(len(problems), 'problem')}:{lines}")
-        print(f"{arguments.file}: nothing is wrong")
+        print(f"{arguments.file}: nothing is wrong{lines}")
         return 0
 
     return run
@@ -43,8 +43,11 @@ def _format(parser: argparse.ArgumentParser) -> Run:
     _add_file(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        for name in format_registry(arguments.file):
+        changed = format_registry(arguments.file)
+        for name in changed:
             print(f"wrote {name}")
+        if not changed:
+            print(f"{arguments.file}: nothing has changed, it was written in its one form")
         return 0
 
     return run

@@ -251,10 +251,11 @@ def _extracted(path: Path, name: str, record: ArchiveRecord, place: Path) -> Ite
 
 
 def _as_installed(entry: Entry) -> Entry:
-    """Return the entry for the installed registry: with remote URLs only, if there are any.
+    """Return the entry for the installed registry: without unknown fields, with remote URLs only, if there are any.
 
     The bundle may be deleted. Once the model has left the cache too, only a remote URL can bring it back.
     """
+    entry = entry.only_known()
     archive = entry.archive
     if archive is not None and (urls := _remote(archive)):
         archive = archive.model_copy(update={"urls": urls})

@@ -1,7 +1,7 @@
-"""The configs of a Keras layer of ours as they stand in a .keras file: which keys there are, and of which type.
+"""Checks the config of a zoo.KerasLayer that was read from a .keras file: its keys, and their types.
 
-Such a file may come from anybody. A config brings the graph along, so it has no say in where anything is to be had:
-it names no registry and no URL to fetch, and nothing that it says loosens a check.
+Such a file may come from anybody. The config holds the graph itself, so it needs no registry and no URL: nothing in it
+causes a download or loosens a check.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from zoo.errors import BadConfig
 
 REGISTERED = "zoo>Origin"  # how Keras names the class in a file
-_MOST_GRAPH = 64 << 20  # letters of base64; a graph of ours has some 400,000
+_MOST_GRAPH = 64 << 20  # characters of base64; a graph of this zoo has about 400,000
 
 _Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 def _decoded(value: Any) -> bytes:
     if not isinstance(value, str) or len(value) > _MOST_GRAPH:
-        raise ValueError(f"should be a text of at most {_MOST_GRAPH:,} letters")
+        raise ValueError(f"should be a text of at most {_MOST_GRAPH:,} characters")
     try:
         return base64.b64decode(value, validate=True)
     except ValueError as error:
-        raise ValueError(f"is no base64 ({error})") from None
+        raise ValueError(f"is not base64 ({error})") from None
 
 
 class _Config(BaseModel):
@@ -35,7 +35,7 @@ class _Config(BaseModel):
 
 
 class OriginConfig(_Config):
-    """What a config says of where its SavedModel came from. Files of bert-zoo 0.1.0 may have `registry`: not read."""
+    """The keys of an Origin's config. Files of bert-zoo 0.1.0 may also have `registry`, which is not read."""
 
     handle: _Text
     name: _Text
@@ -45,7 +45,7 @@ class OriginConfig(_Config):
 
 
 class LayerConfig(_Config):
-    """What a config says of a layer. Keras itself looks at `dtype` and `activity_regularizer`."""
+    """The keys of a layer's config. Keras itself checks `dtype` and `activity_regularizer`."""
 
     handle: Any
     name: _Text | None = None
@@ -60,14 +60,14 @@ class LayerConfig(_Config):
 
 
 def origin_config(config: Any) -> OriginConfig:
-    """Return the config of an origin. Raises BadConfig, which lists all that is wrong."""
+    """Return the checked config of an Origin. Raises BadConfig with every wrong key."""
     return _checked(OriginConfig, config, "the record of the model in it")
 
 
 def layer_config(config: Any, layer: type, base: type) -> dict[str, Any]:
-    """Return the config of a `layer`, `base` or a class derived from it, whose own arguments are let pass.
+    """Return the checked config of a `layer`: `base`, or a class derived from it, whose own arguments are not checked.
 
-    Raises BadConfig, which lists all keys that there are not, missing ones and those of another type.
+    Raises BadConfig with every key that is unknown, missing or of a wrong type.
     """
     mine, theirs = (inspect.signature(kind.__init__).parameters for kind in (layer, base))  # type: ignore[misc]
     own = {*mine} - {*theirs}
@@ -78,13 +78,13 @@ def layer_config(config: Any, layer: type, base: type) -> dict[str, Any]:
 
 
 def recorded(handle: Any) -> Any:
-    """Return the config of the origin that is under "handle" in a file. Raises BadConfig for anything else."""
+    """Return the config of the Origin that a layer's config holds under "handle". Raises BadConfig without one."""
     if isinstance(handle, Mapping) and handle.get("registered_name") == REGISTERED:
         return handle.get("config")
     found = f"an object of {str(handle.get('registered_name'))[:99]!r}" if isinstance(handle, Mapping) else None
     if isinstance(handle, str):
         found = f"{handle[:99]!r}"
-    raise _bad(f'"handle" is {found or f"a {type(handle).__name__}"} and not the record with the graph')
+    raise _bad(f'"handle" is {found or f"a {type(handle).__name__}"}, not the record that holds the graph')
 
 
 def _checked(kind: type[Any], config: Any, what: str) -> Any:
@@ -96,13 +96,14 @@ def _checked(kind: type[Any], config: Any, what: str) -> Any:
 
 
 def _problem(error: Mapping[str, Any]) -> str:
+    """Return an error of pydantic in words: "'handle' is missing"."""
     key = repr(str(error["loc"][0])[:99]) if error["loc"] else "it"
-    words = {"extra_forbidden": f"{key} is no key of it", "missing": f"{key} is missing"}
+    words = {"extra_forbidden": f"{key} is an unknown key", "missing": f"{key} is missing"}
     return words.get(error["type"], f"{key}: {str(error['msg']).removeprefix('Value error, ')}")
 
 
 def _bad(found: str) -> BadConfig:
     return BadConfig(
-        f"this Keras config is not as zoo.KerasLayer writes it; {found}. It was changed, or a later bert-zoo wrote it: "
-        "take your copy of the file, or make the layer anew, zoo.KerasLayer(NAME), and load the weights into that."
+        f"zoo.KerasLayer did not write this Keras config: {found}. The file was changed, or a later bert-zoo wrote it. "
+        "Use an unchanged copy, or make the layer again, zoo.KerasLayer(NAME), and load the weights into it."
     )

@@ -24,34 +24,35 @@ keras.saving.register_keras_serializable("zoo")(Origin)
 
 @keras.saving.register_keras_serializable("zoo")
 class KerasLayer(keras.layers.Layer):
-    """A SavedModel of this zoo as a layer of Keras 3, with hub.KerasLayer's arguments and their meanings.
+    """A SavedModel of this zoo as a layer of Keras 3. The arguments mean the same as those of hub.KerasLayer.
 
         layer = zoo.KerasLayer("albert_tiny", trainable=True, output_key="pooled_output")
         ids = keras.Input([None], dtype="int32")
         model = keras.Model(ids, keras.layers.Dense(2)(layer(ids)))
 
-    `handle` is a name, `zoo://` name, URL, .tar.gz or unpacked directory, or an object that is loaded already (which
-    Keras cannot save). `endpoint` calls an attribute of it, "mlm", "preprocess", …, and `signature` one of its
-    signatures; that needs `output_key` or `signature_outputs_as_dict=True`. `arguments` go to the callable as they
-    are. `output_key` picks one of several outputs. `registry`, `sha256` and `allow_unverified` are `zoo.load`'s.
+    `handle` is a name, `zoo://` name, URL, .tar.gz or unpacked directory, or a loaded object (Keras cannot save that
+    layer). `endpoint` calls an attribute of the model, such as "mlm" or "preprocess". `signature` calls a signature;
+    it needs `output_key` or `signature_outputs_as_dict=True`. `arguments` are passed to every call. `output_key` picks
+    one of several outputs. `registry`, `sha256` and `allow_unverified` mean the same as for `zoo.load`.
 
-    `trainable` is True, False, "pooler" (what comes after the last layer: the pooler, and the head of an endpoint), or
-    "last:2" (the last two layers and that). It can be set again at any time; compile again after it. All other weights
-    are in `non_trainable_weights` and get no gradients. There is dropout while the model trains, and regularisation
-    losses, only where the layer is trainable too. A signature cannot train.
+    `trainable` is True, False, "pooler" (the pooler, and the head of an endpoint), or "last:2" (also the last two
+    layers). It can be set again at any time; then compile the model again. All other weights are in
+    `non_trainable_weights` and get no gradients. With `trainable=False` there is neither dropout nor a regularisation
+    loss, even while the model trains. A signature cannot train.
 
-    Weights have the checkpoint's names, '.' for '/'. The model computes in the precision it was exported for, float32
-    as a rule, whatever the dtype policy says; under mixed precision its outputs are cast to the policy's compute dtype.
-    XLA is not let in, whatever jit_compile says: it drops the checks of ids and lengths, ends the process at strings,
-    and compiles a training step for minutes. `layer.supports_jit = True` before compiling admits it, for predicting.
+    Weights have the checkpoint's names, '.' for '/'. The dtype policy does not change the precision of the model, which
+    is that of its export, mostly float32; under mixed precision only its outputs are cast to the compute dtype.
+    Keras does not compile this layer with XLA, even with jit_compile=True: XLA drops the checks of ids and lengths,
+    ends the process at strings, and takes minutes for a training step. To predict with XLA all the same, set
+    `layer.supports_jit = True` before compiling.
 
-    A .keras file with such a layer is complete: it holds the graph, and after `from zoo import KerasLayer` it loads
-    without cache, archive or network. Nothing that such a file says is asked of the network or loosens a check, for
-    anybody may have written it: its graph is looked at as an archive's is, and a config that is not as this class
-    writes it is refused. A config alone, as of `clone_model` or `model_from_json`, has its weights from the cache, or
-    from the local archive or directory it was made of: see `zoo.keras.origin.Origin`.
+    A .keras file with this layer holds the graph: after `from zoo import KerasLayer` it loads without cache, archive or
+    network. Such a file may come from anybody, so nothing in it causes a download or loosens a check: its graph is
+    checked like that of an archive, and a config that this class would not write is refused. A config alone, as of
+    `clone_model` or `model_from_json`, has no weights; they are read from the cache, or from the local archive or
+    directory that the layer was made from: see `zoo.keras.origin.Origin`.
 
-    Raises BadArgument, and whatever `zoo.load` raises.
+    Raises BadArgument, and the errors of `zoo.load`.
     """
 
     def __init__(
@@ -76,16 +77,16 @@ class KerasLayer(keras.layers.Layer):
         if signature and (output_key is None) != bool(signature_outputs_as_dict):
             raise BadArgument(f"signature={signature!r} needs one of output_key and signature_outputs_as_dict=True.")
         if signature_outputs_as_dict and not signature:
-            raise BadArgument("signature_outputs_as_dict needs a signature; other outputs come as the dict they are.")
-        # Ids and strings are not to be cast to the layer's float dtype.
+            raise BadArgument("signature_outputs_as_dict needs a signature; without one, outputs are a dict already.")
+        # autocast=False: Keras must not cast ids and strings to the layer's float dtype.
         super().__init__(trainable=bool(trainable), name=name, dtype=dtype, autocast=False, **kwargs)
         self.supports_jit = False
         self._opened = opened(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)
-        self._object = self._opened.object  # an attribute of its own, so that its tables go along with model.export()
+        self._object = self._opened.object  # an attribute, so that model.export() finds its tables
         self._endpoint = endpoint_of(self._object, self._opened.name, endpoint, signature)
         self._variables = MappingProxyType(variables_of(self._object))
         self._has_values = self._opened.has_values
-        self._settings: Mapping[str, Any] = MappingProxyType(  # Keras would watch a plain dict
+        self._settings: Mapping[str, Any] = MappingProxyType(  # Keras would wrap a plain dict to track it
             {
                 "output_key": output_key,
                 "arguments": dict(arguments or {}),
@@ -96,7 +97,7 @@ class KerasLayer(keras.layers.Layer):
         )
         self._part: str | None = None
         self.build()
-        self._train(trainable)  # not by assignment, which TensorFlow skips where the value is the same
+        self._train(trainable)  # TensorFlow would skip the assignment self.trainable = … of an equal value
 
     @property
     def resolved_object(self) -> Any:
@@ -106,7 +107,7 @@ class KerasLayer(keras.layers.Layer):
     # -- weights --------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Any = None) -> None:
-        """Adopt the variables. They are all there: the shape of the inputs decides nothing."""
+        """Wrap the loaded variables for Keras. They exist already, so the shape of the inputs is not needed."""
         if self.built:
             return
         names = {id(variable): name for name, variable in self._variables.items()}
@@ -124,11 +125,11 @@ class KerasLayer(keras.layers.Layer):
         self._of_head: frozenset[str] = frozenset()
         self._can_train = frozenset(variable.name for variable in self._adopted if variable.trainable)
         if root := {names.get(id(variable)) for variable in getattr(self._object, "variables", ())}:
-            self._of_head = self._can_train - root  # the lists of a head hold its encoder's variables too
+            self._of_head = self._can_train - root  # a head lists the variables of its encoder too
 
     @property
     def trainable(self) -> bool | str:
-        """What trains: True, False, "pooler" or "last:2". Reading gives what was set."""
+        """Which weights train: True, False, "pooler" or "last:2", as it was set."""
         return self._part or bool(super().trainable)
 
     @trainable.setter
@@ -136,6 +137,7 @@ class KerasLayer(keras.layers.Layer):
         self._train(value)
 
     def _train(self, value: bool | str) -> None:
+        """Set which weights train. Raises BadArgument for a signature, which cannot train."""
         if value and self._endpoint.is_signature:
             raise BadArgument(f"{self._endpoint.name} cannot train: leave signature= away and set trainable={value!r}.")
         part = value if isinstance(value, str) else None
@@ -152,7 +154,7 @@ class KerasLayer(keras.layers.Layer):
         return chosen(word, parts, sizes.layers if sizes else None, model)
 
     def save_own_variables(self, store: Any) -> None:
-        """Write every variable of the SavedModel, by name: also those of heads that this layer does not call."""
+        """Write every variable of the SavedModel by name, including those of heads that this layer does not call."""
         self._need_values()
         for name, variable in self._variables.items():
             store[name] = variable
@@ -160,12 +162,12 @@ class KerasLayer(keras.layers.Layer):
     def load_own_variables(self, store: Any) -> None:
         """Read what `save_own_variables` wrote.
 
-        Raises WeightMismatch, which lists all that is missing, misshapen or of another dtype. (`load_model` collects
-        the errors of all layers and raises Keras' own ValueError, in which that list stands.)
+        Raises WeightMismatch with every variable that is missing, unknown, or of another shape or dtype. (`load_model`
+        raises Keras' own ValueError instead, which contains that list.)
         """
-        there = {name: store[name] for name in store.keys()}  # noqa: SIM118, Keras' stores are no mappings
+        there = {name: store[name] for name in store.keys()}  # noqa: SIM118, Keras' stores are not mappings
         problems = [f"{name} is missing" for name in self._variables if name not in there]
-        problems += [f"{name} is not of {self._opened.name}" for name in there if name not in self._variables]
+        problems += [f"{name} does not belong to {self._opened.name}" for name in there if name not in self._variables]
         for name, variable in self._variables.items():
             if name in there and tuple(there[name].shape) != tuple(variable.shape):
                 problems.append(f"{name} is {tuple(there[name].shape)}, should be {tuple(variable.shape)}")
@@ -178,7 +180,7 @@ class KerasLayer(keras.layers.Layer):
         self._has_values = True
 
     def _need_values(self) -> None:
-        """See to it that there are values, whatever became of the place that they were first read from."""
+        """Read the values of the variables if this layer was made from a config alone and Keras has loaded none."""
         if self._has_values or in_symbolic_scope():
             return
         assert self._opened.origin is not None
@@ -188,13 +190,13 @@ class KerasLayer(keras.layers.Layer):
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Also take what Keras would not convert: nested lists of numbers or texts."""
+        """Call the layer, also with nested lists of numbers or texts, which Keras would not convert."""
         tensors = tensors_of(inputs, _tensor)
         self._endpoint.check(tensors)
         return super().__call__(tensors, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the callable's outputs; floats of them in the compute dtype of the policy."""
+        """Return the outputs; float tensors have the compute dtype of the policy."""
         self._need_values()
         arguments = dict(self._settings["arguments"])
         if self._endpoint.takes_training:
@@ -222,26 +224,26 @@ class KerasLayer(keras.layers.Layer):
         """Return the arguments; under "handle" a record of handle, name, digest and graph."""
         if self._opened.origin is None:
             raise BadArgument(
-                f"{self.name} was made from a loaded object, and nobody knows its files any more: to save or copy it, "
-                "give KerasLayer the name, URL, archive or directory."
+                f"{self.name} was made from a loaded object, whose files are not known. To save or copy it, make the "
+                "layer from a name, URL, archive or directory."
             )
         return {**super().get_config(), "handle": self._opened.origin, **self._settings}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> KerasLayer:
-        """Return a layer like the one whose config this is; its weights are the archive's until others are loaded.
+        """Return a layer from the config of another. Its weights are the archive's until others are loaded.
 
         Raises BadConfig for a config that `get_config` does not write, BadArchive for a graph that is refused.
         """
         arguments = layer_config(config, cls, KerasLayer)
         handle = arguments["handle"]
-        if not isinstance(handle, Origin):  # which it is in the process that called get_config
+        if not isinstance(handle, Origin):  # in the process that called get_config it still is one
             handle = Origin.from_config(recorded(handle))
         return cls(**{**arguments, "handle": handle})
 
 
 def _tensor(value: Any) -> Any:
-    """Return a value as a tensor; those of Keras 3 are left as they are."""
+    """Return a value as a tensor. A symbolic KerasTensor stays as it is."""
     if type(value).__module__.partition(".")[0] == "tf_keras":
         raise BadInputs(
             "this is a tensor of tf_keras (Keras 2), and zoo.KerasLayer a layer of Keras 3: use hub.KerasLayer there, "

@@ -1,4 +1,4 @@
-"""Where the SavedModel of a Keras layer came from, and how it is had again: from its config, the cache, a path."""
+"""Remembers where the SavedModel of a Keras layer came from, and loads it again: from a config, the cache or a path."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from zoo.keras.config import origin_config
 from zoo.loading.load import Loaded, load_checked, load_found, prepare
 from zoo.safety import GRAPH_FILE
 
-_GRAPH_LIMIT = 1 << 28  # bytes unpacked: a hundred times what ours have
+_GRAPH_LIMIT = 1 << 28  # bytes after unpacking, a hundred times those of this zoo's graphs
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a SavedModel is to be had, and all of it but its weights: what the config of a layer holds.
+    """The handle of a SavedModel, and its whole content without the weights. The config of a layer holds an Origin.
 
-    `graph` is a tar.gz of saved_model.pb and the card, some 300 KB. With it a model that Keras saved, which brings the
-    weights, needs neither archive nor cache. (The assets of Keras' saving protocol would not do: a layer is given them
-    after its model was rebuilt from the config, and for that the graph has to be there.)
+    `graph` is a tar.gz of saved_model.pb and the card, about 300 KB. Together with the weights that Keras saves it is
+    complete, without archive and cache. (Keras can also save "assets" of a layer, but loads them only after it has
+    rebuilt the model from its config, and for that the layer needs its graph.)
 
-    A config alone, of `to_json`, `get_config` or a copied layer, has no weights. They are taken, when they are needed
-    and Keras has not loaded any, from the cache, where the archive's digest names the directory; from the directory
-    that is the handle, if its card is the very one; or from the local archive that is the handle, if it has the digest.
-    Nothing is downloaded for a config, which anybody may have written: `zoo fetch NAME` first.
+    A config alone, of `to_json`, `get_config` or a copied layer, has no weights. If Keras loads none, they are read
+    from the first of these that exists: the directory of the cache that the archive's sha256 names; the handle, if it
+    is a directory with exactly this card; the handle, if it is a local archive with this sha256. Nothing is downloaded
+    for a config, because anybody may have written it: run `zoo fetch NAME` first.
     """
 
     handle: str
@@ -49,7 +49,7 @@ class Origin:
 
     @classmethod
     def of(cls, directory: Path, handle: str) -> Origin:
-        """Return what is kept of the unpacked archive that `handle` means."""
+        """Return the origin of the unpacked archive that `handle` means."""
         digest = directory.name if directory.parent == cache_directory() else None
         with tempfile.TemporaryDirectory() as work:
             kept, packed = Path(work, "kept"), Path(work, "graph.tar.gz")
@@ -61,12 +61,12 @@ class Origin:
             return cls(handle, read_card(directory).name, digest, packed.read_bytes())
 
     def get_config(self) -> dict[str, Any]:
-        """Return what JSON can hold; Keras asks for it."""
+        """Return the fields as JSON values, for Keras; `graph` is a text in base64."""
         return asdict(self) | {"graph": base64.b64encode(self.graph).decode("ascii")}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Origin:
-        """Return the origin that a file records. Raises BadConfig, which lists all that is wrong with it."""
+        """Return the origin that a file records. Raises BadConfig with everything that is wrong in it."""
         found = origin_config(config)
         return cls(found.handle, found.name, found.digest, found.graph)
 
@@ -81,20 +81,20 @@ class Origin:
             yield Path(work, "graph")
 
     def local(self) -> Path | None:
-        """Return the path, there or not, that the handle means on this machine; None for a URL or a network share."""
+        """Return the path that the handle means, whether it exists or not; None for a URL or a network share."""
         try:
             path = None if self.handle.startswith("zoo://") else local_path(self.handle)
-        except ValueError:  # a URL that is none
+        except ValueError:  # a malformed URL
             return None
         return None if path is None or PureWindowsPath(str(path)).drive.startswith("\\\\") else path.absolute()
 
     def place(self) -> Path | None:
-        """Return the directory with the weights that is there already: in the cache, or the handle itself."""
+        """Return a directory that has the weights, in the cache or the handle itself; None if there is none."""
         place = cache_directory() / self.digest if self.digest else self.local()
         return place if place and self.is_at(place) else None
 
     def is_at(self, directory: Path) -> bool:
-        """True when a directory has the very card, which states the digest of every file."""
+        """Return whether a directory has exactly this card, which states the sha256 of every file."""
         card = directory / CARD_FILE
         with self.unpacked() as graph:
             own = (graph / CARD_FILE).read_bytes() if (graph / CARD_FILE).is_file() else None
@@ -106,7 +106,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Opened:
-    """A loaded SavedModel. Without `has_values` its variables are there and nothing is in them."""
+    """A loaded SavedModel. Without `has_values`, its variables exist and are not initialised."""
 
     object: Any
     origin: Origin | None = None
@@ -125,23 +125,26 @@ class Opened:
 def opened(handle: Any, **how: Any) -> Opened:
     """Return the model that a handle means: name, URL, archive, directory, a config's origin, or a loaded object.
 
-    `how` are `registry`, `sha256` and `allow_unverified` of `zoo.load`, whose errors are raised.
+    `how` are `registry`, `sha256` and `allow_unverified` of `zoo.load`. Raises the errors of `zoo.load`.
     """
     if isinstance(handle, str | Path):
         with _no_scope():
-            directory, card, loaded = load_found(handle, **how)
-        return Opened(loaded, Origin.of(directory, str(handle)), card)
+            found = load_found(handle, **how)
+        return Opened(found.loaded, Origin.of(found.path, str(handle)), found.card)
     if isinstance(handle, Loaded):
         known = Origin.of(handle.path, str(handle.path)) if handle.path.is_dir() else None
         return Opened(handle.loaded, known, handle.card)
     if isinstance(handle, Origin):
-        with _checked_graph(handle) as (graph, card):  # also where a whole model is there: a changed config is refused
+        with _checked_graph(handle) as (graph, card):  # even if the whole model is on disk: a changed graph is refused
             return _from_place(handle) or _without_values(handle, graph, card)
     return Opened(handle)
 
 
 def variables_of(loaded: Any) -> dict[str, Any]:
-    """Return name -> variable of all that a loaded object holds, '.' for '/', in the same order at each loading."""
+    """Return name -> variable of a loaded object, always in the same order: "a.kernel", and "a.kernel#1" if it repeats.
+
+    Names have '.' for '/'.
+    """
     import tensorflow as tf
 
     found: dict[str, Any] = {}
@@ -154,9 +157,9 @@ def variables_of(loaded: Any) -> dict[str, Any]:
 
 
 def fill_variables(variables: Mapping[str, Any], origin: Origin) -> None:
-    """Give every variable without a value the one that it has in the archive, if that is on this machine.
+    """Assign the archive's value to every variable that has none, if the archive is on this machine.
 
-    Raises BadArchive when it is no longer where it was, DownloadFailed when it would have to be downloaded.
+    Raises BadArchive if the archive was moved or changed, DownloadFailed if it would have to be downloaded.
     """
     with _no_scope():
         empty = {name: variable for name, variable in variables.items() if not variable.is_initialized()}
@@ -165,12 +168,13 @@ def fill_variables(variables: Mapping[str, Any], origin: Origin) -> None:
         try:
             values = variables_of((_from_place(origin) or _from_archive(origin)).object)
         except ZooError as error:
-            raise type(error)(f"a config of {origin.name} has its graph and not its weights. {error}") from error
+            raise type(error)(f"the config of {origin.name} holds no weights. {error}") from error
         for name, variable in empty.items():
             variable.assign(values[name])
 
 
 def _from_place(origin: Origin) -> Opened | None:
+    """Load the model from the cache or from the directory that is the handle; None if it is not there or damaged."""
     try:
         return _checked(place, origin) if (place := origin.place()) else None
     except (ZooError, OSError):  # damaged
@@ -178,24 +182,25 @@ def _from_place(origin: Origin) -> Opened | None:
 
 
 def _from_archive(origin: Origin) -> Opened:
+    """Load the model from the local archive that is the handle. Raises the error that names the next move."""
     path = origin.local()
     if path and path.is_file() and sha256_of(path) == origin.digest:
         with offline():
-            return _checked(resolve(path), origin)  # a trusted key wants its signature, whatever the config says
+            return _checked(resolve(path), origin)  # resolve asks for a signature if a key is trusted
     if path and path.exists():
-        raise BadArchive(f"{origin.handle} was {origin.name} once; {path} is another model, or is damaged.")
+        raise BadArchive(f"{path} is not {origin.name} any more: it is another model, or damaged.")
     if path and (path.suffix or len(Path(origin.handle).parts) > 1):
         raise BadArchive(f"{origin.handle} is not there any more: put it back, or load the weights that Keras saved.")
     raise DownloadFailed(
-        f"Nothing is downloaded for a config: `zoo fetch {shlex.quote(origin.handle)}` first, if it is sha256 "
-        f"{str(origin.digest)[:12]}… still, or load the weights that Keras saved."
+        f"Nothing is downloaded for a config. Run `zoo fetch {shlex.quote(origin.handle)}` first (its archive must be "
+        f"sha256 {str(origin.digest)[:12]}…), or load the weights that Keras saved."
     )
 
 
 def _checked(directory: Path, origin: Origin) -> Opened:
-    """Return the model of a directory, every file of it compared with its card. Opens no socket."""
+    """Load a directory after comparing every file with its card. Opens no socket."""
     if not origin.is_at(directory):
-        raise BadArchive(f"{directory} is not the {origin.name} that its config is of.")
+        raise BadArchive(f"{directory} is not the {origin.name} of the config: it has another card.")
     card = read_card(directory)
     with _no_scope():
         return Opened(load_checked(directory, card), origin, card)
@@ -203,7 +208,7 @@ def _checked(directory: Path, origin: Origin) -> Opened:
 
 @contextmanager
 def _checked_graph(origin: Origin) -> Iterator[tuple[Path, Card]]:
-    """Yield the unpacked graph of a config, which only computes and is the one that its card is of."""
+    """Yield the unpacked graph and card of a config, after checking that the graph only computes and fits the card."""
     with origin.unpacked() as graph:
         with _named(graph):
             card = read_card(graph)
@@ -211,11 +216,12 @@ def _checked_graph(origin: Origin) -> Iterator[tuple[Path, Card]]:
             files = {name: digest for name, digest in card.files.items() if name == GRAPH_FILE}
             check_files(graph, card.model_copy(update={"files": files}))
             if card.name != origin.name:
-                raise BadArchive(f"the config is of {origin.name}, the graph in it of {card.name}.")
+                raise BadArchive(f"the config says {origin.name}, the graph in it is {card.name}.")
         yield graph, card
 
 
 def _without_values(origin: Origin, graph: Path, card: Card) -> Opened:
+    """Load the graph alone; its variables get no values."""
     import tensorflow as tf
 
     options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
@@ -228,7 +234,7 @@ def _without_values(origin: Origin, graph: Path, card: Card) -> Opened:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Let errors about a file that is there for a moment say where its bytes came from."""
+    """Replace the path of a temporary file in errors by "the config's graph"."""
     try:
         yield
     except BadArchive as error:
@@ -237,7 +243,7 @@ def _named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _no_scope() -> Iterator[None]:
-    """Out of any function that is being traced, and of name scopes, which would become part of variables' names."""
+    """Leave the function that is being traced, and name scopes, which would become part of variables' names."""
     import tensorflow as tf
 
     with tf.init_scope(), tf.name_scope(""):

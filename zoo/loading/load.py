@@ -53,20 +53,20 @@ def load(
     Raises what `resolve` does; BadArchive for operations that do more than compute, before anything is loaded;
     CannotLoad when a package is missing or TensorFlow refuses the model.
     """
-    return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified)[2]
+    return load_found(handle, registry=registry, sha256=sha256, allow_unverified=allow_unverified).loaded
 
 
-def load_found(handle: str | Path, **how: Any) -> tuple[Path, Card, Any]:
-    """Return directory, card and loaded object of a model; `how` are the further arguments of `find_model`.
+def load_found(handle: str | Path, **how: Any) -> Loaded:
+    """Return a model with its card and directory; `how` are the further arguments of `find_model`.
 
     A model of the cache that turns out to be damaged while it is loaded is fetched once more.
     """
     directory, card = find_model(handle, **how)
     try:
-        return directory, card, load_checked(directory, card)
+        return Loaded(card, directory, load_checked(directory, card))
     except DamagedArchive:
         directory, card = find_model(handle, thorough=True, **how)  # which replaces it, or tells what is wrong
-        return directory, card, load_checked(directory, card)
+        return Loaded(card, directory, load_checked(directory, card))
 
 
 def load_checked(directory: Path, card: Card) -> Any:

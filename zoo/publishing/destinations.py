@@ -120,7 +120,7 @@ class Target:
     def tidy(self, names: Iterable[str]) -> None:
         """Remove the temporary files that killed runs have left beside these names."""
         for folder in {self._at(name).rpartition("/")[0] for name in names} if self._moves else ():
-            with self._told("look for what killed runs have left"), suppress(FileNotFoundError):
+            with self._told("look for temporary files of killed runs"), suppress(FileNotFoundError):
                 for path in self._files.ls(folder, detail=False):
                     if _LEFT.fullmatch(str(path).rpartition("/")[2]):
                         self._files.rm_file(path)
@@ -134,6 +134,7 @@ class Target:
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
+        """Raise any error of the block as CannotWrite: "PLACE: could not WHAT: …"."""
         try:
             yield
         except ZooError:
@@ -142,8 +143,8 @@ class Target:
             raise ZooError(f"{self.place} needs a package that is not installed: {error}") from error
         except Exception as error:  # paramiko's, botocore's, …
             raise CannotWrite(
-                f"{self.place}: could not {what}: {shown(first_line(error))}. What has arrived stays; run again to go "
-                "on."
+                f"{self.place}: could not {what}: {shown(first_line(error))}. Files that have arrived stay; run again "
+                "to go on."
             ) from error
 
 

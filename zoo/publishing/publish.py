@@ -1,7 +1,7 @@
-"""A finished dist/ to where people fetch from: what is written, what is there already, and in which order.
+"""Copies a finished dist/ to the place that people download from: which files are new there, and in which order.
 
-Archives first, registry.json last, and no archive changes its bytes: whoever reads, at whatever moment, gets a registry
-all of whose archives are there.
+Archives are written first and registry.json last, and a published archive never changes. So at every moment all
+archives that the published registry names are complete.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LAST = (SUMS_FILE, SUMS_FILE + SUFFIX, SIGNATURES, REGISTRY_FILE + SUFFIX, REGI
 
 @dataclass(frozen=True)
 class Publication:
-    """What was, or would be, written where, in this order, with its size, and what was there already.
+    """The result of `publish`: `written` has the size of every new file in the order of writing, `same` the others.
 
-    `left_out` are files of dist/ that are not published, with the reason; `gone` are models that the registry there
-    had and the one of dist/ has not.
+    `left_out` has the reason for every file of dist/ that is not published; `gone` are the models that only the
+    registry at the destination had.
     """
 
     destination: str
@@ -50,7 +50,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class _File:
-    """A file to be published; `is_archive` says that its bytes never change."""
+    """A file to publish. The bytes of an archive never change."""
 
     source: Path
     digest: FileDigest
@@ -61,19 +61,20 @@ _Files = Mapping[str, _File]
 
 
 def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False) -> Publication:
-    """Return what was copied from a finished directory to another, or to a URL that fsspec can write.
+    """Copy a finished directory to another, or to a URL that fsspec can write; return which files were copied.
 
         list(publish("dist", "s3://bucket/zoo").written)  # ["albert_tiny.tar.gz", …, "registry.json"]
 
-    Files of the same bytes are not copied again, so that a run that was cut is gone on with by the next one; a name
-    appears when its file is complete. Nothing is removed. With `dry_run` everything is compared and nothing written.
+    A file that is at the destination with the same size and sha256 is not copied again, so after an interruption the
+    next run copies the rest. A name appears when its file is complete. Nothing is removed. With `dry_run` everything
+    is compared and nothing is written.
 
-    A file is the same when size and sha256 are. What lies at a URL is read back for that, save archives that the
-    SHA256SUMS there names: it is written after them, and is believed.
+    To compare a file at a URL, it is downloaded. Archives that SHA256SUMS at the destination lists are not: that file
+    is written after them, so its digests are right.
 
-    Raises, before anything is written, Unverified when dist/ is not whole, CannotWrite when other bytes are there under
-    the name of an archive, each with everything it found, or a registry whose number is not lower, Untrusted, and Stale
-    for a registry that has expired; CannotWrite when the writing fails.
+    Raises, before anything is written: Unverified, with every problem, if dist/ is not complete; CannotWrite, with
+    every name, if an archive of other bytes is at the destination, or if the registry there does not have a lower
+    number; Untrusted for a wrong signature; Stale for an expired registry. Raises CannotWrite if writing fails.
     """
     dist = Path(dist)
     files, left_out = _checked(dist)
@@ -95,13 +96,13 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
 
 
 def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
-    """Return the files of a whole dist/ in the order in which they are written, and what is left out."""
+    """Return the files of a complete dist/ in the order of writing, and the reason for each file that is left out."""
     if not (dist / REGISTRY_FILE).is_file():
-        raise Unverified(f"{dist} has no {REGISTRY_FILE} that could be published. `zoo build --out {dist}` makes it.")
+        raise Unverified(f"{dist} has no {REGISTRY_FILE}: nothing was published. `zoo build --out {dist}` makes it.")
     registry = read_registry(dist / REGISTRY_FILE)
     named = _archives(registry)
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
-    paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # locks, temporary files
+    paths = {name: path for name, path in paths.items() if not f"/{name}".count("/.")}  # hidden: locks, temporary files
     left_out = {
         name: f"no model of {REGISTRY_FILE} names it"
         for name in paths
@@ -112,12 +113,12 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
         for name in sorted(paths.keys() - left_out.keys()):
             files[name] = _File(paths[name], sha256_and_size(paths[name]), name in named)
             advance(files[name].digest.size)
-    skipped = [registry.skipped_text()] if registry.skipped else []  # nobody can tell which files they need
+    skipped = [registry.skipped_text()] if registry.skipped else []  # unreadable rows may name archives
     if problems := [*skipped, *_archive_problems(named, files), *_sums_problems(dist, named, files)]:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise Unverified(
-            f"{dist} is not whole, nothing was published:{lines}\n`zoo build` puts archives right, `zoo site {dist}` "
-            f"the pages and {SUMS_FILE}."
+            f"{dist} is not complete, nothing was published:{lines}\n`zoo build` mends archives, `zoo site {dist}` the "
+            f"pages and {SUMS_FILE}."
         )
     _check_signatures(dist)
     if signature := files.get(REGISTRY_FILE + SUFFIX):  # its lasting place: see zoo.trust.signatures
@@ -127,7 +128,7 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
 
 
 def _turn(name: str, file: _File) -> int:
-    """Return when a file is written: archives, cards, pages, digests, signatures, the registry."""
+    """Return the turn of a file in the order of writing: archives, cards, pages, digests, signatures, the registry."""
     last = SIGNATURES if name.startswith(SIGNATURES) else name
     if last in _LAST:
         return 3 + _LAST.index(last)
@@ -135,7 +136,7 @@ def _turn(name: str, file: _File) -> int:
 
 
 def _archives(registry: Registry) -> dict[str, dict[str, tuple[str | None, int | None]]]:
-    """Return name -> model -> digest and size of the archives that lie beside a registry."""
+    """Return {file: {model: (sha256, size)}} of the archives that lie beside a registry."""
     named: dict[str, dict[str, tuple[str | None, int | None]]] = {}
     for model, entry in registry.models.items():
         for url in entry.archive.urls if entry.archive else ():
@@ -175,18 +176,18 @@ def _sums_problems(dist: Path, named: Mapping[str, object], files: _Files) -> It
 
 
 def parse_sums(text: bytes) -> dict[str, str]:
-    """Return name -> sha256 of a file in the format of sha256sum; lines that are not are passed over."""
+    """Return {name: sha256} of a file in the format of sha256sum; other lines are skipped."""
     lines = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
     return {rest[1:]: digest.lower() for digest, _, rest in lines if len(digest) == 64 and rest[:1] in (" ", "*")}
 
 
 def _check_signatures(dist: Path) -> None:
-    """Let no signature through that nobody has checked: an earlier registry's locks out everybody who asks for one."""
+    """Check the signatures of dist/: one of an older registry would lock out all readers who trust a key."""
     signed = [name for name in SIGNED_FILES if (dist / (name + SUFFIX)).is_file()]
     if signed and not trusted_keys():
         raise ZooError(
-            f"{dist} is signed ({', '.join(name + SUFFIX for name in signed)}), and {VARIABLE} is not set, so nobody "
-            "can tell whether the signatures are of these files. Set it to the public key."
+            f"{dist} is signed ({', '.join(name + SUFFIX for name in signed)}), and {VARIABLE} is not set, so the "
+            "signatures cannot be checked. Set it to the public key."
         )
     for name in signed:
         check_file(dist / name)
@@ -196,6 +197,7 @@ def _check_signatures(dist: Path) -> None:
 
 
 def _is_there(target: Target, name: str, file: _File, sums: Mapping[str, str]) -> bool:
+    """Return whether the destination has the same bytes under this name."""
     if target.size(name) != file.digest.size:
         return False
     found = sums[name] if file.is_archive and name in sums else target.sha256(name)
@@ -203,6 +205,7 @@ def _is_there(target: Target, name: str, file: _File, sums: Mapping[str, str]) -
 
 
 def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
+    """Raise CannotWrite if the destination has other bytes under the name of an archive."""
     there = {name: target.size(name) for name, file in new.items() if file.is_archive}
     taken = [name for name, size in there.items() if size is not None]
     if not taken:
@@ -214,14 +217,17 @@ def _refuse_conflicts(target: Target, dist: Path, new: _Files) -> None:
     other = f"{taken[0].removesuffix('.tar.gz')}-{new[taken[0]].digest.sha256[:8]}.tar.gz"
     raise CannotWrite(
         f"{target.place} holds other bytes under these names, nothing was published:{lines}\nA published archive never "
-        "changes, or whoever has the old registry would be sent the wrong one. Give each another file name: rename it "
-        f"in {dist} ({other}, say) and in `urls` of {REGISTRY_FILE}, then `zoo site {dist}`; the name of the model "
-        "stays. Or publish to another directory."
+        "changes, because readers with the old registry expect its bytes. Rename each file, for example to "
+        f"{other}, in {dist} and in `urls` of {REGISTRY_FILE}, then run `zoo site {dist}`; the model keeps its name. "
+        "Or publish to another directory."
     )
 
 
 def _gone(target: Target, registry: _File) -> tuple[str, ...]:
-    """Return the models that only the registry there has. Raises CannotWrite when readers would refuse the new one."""
+    """Return the models that only the registry at the destination has.
+
+    Raises CannotWrite if that registry does not have a lower number: readers would refuse the new one.
+    """
     text = target.read(REGISTRY_FILE) or b"{}"
     try:
         before = parse_registry(text, target.place)

@@ -25,16 +25,16 @@ def sign_dist(
     number: int | None = None,
     expires_in: float | None = None,
 ) -> list[Path]:
-    """Return the signatures written for a directory's registry.json and SHA256SUMS, or for one file.
+    """Sign registry.json and SHA256SUMS of a directory, or one file; return the files of the signatures.
 
         sign_dist(Path("dist"), read_secret_key(Path("release.key")))  # [dist/registry.json.minisig, …]
 
-    A registry.json that has changed since this key signed it, or was never signed by it, first gets the next number, or
-    `number`, and expires in so many days, 0 for never; without `expires_in` it keeps the expiry it has. Its line in
-    SHA256SUMS follows. `now`, in seconds, goes into the trusted comment, by default the time; all else depends on the
-    arguments alone.
+    If this key has not signed registry.json as it is now, the registry first gets the next number, and its line in
+    SHA256SUMS is updated. `number` gives it that number instead. With `expires_in` it expires after so many days, or
+    never if 0; without it, the expiry stays. `now`, in seconds since 1970, is written into the trusted comment; the
+    default is the current time. All else depends on the arguments alone.
 
-    Raises ZooError when there is nothing to sign or the number goes down, BadRegistry, CannotWrite.
+    Raises ZooError if there is nothing to sign or the number would go down, BadRegistry, CannotWrite.
     """
     files = [place] if place.is_file() else [place / name for name in SIGNED_FILES if (place / name).is_file()]
     if place.is_dir() and place / SIGNED_FILES[0] not in files:
@@ -57,7 +57,7 @@ def sign_dist(
 
 
 def _stamp(registry: Path, key: SecretKey, now: int, number: int | None, expires_in: float | None) -> None:
-    """Give a registry that readers have not seen yet its number and its expiry."""
+    """Write number and expiry into a registry that this key has not signed yet, or for which they are given."""
     last = own_registry(registry)
     if number is not None and number < last.number:
         raise ZooError(
@@ -65,9 +65,9 @@ def _stamp(registry: Path, key: SecretKey, now: int, number: int | None, expires
             f"Leave out --number, or give more than {last.number}."
         )
     if expires_in is None and last.expires is not None and seconds(last.expires) <= now:
-        raise ZooError(f"{registry} has expired, {last.expires}. Say for how long it is good: --expires-in DAYS.")
+        raise ZooError(f"{registry} expired at {last.expires}. State for how many days it is valid: --expires-in DAYS.")
     if expires_in is not None and not 0 <= expires_in <= _LONGEST:
-        raise ZooError(f"a registry is good for 1 to {_LONGEST:,} days, or 0 for ever, not for {expires_in:g}.")
+        raise ZooError(f"--expires-in takes 1 to {_LONGEST:,} days, or 0 for never, not {expires_in:g}.")
     if number is None and expires_in is None and _is_signed(registry, key):
         return
     expires = last.expires if expires_in is None else moment_after(now, expires_in) if expires_in else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from zoo.archive.kinds import KINDS
 from zoo.basics.files import read_regular
+from zoo.contract import SCHEMA_FILE
 from zoo.errors import BadRegistry
 from zoo.registry.entry import Entry, FromParent, NoteSource, Record, UrlSource, writers
 from zoo.registry.registry import MOST_REGISTRY, Registry, json_schema, parse_registry, registry_text
@@ -15,10 +18,17 @@ from zoo.registry.table import stale_pages
 from zoo.registry.writing import update_registry
 
 
-def check_registry(path: Path) -> list[str]:
-    """Return everything that is wrong with the registry at `path` and with the files beside it, [] for nothing.
+class Findings(NamedTuple):
+    """The result of a check. A note is about something that is allowed, and may be a typing error all the same."""
 
-        check_registry(Path("registry.json"))  # ["rbt3: its tokenizer 'words' is not in the registry"]
+    problems: list[str]
+    notes: list[str]
+
+
+def check_registry(path: Path) -> Findings:
+    """Return all problems of the registry at `path` and of the files beside it, and notes on fields that are ignored.
+
+        check_registry(Path("registry.json")).problems  # ["rbt3: its tokenizer 'words' is not in the registry"]
 
     Beside it are its JSON Schema and the pages that hold its table, where there are any. Raises OSError when there is
     no such file.
@@ -28,30 +38,32 @@ def check_registry(path: Path) -> list[str]:
     try:
         registry = parse_registry(text, str(path))
     except BadRegistry as error:
-        return [str(error)]
-    return [*model_problems(registry), *_file_problems(registry, path, text)]
+        return Findings([str(error)], [])
+    notes = [f"{name}: {note}" for name, entry in sorted(registry.models.items()) for note in _unknown_fields(entry)]
+    notes += [f"{path.name}: {note}" for note in _unknown_fields(registry)]
+    return Findings([*model_problems(registry), *_file_problems(registry, path, text)], notes)
 
 
 def format_registry(path: Path) -> list[str]:
     """Write a registry in its one form, its JSON Schema and the tables of the pages beside it.
 
-    Return the names of the registry and the pages that changed, without the schema.
-
-    Raises BadRegistry, CannotWrite; OSError when there is no such file.
+    Return the names of the files that changed. Raises BadRegistry, CannotWrite; OSError when there is no such file.
     """
     path = path.resolve()
-    before = read_regular(path, MOST_REGISTRY)
+    files = {path: read_regular(path, MOST_REGISTRY), (schema := path.with_name(SCHEMA_FILE)): None}
+    if schema.is_file():
+        files[schema] = schema.read_bytes()
     registry = update_registry(path, {})
-    changed = [] if read_regular(path, MOST_REGISTRY) == before else [path.name]
+    changed = [file.name for file, before in files.items() if file.read_bytes() != before]
     return [*changed, *stale_pages(registry, path.parent, mend=True)]
 
 
 def model_problems(registry: Registry) -> list[str]:
     """Return what is wrong with the models of a registry, each problem with the name of its model.
 
-    A row that is skipped and a field that is ignored are problems too: mostly they are typing errors.
+    A row that is skipped is a problem too: mostly it has a typing error.
     """
-    checks = (_sources, _derivation, _tokenizer, _archive, _words, _unknown)
+    checks = (_sources, _derivation, _tokenizer, _archive, _words)
     skipped = [f"{name}: {row.reason}; the row is skipped" for name, row in sorted(registry.skipped.items())]
     return skipped + [
         f"{name}: {problem}"
@@ -144,13 +156,14 @@ def _words(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
         yield "its licence is empty; 'not stated' says that its publisher names none"
 
 
-def _unknown(name: str, entry: Entry, registry: Registry) -> Iterator[str]:
-    yield from _unknown_fields(entry)
-
-
 def _unknown_fields(value: object) -> Iterator[str]:
+    """Yield a note on every unknown field of a record and of the records in it. A later version may know the field."""
     if isinstance(value, Record):
-        yield from (f"unknown field {field!r}: ignored" for field in value.model_extra or ())
+        for field in value.model_extra or ():
+            meant = "".join(
+                f"; did you mean {name!r}?" for name in get_close_matches(field, type(value).model_fields, 1)
+            )
+            yield f"unknown field {field!r} is ignored{meant}"
     if isinstance(value, Record | list):
         for each in value if isinstance(value, list) else (getattr(value, field) for field in type(value).model_fields):
             yield from _unknown_fields(each)
@@ -173,7 +186,7 @@ def _not_https(url: str) -> Iterator[str]:
 
 def _file_problems(registry: Registry, path: Path, text: bytes) -> Iterator[str]:
     mends = f"`zoo registry format {path}` mends it"
-    yield from (f"{path.name}: {problem}" for problem in _unknown_fields(registry))
+
     if text != registry_text(registry).encode():
         yield f"{path.name} is not written in its one form (sorted, two spaces, no defaults); {mends}"
     schema = path.parent / registry.schema_file  # a URL where it lies elsewhere

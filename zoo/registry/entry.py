@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
@@ -90,6 +90,16 @@ def check_unknown(fields: Mapping[str, Any]) -> None:
             raise ValueError("has a number that JSON cannot write")
         elif isinstance(each, dict) and not all(key.isprintable() and len(key) <= _LONGEST_KEY for key in each):
             raise ValueError("has keys with control characters, or longer than 200 characters")
+
+
+def _only_known(value: Any) -> Any:
+    """Return a value in which no record has fields that this version does not know."""
+    if isinstance(value, list):
+        return [_only_known(each) for each in value]
+    if not isinstance(value, Record):
+        return value
+    fields = {field: _only_known(getattr(value, field)) for field in type(value).model_fields}
+    return type(value).model_construct(value.model_fields_set & fields.keys(), **fields)
 
 
 # -- sources ------------------------------------------------------------------------------------------------------
@@ -179,6 +189,18 @@ class ArchiveRecord(Record):
     sha256: Sha256 | None = None
     size: Count | None = None
 
+    @property
+    def file(self) -> str | None:
+        """Path of the archive from its registry, 'albert_tiny.tar.gz', None if it lies elsewhere: all URLs absolute."""
+        return next((unquote(url) for url in self.urls if not urlsplit(url).scheme), None)
+
+    def exported_again(self, new: ArchiveRecord) -> ArchiveRecord:
+        """Return the record after an export that made `new`: mirrors stay if the new archive has the same bytes."""
+        if self.sha256 != new.sha256:
+            return new
+        urls = [*(url for url in new.urls if url not in self.urls), *self.urls]
+        return self.model_copy(update={"urls": urls, "size": new.size})
+
 
 # -- the entry ----------------------------------------------------------------------------------------------------
 
@@ -240,13 +262,26 @@ class Entry(Record):
         fields = {name for name, written in writers().items() if written.by == ("people",)}
         return {name: getattr(self, name) for name in fields & self.model_fields_set}
 
+    def only_known(self) -> Entry:
+        """Return this row without the fields that this version does not know, also in the records in it.
+
+        A row that came from a server or in a bundle is copied like this into a registry of this machine. That registry
+        may name files of the machine, and a later bert-zoo will take its fields for the words of its owner. Whether an
+        unknown field names a file, or allows something, this version cannot tell, not even of a plain text or number:
+        so none is copied. A later bert-zoo can read it from the server or bundle again.
+        """
+        known: Entry = _only_known(self)
+        return known
+
     def exported_again(self, new: Entry) -> Entry:
-        """Return this row after an export that states `new`: what people wrote, and fields nobody knows, stay."""
+        """Return this row after an export that states `new`: the fields by people and unknown fields stay."""
         stated = {}
         for name, written in writers().items():
             value, default = getattr(new, name), Entry.model_fields[name].get_default(call_default_factory=True)
             if "people" not in written.by or value != default:
                 stated[name] = value
+        if self.archive and new.archive:
+            stated["archive"] = self.archive.exported_again(new.archive)
         return self.model_copy(update=stated)
 
 

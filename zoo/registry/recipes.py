@@ -52,21 +52,21 @@ def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> di
         stated_options("roberta_wwm_3", source, read_registry().models)
         # {"name": "roberta_wwm_3", "layers": 3, "licence": "Apache-2.0"}
 
-    An encoder has options of `zoo export`. A tokenizer and a preprocess model have those of `zoo export-tokenizer`: the
-    export of a tokenizer also writes the preprocess archive, so `name` is the tokenizer's then.
+    The row of the kind, in `zoo.archive.kinds`, names the options. A preprocess model is written by the export of its
+    tokenizer, so `name` is the tokenizer's then.
     """
     entry, its = models[name], origin(name, models)
-    own, whole = entry.recipe or Recipe(), models[its].recipe or Recipe()
-    options: dict[str, Any] = {"name": its, "cased": whole.cased}
-    if KINDS[entry.kind].has_weights:
-        options = {
-            "name": name,
-            "layers": own.derivation and own.derivation.layers,
-            "family": own.family or whole.family,
-            "activation": None if isinstance(source, NoteSource) else source.activation,
-            "pooler": own.pooler or whole.pooler,
-            "heads": None if own.heads is None else tuple(own.heads),
-        }
+    kind, own, whole = KINDS[entry.kind], entry.recipe or Recipe(), models[its].recipe or Recipe()
+    recipe = {
+        "layers": own.derivation and own.derivation.layers,
+        "family": own.family or whole.family,
+        "activation": None if isinstance(source, NoteSource) else source.activation,
+        "pooler": own.pooler or whole.pooler,
+        "heads": None if own.heads is None else tuple(own.heads),
+        "cased": whole.cased,
+    }
+    options: dict[str, Any] = {"name": its if kind.comes_along else name}
+    options |= {option: recipe[option] for option in kind.options}
     options["licence"] = None if entry.licence == NOT_STATED else entry.licence
     return {option: value for option, value in options.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""The static site of a built zoo: a catalogue page, the card of every archive, digests of what is published."""
+"""Writes the static site of a built zoo: the catalogue page, a copy of every archive's card, and SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ def write_site(dist: Path) -> list[Path]:
 
         write_site(Path("dist"))  # [Path("dist/cards/albert_tiny.json"), …, Path("dist/index.html"), …]
 
-    The same directory gives the same bytes. Cards of models that are built no longer go. SHA256SUMS is as sha256sum
-    writes it and covers what is published: archives, cards, the registry, its schema, the page, and speed.json if it
-    is there.
+    The same directory gives the same bytes. Cards of models that have no archive any more are removed. SHA256SUMS has
+    the format of the program sha256sum; it lists archives, cards, the registry, its schema, the page and speed.json.
 
-    Raises BadRegistry, which lists every archive that is missing, different or without a card: nothing is written
-    then. ZooError when Jinja2 is not installed, CannotWrite.
+    Raises BadRegistry, before anything is written, with every archive that is missing, has other bytes or holds no
+    card; ZooError when Jinja2 is not installed; CannotWrite.
     """
     read = read_dist(dist)
     speeds = read_speeds(dist)
@@ -40,7 +39,7 @@ def write_site(dist: Path) -> list[Path]:
     _write(page.encode(), dist / PAGE)
     others = [dist / file for file in (REGISTRY_FILE, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
     sums = {path.relative_to(dist).as_posix(): sha256_of(path) for path in (*cards, *others)}
-    sums |= {Path(built.file).as_posix(): built.sha256 for built in read.built.values()}  # compared a moment ago
+    sums |= {Path(built.file).as_posix(): built.sha256 for built in read.built.values()}  # read_dist compared these
     _write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode(), dist / SUMS_FILE)
     return [*sorted(cards), dist / PAGE, dist / SUMS_FILE]
 

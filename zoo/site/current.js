@@ -1,4 +1,4 @@
-// Whether registry.json beside the page still says what the page says. Pages opened as files cannot ask.
+// Compares registry.json beside the page with the page, and shows what differs. A page opened as a file cannot fetch it.
 
 let found = null; // what is wrong with registry.json: {broken} or {differs}
 

@@ -1,4 +1,4 @@
-"""What lies in a directory of archives, checked: the registry, the archives it names, the card in each of them."""
+"""Reads a directory of archives: its registry, and the card in each archive. Compares every archive with its sha256."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from zoo.archive.card import Card, parse_card
 from zoo.archive.digests import sha256_of
@@ -24,7 +23,7 @@ _MOST_CARD = 16 << 20  # bytes
 
 @dataclass(frozen=True)
 class CheckedArchive:
-    """An archive of the directory: the registry's name of it, its file and digest, its card as it is and as read."""
+    """An archive that has the recorded sha256. `card_text` are the bytes of its card.json, `card` is their content."""
 
     name: str
     file: str
@@ -35,7 +34,7 @@ class CheckedArchive:
 
 @dataclass(frozen=True)
 class Dist:
-    """A directory of archives. `json` is registry.json as it is written there, for a page that compares itself."""
+    """A directory of archives. `json` is the content of registry.json; the page compares it with the file later."""
 
     folder: Path
     registry: Registry
@@ -44,19 +43,19 @@ class Dist:
 
 
 def read_dist(folder: Path) -> Dist:
-    """Return what lies in a directory, every archive of its registry compared with the recorded digest.
+    """Return the registry and the archives of a directory, after comparing every archive with its recorded sha256.
 
         read_dist(Path("dist")).built["albert_tiny"].card.sizes.layers  # 4
 
-    An archive that the registry has elsewhere only, at absolute URLs, is not looked for. Raises BadRegistry, which
-    lists all archives that are missing, different or without a card.
+    An archive that has only absolute URLs lies elsewhere and is left alone. Raises BadRegistry with every archive that
+    is missing, has other bytes or holds no card.
     """
     path = folder / REGISTRY_FILE
     registry = own_registry(path)
     built, problems = {}, []
     for name in registry.names():
         archive = registry.models[name].archive
-        file = local_file(archive) if archive else None
+        file = archive.file if archive else None
         if archive is None or file is None:
             continue
         found = list(_problems(folder, file, archive))
@@ -69,17 +68,13 @@ def read_dist(folder: Path) -> Dist:
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise BadRegistry(
-            f"{path} promises what is not there:{lines}\nBuild these models again, or take their rows out."
+            f"{path} does not fit the archives beside it:{lines}\nBuild these models again, or remove their rows."
         )
     return Dist(folder, registry, json.loads(path.read_bytes()), built)
 
 
-def local_file(archive: ArchiveRecord) -> str | None:
-    """Return the path, from the registry, of an archive that lies beside it; None for one that is elsewhere."""
-    return next((unquote(url) for url in archive.urls if not urlsplit(url).scheme), None)
-
-
 def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
+    """Yield why an archive is not the one that the registry records."""
     path = folder / file
     if not path.resolve().is_relative_to(folder.resolve()):
         yield f"{file} leads out of the directory"
@@ -94,13 +89,13 @@ def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
 
 
 def _built(folder: Path, name: str, file: str, archive: ArchiveRecord) -> CheckedArchive:
-    assert archive.sha256 is not None  # it was just compared
+    assert archive.sha256 is not None  # _problems has compared it
     text = _card_text(folder / file)
     return CheckedArchive(name, file, archive.sha256, text, parse_card(text, f"{CARD_FILE} in {file}"))
 
 
 def _card_text(archive: Path) -> bytes:
-    """Return the card of an archive, read no further than that."""
+    """Return the bytes of an archive's card. Reading stops there, before the weights."""
     with closing(read_members(archive)) as members:
         for member, chunks in members:
             if str(member.name) == CARD_FILE and member.size <= _MOST_CARD:

@@ -1,4 +1,4 @@
-"""What the catalogue says of a model beyond its registry row and its card: sizes, work, speed, how it is cut."""
+"""Facts of the catalogue that are computed from a model's registry row and card: size, work, speed, truncation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo.registry.table import in_order
 from zoo.site.dist import Dist
 from zoo.site.speed import Speeds
 
-TOKENS = 128  # the length that work and speed are stated for
-_BYTES = 4  # of a parameter in float32
+TOKENS = 128  # in a row, for which work and speed are stated
+_BYTES = 4  # of a float32 parameter
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """The first `layers` of a model of `whole` layers, as they are; `parent` is its name, or that of what was read."""
+    """The first `layers` of the `whole` layers of `parent`, the name of a model or of the checkpoint's files."""
 
     layers: int
     whole: int | None
@@ -31,7 +31,7 @@ class Truncation:
 
 @dataclass(frozen=True)
 class Fact:
-    """One model as the page shows it. `size` is in bytes, of its float32 weights as long as it is not built."""
+    """One model as the page shows it. `size` is the bytes of its archive, or of float32 weights if it is not built."""
 
     name: str
     entry: Entry
@@ -45,25 +45,25 @@ class Fact:
 
     @property
     def size_text(self) -> str:
-        """For people; '≈' before a size that is that of the weights alone."""
+        """The size for people: '57.3 MiB' of an archive, '≈ 57.3 MiB' of weights alone, '–' if unknown."""
         if self.size is None:
             return "–"
         return size(self.size) if self.entry.archive else f"≈ {size(self.size)}"
 
     @property
     def status(self) -> str:
-        """What the filter calls it."""
+        """The value that the filter "Archive" looks for."""
         return "built" if self.entry.archive else "unbuilt"
 
     @property
     def sought(self) -> str:
-        """The text that a search looks through, in small letters."""
+        """The text in which the search field looks for words, in lower case."""
         entry = self.entry
         words = (self.name, *entry.aliases, entry.family or "", entry.kind, entry.description, entry.licence)
         return " ".join(words).casefold()
 
     def for_script(self) -> dict[str, Any]:
-        """Return what the page's script needs of it."""
+        """Return the values that the page's scripts read."""
         return {
             "name": self.name,
             "tokenizer": self.tokenizer,
@@ -79,9 +79,9 @@ def facts(dist: Dist, speeds: Speeds | None) -> list[Fact]:
 
 
 def multiply_adds(entry: Entry, card: EncoderCard | None) -> int | None:
-    """Return the multiplications of a token's way through the layers, in a row of 128; None for what has no layers.
+    """Return the multiplications that all layers do for one token in a row of 128; None for a model without layers.
 
-    Without a card the feed-forward part is taken to be four times as wide as the rest, as in every model of the zoo.
+    Without a card, the feed-forward width is taken as 4 × the hidden size, as in every model of the zoo.
     """
     layers, width = entry.layers, entry.hidden_size
     if card is not None:
@@ -119,6 +119,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
 
 
 def _cut(entry: Entry, card: Card | None, registry: Registry) -> Truncation | None:
+    """Return how a model was truncated: by its card, else by its registry row; None for a whole model."""
     derivation = entry.derivation
     parent = derivation.parent if derivation else ""
     if isinstance(card, EncoderCard):

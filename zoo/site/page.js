@@ -1,4 +1,4 @@
-// The page itself: language, filters, order, cards by their hash, copying, and whether registry.json is still the same.
+// The page itself: language, filters, order, cards opened by the #NAME of the address, copying.
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -11,7 +11,7 @@ const MEASURED = data.measured !== null;
 const WORDS = {
   en: { models: (n) => (n === 1 ? "1 model" : `${n} models`), of: (n, all) => `${n} of ${all} models`, copy: "copy", copied: "copied", failed: "select and copy by hand",
     x: "size, MiB →", work: "↑ fewer multiply-adds a token: faster", seconds: (rows) => `↑ less time for ${rows} × ${data.tokens} tokens: faster`,
-    broken: "registry.json beside this page is broken: ", differs: "registry.json has changed since this page was written; it says otherwise of: ",
+    broken: "registry.json beside this page is broken: ", differs: "registry.json has changed since this page was written. Different models: ",
     mend: " Run “zoo site” again.", local: "This page is a file on this machine, so these snippets name files. “zoo serve” gives them URLs.", more: (n) => ` and ${n} more` },
   zh: { models: (n) => `${n} 个模型`, of: (n, all) => `${all} 个模型中的 ${n} 个`, copy: "复制", copied: "已复制", failed: "请手动选中复制",
     x: "大小，MiB →", work: "↑ 每个词元的乘加次数越少越快", seconds: (rows) => `↑ ${rows} × ${data.tokens} 个词元用时越短越快`,
@@ -20,10 +20,10 @@ const WORDS = {
 };
 let words = WORDS.en;
 
-/** The browser's memory, which pages opened as files may not have. */
+/** localStorage; some browsers refuse it to pages opened as files. */
 const memory = {
   get: (key) => { try { return window.localStorage.getItem(key); } catch { return null; } },
-  set: (key, value) => { try { window.localStorage.setItem(key, value); } catch { /* then it is forgotten */ } },
+  set: (key, value) => { try { window.localStorage.setItem(key, value); } catch { /* the next visit starts without it */ } },
 };
 
 // -- language -----------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ function draw() {
 
 for (const control of $$("[data-filter]")) control.addEventListener("input", update);
 $("#filters").addEventListener("reset", (event) => {
-  event.preventDefault(); // it would come after this
+  event.preventDefault(); // the browser would clear the fields only after update()
   for (const control of $$("[data-filter]")) control.value = "";
   update();
 });
@@ -130,7 +130,7 @@ new ResizeObserver(() => {
 /** Open the card that the address names, by its name or an alias; close any other. */
 function openCard() {
   let asked = window.location.hash.slice(1);
-  try { asked = decodeURIComponent(asked); } catch { /* then it is no name */ }
+  try { asked = decodeURIComponent(asked); } catch { /* malformed: no model has this name */ }
   const { models } = data.registry;
   const owner = Object.keys(models).find((name) => name === asked || (models[name].aliases || []).includes(asked));
   for (const card of $$("dialog.card")) {
@@ -198,7 +198,7 @@ document.addEventListener("click", async (event) => {
   window.setTimeout(() => { button.innerHTML = before; }, 1500);
 });
 
-/** Copy; pages that are not served over https have no clipboard but the selection's. */
+/** Copy a snippet and return whether it worked. Without https there is no navigator.clipboard: copy the selection. */
 async function copied(code) {
   try {
     await navigator.clipboard.writeText(code.textContent);

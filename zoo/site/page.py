@@ -1,4 +1,4 @@
-"""The catalogue as one HTML file: a filled template with its style and scripts inside, nothing from anywhere else."""
+"""Renders the catalogue as one HTML file, which holds its style and scripts and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from zoo.site.speed import Speeds
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js")
-_OF_A_KIND = ("takes", "gives", "needs", "has_weights")  # for the snippets
+_OF_A_KIND = ("takes", "gives", "needs", "has_weights")  # fields of a kind that snippets.js reads
 _MIB = 1 << 20
-_SIZES = (50, 100, 250, 500)  # MiB, what one may filter by
+_SIZES = (50, 100, 250, 500)  # MiB, the choices of the filter "Size"
 
 
 def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
@@ -52,10 +52,10 @@ def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
 
 def _environment() -> Any:
     jinja2 = imported("jinja2", "the catalogue page", "site")
-    from markupsafe import Markup  # which Jinja2 brings
+    from markupsafe import Markup  # a dependency of Jinja2
 
     def both(english: str, chinese: str, *values: object) -> Markup:
-        """Return a text in both languages, one of which the style hides."""
+        """Return a text in both languages; page.css hides one of them."""
         spans = '<span class="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
         return Markup(spans).format(Markup(english).format(*values), Markup(chinese).format(*values))
 
@@ -85,7 +85,7 @@ def _environment() -> Any:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return a policy under which nothing runs but what is written here, whatever a registry or card says."""
+    """Return a Content-Security-Policy under which only this script runs, even if a registry or card contains one."""
     return (
         f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -93,11 +93,12 @@ def _policy(style: str, script: str) -> str:
 
 
 def _hashed(text: str) -> str:
+    """Return the source expression by which a policy allows exactly this text: "'sha256-…'"."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _choices(facts: Sequence[Fact]) -> dict[str, list[Any]]:
-    """Return what can be chosen of each kind, in the order of the page."""
+    """Return the choices of each filter, in the order of the page."""
     return {
         "family": _families(facts),
         "kind": sorted({fact.entry.kind for fact in facts}),
@@ -112,14 +113,14 @@ def _families(facts: Sequence[Fact]) -> list[str]:
 
 
 def _by_output(differences: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return the difference of each output, those of all layers as one."""
+    """Return (output, difference); the outputs of all layers are one pair, "encoder_outputs (12)" and the largest."""
     layers = [value for output, value in differences.items() if output.startswith(ENCODER_OUTPUTS)]
     others = [(output, value) for output, value in differences.items() if not output.startswith(ENCODER_OUTPUTS)]
     return sorted(others, reverse=True) + ([(f"{ENCODER_OUTPUTS} ({len(layers)})", max(layers))] if layers else [])
 
 
 def _source(source: Source) -> tuple[str, str]:
-    """Return the words for a source, and its address where it has one."""
+    """Return the text of a source, and its URL or ''."""
     if isinstance(source, UrlSource):
         return source.url, source.url
     return (source.page, source.page) if isinstance(source, HuggingFaceSource) else (source.text, "")

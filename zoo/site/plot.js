@@ -55,7 +55,7 @@ function drawAxes(svg, frame, x, y, words) {
   svg.append(element("text", { x: frame.right, y: frame.bottom + 31, "text-anchor": "end" }, words.x));
 }
 
-/** Join points that would cover each other into one, those that are not faded first. */
+/** Join points of a family that cover each other into one mark. Points that are not faded come first and name the mark. */
 function grouped(points, placeOfPoint) {
   const groups = [];
   for (const point of [...points].sort((a, b) => a.faded - b.faded)) {
@@ -84,7 +84,7 @@ function drawMark(svg, group, groups, frame, taken, words) {
   svg.append(link);
 }
 
-/** Return where a label of that width fits and is nearer to its mark than to any other, null where nowhere. */
+/** Return a free place for a label that is nearer to its own mark than to any other, null if there is none. */
 function freeSpot(group, width, groups, frame, taken) {
   const offsets = [[9, -7], [-9 - width, -7], [-width / 2, -21], [-width / 2, 8], [7, -18], [7, 5], [-7 - width, -18], [-7 - width, 5]];
   for (const [dx, dy] of offsets) {

@@ -1,7 +1,7 @@
-// What one types to use a model, with the addresses of the place this page was opened from.
+// Code that uses a model. Its addresses are those of the place that this page was opened from.
 "use strict";
 
-/** Where this page lies: `http` or not, the registry, and the address of any file of the registry from here. */
+/** Return the place of this page: is it `http`, the address of registry.json, and `address(url)` of a URL in it. */
 function placeOf(location) {
   const base = new URL(".", location.href);
   const http = base.protocol === "http:" || base.protocol === "https:";
@@ -43,7 +43,7 @@ function modelOf(name, data, place) {
 
 const example = (model) => (model.tokenizer ? "tokenizer(['你好'], special_tokens=True)" : "[[1, 2, 3]]");
 
-/** The two lines that hub.load needs where archives are files: it takes URLs and unpacked directories only. */
+/** Return the lines that unpack archives which are files: hub.load takes only URLs and unpacked directories. */
 function unpacked(archives) {
   const lines = archives.map((each) => `    (${python(each.name)}, ${python(each.url)}),`);
   return ["import tarfile", "", "for name, archive in [", ...lines, "]:", "    with tarfile.open(archive) as tar:",

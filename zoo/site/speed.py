@@ -1,4 +1,4 @@
-"""How long the encoders of a zoo take on this machine: DIST/speed.json. Each is timed in a process of its own."""
+"""Times the encoders of a directory on this machine, each in a process of its own, and writes DIST/speed.json."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class _Record(BaseModel):
 
 
 class Speed(_Record):
-    """Median seconds of a call by the number of rows, of the archive with this digest."""
+    """The median seconds of a call by the number of rows, {"1": 0.005, "32": 0.14}, of the archive with this sha256."""
 
     sha256: str
     seconds: dict[str, float]
 
 
 class Timed(_Record):
-    """What the process that times one model prints."""
+    """The JSON that zoo.site.timing prints for one model."""
 
     seconds: dict[str, float]
     tensorflow: str
 
 
 class Speeds(_Record):
-    """What was timed, where and when. Every row had `tokens` tokens, none of them padding."""
+    """The content of speed.json. Every row that was timed had `tokens` tokens and no padding."""
 
     machine: str
     cores: int
@@ -55,7 +55,7 @@ class Speeds(_Record):
     skipped: dict[str, str] = {}
 
     def of(self, name: str, archive: ArchiveRecord) -> Mapping[str, float]:
-        """Return the seconds of a model, {} where it was not timed or its archive has become another."""
+        """Return the seconds of a model; {} if it was not timed, or its archive was made again since."""
         speed = self.models.get(name)
         return speed.seconds if speed and speed.sha256 == archive.sha256 else {}
 
@@ -65,8 +65,8 @@ def measure(dist: Path, tokens: int = TOKENS, batches: Sequence[int] = BATCHES) 
 
         measure(Path("dist")).models["albert_tiny"].seconds  # {"1": 0.0049, "32": 0.14}
 
-    Rows are full: nothing is padded. A model with fewer positions, or one that fails, is in `skipped` with the reason.
-    Raises what `read_dist` does, and CannotWrite.
+    Rows have no padding. A model that takes fewer than `tokens` tokens, or fails, is in `skipped` with the reason.
+    Raises BadRegistry, CannotWrite.
     """
     read = read_dist(dist)
     models, skipped, version = {}, {}, ""
@@ -99,7 +99,7 @@ def measure(dist: Path, tokens: int = TOKENS, batches: Sequence[int] = BATCHES) 
 
 
 def read_speeds(dist: Path) -> Speeds | None:
-    """Return what was measured for a directory, None where nothing was. Raises BadArchive for what is no such file."""
+    """Return the content of a directory's speed.json, None without that file. Raises BadArchive if it is damaged."""
     path = dist / SPEED_FILE
     try:
         return Speeds.model_validate_json(path.read_bytes())
@@ -111,6 +111,7 @@ def read_speeds(dist: Path) -> Speeds | None:
 
 
 def _timed(dist: Path, built: CheckedArchive, tokens: int, batches: Sequence[int]) -> Timed:
+    """Time one encoder in a process of its own. Raises BadArchive with the process's last line if it fails."""
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary) / "model"
         unpack(dist / built.file, directory)
@@ -123,7 +124,7 @@ def _timed(dist: Path, built: CheckedArchive, tokens: int, batches: Sequence[int
 
 
 def _processor() -> str:
-    """Return what the processor calls itself; nothing that names the machine."""
+    """Return the model name of the processor, 'AMD EPYC 7B13', but nothing that identifies this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

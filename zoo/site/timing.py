@@ -43,7 +43,7 @@ def _inputs(card: EncoderCard, batch: int, tokens: int) -> dict[str, Any]:
 
 
 def _seconds(encoder: Any, inputs: dict[str, Any]) -> float:
-    """Return the median of calls, after two that warm up, to two digits."""
+    """Return the median seconds of a call, to two digits. Two calls before do not count: they trace."""
     taken: list[float] = []
     for call in range(2 + _MOST_CALLS):
         began = time.perf_counter()

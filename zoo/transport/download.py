@@ -37,7 +37,8 @@ class _Turn:
     measured_at: float  # when the measurement of the speed began, over all attempts
     measured_from: int  # `longest` at that time
     failures: int = 0  # attempts in a row that did not make the file longer
-    whole: bool = False  # the bytes on the disk did not fit: request the file from its first byte
+    restarts: int = 0  # how often the bytes on the disk did not fit what this source sent, and were removed
+    whole: bool = False  # request the file from its first byte
 
 
 def download(
@@ -89,7 +90,9 @@ def download(
                         with requested(turn.source, connection, headers, start) as answer:
                             if answer is None or (unless_version and answer.version == unless_version):
                                 return None
-                            turn = replace(turn, version=answer.version)
+                            # From here on the bytes on the disk are this answer's: if it is cut, continue from there.
+                            # A source that refused two ranges answers none.
+                            turn = replace(turn, version=answer.version, whole=turn.whole and turn.restarts > 1)
                             if tag and answer.start == 0:
                                 file.unlink(missing_ok=True)  # first: a tag never stands beside another version's bytes
                                 tag.write_text(answer.version.etag, encoding="latin-1")
@@ -151,8 +154,13 @@ def _after(turn: _Turn, refused: Refused, start: int, file: Path) -> tuple[_Turn
     """Return the turn for the next attempt, None if the source is given up; and the refusal to report in that case."""
     if isinstance(refused, Mismatch | OtherRange):
         file.unlink(missing_ok=True)
-        # The bytes that were there before may be the wrong ones: request the whole file once.
-        return (replace(turn, whole=True) if start else None), refused
+        # The bytes that were there before may be the wrong ones: request the whole file. A second mismatch is the
+        # fault of this source, whose bytes they were.
+        if not start or (turn.restarts and isinstance(refused, Mismatch)):
+            return None, refused
+        now = time.monotonic()
+        turn = replace(turn, whole=True, restarts=turn.restarts + 1, longest=0, measured_at=now, measured_from=0)
+        return turn, refused
     if not isinstance(refused, Cut):
         return None, refused
     there = _size(file)

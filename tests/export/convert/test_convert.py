@@ -124,7 +124,7 @@ def test_tfjs_without_node_says_that_nobody_looked(
     monkeypatch.setattr(formats.to_tfjs.shutil, "which", lambda name: None)
     monkeypatch.setattr(formats.to_tfjs, "_SHARD", 50_000)
     assert run("tfjs") == 0
-    assert "not verified: there is no `node` here" in capsys.readouterr().out
+    assert "not verified: `node` is not installed" in capsys.readouterr().out
     assert report(Path("odd-tfjs"))["comparison"] is None
     # Read as tfjs reads it, and run in TensorFlow.
     graph, signature = read_graph_model(Path("odd-tfjs"))
@@ -209,7 +209,7 @@ def not_a_number(answer: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words_of_the_error"),
     [
-        (off_by_a_little, "computes something else than the archive: sequence_output by 0.001, allowed"),
+        (off_by_a_little, "computes other numbers than the archive: sequence_output by 0.001, allowed"),
         (without_a_name, "no pooled_output (it gives output_0, sequence_output)"),
         (of_another_type, "pooled_output is float64 (2, 32), should be float32 (2, 32)"),
         (without_a_row, "sequence_output is float32 (1, 9, 32), should be float32 (2, 9, 32)"),
@@ -239,7 +239,7 @@ def test_a_conversion_that_disagrees_leaves_nothing(
 ) -> None:
     fake(monkeypatch, encoder, off_by_a_little)
     assert run("tflite") == 2
-    assert "VerificationFailed: the converted model computes something else" in capsys.readouterr().err
+    assert "VerificationFailed: the converted model computes other numbers" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,7 +255,7 @@ def test_a_directory_is_not_overwritten_unawares(
     place.mkdir()
     (place / "mine").touch()
     assert run("tflite") == 2 and "give --force" in capsys.readouterr().err
-    assert run("tflite", "--force") == 2 and "it is no conversion of ours" in capsys.readouterr().err
+    assert run("tflite", "--force") == 2 and "did not write it and does not replace it" in capsys.readouterr().err
     (place / "mine").unlink()
     assert run("tflite") == 0 and report(place)["quantized"] is None
     assert run("tflite", "--quantize", "int8") == 2
@@ -309,7 +309,7 @@ def test_half_precision_is_told(out: Path) -> None:
     card = odd_card(out)
     half = Derivation(parent_sha256="a" * 64, stored_in="bfloat16", computed_in="bfloat16", drift={})
     card = card.model_copy(update={"derivation": half})
-    assert "stored in bfloat16" in conversion.notes(card)[1]
+    assert "stores matrices in bfloat16" in conversion.notes(card)[1]
     assert conversion._tolerance(card, None) == card.certificate.tolerance
     assert conversion._tolerance(odd_card(out), None) == TOLERANCE
 

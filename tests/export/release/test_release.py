@@ -422,6 +422,18 @@ def test_adding_a_cut_model_names_the_tokenizer_that_is_there(built: Built, tmp_
     assert made.entry("mine").sources == [NoteSource(kind="note", text="`zoo add tiny --layers 1`")]
 
 
+def test_the_note_of_a_model_names_the_activation_too(
+    environment: tuple[LocalServer, Path], built: Built, tmp_path: Path
+) -> None:
+    """With the note, the row has no source any more that could state it."""
+    url = environment[0].serve("/tiny.zip", zipped(built.upstream.sources / "tiny"))
+    options = ["--activation", "relu", "--dtype", "bfloat16", "--heads", "none", "--no-tokenizer"]
+    assert main(["add", url, "--name", "mine", "--out", str(tmp_path), *options]) == 0
+    row = read_registry(tmp_path / "registry.json").entry("mine")
+    text = f"`zoo add {url} --activation relu --dtype bfloat16`"
+    assert row.sources == [NoteSource(kind="note", text=text)] and row.recipe == Recipe(heads=[])
+
+
 def test_what_cannot_be_added_leaves_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "dist")
     assert main(["add", "no-such-thing", "--name", "x", "--out", out]) == 2

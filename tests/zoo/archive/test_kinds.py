@@ -11,6 +11,10 @@ import tensorflow as tf
 
 import zoo
 from export.cards import registry_entry
+from export.options import TokenizerRequest
+from export.release.builder import MAKERS, Builder, Maker
+from export.release.plan import Step
+from export.release.sources import Inputs
 from tests.zoo.site.test_site import page_of
 from zoo.archive.card import CARDS, Card, FileDigest, Source, read_card, write_card
 from zoo.archive.digests import file_digests, sha256_and_size
@@ -19,6 +23,7 @@ from zoo.archive.pack import pack
 from zoo.command import main
 from zoo.errors import BadArchive, VerificationFailed
 from zoo.loading.verify import GOLDEN, Golden, Repeated, verify
+from zoo.registry.entry import Entry, NoteSource, Recipe
 from zoo.registry.registry import json_schema
 from zoo.registry.table import markdown_table
 from zoo.registry.writing import update_registry
@@ -51,9 +56,9 @@ COUNTER = Kind(
     takes="text",
     gives="the number of bytes",
     facts={"hidden_size": "widest"},
+    command="export-counter",
+    options=("cased",),
     golden="words",
-    suffix="_counter",
-    made_of="tokenizer",
 )
 
 
@@ -67,7 +72,12 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_dist(out: Path, golden: dict[str, int]) -> Path:
     """A directory with one archive of the made-up kind, its row made by what the exporter makes rows by."""
-    directory = out.parent / "words_counter"
+    out.mkdir()
+    export_counter(out.parent / "words_counter", out, golden)
+    return out / "registry.json"
+
+
+def export_counter(directory: Path, out: Path, golden: dict[str, int]) -> dict[str, Entry]:
     tf.saved_model.save(Counter(), str(directory))
     (directory / "fingerprint.pb").unlink()
     card = CounterCard(
@@ -81,11 +91,10 @@ def make_dist(out: Path, golden: dict[str, int]) -> Path:
         certificate=golden,
     )
     write_card(card, directory)
-    out.mkdir()
     pack(directory, out / "words_counter.tar.gz")
-    entry = registry_entry(card, sha256_and_size(out / "words_counter.tar.gz"), None)
-    update_registry(out / "registry.json", {"words_counter": entry})
-    return out / "registry.json"
+    entries = {"words_counter": registry_entry(card, sha256_and_size(out / "words_counter.tar.gz"), None)}
+    update_registry(out / "registry.json", entries)
+    return entries
 
 
 def test_the_tables_are_complete() -> None:
@@ -93,6 +102,7 @@ def test_the_tables_are_complete() -> None:
     for name, kind in KINDS.items():
         assert kind.name == name and (kind.made_of is None or kind.made_of in KINDS)
         assert kind.tokenized_by is None or kind.tokenized_by in KINDS
+        assert kind.command in MAKERS
         assert (Path(zoo.__file__).parent / "site" / kind.page).is_file()
         for place in kind.facts.values():
             assert place.partition(".")[0] in CARDS[name].model_fields
@@ -125,6 +135,38 @@ def test_a_made_up_kind_goes_the_whole_way(tmp_path: Path, capsys: pytest.Captur
         "has_weights": False,
     }
     assert 'data-en="counter" data-zh="计数器"' in page
+
+
+@pytest.mark.usefixtures("counters")
+def test_zoo_build_makes_a_made_up_kind_by_its_own_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tmp_path / "sources" / "words_counter"
+    words.mkdir(parents=True)
+    (words / "words.txt").write_text("你好\n")
+    row = Entry(
+        kind="counter", licence="MIT", sources=[NoteSource(kind="note", text="a list")], recipe=Recipe(cased=True)
+    )
+    update_registry(tmp_path / "registry.json", {"words_counter": row})
+    build = ["build", "words_counter", "--registry", str(tmp_path / "registry.json")]
+    build += ["--sources", str(words.parent), "--out", str(tmp_path / "dist")]
+    assert main(build) == 2
+    assert "cannot make a counter. Run `zoo export-counter` for words_counter" in capsys.readouterr().out
+    asked: list[TokenizerRequest] = []
+
+    def export(_: Builder, step: Step, request: TokenizerRequest, inputs: Inputs) -> dict[str, Entry]:
+        asked.append(request)
+        golden = {word: len(word.encode()) for word in (inputs.path / "words.txt").read_text().splitlines()}
+        return export_counter(tmp_path / "words_counter", request.out, golden)
+
+    monkeypatch.setitem(MAKERS, "export-counter", Maker(TokenizerRequest, export))
+    assert main(build) == 0
+    assert asked == [TokenizerRequest(words, "words_counter", tmp_path / "dist", licence="MIT", cased=True)]
+    assert main(["verify", "words_counter", "--registry", str(tmp_path / "dist" / "registry.json")]) == 0
+    assert main(build) == 0 and len(asked) == 1
+    assert "unchanged" in capsys.readouterr().out
+    (words / "words.txt").write_text("世界您好\n")  # all its files are inputs, as of any kind without a vocabulary
+    assert main(build) == 0 and len(asked) == 2
 
 
 def zoo_registry(path: Path) -> Any:

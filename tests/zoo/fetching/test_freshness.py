@@ -301,7 +301,7 @@ def test_numbers_and_expiry_of_the_command(
     assert signed("--expires-in", "36501")[0] == 2 and stated() == (20270132, True)
     monkeypatch.setattr(time, "time", lambda: 4e9)
     code, err = signed()
-    assert code == 2 and "Say for how long it is good: --expires-in DAYS." in err
+    assert code == 2 and "State for how many days it is valid: --expires-in DAYS." in err
     assert signed("--expires-in", "0")[0] == 0 and stated() == (20270133, False)
     assert main(["sign", str(dist), "--key", str(tmp_path / "release.key"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -158,7 +158,7 @@ def test_other_bytes_under_an_old_name_stop_everything(dist: Path, tmp_path: Pat
             f"{name}.tar.gz: {len(before[f'{name}.tar.gz'])} bytes there; 63 of sha256 {digest[:12]}… here" in message
         )
     assert "third" not in message
-    assert f"rename it in {dist} (other-{digest[:8]}.tar.gz, say) and in `urls` of registry.json" in message
+    assert f"to other-{digest[:8]}.tar.gz, in {dist} and in `urls` of registry.json" in message
     assert "Or publish to another directory" in message
     assert published(tmp_path / "www") == before
 
@@ -200,7 +200,7 @@ def test_all_that_is_wrong_with_dist_is_told_and_nothing_written(dist: Path, tmp
         listing.write("a" * 64 + "  cards/none.json\n")
     with (dist / "small.tar.gz").open("ab") as archive:
         archive.write(b"!")
-    with pytest.raises(Unverified, match="is not whole, nothing was published:") as caught:
+    with pytest.raises(Unverified, match="is not complete, nothing was published:") as caught:
         publish(dist, tmp_path / "www")
     _, *lines, advice = str(caught.value).splitlines()
     is_, says = sha256_of(dist / "small.tar.gz")[:12], str(small.sha256)[:12]

@@ -111,7 +111,7 @@ def test_every_alias_that_is_taken_is_told(tmp_path: Path) -> None:
     changed = models()
     changed["odd_2"] |= {"aliases": ["odd", "strange"]}
     path.write_text(json.dumps({"models": changed}))
-    (said,) = check_registry(path)
+    (said,) = check_registry(path).problems
     assert "alias 'odd' of 'odd_2' already means 'odd'" in said
     assert "alias 'strange' of 'odd_2' already means 'odd'" in said
 
@@ -128,23 +128,26 @@ def test_files_are_checked_and_mended(tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "registry.json"
     registry = Registry.model_validate({"models": models()})
     path.write_text(registry_text(registry), encoding="utf-8")
-    assert check_registry(path) == []
+    assert check_registry(path) == ([], [])
     path.write_text(json.dumps({"models": models()}))
     (tmp_path / "registry.schema.json").write_text("{}")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/models.md").write_text("# A\n<!-- models -->\nold\n<!-- /models -->\nb\n")
     (tmp_path / "README.zh-CN.md").write_text("<!-- models -->\n<!-- /models -->\n")
     (tmp_path / "README.md").write_text("no table is wanted here\n")
-    said = check_registry(path)
+    said = check_registry(path).problems
     assert [line.split()[0] for line in said] == ["registry.json", "registry.schema.json", "docs/models.md"]
     assert all(f"`zoo registry format {path}` mends it" in line for line in said)
     assert main(["registry", "format", str(path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "wrote registry.json",
+        "wrote registry.schema.json",
         "wrote README.zh-CN.md",
         "wrote docs/models.md",
     ]
-    assert check_registry(path) == [] and format_registry(path) == []
+    assert check_registry(path) == ([], []) and format_registry(path) == []
+    assert main(["registry", "format", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: nothing has changed, it was written in its one form\n"
     assert path.read_text(encoding="utf-8") == registry_text(registry)
     assert (tmp_path / "registry.schema.json").read_text(encoding="utf-8") == json_schema()
     held = (tmp_path / "docs/models.md").read_text(encoding="utf-8")

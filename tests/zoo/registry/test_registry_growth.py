@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.fields import FieldInfo
 
 import zoo
+from export.release.build import write_rows
 from tests.localserver import LocalServer
 from tests.zoo.small import SmallZoo
 from zoo.archive.kinds import KINDS
@@ -106,6 +108,12 @@ def test_unknown_fields_do_not_pass_for_others(later: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["a"]["name"] == "a"
 
 
+def test_info_shows_lists(later: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Entry.model_fields, "colours", FieldInfo(annotation=list[str]))  # as if this version knew it
+    assert main(["info", "a", "--registry", str(later)]) == 0
+    assert ["colours", "red, blue"] in [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+
+
 def rewritten_by_format(path: Path) -> None:
     format_registry(path)
 
@@ -136,6 +144,28 @@ def test_installing_keeps_what_a_later_version_installed(small_zoo: SmallZoo) ->
     installed_place().write_text(json.dumps(LATER))
     install(small_zoo.registry.with_name("small.tar"))
     assert {**read(installed_place())["models"], "small": 0} == {**LATER["models"], "small": 0}
+
+
+def test_no_unknown_field_crosses_over_from_a_bundle_or_a_server(
+    small_zoo: SmallZoo, server: LocalServer, tmp_path: Path
+) -> None:
+    """What a later version makes of it there is unknown here: it may be a file of this machine, or a leave."""
+    facts = read(small_zoo.registry)
+    facts["models"]["small"] |= {"colours": ["red"], "unchecked": True, "mirror": "file:///etc/hostname"}
+    facts["models"]["small"]["archive"]["signed_by"] = {"key": "x"}
+    facts["models"]["small"]["history"] = [{"url": "https://host/s.tar.gz", "size_mib": 7, "gone": "yes"}]
+    small_zoo.registry.write_text(json.dumps(facts))
+    bundle("small", out := tmp_path / "small.tar", registry=small_zoo.registry)
+    install(out)
+    row = read(installed_place())["models"]["small"]
+    assert row["description"] == "for tests" and not {"colours", "unchecked", "mirror"} & row.keys()
+    assert "signed_by" not in row["archive"] and row["history"] == [{"url": "https://host/s.tar.gz", "size_mib": 7}]
+    served = read_registry(server.serve("/registry.json", small_zoo.registry.read_bytes()))
+    write_rows(served, tmp_path / "from afar")
+    row = read(tmp_path / "from afar" / "registry.json")["models"]["small"]
+    assert row["description"] == "for tests" and row.keys() <= Entry.model_fields.keys()
+    write_rows(read_registry(small_zoo.registry), tmp_path / "own")
+    assert read(tmp_path / "own" / "registry.json")["models"]["small"]["colours"] == ["red"], "a registry of one's own"
 
 
 def test_a_bundle_keeps_the_unknown_fields_of_a_row(small_zoo: SmallZoo) -> None:
@@ -246,17 +276,28 @@ def test_a_served_registry_of_a_later_version_is_read(server: LocalServer) -> No
 # -- for maintainers ----------------------------------------------------------------------------------------------
 
 
-def test_the_check_names_unknown_fields_and_skipped_rows(later: Path) -> None:
+def test_the_check_names_unknown_fields_and_skipped_rows(later: Path, capsys: pytest.CaptureFixture[str]) -> None:
     format_registry(later)
-    named = [problem for problem in check_registry(later) if "ignored" in problem or "skipped" in problem]
-    assert named == [
-        f"later: {KIND_SHOULD_BE}; the row is skipped",
-        "a: unknown field 'colours': ignored",
-        "a: unknown field 'gated': ignored",
-        "a: unknown field 'prompt': ignored",
-        "a: unknown field 'signed_by': ignored",
-        "registry.json: unknown field 'channel': ignored",
+    problems, notes = check_registry(later)
+    assert problems == [f"later: {KIND_SHOULD_BE}; the row is skipped"]
+    assert notes == [
+        *(f"a: unknown field {field!r} is ignored" for field in ("colours", "gated", "prompt", "signed_by")),
+        "registry.json: unknown field 'channel' is ignored",
     ]
+    capsys.readouterr()
+    assert main(["registry", "check", str(later)]) == 2
+    assert "has 1 problem:\n" in (said := capsys.readouterr().err) and said.count("  note: ") == 5
+
+
+def test_unknown_fields_alone_are_no_problem(later: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"kind": "encoder", "licens": "MIT", "archive": {"urls": ["a.tar.gz"], "sha256": "a" * 64, "size": 7}}
+    later.write_text(json.dumps({"models": {"a": row}}))
+    format_registry(later)
+    assert main(["registry", "check", str(later)]) == 0
+    note = "a: unknown field 'licens' is ignored; did you mean 'licence'?"
+    assert capsys.readouterr().out == f"{later}: nothing is wrong\n  note: {note}\n"
+    assert main(["registry", "check", "--json", str(later)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(later), "problems": [], "notes": [note]}
 
 
 def test_each_field_says_who_writes_it() -> None:

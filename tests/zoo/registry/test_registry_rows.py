@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from zoo.command import main
 from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry
-from zoo.registry.entry import Entry, HuggingFaceSource
+from zoo.registry.entry import ArchiveRecord, Entry, HuggingFaceSource
 from zoo.registry.recipes import ways
 from zoo.registry.table import PAGES, SHORT, Page, markdown_table
 
@@ -88,7 +88,17 @@ def parameters(family: str, layers: int, hidden: int, embedding: int) -> int:
 
 
 def test_nothing_is_wrong_with_the_registry_its_schema_and_its_pages() -> None:
-    assert check_registry(ROOT / "registry.json") == []
+    assert check_registry(ROOT / "registry.json") == ([], [])
+
+
+def test_an_export_of_the_same_bytes_keeps_the_mirrors_of_an_archive() -> None:
+    own, mirrors = "odd.tar.gz", ["https://fast/odd.tar.gz", "https://slow/odd.tar.gz"]
+    new = Entry(kind="encoder", layers=3, archive=ArchiveRecord(urls=[own], sha256="a" * 64, size=7))
+    for urls, kept in ((mirrors, [own, *mirrors]), ([mirrors[0], own], [mirrors[0], own])):
+        row = Entry(kind="encoder", archive=ArchiveRecord(urls=urls, sha256="a" * 64))
+        assert row.exported_again(new).archive == ArchiveRecord(urls=kept, sha256="a" * 64, size=7)
+    row = Entry(kind="encoder", archive=ArchiveRecord(urls=[own, *mirrors], sha256="b" * 64, size=7))
+    assert row.exported_again(new).archive == new.archive, "mirrors hold other bytes than these"
 
 
 def test_there_is_a_row_for_every_model() -> None:

@@ -204,7 +204,7 @@ def test_the_card_of_a_built_encoder(dist: Path) -> None:
 def test_a_cut_model_says_that_its_pooler_was_not_trained_with_it(name: str, dist: Path) -> None:
     parent = name.removesuffix("_3")
     english, chinese = page_of(dist).cards[name], page_of(dist, "zh").cards[name]
-    assert f"It is the first 3 layers of {parent} as they are. The whole has 12." in english
+    assert f"It is the first 3 layers of {parent} as they are. The whole model has 12 layers." in english
     assert "never on a model cut like this" in english and "从未配合截取后的模型训练" in chinese
     assert "Cut, not retrained" not in page_of(dist).cards["rbt3"]
 

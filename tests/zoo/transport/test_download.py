@@ -243,6 +243,9 @@ ODD_RANGES = {
 }
 
 
+CUT = Reply(BODY, sent=5000)
+
+
 @pytest.mark.parametrize("case", ODD_RANGES)
 def test_a_range_that_was_not_asked_for_means_the_beginning(server: LocalServer, target: Path, case: str) -> None:
     target.parent.mkdir()
@@ -250,6 +253,37 @@ def test_a_range_that_was_not_asked_for_means_the_beginning(server: LocalServer,
     download([server.serve("/x", ODD_RANGES[case], Reply(BODY, ranges=True))], target, RIGHT, resume=True)
     assert target.read_bytes() == BODY
     assert ranges(server) == ["bytes=999-", *([] if case == "all of it" else [None])]
+
+
+@pytest.mark.parametrize("first", [Reply(BODY, ranges=True), Reply(status=416)], ids=["mismatch", "416"])
+def test_after_a_new_beginning_a_cut_answer_is_gone_on_with(server: LocalServer, target: Path, first: Reply) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"x" * 9999)  # longer than what arrives before the cuts
+    cuts = [Reply(BODY, ranges=True, sent=2000)] * 4
+    download([server.serve("/x", first, *cuts, Reply(BODY, ranges=True))], target, RIGHT, resume=True)
+    assert target.read_bytes() == BODY
+    assert ranges(server) == ["bytes=9999-", None, *(f"bytes={start}-" for start in (2000, 4000, 6000, 8000))]
+
+
+def test_a_source_of_wrong_bytes_begins_only_once_more(server: LocalServer, target: Path) -> None:
+    """Cut in the middle and wrong at the end, again and again: its second beginning is its last."""
+    target.parent.mkdir()
+    target.write_bytes(b"x" * 999)
+    wrong = Reply(BODY[::-1], ranges=True)
+    with pytest.raises(DigestMismatch):
+        download([server.serve("/x", *[wrong, replace(CUT, body=BODY[::-1])] * 9)], target, RIGHT, resume=True)
+    assert ranges(server) == ["bytes=999-", None, "bytes=5000-"]
+
+
+def test_a_source_that_refuses_each_range_is_asked_for_the_whole_from_then_on(
+    server: LocalServer, target: Path
+) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"x" * 999)
+    refused = Reply(status=416)
+    answers = (refused, CUT, refused, CUT, Reply(BODY, ranges=True))
+    download([server.serve("/x", *answers)], target, RIGHT, resume=True)
+    assert target.read_bytes() == BODY and ranges(server) == ["bytes=999-", None, "bytes=5000-", None, None]
 
 
 def test_a_server_with_odd_ranges_only_is_refused(server: LocalServer, target: Path) -> None:
