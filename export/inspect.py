@@ -29,6 +29,7 @@ _NAMING: Mapping[Format, str] = {
     "tf2": "TF2 Model Garden, variables by object",
     "huggingface": "transformers' names",
     "uer": "UER-py's names",
+    "archive": "an archive of this project",
 }
 _ACTIVATIONS: Mapping[Activation, str] = {"gelu": "gelu with erf", "gelu_tanh": "gelu with tanh", "relu": "relu"}
 _POOLERS: Mapping[Pooler, str] = {

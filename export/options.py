@@ -95,7 +95,8 @@ class EncoderRequest(EncoderOptions):
 
     checkpoint: Path = field(
         metadata={
-            "help": "directory, .zip, .tar.gz, or a checkpoint's main file (.index, .safetensors, .bin, .h5)",
+            "help": "directory (a SavedModel, or an archive of this project, too), .zip, .tar.gz, or a checkpoint's "
+            "main file (.index, .safetensors, .bin, .pt, .pth, .ckpt, .h5, or .index.json for shards)",
             "positional": True,
             "place": True,
         }

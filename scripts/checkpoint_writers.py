@@ -7,15 +7,23 @@ the readers' tables.
 from __future__ import annotations
 
 import json
+import pickle
+import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+from zoo.archive.card import EncoderCard, EncoderCertificate, EncoderSizes, FileDigest, Source, write_card
+from zoo.archive.digests import file_digests
+from zoo.archive.wordpiece_model import vocabulary_sha256
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -34,6 +42,15 @@ def state_dict_pickle(arrays: Arrays, legacy: bool = False) -> bytes:
     """Return the pickle that torch.save makes of a state_dict; storage i is that of the i-th array."""
     items = b"".join(_text(name) + _tensor(str(i), array, legacy) for i, (name, array) in enumerate(arrays.items()))
     return b"\x80\x02ccollections\nOrderedDict\n)R(" + items + b"u."
+
+
+def training_pickle(arrays: Arrays, path: tuple[str, ...] = ("model",), **others: object) -> bytes:
+    """Return the pickle of a training run's checkpoint: the state_dict under some keys, harmless values beside it."""
+    inner = state_dict_pickle(arrays)[2:-1]  # without the protocol and the final dot
+    beside = {name: pickle.dumps(value, 2)[2:-1] for name, value in others.items()}
+    for key in reversed(path):
+        inner = b"}(" + b"".join(_text(name) + value for name, value in beside.items()) + _text(key) + inner + b"u"
+    return b"\x80\x02" + inner + b"."
 
 
 def _tensor(key: str, array: np.ndarray, legacy: bool) -> bytes:
@@ -107,6 +124,101 @@ def write_h5(file: Path, arrays: Arrays, model: str = "tf_bert_for_pre_training"
             name = name.replace("output_bias", "bias")
             name = name.replace("cls/predictions", "mlm___cls/predictions").replace("cls/seq_", "nsp___cls/seq_")
             opened[f"{name.split('/')[0]}/{model}/{name}:0"] = array
+
+
+def write_sharded_h5(directory: Path, arrays: Arrays) -> None:
+    """Write what save_pretrained does where one file would be too large: shards name neither group nor model."""
+    write_h5(directory / "whole.h5", arrays)
+    with h5py.File(directory / "whole.h5") as whole:
+        names: list[str] = []
+        whole.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        weight_map = {}
+        for i, name in enumerate(names):
+            shard, (_, model, own) = f"tf_model-0000{i % 2 + 1}-of-00002.h5", name.split("/", 2)
+            weight_map[f"{model}/{own}"] = shard
+            with h5py.File(directory / shard, "a") as opened:
+                opened[own] = whole[name][()]
+    (directory / "whole.h5").unlink()
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (directory / "tf_model.h5.index.json").write_text(json.dumps(index))
+
+
+def given_names_of_transformers(arrays: Arrays, model: str = "tf_bert_model_1") -> dict[str, str]:
+    """Return our name of each array -> the name that transformers' Keras class gives the variable."""
+    return {name: f"{model}/{_in_keras(name)}" for name in arrays}
+
+
+def _in_keras(name: str) -> str:
+    name = name.replace("/layer_", "/layer_._").replace("output_weights", "kernel").replace("output_bias", "bias")
+    if name.endswith("word_embeddings"):
+        name += "/weight"
+    elif name.endswith("_embeddings"):
+        name += "/embeddings"
+    return name.replace("cls/predictions", "mlm___cls/predictions").replace("cls/seq_", "nsp___cls/seq_")
+
+
+# -- bert4keras and keras-bert ----------------------------------------------------------------------------------------
+
+
+def bert4keras_arrays(arrays: Arrays, layers: int, first: int = 8) -> dict[str, np.ndarray]:
+    """Return the same weights as bert4keras' save_weights names them; Keras numbers dense layers, from `first` on."""
+    a, made = dict(arrays), iter(range(first, 1000))
+    named = {
+        "Embedding-Token/Embedding-Token/embeddings:0": a["bert/embeddings/word_embeddings"],
+        "Embedding-Segment/Embedding-Segment/embeddings:0": a["bert/embeddings/token_type_embeddings"],
+        "Embedding-Position/Embedding-Position/embeddings:0": a["bert/embeddings/position_embeddings"],
+    }
+
+    def within(layer: str, *scopes: str) -> None:
+        for scope in scopes:
+            number = next(made)
+            for leaf in ("kernel", "bias"):
+                named[f"{layer}/{layer}/dense_{number}/{leaf}:0"] = a[f"{scope}/{leaf}"]
+
+    def alone(layer: str, scope: str, *leaves: str) -> None:
+        for leaf in leaves:
+            named[f"{layer}/{layer}/{leaf}:0"] = a[f"{scope}/{leaf}"]
+
+    alone("Embedding-Norm", "bert/embeddings/LayerNorm", "gamma", "beta")
+    for i in range(layers):
+        there, here = f"Transformer-{i}", f"bert/encoder/layer_{i}"
+        attention = [f"{here}/attention/self/{part}" for part in ("query", "key", "value")]
+        within(f"{there}-MultiHeadSelfAttention", *attention, f"{here}/attention/output/dense")
+        alone(f"{there}-MultiHeadSelfAttention-Norm", f"{here}/attention/output/LayerNorm", "gamma", "beta")
+        within(f"{there}-FeedForward", f"{here}/intermediate/dense", f"{here}/output/dense")
+        alone(f"{there}-FeedForward-Norm", f"{here}/output/LayerNorm", "gamma", "beta")
+    alone("Pooler-Dense", "bert/pooler/dense", "kernel", "bias")
+    named["NSP-Proba/NSP-Proba/kernel:0"] = a["cls/seq_relationship/output_weights"].T
+    named["NSP-Proba/NSP-Proba/bias:0"] = a["cls/seq_relationship/output_bias"]
+    alone("MLM-Dense", "cls/predictions/transform/dense", "kernel", "bias")
+    alone("MLM-Norm", "cls/predictions/transform/LayerNorm", "gamma", "beta")
+    named["MLM-Bias/MLM-Bias/beta:0"] = a["cls/predictions/output_bias"]
+    return named
+
+
+def keras_bert_arrays(arrays: Arrays, layers: int) -> dict[str, np.ndarray]:
+    """Return the same weights as keras-bert's save_weights names them."""
+    renamed: dict[str, np.ndarray] = {}
+    marks = {8: "Wq bq", 9: "Wk bk", 10: "Wv bv", 11: "Wo bo", 12: "W1 b1", 13: "W2 b2"}
+    for name, array in bert4keras_arrays(arrays, layers).items():
+        layer, _, *rest = name.split("/")
+        if layer.startswith("Transformer-"):
+            layer = f"Encoder-{int(layer.split('-')[1]) + 1}-{layer.split('-', 2)[2]}"
+        if rest[0].startswith("dense_"):
+            kernel, bias = marks[8 + (int(rest[0][6:]) - 8) % 6].split()
+            rest = [f"{layer}_{kernel if rest[1].startswith('kernel') else bias}:0"]
+        layer = {"Pooler-Dense": "NSP-Dense", "NSP-Proba": "NSP", "MLM-Bias": "MLM-Sim"}.get(layer, layer)
+        leaf = rest[-1].replace("beta", "bias") if layer == "MLM-Sim" else rest[-1]
+        renamed[f"{layer}/{layer}/{leaf}"] = array
+    return renamed
+
+
+def write_named_h5(file: Path, arrays: Arrays) -> None:
+    """Write arrays under the paths that they are given with."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(file, "w") as opened:
+        for name, array in arrays.items():
+            opened[name] = array
 
 
 # -- UER --------------------------------------------------------------------------------------------------------------
@@ -219,6 +331,66 @@ def masked_lm_arrays(arrays: Arrays) -> dict[str, np.ndarray]:
     return {f"masked_lm/{name}/.ATTRIBUTES/VARIABLE_VALUE": array for name, array in shown.items()}
 
 
+def given_names_of_model_garden(arrays: Arrays, older: bool = False) -> dict[str, str]:
+    """Return TF1's name of each array -> the name that Model Garden's code gives the variable."""
+    found = {}
+    for name in arrays:
+        for theirs, ours in (_OLDER if older else _NEWER).items():
+            if match := re.fullmatch(ours, name):
+                found[name] = theirs.format(*match.groups())
+    return found
+
+
+_COMMON = {
+    "layer_{0}/self_attention/{1}/{2}": r"bert/encoder/layer_(\d+)/attention/self/(query|key|value)/(\w+)",
+    "layer_{0}/self_attention_layer_norm/{1}": r"bert/encoder/layer_(\d+)/attention/output/LayerNorm/(\w+)",
+    "layer_{0}/intermediate/{1}": r"bert/encoder/layer_(\d+)/intermediate/dense/(\w+)",
+    "layer_{0}/output/{1}": r"bert/encoder/layer_(\d+)/output/dense/(\w+)",
+    "layer_{0}/output_layer_norm/{1}": r"bert/encoder/layer_(\d+)/output/LayerNorm/(\w+)",
+}
+_OUTPUT = r"bert/encoder/layer_(\d+)/attention/output/dense/(\w+)"
+_NEWER = {f"transformer/{theirs}": ours for theirs, ours in _COMMON.items()} | {
+    "transformer/layer_{0}/self_attention/attention_output/{1}": _OUTPUT,
+    "word_embeddings/embeddings": "bert/embeddings/word_embeddings",
+    "position_embedding/embeddings": "bert/embeddings/position_embeddings",
+    "type_embeddings/embeddings": "bert/embeddings/token_type_embeddings",
+    "embeddings/layer_norm/{0}": r"bert/embeddings/LayerNorm/(\w+)",
+    "pooler_transform/{0}": r"bert/pooler/dense/(\w+)",
+}
+_OLDER = {f"bert_model/encoder/{theirs}": ours for theirs, ours in _COMMON.items()} | {
+    "bert_model/encoder/layer_{0}/self_attention_output/{1}": _OUTPUT,
+    "bert_model/word_embeddings/embeddings": "bert/embeddings/word_embeddings",
+    "bert_model/embedding_postprocessor/position_embeddings": "bert/embeddings/position_embeddings",
+    "bert_model/embedding_postprocessor/type_embeddings": "bert/embeddings/token_type_embeddings",
+    "bert_model/embedding_postprocessor/layer_norm/{0}": r"bert/embeddings/LayerNorm/(\w+)",
+    "bert_model/pooler_transform/{0}": r"bert/pooler/dense/(\w+)",
+}
+
+
+def per_head(arrays: Arrays, heads: int) -> dict[str, np.ndarray]:
+    """Return the arrays, attention's split into heads: kernels [H, N, D] and [N, D, H], biases [N, D]."""
+    split = {}
+    for name, array in arrays.items():
+        if "/attention/self/" in name:
+            array = array.reshape(*array.shape[:-1], heads, -1)
+        elif name.endswith("/attention/output/dense/kernel"):
+            array = array.reshape(heads, -1, array.shape[-1])
+        split[name] = array
+    return split
+
+
+def write_given_names(prefix: Path, arrays: Arrays, names: Mapping[str, str]) -> None:
+    """Write arrays as a SavedModel does: under variables/0, /1, …, and in the object graph the name of each."""
+    graph, saved = TrackableObjectGraph(), {}
+    for i, (name, given) in enumerate(names.items()):
+        key = f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE"
+        saved[key] = arrays[name]
+        graph.nodes.add().attributes.add(name="VARIABLE_VALUE", full_name=given, checkpoint_key=key)
+    saved["_CHECKPOINTABLE_OBJECT_GRAPH"] = np.array(graph.SerializeToString(), object)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    _save(prefix, saved)
+
+
 def write_object_based(directory: Path, arrays: Arrays, config: Mapping[str, Any], slots: bool = True) -> None:
     """Write variables as tf.train.Checkpoint does, with Adam's slots and the counters of a training run."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -231,10 +403,93 @@ def write_object_based(directory: Path, arrays: Arrays, config: Mapping[str, Any
         saved["save_counter/.ATTRIBUTES/VARIABLE_VALUE"] = np.array(1, np.int64)
         saved["optimizer/learning_rate/.ATTRIBUTES/VARIABLE_VALUE"] = np.array(0.1, np.float32)
     saved["_CHECKPOINTABLE_OBJECT_GRAPH"] = np.array(b"\n\x00", object)
+    _save(directory / "bert_model.ckpt", saved)
+    (directory / "bert_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _save(prefix: Path, saved: Mapping[str, Any]) -> None:
     tf.raw_ops.SaveV2(
-        prefix=str(directory / "bert_model.ckpt"),
+        prefix=str(prefix),
         tensor_names=list(saved),
         shape_and_slices=[""] * len(saved),
         tensors=[tf.constant(array) for array in saved.values()],
     )
-    (directory / "bert_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+# -- an archive of this project ---------------------------------------------------------------------------------------
+
+
+def joined_arrays(arrays: Arrays) -> dict[str, np.ndarray]:
+    """Return TF1's arrays as archives store them: query, key and value joined, biases and norms joined."""
+    left = {name: array for name, array in arrays.items() if not name.startswith("cls/seq_relationship")}
+
+    def taken(*names: str) -> list[np.ndarray]:
+        return [left.pop(name) for name in names]
+
+    for query in [name for name in arrays if name.endswith("/self/query/kernel")]:
+        attention = query.removesuffix("/self/query/kernel")
+        block, albert = attention.rpartition("/")[0], attention.endswith("_1")
+        parts = [f"{attention}/self/{part}" for part in ("query", "key", "value")]
+        norms = [f"{block}/LayerNorm" if albert else f"{attention}/output/LayerNorm"]
+        norms += [f"{block}/LayerNorm_1" if albert else f"{block}/output/LayerNorm"]
+        inner = f"{block}/ffn_1/intermediate/dense" if albert else f"{block}/intermediate/dense"
+        outer = f"{block}/ffn_1/intermediate/output/dense" if albert else f"{block}/output/dense"
+        kernel = np.concatenate(taken(*(f"{part}/kernel" for part in parts)), axis=-1)
+        vectors = taken(
+            *(f"{part}/bias" for part in parts),
+            f"{attention}/output/dense/bias",
+            *(f"{norms[0]}/{leaf}" for leaf in ("gamma", "beta")),
+            f"{inner}/bias",
+            f"{outer}/bias",
+            *(f"{norms[1]}/{leaf}" for leaf in ("gamma", "beta")),
+        )
+        left[f"{attention}/self/query_key_value/kernel"] = kernel
+        left[f"{block}/bias_and_LayerNorm"] = np.concatenate(vectors)
+    norm = taken(*(f"bert/embeddings/LayerNorm/{leaf}" for leaf in ("gamma", "beta")))
+    left["bert/embeddings/bias_and_LayerNorm"] = np.concatenate(norm)
+    return left
+
+
+def write_own_archive(
+    directory: Path, arrays: Arrays, config: Mapping[str, Any], vocabulary: Sequence[str], **card: Any
+) -> None:
+    """Write what a reader of an encoder archive looks at: variables with names, the token table, and the card."""
+    joined = joined_arrays(arrays)
+    write_given_names(directory / "variables/variables", joined, {name: name for name in joined})
+    model = SavedModel()
+    table = model.meta_graphs.add().graph_def.node.add(op="Const", name="tokens")
+    table.attr["value"].tensor.string_val.extend(entry.encode() for entry in [*vocabulary, ""])
+    (directory / "saved_model.pb").write_bytes(model.SerializeToString())
+    sizes = EncoderSizes(
+        layers=config["num_hidden_layers"],
+        blocks=config.get("num_hidden_groups", config["num_hidden_layers"]),
+        hidden_size=config["hidden_size"],
+        embedding_size=config.get("embedding_size", config["hidden_size"]),
+        heads=config["num_attention_heads"],
+        intermediate_size=config["intermediate_size"],
+        vocab_size=config["vocab_size"],
+        position_limit=config["max_position_embeddings"],
+        type_vocab_size=config["type_vocab_size"],
+        activation="gelu",
+        layer_norm_epsilon=1e-12,
+        hidden_dropout=0.1,
+        attention_dropout=0.1,
+    )
+    stated: dict[str, Any] = {
+        "name": "small",
+        "family": "bert",
+        "sizes": sizes,
+        "activation_reason": "the checkpoint's",
+        "pooler": "dense and tanh over the first token, of the checkpoint",
+        "heads": {},
+        "parameters": 1,
+        "left_out": {},
+        "variables": {name: [(name, array.shape[-1])] for name, array in joined.items()},
+        "vocabulary_sha256": vocabulary_sha256(vocabulary),
+        "source": Source(format="tf1", files={"bert_model.ckpt.index": FileDigest(sha256="a" * 64, size=7)}),
+        "ops": [],
+        "versions": {},
+        "files": file_digests(directory),
+        "certificate": EncoderCertificate(shapes=[], tolerance=2e-5, max_difference={}),
+    }
+    write_card(EncoderCard(**{**stated, **card}), directory)

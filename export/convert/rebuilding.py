@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +12,8 @@ import tensorflow as tf
 from export.encoder.encoder import Encoder, Inference, LayerFunction
 from export.encoder.plain import Plain
 from export.families import FAMILIES
-from export.weights.config import EncoderConfig
+from export.readers.own_archive import settings_of
+from export.weights.config import EncoderConfig, read_config
 from export.weights.naming import archive_name
 from export.weights.plan import variable_parts
 from zoo.archive.card import Activation, EncoderCard
@@ -82,17 +84,13 @@ def plain_encoder(variables: Sequence[tf.Variable], card: EncoderCard) -> Encode
 
 
 def config_of(card: EncoderCard) -> EncoderConfig:
-    """Return the config that an archive was built with, from its card; a card does not state the rates of dropout."""
+    """Return the config that an archive was built with, from its card."""
     family = next(family for family in FAMILIES if family.name == card.family)
-    sizes = card.sizes.model_dump(exclude={"layers", "blocks"})
-    return EncoderConfig(
-        family=card.family,
+    return replace(
+        read_config(settings_of(card), family, "archive"),
         block_of_layer=_block_of_layer(card.sizes.layers, card.sizes.blocks, card.truncated_from or card.sizes.layers),
         activation_reason=card.activation_reason,
-        activation_chosen=False,
         pooler="first_token" if card.pooler.startswith("none") else "dense",
-        projection=family.projection,
-        **sizes,
     )
 
 

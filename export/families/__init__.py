@@ -12,13 +12,15 @@ from export.families.albert_brightmart import ALBERT_BRIGHTMART
 from export.families.bert import BERT
 from export.families.electra import ELECTRA, ELECTRA_GENERATOR
 from export.families.scope import placed, prefixes
-from export.families.table import Family, Layout
+from export.families.table import Family, Layout, read_from_archives
 from export.readers.protocol import Checkpoint
 from zoo.errors import BadCheckpoint, Unsupported
 
 _SHOWN = 8  # prefixes in a message
 
-FAMILIES: tuple[Family, ...] = (BERT, ALBERT, ALBERT_BRIGHTMART, ELECTRA, ELECTRA_GENERATOR)
+FAMILIES: tuple[Family, ...] = tuple(
+    map(read_from_archives, (BERT, ALBERT, ALBERT_BRIGHTMART, ELECTRA, ELECTRA_GENERATOR))
+)
 
 # Architectures with BERT's variable names and another arithmetic: an export would give wrong numbers without an error.
 _OTHERS = {
@@ -42,6 +44,7 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
     `name` chooses a family among those that fit, `prefix` one of several encoders. Raises Unsupported for architectures
     that are known but not converted, BadCheckpoint when no family or several fit, or several encoders are there.
     """
+    name = name or checkpoint.family
     model_type = str(checkpoint.config.get("model_type", "")).lower()
     if model_type in _OTHERS:
         raise Unsupported(f"{checkpoint.path} is {_OTHERS[model_type]}, which is not converted. {_converted()}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
 
 from export.readers.protocol import Format
 from zoo.archive.card import Activation, Pooler
@@ -103,6 +103,24 @@ class Family:
     def __post_init__(self) -> None:
         if wrong := [layout.format for layout in self.layouts if layout.family != self.name]:
             raise ValueError(f"layouts of family {self.name!r} are of another family: {', '.join(wrong)}")
+
+
+def read_from_archives(family: Family) -> Family:
+    """Return the family with a layout for its own archives: the names of the first, query, key and value joined.
+
+    An archive states the activation that it computes, so its words mean themselves.
+    """
+    first = family.layouts[0]
+    joined = first.scopes["block/attention/query"].rpartition("/")[0] + "/query_key_value"
+    scopes = {**first.scopes, "block/attention/query": joined, "block/attention/query_key_value": joined}
+    # Biases and norms are joined too, and a head that has no TF1 name has ours.
+    leaves = {**TENSORFLOW, "vectors": Leaf(("/bias_and_LayerNorm",)), "rows": Leaf(("/output_weights", "/rows"))}
+    said: Mapping[str, tuple[Activation, str]] = {word: (word, "the archive says so") for word in get_args(Activation)}
+    return replace(
+        family,
+        layouts=(*family.layouts, replace(first, format="archive", scopes=scopes, leaves=leaves, left_out={})),
+        activations={**family.activations, "archive": said},
+    )
 
 
 ERF_IN_TRANSFORMERS: Mapping[str, tuple[Activation, str]] = {

@@ -58,8 +58,14 @@ class Head:
         return CALLS[self.name].inputs
 
     def scopes_in(self, layout: Layout) -> Mapping[str, str]:
-        """Return our module -> its scope in a layout; nothing where checkpoints of the layout have no such head."""
-        return self.scopes.get((layout.family, layout.format), {})
+        """Return our module -> its scope in a layout; nothing where checkpoints of the layout have no such head.
+
+        An archive has TF1's names, and ours for a module that TF1's layout of the family does not have.
+        """
+        if layout.format != "archive":
+            return self.scopes.get((layout.family, layout.format), {})
+        known = {scope for (family, _), scopes in self.scopes.items() if family == layout.family for scope in scopes}
+        return {module: self.scopes.get((layout.family, "tf1"), {}).get(module, module) for module in sorted(known)}
 
     def refusal(self, config: EncoderConfig) -> str | None:
         """Return why the head cannot go with an encoder, None where it can."""

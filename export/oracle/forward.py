@@ -118,6 +118,8 @@ def meaning(word: str, weights: Weights, source: str) -> str:
 
     ALBERT's TF1 code and Model Garden use tanh; BERT's code of 2018, ELECTRA's and transformers use erf.
     """
+    if source == "archive":
+        return word
     if word == "gelu" and (source == "tf2" or (weights.is_tensorflow and weights.is_albert)):
         return "gelu_tanh"
     return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)

@@ -20,8 +20,14 @@ _MLM = (
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),
     ("predictions.dense", "predictions.LayerNorm", "predictions.bias"),
     ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"),
+    ("mlm/dense", "mlm/norm", "mlm/output/output_bias"),  # in archives, of a head that the TF1 layout does not have
 )
-_DECODERS = ("cls.predictions.decoder.weight", "predictions.decoder.weight", "generator_lm_head.weight")
+_DECODERS = (
+    "cls.predictions.decoder.weight",
+    "predictions.decoder.weight",
+    "generator_lm_head.weight",
+    "mlm/decoder/rows",
+)
 _NSP = (
     ("cls/seq_relationship/output_weights", "cls/seq_relationship/output_bias"),
     ("cls.seq_relationship.weight", "cls.seq_relationship.bias"),

@@ -9,13 +9,18 @@ from pathlib import Path
 
 from export.readers.archive import is_archive, unpack_checkpoint
 from export.readers.config_file import find_config, read_json
+from export.readers.keras_layers import understood_as_bert4keras
 from export.readers.model_garden import understood_as_model_garden
+from export.readers.object_names import understood_as_keras_objects
+from export.readers.own_archive import is_own_archive, open_own_archive
 from export.readers.protocol import MOST_VARIABLES, Checkpoint, Container, OpenedCheckpoint
 from export.readers.renamed import RenamedVariables
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
 from zoo.errors import BadCheckpoint
 
+# Code bases whose names are shown as others: each function changes the checkpoints of its own and returns all others.
+_CODE_BASES = (understood_as_bert4keras, understood_as_keras_objects, understood_as_model_garden, understood_as_uer)
 _LONGEST_NAME = 500
 _PRINTABLE = re.compile(r"[^\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -33,23 +38,29 @@ def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = 
     """
     if is_archive(path):
         return _open_archive(path, config, work)
-    return _open(find_main_file(path), config)
+    return _open(find_main_file(path), config, work)
 
 
-def _open(main: MainFile, config: Path | None, archive: Path | None = None) -> OpenedCheckpoint:
+def _open(
+    main: MainFile, config: Path | None, work: Path | None = None, archive: Path | None = None
+) -> OpenedCheckpoint:
     container = main.open()
     _check_names(main, container)
-    config_file = config or find_config(main.file.parent)
+    if is_own_archive(main.file.parent):
+        return open_own_archive(main.file.parent, container, work, archive)
+    config_file = config or find_config(main.folder)
     checkpoint = OpenedCheckpoint(
         format=main.format,
-        path=main.file.parent,
+        path=main.folder,
         config=read_json(config_file),
         files=(*((archive,) if archive else ()), config_file, *container.files),
         container=container,
         stored=container.stored if isinstance(container, RenamedVariables) else container,
-        facts=main.facts,
+        facts=(*main.facts, *container.facts),
     )
-    return understood_as_uer(understood_as_model_garden(checkpoint))
+    for understood in _CODE_BASES:
+        checkpoint = understood(checkpoint)
+    return checkpoint
 
 
 def _check_names(main: MainFile, container: Container) -> None:
@@ -76,7 +87,7 @@ def _open_archive(archive: Path, config: Path | None, work: Path | None) -> Chec
             names = ", ".join(str(folder.relative_to(unpacked)) for folder in folders)
             raise BadCheckpoint(f"several checkpoints in {archive}: {names}. Unpack it and give the path of one.")
         main = find_main_file(folders[0] if folders else unpacked)
-        checkpoint = _open(main, config, archive)
+        checkpoint = _open(main, config, work, archive)
     except BaseException:
         shutil.rmtree(unpacked.parent, ignore_errors=True)
         raise

@@ -26,7 +26,10 @@ from zoo.basics.files import cannot_write
 from zoo.errors import BadCheckpoint, CannotWrite, ZooError
 from zoo.registry.recipes import ARCHIVES
 
-_NEEDED = ("*.index", "*.data-*-of-*", "*.safetensors", "*.bin", "*.h5", "*.json", "*.txt")
+_NEEDED = (
+    *("*.index", "*.data-*-of-*", "saved_model.pb", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5"),
+    *("*.json", "*.txt"),
+)
 _CHUNK = 1 << 20
 _MOST_MEMBERS = 10_000
 _MOST_DEPTH = 32  # directories within directories; functions that walk through them are recursive

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from export.readers.numbers import refuse_quantised
 from export.readers.protocol import MOST_DIMENSIONS, MOST_VARIABLES, Shape
 from zoo.errors import BadCheckpoint
 
@@ -20,10 +21,13 @@ _ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeErro
 class H5File:
     """Reads one dataset at a time, from this file alone: no links, no virtual or external datasets."""
 
+    facts: tuple[str, ...] = ()
+
     def __init__(self, file: Path) -> None:
         self.files = (file,)
         self._file = file
         shapes: dict[str, Shape] = {}
+        small: set[str] = set()
         visited = claimed = 0
 
         def visit(path: str | bytes, item: h5py.Group | h5py.Dataset) -> None:
@@ -40,6 +44,8 @@ class H5File:
                 _check(file, path, item)
                 claimed += item.nbytes
                 shapes[path] = item.shape
+                if item.dtype.itemsize == 1 and item.dtype.kind != "b":
+                    small.add(path)
 
         try:
             with h5py.File(file, "r") as opened:
@@ -50,6 +56,7 @@ class H5File:
             raise BadCheckpoint(
                 f"{file} has {held:,} bytes, but its variables claim {claimed:,}: several of them share the same bytes."
             )
+        refuse_quantised(file, shapes, small)
         self.shapes: Mapping[str, Shape] = dict(sorted(shapes.items()))
 
     def read(self, name: str) -> np.ndarray:

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
-from export.readers.protocol import OpenedCheckpoint, Shape
+from export.readers.garden_names import tf1_name
+from export.readers.object_names import OBJECT_GRAPH, VALUE, given_names, of_training
+from export.readers.protocol import Format, OpenedCheckpoint, Shape
 from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored, reshaped
 from zoo.errors import BadConfig, Unsupported
 
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-_WORD = re.compile(r"(.*?)layer_with_weights-0/embeddings" + re.escape(_VALUE))
+_WORD = re.compile(r"(.*?)layer_with_weights-0/embeddings" + re.escape(VALUE))
 
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _QUERY = "_attention_layer/_query_dense"
@@ -53,7 +53,7 @@ def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint
 
     Raises Unsupported for other object-based checkpoints, BadConfig when the config states another number of heads.
     """
-    if _OBJECT_GRAPH not in checkpoint.shapes:
+    if OBJECT_GRAPH not in checkpoint.shapes or checkpoint.format != "tf1":
         return checkpoint
     if any("/encoders_layer/encoder_layers/" in name for name in checkpoint.shapes):
         raise Unsupported(
@@ -62,14 +62,15 @@ def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint
             "from."
         )
     roots = {match[1] for name in checkpoint.shapes if (match := _WORD.fullmatch(name))}
-    if len(roots) != 1:
-        some = ", ".join(name for name in list(checkpoint.shapes)[:4] if name != _OBJECT_GRAPH)
+    by_name = [*_by_given_names(checkpoint)]
+    if len(roots) != 1 and not by_name:
+        some = ", ".join(name for name in list(checkpoint.shapes)[:4] if name != OBJECT_GRAPH)
         raise Unsupported(
             f"{checkpoint.path} is a TF2 object-based checkpoint, but not of TF2 Model Garden's BERT: "
             f"{len(roots)} variables, not 1, are called layer_with_weights-0/embeddings (found {some}, …). Not "
             "converted."
         )
-    renamed = {variable.stored: variable for variable in _renamed(checkpoint, roots.pop())}
+    renamed = {variable.stored: variable for variable in by_name or _by_paths(checkpoint, roots.pop())}
     rest = [as_stored(name, name, shape) for name, shape in checkpoint.shapes.items() if name not in renamed]
     heads = _heads(checkpoint, renamed)
     facts = (
@@ -77,10 +78,26 @@ def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint
         f"{heads} attention heads, from the shapes",
     )
     container = RenamedVariables(checkpoint.container, (*renamed.values(), *rest))
-    return replace(checkpoint, format="tf2", container=container, heads=heads, facts=(*checkpoint.facts, *facts))
+    # Of ALBERT, both code bases have the same names and arithmetic, and mean tanh by "gelu".
+    format: Format = "tf1" if any("/inner_group_0/" in variable.name for variable in by_name) else "tf2"
+    return replace(checkpoint, format=format, container=container, heads=heads, facts=(*checkpoint.facts, *facts))
 
 
-def _renamed(checkpoint: OpenedCheckpoint, root: str) -> Iterator[RenamedVariable]:
+def _by_given_names(checkpoint: OpenedCheckpoint) -> Iterator[RenamedVariable]:
+    """Yield the variables whose names, as Model Garden's code gave them, say what they are; all of them, or none."""
+    given = given_names(checkpoint.container)
+    known = set(given.values())
+    shown = {
+        stored: name
+        for stored, whole in given.items()
+        if (name := tf1_name(whole)) and not of_training(stored, whole, known)
+    }
+    if "bert/embeddings/word_embeddings" in shown.values() and any(map(_is_query, shown.values())):
+        for stored, name in shown.items():
+            yield _in_tf1_shape(name, stored, checkpoint.shapes[stored])
+
+
+def _by_paths(checkpoint: OpenedCheckpoint, root: str) -> Iterator[RenamedVariable]:
     tables, blocks, has_pooler = iter(_TABLES), 0, False
     for number, parts in _layers(checkpoint, root):
         if parts.keys() == {"embeddings"}:
@@ -101,14 +118,14 @@ def _renamed(checkpoint: OpenedCheckpoint, root: str) -> Iterator[RenamedVariabl
         for path, name in scope.items():
             yield _in_tf1_shape(name, parts[path], checkpoint.shapes[parts[path]])
     for path, name in _MASKED_LM.items():
-        if (stored := path + _VALUE) in checkpoint.shapes:
+        if (stored := path + VALUE) in checkpoint.shapes:
             yield as_stored(name, stored, checkpoint.shapes[stored])
 
 
 def _layers(checkpoint: OpenedCheckpoint, root: str) -> list[tuple[int, Parts]]:
     """Return the numbered layers in the order of their numbers; sorted as text, -10 would come before -2."""
     layers: dict[int, dict[str, str]] = {}
-    pattern = re.compile(re.escape(root) + r"layer_with_weights-(\d+)/(.+)" + re.escape(_VALUE))
+    pattern = re.compile(re.escape(root) + r"layer_with_weights-(\d+)/(.+)" + re.escape(VALUE))
     for name in checkpoint.shapes:
         if (match := pattern.fullmatch(name)) and ".OPTIMIZER_SLOT" not in name:
             layers.setdefault(int(match[1]), {})[match[2]] = name
@@ -124,16 +141,20 @@ def _in_block(path: str) -> str:
 def _in_tf1_shape(name: str, stored: str, shape: Shape) -> RenamedVariable:
     """Join the axes of heads and of a head: kernels [hidden, 12, 64] become [hidden, 768], biases [12, 64] [768]."""
     if len(shape) == 3:
-        joined = (shape[0], prod(shape[1:])) if "/attention/self/" in name else (prod(shape[:2]), shape[2])
+        joined = (shape[0], prod(shape[1:])) if "/self/" in name else (prod(shape[:2]), shape[2])
         return reshaped(name, stored, joined)
     if len(shape) == 2 and name.endswith("/bias"):
         return reshaped(name, stored, (prod(shape),))
     return as_stored(name, stored, shape)
 
 
+def _is_query(name: str) -> bool:
+    return name.endswith("/self/query/kernel")
+
+
 def _heads(checkpoint: OpenedCheckpoint, renamed: Mapping[str, RenamedVariable]) -> int:
     """Return the number of attention heads, read from the shape of the query kernels."""
-    shapes = {checkpoint.shapes[stored] for stored in renamed if stored.endswith(f"{_QUERY}/kernel{_VALUE}")}
+    shapes = {checkpoint.shapes[stored] for stored, variable in renamed.items() if _is_query(variable.name)}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 3:
         raise Unsupported(
             f"{checkpoint.path} does not store its query kernels as [hidden, heads, size], as Model Garden does."

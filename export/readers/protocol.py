@@ -15,8 +15,9 @@ from zoo.archive.tensor_table import MOST_VARIABLES
 __all__ = ["MOST_DIMENSIONS", "MOST_VARIABLES", "Checkpoint", "Container", "Format", "OpenedCheckpoint", "Shape"]
 
 # The code base whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of
-# "uer" under the names of "huggingface"; the word "gelu" in the config means something else in each.
-Format = Literal["tf1", "tf2", "huggingface", "uer"]
+# "uer" under the names of "huggingface"; the word "gelu" in the config means something else in each. "archive" is an
+# encoder archive of this project, which states what it computes.
+Format = Literal["tf1", "tf2", "huggingface", "uer", "archive"]
 
 
 class Container(Protocol):
@@ -29,6 +30,10 @@ class Container(Protocol):
     @property
     def shapes(self) -> Mapping[str, Shape]:
         """Every name and its shape, sorted by name."""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Sentences for the card about what the reader chose, and what it left out beside the variables."""
 
     def read(self, name: str) -> np.ndarray:
         """Return one variable as stored. Raises BadCheckpoint when its bytes are damaged."""
@@ -60,6 +65,10 @@ class Checkpoint(Protocol):
         """Sentences for the card about the reader's choices and changes."""
 
     @property
+    def family(self) -> str | None:
+        """The name of the family, if the source states it."""
+
+    @property
     def heads(self) -> int | None:
         """The number of attention heads, if the shapes of the variables state it."""
 
@@ -83,6 +92,7 @@ class OpenedCheckpoint:
     stored: Container
     facts: tuple[str, ...] = ()
     heads: int | None = None
+    family: str | None = None
 
     @property
     def shapes(self) -> Mapping[str, Shape]:

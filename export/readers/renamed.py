@@ -40,8 +40,9 @@ def without_first_row(name: str, stored: str, shape: Shape) -> RenamedVariable:
 class RenamedVariables:
     """A container whose variables have other names. Raises BadCheckpoint when two of them would have one name."""
 
-    def __init__(self, container: Container, variables: Iterable[RenamedVariable]) -> None:
+    def __init__(self, container: Container, variables: Iterable[RenamedVariable], facts: Iterable[str] = ()) -> None:
         self.files = container.files
+        self.facts = (*container.facts, *facts)
         self._container = container
         self._variables: dict[str, RenamedVariable] = {}
         for variable in variables:

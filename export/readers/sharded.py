@@ -1,4 +1,4 @@
-"""Reads weights in several files with an index: model.safetensors.index.json, pytorch_model.bin.index.json."""
+"""Reads weights in several files with an index: model.safetensors.index.json, or the same with .bin or .h5."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ _LONGEST_NAME = 60  # characters of a file's name; a character has up to four by
 
 
 class Sharded:
-    """All variables of all shards that an index names."""
+    """All variables of all shards that an index names. `in_shard` turns a name in the index into that in the shard."""
 
-    def __init__(self, index: Path, open_shard: Callable[[Path], Container]) -> None:
+    def __init__(
+        self, index: Path, open_shard: Callable[[Path], Container], in_shard: Callable[[str], str] = str
+    ) -> None:
         weight_map = _weight_map(index)
         names = sorted(set(weight_map.values()))
         if odd := [name[:80] for name in names if len(name) > _LONGEST_NAME]:
@@ -36,10 +38,11 @@ class Sharded:
             if twice := sorted(self._home.keys() & shard.shapes.keys()):
                 raise BadCheckpoint(f"{len(twice)} variables are in several shards of {index}: {', '.join(twice)}.")
             self._home |= dict.fromkeys(shard.shapes, shard)
-        if absent := [name for name, file in weight_map.items() if name not in shards[file].shapes]:
+        if absent := [name for name, file in weight_map.items() if in_shard(name) not in shards[file].shapes]:
             raise BadCheckpoint(
                 f"{index} names {len(absent)} variables that its shards do not hold: {', '.join(absent)}."
             )
+        self.facts = tuple(fact for shard in shards.values() for fact in shard.facts)
         self.files = (index, *(index.parent / name for name in names))
         self.shapes: Mapping[str, Shape] = {name: self._home[name].shapes[name] for name in sorted(self._home)}
 

@@ -6,19 +6,21 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 from export.readers.config_file import listing
 from export.readers.h5_file import H5File
-from export.readers.keras_names import with_pytorch_names
+from export.readers.keras_names import NO_NUMBERED, with_pytorch_names, with_pytorch_names_of_shards
 from export.readers.protocol import Container, Format
 from export.readers.safetensors_file import SafetensorsFile
 from export.readers.sharded import Sharded
 from export.readers.tf_bundle import TensorBundle
 from export.readers.torch_file import TorchFile
-from zoo.errors import BadCheckpoint
+from zoo.errors import BadCheckpoint, Unsupported
 
+SAVED_MODEL = "saved_model.pb"
 Open = Callable[[Path], Container]
 
 
@@ -26,14 +28,34 @@ def _open_h5(file: Path) -> Container:
     return with_pytorch_names(H5File(file))
 
 
+def _open_sharded_h5(index: Path) -> Container:
+    # The index names a variable tf_bert_model/bert/…, the shard bert/….
+    return with_pytorch_names_of_shards(Sharded(index, H5File, lambda name: name.partition("/")[2]))
+
+
+def _open_saved_model(graph: Path) -> Container:
+    """Return the variables of a SavedModel, or of a module of TF-Hub for TensorFlow 1. The graph itself is not read."""
+    return TensorBundle(graph.parent / "variables" / "variables.index")
+
+
+def _refuse_keras(file: Path) -> Container:
+    raise Unsupported(f"{file} is a model of Keras 3. {NO_NUMBERED}")
+
+
 # Ending of a main file -> the code base whose names it has, and the reader. The first ending that fits counts.
 _ENDINGS: Mapping[str, tuple[Format, Open]] = {
     ".safetensors.index.json": ("huggingface", partial(Sharded, open_shard=SafetensorsFile)),
     ".bin.index.json": ("huggingface", partial(Sharded, open_shard=TorchFile)),
+    ".h5.index.json": ("huggingface", _open_sharded_h5),
     ".safetensors": ("huggingface", SafetensorsFile),
     ".bin": ("huggingface", TorchFile),
+    ".pt": ("huggingface", TorchFile),
+    ".pth": ("huggingface", TorchFile),
+    ".ckpt": ("huggingface", TorchFile),  # TensorFlow's have no file of this name, but NAME.ckpt.index
     ".h5": ("huggingface", _open_h5),
+    ".keras": ("huggingface", _refuse_keras),
     ".index": ("tf1", TensorBundle),
+    SAVED_MODEL: ("tf1", _open_saved_model),
 }
 # Repositories on the Hugging Face hub often hold the same weights in several formats: the first of these is read.
 _PREFERRED = (
@@ -42,9 +64,22 @@ _PREFERRED = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "tf_model.h5",
+    "tf_model.h5.index.json",
 )
-_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}  # files that a trainer writes beside weights
-_LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other *.bin"
+# Files with the ending of weights that hold something else: what a trainer writes beside them, other runtimes' graphs.
+_NO_WEIGHTS = (
+    "training_args.bin",
+    "optimizer*.*",
+    "scheduler*.*",
+    "scaler*.*",
+    "sampler*.*",
+    "rng_state*.*",
+    "*_optim_states.pt",
+    "openvino_*.bin",
+)
+_SHARD = "*-[0-9]*-of-[0-9]*.*"  # model-00001-of-00002.safetensors, which its index names
+_LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other {', '.join(f'*{ending}' for ending in _ENDINGS)}"
+_SHOWN = 8  # files in a message
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -56,6 +91,18 @@ class MainFile:
     format: Format
     opener: Open
     facts: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The directory with config and vocabulary: that of the file, or the one where SavedModels have them.
+
+        TF-Hub has the vocabulary in assets/. transformers writes NAME/config.json and NAME/saved_model/1.
+        """
+        own = self.file.parent
+        if self.file.name == SAVED_MODEL:
+            beside = [own / "assets", *(own.parents[1:2] if own.parent.name == "saved_model" else ())]
+            return next((each for each in (own, *beside) if _has_vocabulary(each)), own)
+        return own
 
     def open(self) -> Container:
         """Return the variables of the checkpoint. Raises BadCheckpoint."""
@@ -92,9 +139,15 @@ def find_main_file(path: Path) -> MainFile:
 
 
 def folders_with_a_checkpoint(folder: Path) -> list[Path]:
-    """Return the directories in and below `folder` that hold a main file."""
-    folders = sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())})
-    return [each for each in folders if _candidates(each)]
+    """Return the directories in and below `folder` that hold a main file, without those below another one of them.
+
+    A directory of sentence-transformers holds the weights of a dense layer in a directory of its own, 2_Dense.
+    """
+    found: list[Path] = []
+    for each in sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())}):
+        if _candidates(each) and not any(other in each.parents for other in found):
+            found.append(each)
+    return found
 
 
 def _choose(folder: Path) -> MainFile:
@@ -103,10 +156,11 @@ def _choose(folder: Path) -> MainFile:
         raise BadCheckpoint(f"no checkpoint in {folder}: looked for {_LOOKED_FOR}, found {listing(folder)}.")
     chosen, *others = found
     if others and not all(file.name in _PREFERRED for file in found):
-        last = max(found, key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)])
+        latest_first = sorted(found, key=lambda file: [*map(int, re.findall(r"\d{1,18}", file.name))], reverse=True)
+        paths = " or ".join(f"`{shlex.quote(str(file))}`" for file in latest_first[:_SHOWN])
         raise BadCheckpoint(
             f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Give the path of one instead "
-            f"of the directory, such as `{shlex.quote(str(last))}`."
+            f"of the directory: {paths}."
         )
     beside = " and ".join(file.name for file in others)
     main = _main(chosen, (f"{chosen.name} was read, not {beside} beside it",) if beside else ())
@@ -117,8 +171,18 @@ def _choose(folder: Path) -> MainFile:
 def _candidates(folder: Path) -> list[Path]:
     """Return every file in a directory that may be a main file, the preferred ones first."""
     preferred = [folder / name for name in _PREFERRED if (folder / name).is_file()]
-    other = [] if preferred else [file for file in _files(folder, "*.bin") if file.name not in _NO_WEIGHTS]
+    other = [] if preferred else [file for file in _files(folder, "*") if _may_hold_weights(file)]
     return [*_files(folder, "*.index"), *preferred, *other]
+
+
+def _may_hold_weights(file: Path) -> bool:
+    """Return whether a file that has no name of its own may hold weights: "best.pt" may, "optimizer.pt" does not."""
+    is_other = any(fnmatchcase(file.name, pattern) for pattern in (*_NO_WEIGHTS, _SHARD, "*.index"))
+    return file.name.endswith(tuple(_ENDINGS)) and not is_other
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any(_files(folder, pattern) for pattern in ("vocab*.txt", "tokenizer.json", "config.json"))
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

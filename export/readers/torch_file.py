@@ -1,7 +1,7 @@
 """Reads one file of torch.save without torch: today's zip, or the stream of pickles from before torch 1.6.
 
-Both hold a pickle that describes tensors as views into numbered storages. A zip holds every storage as a member; the
-stream holds the storages one after the other behind the pickles.
+Both hold a pickle that describes tensors as views into numbered storages; state_dict.py finds the weights in it. A zip
+holds every storage as a member; the stream holds the storages one after the other behind the pickles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from export.limits import ZIP_ERRORS, opened_zip
 from export.readers.protocol import Shape
-from export.readers.torch_pickle import BadPickle, Storage, StoredTensor, load_pickle
+from export.readers.state_dict import state_dict_of
+from export.readers.torch_pickle import BadPickle, Described, Storage, StoredTensor, load_pickle
 from zoo.errors import BadCheckpoint
 
 _PICKLE_LIMIT = 1 << 24  # bytes; the pickle of a large BERT has 100 kB
@@ -38,7 +39,7 @@ class _Place:
 
 
 class TorchFile:
-    """A state_dict: tensors by name. Reads one tensor at a time; strides and shared storages are supported."""
+    """The tensors of a state_dict by name. Reads one at a time; strides and shared storages are supported."""
 
     def __init__(self, file: Path) -> None:
         self.files = (file,)
@@ -46,7 +47,8 @@ class TorchFile:
         try:
             read_index = _read_zip if zipfile.is_zipfile(file) else _read_legacy
             described, self._places = read_index(file)
-            self._tensors = _tensors(described)
+            found = state_dict_of(described, file)
+            self._tensors, self.facts = found.tensors, found.facts
             _check_places(self._tensors, self._places)
         except (BadPickle, OSError, *ZIP_ERRORS) as error:
             raise BadCheckpoint(f"{file} cannot be read: {error}.") from None
@@ -61,18 +63,6 @@ class TorchFile:
             raise BadCheckpoint(f"'{name}' of {self._file} is damaged: its checksum is wrong. Fetch it again.")
         strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
         return np.lib.stride_tricks.as_strided(raw.view(dtype), tensor.shape, strides, writeable=False)
-
-
-def _tensors(described: object) -> dict[str, StoredTensor]:
-    if not isinstance(described, dict) or not described:
-        raise BadPickle(f"it should hold a dict of tensors by name, but holds a {type(described).__name__}")
-    others = [str(name) for name, value in described.items() if not isinstance(value, StoredTensor)]
-    if others:
-        raise BadPickle(
-            f"not a state_dict: {len(others)} of {len(described)} entries are not tensors ({', '.join(others[:5])}). "
-            "Save the state_dict alone"
-        )
-    return {str(name): tensor for name, tensor in described.items() if isinstance(tensor, StoredTensor)}
 
 
 def _check_places(tensors: Mapping[str, StoredTensor], places: Mapping[str, _Place]) -> None:
@@ -90,13 +80,16 @@ def _check_places(tensors: Mapping[str, StoredTensor], places: Mapping[str, _Pla
 # -- the zip of today -------------------------------------------------------------------------------------------------
 
 
-def _read_zip(file: Path) -> tuple[object, dict[str, _Place]]:
+def _read_zip(file: Path) -> tuple[Described, dict[str, _Place]]:
     with opened_zip(file) as archive, file.open("rb") as raw:
         records = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in records if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise BadPickle("it is a zip that torch.save did not write: there is no data.pkl in its folder")
         root = pickles[0].removesuffix("data.pkl")
+        if f"{root}constants.pkl" in records:
+            line = f"import torch; torch.save(torch.jit.load({file.name!r}).state_dict(), 'state.pt')"
+            raise BadPickle(f"it is a program of TorchScript. Save its weights alone, in Python: `{line}`")
         described = load_pickle(io.BytesIO(_small(archive, records[pickles[0]])))
         if order := records.get(f"{root}byteorder"):
             _check_byteorder(_small(archive, order) == b"little")
@@ -133,16 +126,18 @@ def _zip_place(raw: io.BufferedReader, info: zipfile.ZipInfo, end: int) -> _Plac
 # -- before 1.6: magic number, protocol, system, description, keys, then length and bytes of every storage ------------
 
 
-def _read_legacy(file: Path) -> tuple[object, dict[str, _Place]]:
+def _read_legacy(file: Path) -> tuple[Described, dict[str, _Place]]:
     with file.open("rb") as raw:
         head = io.BytesIO(raw.read(_PICKLE_LIMIT))
         begin = (_LEGACY_MAGIC, _LEGACY_PROTOCOL)
-        if head.getbuffer()[:1] != b"\x80" or any(load_pickle(head) != value for value in begin):
+        if head.getbuffer()[:1] != b"\x80" or any(load_pickle(head).value != value for value in begin):
             raise BadPickle("it is not a file of torch.save, or it is a zip that was cut short. Fetch it again")
-        system = load_pickle(head)
+        system = load_pickle(head).value
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
-        described, keys = load_pickle(head), load_pickle(head)
-        storages = {tensor.storage.key: tensor.storage for tensor in _tensors(described).values()}
+        described = load_pickle(head)
+        if described.stranger:
+            return described, {}  # which is refused
+        keys, storages = load_pickle(head).value, described.storages
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or {*keys} != storages.keys():
             raise BadPickle("its list of storages differs from the storages that its tensors use")
         places, start, end = {}, head.tell(), file.stat().st_size

@@ -1,7 +1,8 @@
 """The pickles inside torch's files, read by a machine that can describe tensors and do nothing else.
 
-`pickletools` decodes the opcodes. A handful of names is known, and each stands for a function of this file; every other
-name ends the reading. Nothing is imported, and no function of another file is called.
+`pickletools` decodes the opcodes. A handful of names stands for functions of this file. Every other name becomes a
+value without content: a harmless one such as `argparse.Namespace`, which torch_names.py lists, or a stranger, for which
+the caller refuses the file. Nothing is imported, and no function that a file names is called.
 
 A `pickle.Unpickler` with an allow-list in `find_class` would be shorter and cannot keep these limits:
 
@@ -22,12 +23,14 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
 
+from export.readers.numbers import NO_QUANTISED
 from export.readers.protocol import MOST_DIMENSIONS, Shape
+from export.readers.torch_names import HARMLESS, QUANTISED, Harmless, Stranger
 
 _MOST_STEPS = 300_000  # a large BERT's takes 20,000
 _LARGEST = 1 << 53  # no file has as many bytes; without a bound a number may have a million digits
@@ -63,7 +66,16 @@ class StoredTensor:
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
 
-def load_pickle(stream: BinaryIO) -> object:
+@dataclass(frozen=True)
+class Described:
+    """What a pickle describes, all storages that it names, and the first name that is a stranger."""
+
+    value: object
+    storages: Mapping[str, Storage]
+    stranger: str | None
+
+
+def load_pickle(stream: BinaryIO) -> Described:
     """Return what one pickle describes and leave the stream behind it. Raises BadPickle."""
     machine = _Machine()
     try:
@@ -71,15 +83,17 @@ def load_pickle(stream: BinaryIO) -> object:
             if steps + machine.called_with > _MOST_STEPS:
                 raise BadPickle(f"its pickle takes more than {_MOST_STEPS:,} steps, far more than a description needs")
             machine.step(opcode.name, argument)
-        return machine.pop()
+        return Described(machine.pop(), machine.storages, machine.stranger)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        if machine.stranger:  # such files are refused in any case, and a stranger explains more than its consequences
+            return Described(None, {}, machine.stranger)
         raise BadPickle(f"its pickle is damaged or was not written by torch.save ({error})") from None
 
 
 # -- the names that are known -----------------------------------------------------------------------------------------
 
 
-def _ordered_dict(pairs: object = ()) -> dict[object, object]:
+def _ordered_dict(pairs: object = ()) -> dict[Any, object]:
     return {_key(key): value for key, value in (_list(pairs) if pairs else ())}
 
 
@@ -99,6 +113,12 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, strides: obj
     return tensor
 
 
+def _rebuild_other(storage: object, offset: object, shape: object, strides: object, *rest: object) -> None:
+    """torch calls this function for tensors of a kind that has no storage class of its own, such as float8."""
+    kind = next((each.name.removeprefix("torch ") for each in rest if isinstance(each, Harmless)), "an unknown kind")
+    raise BadPickle(f"it holds numbers of {kind}. {NO_QUANTISED}")
+
+
 _KINDS: Mapping[str, np.dtype] = {
     "Float": np.dtype("<f4"),
     "Double": np.dtype("<f8"),
@@ -115,8 +135,13 @@ _KNOWN: Mapping[str, Callable[..., object] | np.dtype] = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor": _rebuild_tensor,
     "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils _rebuild_tensor_v3": _rebuild_other,
     "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils _rebuild_parameter_with_state": lambda tensor, *_: tensor,
+    "collections defaultdict": lambda *_: {},
+    "collections Counter": lambda *_: {},
     "torch Size": lambda sizes=(): _counts(sizes),
+    "torch.storage UntypedStorage": np.dtype("u1"),
     **{f"{module} {kind}Storage": dtype for module in ("torch", "torch.cuda") for kind, dtype in _KINDS.items()},
 }
 
@@ -124,12 +149,11 @@ _KNOWN: Mapping[str, Callable[..., object] | np.dtype] = {
 def _known(name: object) -> Callable[..., object] | np.dtype:
     if not isinstance(name, str):
         raise ValueError("a name that is no text")
-    if name not in _KNOWN:
-        raise BadPickle(
-            f"its pickle asks for '{name.replace(' ', '.')}', which holds no weights; nothing of it was run. "
-            "Save the state_dict alone, or as safetensors"
-        )
-    return _KNOWN[name]
+    if name == QUANTISED:
+        raise BadPickle(f"it holds quantised tensors. {NO_QUANTISED}")
+    if name in _KNOWN:
+        return _KNOWN[name]
+    return (Harmless if name in HARMLESS else Stranger)(name.replace(" ", "."))
 
 
 # -- the machine ------------------------------------------------------------------------------------------------------
@@ -140,6 +164,8 @@ class _Machine:
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
+        self.storages: dict[str, Storage] = {}
+        self.stranger: str | None = None
         self.called_with = 0  # how many items the lists had that functions were called with: one list may be used often
 
     def pop(self) -> object:
@@ -155,10 +181,18 @@ class _Machine:
                 self._marks.append(len(self._stack))
             case "NONE" | "NEWTRUE" | "NEWFALSE":
                 push({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "LONG4" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
+                push(argument)
+            case "BINBYTES" | "SHORT_BINBYTES" | "BYTEARRAY8":
                 push(argument)
             case "BINSTRING" | "SHORT_BINSTRING":  # files of Python 2
                 push(argument)
+            case "EMPTY_SET":
+                push(Harmless("set"))  # a set of Python hashes what is put in: see above
+            case "FROZENSET" | "ADDITEMS":
+                self._marked()
+                if opcode == "FROZENSET":
+                    push(Harmless("frozenset"))
             case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
                 push({"EMPTY_TUPLE": (), "EMPTY_LIST": [], "EMPTY_DICT": {}}[opcode])
             case "TUPLE":
@@ -167,20 +201,22 @@ class _Machine:
                 push(tuple([pop() for _ in range(int(opcode[-1]))][::-1]))
             case "APPEND" | "APPENDS":
                 values = self._marked() if opcode == "APPENDS" else [pop()]
-                _list(self._stack[-1]).extend(values)
+                if not isinstance(self._stack[-1], Harmless):
+                    _list(self._stack[-1]).extend(values)
             case "SETITEM" | "SETITEMS":
                 values = self._marked() if opcode == "SETITEMS" else [pop(), pop()][::-1]
-                _dict(self._stack[-1]).update(zip(map(_key, values[::2]), values[1::2], strict=True))
+                if not isinstance(self._stack[-1], Harmless):
+                    _dict(self._stack[-1]).update(zip(map(_key, values[::2]), values[1::2], strict=True))
             case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
                 self._memo[len(self._memo) if opcode == "MEMOIZE" else _count(argument)] = self._stack[-1]
             case "BINGET" | "LONG_BINGET":
                 push(self._memo[_count(argument)])
             case "GLOBAL":
-                push(_known(argument))
+                self._push_named(argument)
             case "STACK_GLOBAL":
                 name, module = pop(), pop()
-                push(_known(f"{module} {name}" if isinstance(name, str) and isinstance(module, str) else None))
-            case "REDUCE":
+                self._push_named(f"{module} {name}" if isinstance(name, str) and isinstance(module, str) else None)
+            case "REDUCE" | "NEWOBJ":
                 arguments, function = pop(), pop()
                 if not callable(function) or not isinstance(arguments, tuple):  # only functions of _KNOWN get here
                     raise ValueError("a call of something that is no function")
@@ -189,9 +225,17 @@ class _Machine:
             case "BUILD":
                 pop()  # attributes of a state_dict, its `_metadata`: versions of modules, no weights
             case "BINPERSID":
-                push(_storage(pop()))
+                storage = _storage(pop())
+                self.storages[storage.key] = storage
+                push(storage)
             case _:
                 raise ValueError(f"opcode {opcode}, which torch does not write")
+
+    def _push_named(self, name: object) -> None:
+        known = _known(name)
+        if isinstance(known, Stranger):
+            self.stranger = self.stranger or known.name
+        self._stack.append(known)
 
     def _marked(self) -> list[object]:
         mark = self._marks.pop()
@@ -229,8 +273,8 @@ def _counts(values: object) -> Shape:
     return tuple(_count(value) for value in values)
 
 
-def _key(value: object) -> str | int:
-    if not isinstance(value, str | int):
+def _key(value: object) -> str | int | float | bytes | None:
+    if not isinstance(value, str | int | float | bytes | None):
         raise ValueError("a key that is neither text nor number")
     return value
 

@@ -40,7 +40,7 @@ class DerivedCheckpoint:
         self.format: Format = parent.format
         self.path: Path = parent.path
         self.files: tuple[Path, ...] = parent.files
-        self.facts, self.heads = parent.facts, parent.heads
+        self.facts, self.heads, self.family = parent.facts, parent.heads, parent.family
         self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)

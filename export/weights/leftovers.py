@@ -13,6 +13,7 @@ from zoo.errors import BadConfig
 AVERAGE = "/ExponentialMovingAverage"  # behind the name of a variable: its average over the steps of a training
 
 _SLOT, _COUNTER = "optimiser slot", "training counter"
+_OBJECTS = "description of the objects that were saved"
 _OPTIMISERS = (
     "Adam|AdamW|AdaMax|Nadam|LazyAdam|RAdam|AdaBelief|AdamWeightDecay|Adagrad|AdagradDA|ProximalAdagrad|Adadelta|"
     "Adafactor|Ftrl|Momentum|RMSProp|LAMB|LARS|AddSign|PowerSign"
@@ -29,15 +30,23 @@ _TF1: Mapping[str, str] = {
     r"(?P<of>.+?)[/_](slot_)?(m|v|vr|vc)(_\d+)?": _SLOT,  # Adafactor keeps rows and columns: vr, vc
     rf"(.+/)?({_COUNTERS})(_\d+)?": _COUNTER,
     rf".+{AVERAGE}(/(biased|local_step))?": "averaged weights; --averages takes them",
+    r"(.*/)?(save_counter|optimizer|keras_api)/.*\.ATTRIBUTES/.*": _COUNTER,  # beside ALBERT of TF-Hub, saved by TF2
+    "_CHECKPOINTABLE_OBJECT_GRAPH": _OBJECTS,
 }
 _TF2: Mapping[str, str] = {
-    r".*/\.OPTIMIZER_SLOT/.*": _SLOT,
+    r".*/\.OPTIMIZER_SLOT/.*|.*/_variables/\d+/\.ATTRIBUTES/.*": _SLOT,
     r"(save_counter|global_step|step|epoch|(.*/)?optimizer)/.*": _COUNTER,
     r"keras_api/metrics/.*": "metric of a training",
-    "_CHECKPOINTABLE_OBJECT_GRAPH": "description of the objects that were saved",
+    "_CHECKPOINTABLE_OBJECT_GRAPH": _OBJECTS,
+}
+# What Keras leaves beside transformers' TensorFlow classes: Adam/m/NAME and the like. PyTorch's names have no slash.
+_KERAS: Mapping[str, str] = {
+    r"optimizer_weights/.*|\w+/(m|v|vhat|momentum|velocity|accumulator)/.+/.+": _SLOT,
+    **_TF2,
 }
 _LOSSES = "criterion|crit|loss|loss_fn|loss_fct|loss_func|loss_function|(ce|bce|cls|nll|focal|cross_entropy)_loss"
 _PYTORCH: Mapping[str, str] = {
+    **_KERAS,
     r"(.*\.)?position_ids": "buffer that only counts positions",
     r"(.*\.)?embeddings\.token_type_ids": "buffer of zeros, the default token types",
     r"(.*\.)?num_batches_tracked": _COUNTER,
@@ -52,6 +61,7 @@ _LEFTOVERS: Mapping[Format, Mapping[str, str]] = {
     "tf2": _TF2,
     "huggingface": _PYTORCH,
     "uer": _PYTORCH,
+    "archive": {},
 }
 
 

@@ -70,6 +70,11 @@ class Names:
         candidates = [joined(scope, ending) for ending in self._layout.leaves[leaf].endings]
         return next((name for name in candidates if name in self._shapes), None), candidates
 
+    def stores_whole(self, ours: str) -> bool:
+        """Return whether the format stores one of our variables as it is; checkpoints keep parts of some apart."""
+        module, _, leaf = ours.rpartition("/")
+        return leaf in self._layout.leaves and re.sub(r"^block_\d+", "block", module) in self._layout.scopes
+
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
         """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
         rules = {}

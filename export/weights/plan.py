@@ -159,6 +159,10 @@ def make_plan(
     incomplete = set()  # modules with a missing variable
     of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
     for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():
+        *_, last = shapes_of_parts.values()
+        full = (*last[:-1], sum(shape[-1] for shape in shapes_of_parts.values()))
+        if names.stores_whole(ours):
+            shapes_of_parts = {ours: full}
         sources, transposed = {}, False
         for part, shape in shapes_of_parts.items():
             transposed = layout.leaves[part.rpartition("/")[2]].transposed
@@ -173,7 +177,6 @@ def make_plan(
             if there != shape:
                 said = shape[::-1] if transposed else shape
                 misshapen.append(f"{found} is {_shape(shapes[found])}, the config says {_shape(said)}")
-        full = (*shape[:-1], sum(shape[-1] for shape in shapes_of_parts.values()))
         name = archive_name(ours, canonical)
         variables.append(PlannedVariable(ours, name, (*sources,), (*sources.values(),), full, transposed))
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import tarfile
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,30 @@ def _sharded(index: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _h5(file: Path, arrays: dict[str, np.ndarray]) -> None:
     writers.write_h5(file, _arrays())
+
+
+def _training(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    others = {"epoch": 3, "classes": ["a", "b"], "args": Namespace(lr=0.1), "best": np.float64(0.5), "ids": {1, 2}}
+    writers.write_torch_zip(file, arrays, writers.training_pickle(arrays, **others))
+
+
+def _sharded_h5(index: Path, arrays: dict[str, np.ndarray]) -> None:
+    writers.write_sharded_h5(index.parent, _arrays())
+
+
+def _bert4keras(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    writers.write_named_h5(file, writers.bert4keras_arrays(_arrays(), 2))
+
+
+def _keras_objects(graph: Path, arrays: dict[str, np.ndarray]) -> None:
+    ours = {name: array for name, array in _arrays().items() if name.startswith("bert/")}
+    names = writers.given_names_of_transformers(ours)
+    writers.write_given_names(graph.parent / "variables/variables", ours, names)
+    graph.touch()
+
+
+def _own_archive(folder: Path) -> None:
+    writers.write_own_archive(folder, _arrays(), _CONFIG, _VOCABULARY)
 
 
 def _zipped(folder: Path) -> None:
@@ -250,6 +275,20 @@ FORMATS: Mapping[str, Format] = {
         _transformers(_sharded, "model.safetensors.index.json"), read_checkpoint, ("*.index.json",), _JSON
     ),
     "h5": Format(_transformers(_h5, "tf_model.h5"), read_checkpoint, ("*.h5",)),
+    "torch_training": Format(
+        _transformers(_training, "best.pt"), read_checkpoint, ("*.pt",), (m.zip_record(_PICKLE),) * 3
+    ),
+    "sharded_h5": Format(_transformers(_sharded_h5, "tf_model.h5.index.json"), read_checkpoint, ("*.json",), _JSON),
+    "bert4keras": Format(_transformers(_bert4keras, "best.weights.h5"), read_checkpoint, ("*.h5",)),
+    "keras_objects": Format(
+        _transformers(_keras_objects, "saved_model.pb"),
+        read_checkpoint,
+        ("variables/*.index", "variables/*.data-*"),
+        (m.index_entry,) * 3,
+    ),
+    "own_archive": Format(
+        _own_archive, read_checkpoint, ("assets.extra/card.json", "saved_model.pb", "variables/*"), _JSON * 2
+    ),
     "zip": Format(_zipped, read_checkpoint, ("*.zip",), (m.zip_record((*m.BYTES, m.lines)), m.zip_directory)),
     "tar": Format(_tarred, read_checkpoint, ("*.tar.gz",), (m.tar_member((*m.BYTES, m.lines)),) * 3),
     "config": Format(_of_checkpoint, read_checkpoint, ("config.json",), _JSON * 2),

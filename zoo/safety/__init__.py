@@ -34,7 +34,7 @@ from zoo.safety.weights import odd_weights
 from zoo.safety.wordpiece import odd_models
 from zoo.safety.written import GRAPH_FILE
 
-__all__ = ["ALLOWED_OPS", "GRAPH_FILE", "SAVER_OPS", "check_ops", "used_ops"]
+__all__ = ["ALLOWED_OPS", "GRAPH_FILE", "SAVER_OPS", "check_ops", "read_graph", "used_ops"]
 
 _MOST_PROBLEMS = 20  # problems that a message lists
 _MOST_CHARACTERS = 2_500  # characters of a problem: room for two names of the greatest length
@@ -45,7 +45,7 @@ def used_ops(directory: Path) -> list[str]:
 
     Imports TensorFlow for its message types. Raises BadArchive when saved_model.pb cannot be read.
     """
-    return sorted(_ops(_read(directory)))
+    return sorted(_ops(read_graph(directory)))
 
 
 def check_ops(directory: Path, card: Card) -> list[str]:
@@ -54,7 +54,7 @@ def check_ops(directory: Path, card: Card) -> list[str]:
     Raises BadArchive for any other archive. The message lists every operation that is not allowed with its place,
     everything else that the exporter does not write, and every difference from the card's list.
     """
-    model = _read(directory)
+    model = read_graph(directory)
     found = _ops(model)
     problems = [problem for graph in model.meta_graphs for problem in odd_sizes(graph)]
     if problems:
@@ -88,7 +88,8 @@ def _refuse(directory: Path, card: Card, problems: Sequence[str]) -> NoReturn:
     )
 
 
-def _read(directory: Path) -> Any:
+def read_graph(directory: Path) -> Any:
+    """Return the message in saved_model.pb. Raises BadArchive when it cannot be read, or would take much memory."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 

@@ -129,7 +129,57 @@ def model_garden(root: str, older: bool) -> Write:
     return write
 
 
+def nested(directory: Path, arrays: Arrays) -> None:
+    shown = transformers_arrays(arrays)
+    pickled = writers.training_pickle(shown, ("run", "state_dict"), epoch=3, best=0.5, classes=["a", "b"])
+    writers.write_torch_zip(directory / "best.pt", shown, pickled)
+
+
+def named_h5(shown: Callable[[Arrays, int], Arrays]) -> Write:
+    return lambda directory, arrays: writers.write_named_h5(directory / "best_model.weights.h5", shown(arrays, 3))
+
+
+def own_keras_model(directory: Path, arrays: Arrays) -> None:
+    """As model.save("best.h5") writes a model around TFBertModel, with its optimiser."""
+    names = writers.given_names_of_transformers({name: array for name, array in arrays.items() if "bert/" in name})
+    named = {f"model_weights/tf_bert_model_1/{given}:0": arrays[name] for name, given in names.items()}
+    named |= {f"optimizer_weights/Adam/m/{given}:0": arrays[name] * 9 for name, given in names.items()}
+    writers.write_named_h5(directory / "best.h5", named)
+
+
+def keras_objects(place: str) -> Write:
+    def write(directory: Path, arrays: Arrays) -> None:
+        names = writers.given_names_of_transformers(arrays, "tf_bert_for_pre_training")
+        rows = {"cls/seq_relationship/output_weights": arrays["cls/seq_relationship/output_weights"].T}
+        writers.write_given_names(directory / place, {**arrays, **rows}, names)
+        if "variables/" in place:
+            (directory / "saved_model.pb").touch()  # which is not read
+
+    return write
+
+
+def hub(older: bool) -> Write:
+    def write(directory: Path, arrays: Arrays) -> None:
+        names = writers.given_names_of_model_garden(arrays, older)
+        writers.write_given_names(directory / "variables/variables", writers.per_head(arrays, 4), names)
+        (directory / "saved_model.pb").touch()
+
+    return write
+
+
 FORMATS: dict[str, tuple[str, Write]] = {
+    "pt, two levels down": ("huggingface", nested),
+    "pth": ("huggingface", hugging_face(writers.write_torch_legacy, "last.pth")),
+    "safetensors of another name": ("huggingface", hugging_face(safetensors, "bert-finetuned.safetensors")),
+    "shards of another name": ("huggingface", in_shards(safetensors, ".safetensors", "mine.safetensors.index.json")),
+    "h5 in shards": ("huggingface", writers.write_sharded_h5),
+    "h5, bare, of one's own model": ("huggingface", own_keras_model),
+    "bert4keras": ("tf1", named_h5(writers.bert4keras_arrays)),
+    "keras-bert": ("tf1", named_h5(writers.keras_bert_arrays)),
+    "Keras checkpoint": ("huggingface", keras_objects("best.ckpt")),
+    "SavedModel of transformers": ("huggingface", keras_objects("variables/variables")),
+    "Model Garden, bare, of TF-Hub": ("tf2", hub(older=False)),
+    "Model Garden, bare, of TF-Hub, older": ("tf2", hub(older=True)),
     "safetensors": ("huggingface", hugging_face(safetensors, "model.safetensors")),
     "safetensors in shards": ("huggingface", in_shards(safetensors, ".safetensors", "model.safetensors.index.json")),
     "bin": ("huggingface", hugging_face(writers.write_torch_zip, "pytorch_model.bin")),

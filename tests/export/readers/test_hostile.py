@@ -110,7 +110,7 @@ def test_a_pickle_that_calls_something(
     "name",
     [
         b"torch.nn.modules.linear\nLinear",  # a whole module was saved
-        b"numpy.core.multiarray\n_reconstruct",
+        b"numpy.core.multiarray\nfromstring",
         b"torch.hub\nload",
         b"collections\nOrderedDict.fromkeys",
         b"torch._utils\n__builtins__",

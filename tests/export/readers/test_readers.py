@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import save_file
 
 from export.readers import open_checkpoint
+from scripts.checkpoint_writers import write_torch_zip
 from scripts.layouts import transformers_arrays
 from tests.export.conftest import odd_config, write_odd, write_transformers
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported
@@ -152,3 +157,71 @@ def test_object_based_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(odd_config()))
     with pytest.raises(Unsupported, match="TF2 object-based"):
         open_checkpoint(tmp_path)
+
+
+# -- which file -------------------------------------------------------------------------------------------------------
+
+
+def with_weights(folder: Path, *names: str) -> Path:
+    """Write a directory with the same small safetensors file under every name."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(odd_config(model_type="bert")))
+    for name in names:
+        save_file({"bert.pooler.dense.bias": np.zeros(3, np.float32)}, folder / name)
+    return folder
+
+
+def test_what_training_and_other_runtimes_leave_is_no_checkpoint(tmp_path: Path) -> None:
+    others = "optimizer.pt optimizer_0.bin scheduler.pt scaler.pt rng_state.pth rng_state_1.pth training_args.bin "
+    others += "zero_pp_rank_0_mp_rank_00_optim_states.pt openvino_model.bin"
+    folder = with_weights(tmp_path, "my-bert.safetensors", *others.split())
+    assert open_checkpoint(folder).files[1].name == "my-bert.safetensors"
+
+
+def test_several_files_are_listed_with_the_path_of_each(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path / "two runs", "last.safetensors", "best.safetensors")
+    with pytest.raises(BadCheckpoint, match="several checkpoints in .*: best.safetensors, last.safetensors") as caught:
+        open_checkpoint(folder)
+    paths = [Path(*shlex.split(step)) for step in re.findall("`(.*?)`", str(caught.value))]
+    assert paths == [folder / "best.safetensors", folder / "last.safetensors"]
+    for path in paths:
+        assert open_checkpoint(path).shapes
+
+
+def test_shards_are_no_checkpoints_beside_their_index(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path, "mine-00001-of-00001.safetensors")
+    with pytest.raises(BadCheckpoint, match="no checkpoint in"):
+        open_checkpoint(folder)
+    index = {"weight_map": {"bert.pooler.dense.bias": "mine-00001-of-00001.safetensors"}}
+    (folder / "mine.safetensors.index.json").write_text(json.dumps(index))
+    assert open_checkpoint(folder).files[1].name == "mine.safetensors.index.json"
+
+
+def test_a_directory_below_a_checkpoint_is_part_of_it(tmp_path: Path) -> None:
+    """sentence-transformers keeps the weights of a dense layer in a directory of its own."""
+    folder = with_weights(tmp_path / "made", "model.safetensors")
+    with_weights(folder / "2_Dense", "model.safetensors")
+    (folder / "2_Dense/config.json").unlink()
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, file.relative_to(folder))
+    assert open_checkpoint(tmp_path / "made.zip").shapes
+
+
+@pytest.mark.parametrize("name", ["best.pt", "best.pth", "best.ckpt"])
+def test_torch_files_come_out_of_archives(name: str, tmp_path: Path) -> None:
+    folder = with_weights(tmp_path / "made")
+    write_torch_zip(folder / name, {"bert.pooler.dense.bias": np.zeros(3, np.float32)})
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    assert [*open_checkpoint(tmp_path / "made.zip").shapes] == ["bert.pooler.dense.bias"]
+
+
+def test_eight_bits_in_safetensors(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path)
+    save_file({"w": np.ones((2, 2), np.int8), "b": np.ones(2, np.int8)}, folder / "model.safetensors")
+    with pytest.raises(Unsupported, match="stores matrices in 8 bits: w. Quantised weights are not converted"):
+        open_checkpoint(folder)
+    save_file({"w": np.ones((2, 2), bool), "n": np.ones((2, 2), np.int64)}, folder / "model.safetensors")
+    assert open_checkpoint(folder).shapes
