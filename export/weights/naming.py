@@ -44,7 +44,7 @@ def _scope(layout: Layout, module: str) -> str:
 def archive_name(ours: str, canonical: Layout) -> str:
     """Return what archives call one of our variables.
 
-    archive_name("block_0/attention/query_key_value/kernel", BERT.layouts[0])
+    archive_name("block_0/attention/query_key_value/kernel", BERT.canonical)
     """
     module, leaf = next(parts(ours)).rsplit("/", 1)
     if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay

@@ -154,7 +154,7 @@ def make_plan(
     `leave_out` are names that a person leaves out.
     """
     names = Names(shapes, layout)
-    canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
+    canonical = family.canonical
     variables, missing, misshapen, used = [], [], [], set()
     incomplete = set()  # modules with a missing variable
     of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
