@@ -244,9 +244,20 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
         if raw.get(key, converted[0]) not in converted:
             which = " or ".join(repr(value) for value in converted)
             raise Unsupported(f"{key!r} is {_shown(raw[key])}; of family {family.name} only {which} is converted.")
+    attention = raw.get("attention_type", "original_full")  # BigBird's word, whatever the model type says
+    if attention != "original_full":
+        raise Unsupported(f"'attention_type' is {_shown(attention)}; only attention of all tokens to all is converted.")
+    if raw.get("pruned_heads"):
+        raise Unsupported(
+            f"'pruned_heads' is {_shown(raw['pruned_heads'])}: layers without some of their heads, which are not "
+            "converted. Export the checkpoint from before the pruning."
+        )
     positions = raw.get("position_embedding_type", "absolute")
     if positions != "absolute":
-        raise Unsupported(f"'position_embedding_type' is {_shown(positions)}; only absolute positions are converted.")
+        raise Unsupported(
+            f"'position_embedding_type' is {_shown(positions)}; only absolute positions are converted: "
+            "relative ones take part in every layer, and no table of positions replaces them."
+        )
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise Unsupported(
             "the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted."
