@@ -155,8 +155,8 @@ class Inspection:
                 "positions": f"{config.position_limit:,}",
                 "types": f"{config.type_vocab_size:,}",
                 "layer norm": f"epsilon {config.layer_norm_epsilon:g}",
-                "activation": f"{self.activation_word!r} means {_ACTIVATIONS.get(config.activation, config.activation)}: "
-                f"{config.activation_reason}",
+                "activation": f"{self.activation_word!r} means "
+                f"{_ACTIVATIONS.get(config.activation, config.activation)}: {config.activation_reason}",
                 "dropout": f"{config.hidden_dropout:g} hidden, {config.attention_dropout:g} attention",
                 "pooler": f"{config.pooler}, by default; {_POOLERS[config.pooler]}",
                 **{f"{head} head": self._head_in_words(head) for head in self.head_states},

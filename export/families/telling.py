@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from export.families.others import OTHERS
 from export.families.scope import placed
-from export.families.table import Family, Layout, Settings
+from export.families.table import Family, Layout, Settings, joined
 from export.readers.protocol import Checkpoint
 from zoo.errors import BadCheckpoint, Unsupported
 
@@ -28,7 +28,7 @@ class Fit(NamedTuple):
     def rows(self, checkpoint: Checkpoint, table: str) -> int:
         """Return the number of rows of an embedding table, 0 if the checkpoint does not have it."""
         layout = placed(self.layout, self.prefix, checkpoint.shapes)
-        names = layout.spellings(f"embeddings/{table}", "table")
+        names = [joined(layout.scopes[f"embeddings/{table}"], ending) for ending in layout.leaves["table"].endings]
         return next((checkpoint.shapes[name][0] for name in names if name in checkpoint.shapes), 0)
 
 

@@ -189,7 +189,7 @@ def read_config(
 def in_usual_words(raw: Settings, family: Family) -> Settings:
     """Return the settings of a config with the keys that most families use, and numbers as they are meant.
 
-        in_usual_words({"dim": 768.0, "dropout": None}, DISTILBERT)  # {"hidden_size": 768, "hidden_dropout_prob": 0.0, …}
+        in_usual_words({"dim": 768.0, "dropout": None}, DISTILBERT)  # {…, "hidden_size": 768, "hidden_dropout_prob": 0}
 
     Raises BadConfig if a config has both words for a setting, and two values.
     """
