@@ -20,7 +20,7 @@ from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.folded import folded
 from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
-from export.weights.naming import table_shapes
+from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
@@ -93,7 +93,9 @@ def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family
     config = read_config(
         checkpoint.config, family, layout.format, request.activation, request.pooler, tables, checkpoint.heads
     )
-    return config if request.layers is None else config.truncated(request.layers)
+    if request.layers is None:
+        return config
+    return config.truncated(request.layers, Names(checkpoint.shapes, layout).stored_layers(config))
 
 
 def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:

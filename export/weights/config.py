@@ -81,18 +81,19 @@ class EncoderConfig:
         """Width at which positions and types are added and the embeddings normed."""
         return self.hidden_size if self.projection == "word" else self.embedding_size
 
-    def truncated(self, layers: int) -> EncoderConfig:
+    def truncated(self, layers: int, stored: int = 0) -> EncoderConfig:
         """Return the config of the first `layers` layers, remembering how many there were.
 
             config.truncated(3).layers  # 3
 
-        Raises BadConfig when the model has no such number of layers.
+        A checkpoint may have `stored` more layers than the config says. Raises BadConfig when the model has no such
+        number of layers.
         """
         if not 1 <= layers <= self.layers:
             raise BadConfig(f"cannot keep {layers} layers: this model has {self.layers}; choose 1 to {self.layers}.")
-        if layers == self.layers:
+        if layers == (whole := max(self.layers, stored)):
             return self
-        return replace(self, block_of_layer=self.block_of_layer[:layers], truncated_from=self.layers)
+        return replace(self, block_of_layer=self.block_of_layer[:layers], truncated_from=whole)
 
     def sizes(self) -> EncoderSizes:
         """Return the part of the config that a card states."""
