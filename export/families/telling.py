@@ -62,9 +62,10 @@ def told_apart(checkpoint: Checkpoint, fits: Sequence[Fit], model_type: str, con
     own = [fit for fit in fits if fit.has_own_prefix]
     typed = [fit for fit in fits if model_type in fit.family.model_types]
     if own and typed:
+        later = _later_positions(checkpoint, own[0])
         both = [fit for fit in own if fit in typed]
-        later = [fit for fit in typed if fit.family.later_positions and _later_positions(checkpoint, fit)]
-        return both or later or own
+        sized = [[fit for fit in fits if fit.family.later_positions is later] for fits in (own, typed)]
+        return next(filter(None, (both, *sized, own)))
     if own or typed:
         _refuse_two_answers(checkpoint, [*own, *typed], fits, model_type)
         return own or typed
