@@ -2,9 +2,9 @@
 
     /path/to/python/with/torch -m scripts.architectures tests/export/data
 
-`architectures.json.gz` holds each class at a tiny size, bare and with a masked-language-model head, as its difference from
-BertModel. `siblings.npz` holds the outputs of those that are converted, for weights that `sibling_weights` gives again
-without torch. Written with transformers 4.57.6 and torch 2.14.1.
+`architectures.json.gz` holds each class at a tiny size, bare and with a masked-language-model head, as its difference
+from BertModel. `siblings.npz` holds the outputs of those that are converted, for weights that `sibling_weights` gives
+again without torch. Written with transformers 4.57.6 and torch 2.14.1.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ ARCHITECTURES: Mapping[str, dict[str, Any]] = {
     "canine": {"num_hash_buckets": 64, "local_transformer_stride": 8},
     "clip_text_model": {},
     "convbert": {"embedding_size": 20, "head_ratio": 2},
-    "data2vec-text": _ROBERTA,
+    "data2vec-text": {**_ROBERTA, "hidden_act": "relu"},
     "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deberta-v2": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 56},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 56, "activation": "mish"},
     "dpr": {},
-    "electra": {"embedding_size": 20},
+    "electra": {"embedding_size": 20, "hidden_act": "silu"},
     "ernie": {"type_vocab_size": 4, "use_task_id": True, "hidden_act": "relu"},
     "ernie_m": {},
     "esm": {"position_embedding_type": "absolute", "pad_token_id": 1, "mask_token_id": 4},
@@ -94,10 +94,8 @@ _UNTOLD = {"transformers_version", "dtype", "torch_dtype", "id2label", "label2id
 def sibling_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
     """Return weights of the given names and shapes, always the same: norms around one, all else around zero."""
     generator = np.random.default_rng(7)
-    return {
-        name: (generator.normal(0, 0.2, shape) + ("norm" in name.lower() and name.endswith("weight"))).astype(np.float32)
-        for name, shape in sorted(shapes.items())
-    }
+    centres = {name: float("norm" in name.lower() and name.endswith("weight")) for name in sorted(shapes)}
+    return {name: generator.normal(centre, 0.2, shapes[name]).astype(np.float32) for name, centre in centres.items()}
 
 
 def sibling_inputs(padding: int) -> dict[str, np.ndarray]:

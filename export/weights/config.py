@@ -215,7 +215,8 @@ def _filled_in(
 ) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings with those that the config lacks, and a note for each of these."""
     folds = {fold.module: fold for fold in family.folds if fold.applies(raw)}
-    of_archive, found = {}, {}
+    of_archive: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, table in _ROWS.items():
         fold = folds.get(f"embeddings/{table}")
         if fold is not None and _is_count(raw.get(key)):
@@ -232,7 +233,7 @@ def _filled_in(
     notes += [
         f"{key} is not in the config; {value!r} is the default of the family's code"
         for key, value in missing.items()
-        if key not in _NEVER_WRITTEN[source_format]
+        if key not in (*_NEVER_WRITTEN[source_format], *(family.refused or ()))
     ]
     said = raw.get("model_type")
     if family.model_types and said and said not in family.model_types:

@@ -17,20 +17,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import save_file
 
 from export.certificate import golden_arrays
 from export.encoder.encoder import Encoder
 from export.families import FAMILIES, detect
 from export.heads import HEADS
 from export.heads.planning import chosen_heads, head_states, plan_with_heads
+from export.options import EncoderRequest
 from export.oracle.forward import Case
 from export.oracle.names import Under
+from export.pipeline import _stored
+from export.planning import plan_encoder
 from export.readers.protocol import OpenedCheckpoint
 from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
 from scripts.architectures import ANSWERED, ARCHITECTURES, shapes_of, sibling_inputs, sibling_weights
+from scripts.random_checkpoint import write_vocabulary
+from tests.export.conftest import VOCABULARY, export_and_load
+from zoo.archive.card import EncoderCard, Stored, read_card
 from zoo.contract import INPUT_KEYS, MASKED_POSITIONS
 from zoo.errors import BadCheckpoint, BadConfig, Unsupported, ZooError
 
@@ -73,14 +80,26 @@ def listed() -> dict[str, Any]:
     return found
 
 
-def checkpoint_of(
-    written: str, kind: str = "bare", without: tuple[str, ...] = (), **config: Any
-) -> OpenedCheckpoint:
+def checkpoint_of(written: str, kind: str = "bare", without: tuple[str, ...] = (), **config: Any) -> OpenedCheckpoint:
     """A class of `ARCHITECTURES` with weights, with other keys in its config or `without` some."""
     stored = listed()[written]
     container = Arrays(sibling_weights(shapes_of(stored, kind, bert_shapes())))
     said = {key: value for key, value in (stored["config"] | config).items() if key not in without}
     return OpenedCheckpoint("huggingface", Path(written), said, (), container, container)
+
+
+def under(checkpoint: OpenedCheckpoint, prefix: str) -> OpenedCheckpoint:
+    container = Arrays({prefix + name: checkpoint.read(name) for name in checkpoint.shapes})
+    return replace(checkpoint, container=container, stored=container)
+
+
+def write(directory: Path, written: str, kind: str = "bare") -> Path:
+    """Write a class of `ARCHITECTURES` as a directory, with a vocabulary."""
+    checkpoint = checkpoint_of(written, kind)
+    write_vocabulary(directory / "vocab.txt", VOCABULARY)
+    save_file({name: checkpoint.read(name) for name in checkpoint.shapes}, directory / "model.safetensors")
+    (directory / "config.json").write_text(json.dumps(checkpoint.config), encoding="utf-8")
+    return directory
 
 
 @cache
@@ -204,6 +223,33 @@ def test_big_bird_with_blocks_is_none_of_ours() -> None:
         planned(checkpoint, family="bert")
 
 
+def test_a_folded_encoder_is_exported_and_certified(tmp_path: Path) -> None:
+    encoder = export_and_load(write(tmp_path, "roberta"), tmp_path / "out", layers=1)
+    card = read_card(tmp_path / "out/odd")
+    assert isinstance(card, EncoderCard) and max(card.certificate.max_difference.values()) < TOLERANCE
+    assert (card.family, card.sizes.position_limit, card.sizes.type_vocab_size) == ("roberta", 40, 2)
+    assert any("begins with the first token's row" in note for note in card.notes)
+    assert card.variables["roberta/embeddings/position_embeddings"] == [("embeddings.position_embeddings.weight", 32)]
+    ids, mask, types = sibling_inputs(1).values()
+    answer = encoder(dict(zip(INPUT_KEYS, (ids, mask, types), strict=True)))["sequence_output"]
+    found = planned(checkpoint_of("roberta"))
+    short = found._replace(config=found.config.truncated(1)).encoder().encode(*map(tf.constant, (ids, mask, types)))
+    np.testing.assert_allclose(answer, short["sequence_output"], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_rounds_a_folded_table_once(dtype: Stored, tmp_path: Path) -> None:
+    """The sum of two rounded tables is no number of half precision."""
+    found = plan_encoder(EncoderRequest(write(tmp_path, "ernie"), "odd", tmp_path, dtype=dtype))
+    stored = {each.ours: _stored(found.plan.read(each, found.checkpoint), found) for each in found.plan.variables}
+    single = {ours for ours, array in stored.items() if array.ndim == 2 and array.dtype == np.float32}
+    assert single == {"embeddings/type/table"}
+    encoder = Encoder(found.config, {ours: tf.Variable(array.astype(np.float32)) for ours, array in stored.items()})
+    golden = golden_arrays(found.checkpoint, found.config)
+    answer = encoder.encode(*(tf.constant(golden[f"0/{key}"]) for key in INPUT_KEYS))
+    np.testing.assert_allclose(answer["sequence_output"], golden["0/sequence_output"], rtol=0, atol=TOLERANCE)
+
+
 # -- RoBERTa ----------------------------------------------------------------------------------------------------------
 
 
@@ -243,8 +289,11 @@ def test_a_config_of_roberta_over_weights_of_bert() -> None:
     found = planned(copied, pooler="first_token")
     assert found.config.family == "bert" and not found.plan.problems
     assert "the config says model_type 'roberta'; names and sizes are those of family bert" in found.config.notes
+    # The other way round: a class of somebody's own calls its RobertaModel `self.bert`.
+    renamed = under(checkpoint_of("roberta"), "bert.")
+    assert (planned(renamed).config.family, planned(renamed).config.position_limit) == ("roberta", 40)
     bare = checkpoint_of("bert", model_type="roberta", pad_token_id=0)
-    with pytest.raises(BadCheckpoint, match=r"several token types.*Choose one with .*`--family bert`.*`--family roberta`"):
+    with pytest.raises(BadCheckpoint, match=r"several token types.*with .*`--family bert`.*`--family roberta`"):
         detect(bare)
     assert detect(bare, "bert")[0].name == "bert"
 
@@ -261,6 +310,15 @@ def test_the_task_of_ernie_is_added_to_its_types_if_the_config_says_so() -> None
         table[used] = found.view.read("embeddings.token_type_embeddings.weight")
     task = checkpoint_of("ernie").read("embeddings.task_type_embeddings.weight")
     np.testing.assert_array_equal(table[True], table[False] + task[:1])
+
+
+def test_old_names_of_the_norms_of_ernie() -> None:
+    new = checkpoint_of("ernie", "mlm")
+    spellings = {name: name.replace("LayerNorm.weight", "LayerNorm.gamma") for name in new.shapes}
+    spellings = {name: old.replace("LayerNorm.bias", "LayerNorm.beta") for name, old in spellings.items()}
+    container = Arrays({old: new.read(name) for name, old in spellings.items()})
+    found = planned(replace(new, container=container, stored=container), pooler="first_token")
+    assert found.away_from_the_oracle() < TOLERANCE and found.heads == ("mlm",)
 
 
 def test_an_ernie_without_the_table_of_tasks_that_its_config_names() -> None:
