@@ -182,7 +182,7 @@ def read_config(
         attention_dropout=float(raw["attention_probs_dropout_prob"]),
         activation_word=str(word),
         mlm_activation=None if chosen else family.mlm_activation.get(source_format),
-        padding_id=raw["pad_token_id"],
+        padding_id=_padding_id(raw),
         notes=notes,
     )
 
@@ -238,7 +238,7 @@ def _filled_in(
     said = raw.get("model_type")
     if family.model_types and said and said not in family.model_types:
         notes.append(f"the config says model_type {_shown(said)}; names and sizes are those of family {family.name}")
-    return {"pad_token_id": 0, **raw, **missing, **found, **of_archive}, tuple(notes)
+    return {**raw, **missing, **found, **of_archive}, tuple(notes)
 
 
 def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> None:
@@ -246,7 +246,7 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
         if raw.get(key, converted[0]) not in converted:
             which = " or ".join(repr(value) for value in converted)
             raise Unsupported(f"{key!r} is {_shown(raw[key])}; of family {family.name} only {which} is converted.")
-    attention = raw.get("attention_type", "original_full")  # BigBird's word, whatever the model type says
+    attention = raw.get("attention_type") or "original_full"  # BigBird's word, whatever the model type says
     if attention != "original_full":
         raise Unsupported(f"'attention_type' is {_shown(attention)}; only attention of all tokens to all is converted.")
     if raw.get("pruned_heads"):
@@ -264,6 +264,12 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
         raise Unsupported(
             "the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted."
         )
+
+
+def _padding_id(raw: Settings) -> int:
+    """Return the id of padding that a config states, 0 if it states none of the vocabulary's."""
+    said: Any = raw.get("pad_token_id")
+    return int(said) if _is_count(said) and said < raw["vocab_size"] else 0
 
 
 def _is_count(value: object) -> bool:
