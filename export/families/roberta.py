@@ -54,15 +54,15 @@ ROBERTA = Family(
             "embeddings/position",
             rows=lambda n, raw: n - _first(raw),
             values=_positions,
-            note="the position table begins with the first token's row: the rows before it, up to that of the padding "
-            "id, are not used. A token's position is its place in the row. RoBERTa counts the tokens that are not "
-            "padding, which is the same unless padding stands before or between them",
+            note="the position table begins with the first token's row; the rows before it are never used. A token's "
+            "position is its place in the row; RoBERTa counts only tokens that are not padding, which differs if "
+            "padding stands before or between them",
         ),
         Fold(
             "embeddings/type",
             rows=lambda n, raw: max(n, 2),
             values=_types,
-            note="if the checkpoint has one token type, type ids 0 and 1 both mean that one",
+            note="where the checkpoint has one token type, type ids 0 and 1 both mean it",
         ),
     ),
 )
