@@ -18,8 +18,8 @@ HUGGING_FACE = replace(
     scopes={**dotted(_SCOPES), "embeddings/task": "ernie.embeddings.task_type_embeddings"},
     left_out={
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
-        r"(ernie\.)?embeddings\.task_type_embeddings\..*": "tasks: task 0 is part of the token types, if the config "
-        "says 'use_task_id'; transformers computes no other unless task ids are given",
+        r"(ernie\.)?embeddings\.task_type_embeddings\..*": "tasks: transformers adds task 0 if the config says "
+        "'use_task_id', and another one only if task ids are given",
     },
 )
 
@@ -42,8 +42,7 @@ ERNIE = Family(
             values=_types,
             needs=("embeddings/task",),
             applies=lambda raw: bool(raw.get("use_task_id", False)),
-            note="the vector of task 0 was added to those of the token types, since transformers adds it to every "
-            "token unless task ids are given",
+            note="the vector of task 0 was added to that of every token type",
         ),
     ),
 )
