@@ -18,7 +18,7 @@ HUGGING_FACE = replace(
     scopes={**dotted(_SCOPES), "embeddings/task": "ernie.embeddings.task_type_embeddings"},
     left_out={
         r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
-        r"(ernie\.)?embeddings\.task_type_embeddings\..*": "tasks: transformers adds task 0 if the config says "
+        r"embeddings\.task_type_embeddings\..*": "tasks: transformers adds task 0 if the config says "
         "'use_task_id', and another one only if task ids are given",
     },
 )
