@@ -14,7 +14,7 @@ from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder
 from export.versions import versions
 from export.weights.config import EncoderConfig
-from export.weights.derived import DerivedCheckpoint, computed_in
+from export.weights.derived import computed_in
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import Card, Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
 from zoo.archive.digests import file_digests, sha256_and_size
@@ -55,15 +55,15 @@ def _derivation(
     planned: PlannedEncoder, source: Source, directory: Path, golden: Mapping[str, np.ndarray]
 ) -> Derivation | None:
     """Return what sets the model apart from its checkpoint's; None for the checkpoint's own."""
-    config, checkpoint, name = planned.config, planned.checkpoint, planned.request.name
+    config, derived, name = planned.config, planned.derived, planned.request.name
     cut = config.truncated_from - config.layers if config.truncated_from else 0
-    if not cut and not isinstance(checkpoint, DerivedCheckpoint):
+    if not cut and derived is None:
         return None
     measured, kept = {}, None
-    if isinstance(checkpoint, DerivedCheckpoint):
-        measured = drift(directory, golden, checkpoint, config, name, planned.under)
-        kept = None if checkpoint.kept is None else len(checkpoint.kept)
-        if checkpoint.dtype == "float32" and max(measured.values()) > TOLERANCE:
+    if derived is not None:
+        measured = drift(directory, golden, derived, config, name, planned.under)
+        kept = None if derived.kept is None else len(derived.kept)
+        if derived.dtype == "float32" and max(measured.values()) > TOLERANCE:
             raise VerificationFailed(f"{name}: with fewer tokens it computes something else: {measured}.")
     return Derivation(
         parent_sha256=source.sha256,

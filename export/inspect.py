@@ -14,6 +14,7 @@ from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint, Format
 from export.weights.config import EncoderConfig, read_config
+from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
@@ -31,7 +32,14 @@ _NAMING: Mapping[Format, str] = {
     "uer": "UER-py's names",
     "archive": "an archive of this project",
 }
-_ACTIVATIONS: Mapping[Activation, str] = {"gelu": "gelu with erf", "gelu_tanh": "gelu with tanh", "relu": "relu"}
+# Words for those whose name does not say enough.
+_ACTIVATIONS: Mapping[Activation, str] = {
+    "gelu": "gelu with erf",
+    "gelu_tanh": "gelu with tanh",
+    "gelu_10": "gelu with erf, at most 10",
+    "quick_gelu": "gelu with a sigmoid",
+    "relu2": "the square of relu",
+}
 _POOLERS: Mapping[Pooler, str] = {
     "dense": "dense and tanh over the first token",
     "first_token": "none: pooled_output is the first token's vector",
@@ -148,8 +156,8 @@ class Inspection:
                 "positions": f"{config.position_limit:,}",
                 "types": f"{config.type_vocab_size:,}",
                 "layer norm": f"epsilon {config.layer_norm_epsilon:g}",
-                "activation": f"{self.activation_word!r} means {_ACTIVATIONS[config.activation]}: "
-                f"{config.activation_reason}",
+                "activation": f"{self.activation_word!r} means "
+                f"{_ACTIVATIONS.get(config.activation, config.activation)}: {config.activation_reason}",
                 "dropout": f"{config.hidden_dropout:g} hidden, {config.attention_dropout:g} attention",
                 "pooler": f"{config.pooler}, by default; {_POOLERS[config.pooler]}",
                 **{f"{head} head": self._head_in_words(head) for head in self.head_states},
@@ -206,6 +214,7 @@ def inspected(
 ) -> Inspection:
     """Return what is known of an opened checkpoint; `asked` are the options that it took to open it."""
     family, layout = detect(checkpoint, family_name, prefix)
+    checkpoint = folded(checkpoint, family, layout)
     tables = table_shapes(checkpoint.shapes, layout)
     config = read_config(checkpoint.config, family, layout.format, tables=tables, heads=checkpoint.heads)
     states = head_states(checkpoint, layout)
@@ -220,7 +229,7 @@ def inspected(
         also=_also(checkpoint, family, layout.prefix),
         prefix=layout.prefix,
         config=config,
-        activation_word=str(checkpoint.config["hidden_act"]),
+        activation_word=config.activation_word,
         heads_in_shapes=checkpoint.heads,
         head_states=states,
         exported_heads=heads,

@@ -140,8 +140,7 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
             variables[variable.ours] = named[variable.name]
             continue
         value = planned.plan.read(variable, planned.checkpoint)
-        stored = NUMPY[planned.request.dtype] if value.ndim == 2 else np.float32
-        variables[variable.ours] = tf.Variable(value.astype(stored, copy=False), name=variable.name)
+        variables[variable.ours] = tf.Variable(_stored(value, planned), name=variable.name)
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
     encoder = Encoder(planned.config, variables, compute)
@@ -149,6 +148,16 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     write_saved_model(root, directory)
     del variables, named, encoder, root
     gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy
+
+
+def _stored(value: np.ndarray, planned: PlannedEncoder) -> np.ndarray:
+    """Return a variable's numbers in the precision that the archive stores.
+
+    The matrices of a checkpoint in half precision are rounded already. A folded table may be the sum of two of them,
+    which half precision would round once more: it stays in float32.
+    """
+    half = value.astype(NUMPY[planned.request.dtype], copy=False) if value.ndim == 2 else value
+    return half if half is value or np.array_equal(half.astype(np.float32), value) else value
 
 
 def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:

@@ -17,9 +17,10 @@ from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
+from export.weights.folded import folded
 from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
-from export.weights.naming import table_shapes
+from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.source import vocabulary_file
 from tokenizer.vocabulary import Vocabulary
@@ -35,6 +36,7 @@ class PlannedEncoder:
 
     request: EncoderRequest
     checkpoint: Checkpoint
+    derived: DerivedCheckpoint | None  # what `checkpoint` shows, if it has fewer tokens or half precision
     family: Family
     layout: Layout  # where the names lie in this checkpoint
     config: EncoderConfig
@@ -70,19 +72,20 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     if request.averages:
         layout = averaged(layout, parent.shapes)
     leave_out = matched(request.leave_out, parent.shapes)
-    config = _read_config(request, parent, family, layout)
+    config = _read_config(request, folded(parent, family, layout), family, layout)
     vocabulary, file = _read_vocabulary(request, parent, config)
     kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
-    checkpoint: Checkpoint = parent
+    derived = None
     if kept is not None or request.dtype != "float32":
-        checkpoint = DerivedCheckpoint(parent, rows_of_tokens(parent, layout), request.dtype, kept)
+        derived = DerivedCheckpoint(parent, rows_of_tokens(parent, layout), request.dtype, kept)
+    checkpoint = folded(derived or parent, family, layout)
     if kept is not None:
         vocabulary = pruned(vocabulary, kept)
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
-    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file)
+    return PlannedEncoder(request, checkpoint, derived, family, layout, config, plan, states, heads, vocabulary, file)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:
@@ -90,7 +93,9 @@ def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family
     config = read_config(
         checkpoint.config, family, layout.format, request.activation, request.pooler, tables, checkpoint.heads
     )
-    return config if request.layers is None else config.truncated(request.layers)
+    if request.layers is None:
+        return config
+    return config.truncated(request.layers, Names(checkpoint.shapes, layout).stored_layers(config))
 
 
 def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from export.encoder.activations import ACTIVATIONS
 from export.encoder.encoder import Encoder, Inference, LayerFunction
 from export.encoder.plain import Plain
 from export.families import FAMILIES
@@ -31,10 +32,12 @@ class _Convertible(Inference):
         return [layer_with(self)] * layers
 
     def activate(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
-        # TFLite has no erf of its own. It finds gelu in a graph by this order of the factors.
-        if activation == "gelu":
-            return (x * 0.5) * (tf.math.erf(x * math.sqrt(0.5)) + 1.0)
-        return super().activate(activation, x)
+        return {**ACTIVATIONS, "gelu": _gelu, "gelu_10": lambda x: tf.minimum(_gelu(x), 10.0)}[activation](x)
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    """TFLite has no erf of its own. It finds gelu in a graph by this order of the factors."""
+    return (x * 0.5) * (tf.math.erf(x * math.sqrt(0.5)) + 1.0)
 
 
 class PlainRoot(tf.train.Checkpoint):
@@ -76,7 +79,7 @@ def plain_encoder(variables: Sequence[tf.Variable], card: EncoderCard) -> Encode
         raise BadArchive(f"{card.name} is of family {card.family!r}, known here are {known}; update bert-zoo.")
     config = config_of(card)
     found = {variable.name.partition(":")[0]: variable for variable in variables}
-    names = {ours: archive_name(ours, family.layouts[0]) for ours in variable_parts(config)}
+    names = {ours: archive_name(ours, family.canonical) for ours in variable_parts(config)}
     if missing := [name for name in names.values() if name not in found]:
         raise BadArchive(f"{card.name} has no {', '.join(missing)}; it cannot be rebuilt from its card.")
     weights = {ours: _widened(found[name]) for ours, name in names.items()}

@@ -1,7 +1,8 @@
 """Activations and layer norm, in two forms with the same values.
 
 TensorFlow's CPU optimiser fuses the forms above the line. Those below it are for training: they keep fewer tensors for
-the backward pass (export/encoder/training.py says why).
+the backward pass (export/encoder/training.py says why). Activations that no published model of these families has are
+computed in one form for both.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoo.archive.card import Activation
 
 def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:
     """Return the activation of x."""
-    return {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": tf.nn.relu}[activation](x)
+    return ACTIVATIONS[activation](x)
 
 
 def layer_norm(x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
@@ -40,6 +41,30 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
 def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     """Gelu by tanh, as in google-research/albert. TensorFlow fuses this order of the factors only."""
     return (tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * tf.square(x)))) + 1.0) * (0.5 * x)
+
+
+def _laplace(x: tf.Tensor) -> tf.Tensor:
+    """The distribution function of a normal distribution around 0.707107 (Ma et al. 2022, MEGA)."""
+    return (tf.math.erf((x - 0.707107) * (1 / (0.282095 * math.sqrt(2)))) + 1.0) * 0.5
+
+
+# Every activation of transformers that has no weights of its own, each from operations that all runtimes know.
+ACTIVATIONS: Mapping[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "gelu_10": lambda x: tf.minimum(_gelu(x), 10.0),  # clipped to [-10, 10]; gelu is never below -0.17
+    "quick_gelu": lambda x: x * tf.sigmoid(1.702 * x),
+    "relu": tf.nn.relu,
+    "relu2": lambda x: tf.square(tf.nn.relu(x)),
+    "relu6": lambda x: tf.minimum(tf.nn.relu(x), 6.0),
+    "leaky_relu": lambda x: tf.maximum(x, 0.01 * x),
+    "silu": lambda x: x * tf.sigmoid(x),
+    "mish": lambda x: x * tf.tanh(tf.math.softplus(x)),
+    "tanh": tf.tanh,
+    "sigmoid": tf.sigmoid,
+    "laplace": _laplace,
+    "linear": tf.identity,
+}
 
 
 # -- for training: TensorFlow keeps both operands of `+` for the backward pass, and none of tf.add_n -------------------
@@ -77,7 +102,7 @@ def _tanh_part(z: tf.Tensor) -> tf.Tensor:
 
 
 FACTORED: Mapping[Activation, Factored] = {
+    **{activation: Factored(1.0, function, 1.0) for activation, function in ACTIVATIONS.items()},
     "gelu": Factored(math.sqrt(0.5), lambda z: tf.add_n([z, z * tf.math.erf(z)]), math.sqrt(0.5)),
     "gelu_tanh": Factored(_CUBE, _tanh_part, 0.5 / _CUBE),
-    "relu": Factored(1.0, tf.nn.relu, 1.0),
 }

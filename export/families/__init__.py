@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from export.families.albert import ALBERT
 from export.families.albert_brightmart import ALBERT_BRIGHTMART
 from export.families.bert import BERT
+from export.families.bert_generation import BERT_GENERATION
+from export.families.distilbert import DISTILBERT
 from export.families.electra import ELECTRA, ELECTRA_GENERATOR
+from export.families.ernie import ERNIE
+from export.families.others import OTHERS
+from export.families.roberta import ROBERTA
 from export.families.scope import placed, prefixes
 from export.families.table import Family, Layout, read_from_archives
+from export.families.telling import Fit, check_positions, model_type_of, told_apart
 from export.readers.protocol import Checkpoint
 from zoo.errors import BadCheckpoint, Unsupported
 
 _SHOWN = 8  # prefixes in a message
 
 FAMILIES: tuple[Family, ...] = tuple(
-    map(read_from_archives, (BERT, ALBERT, ALBERT_BRIGHTMART, ELECTRA, ELECTRA_GENERATOR))
+    map(
+        read_from_archives,
+        (
+            BERT,
+            ALBERT,
+            ALBERT_BRIGHTMART,
+            ELECTRA,
+            ELECTRA_GENERATOR,
+            ERNIE,
+            ROBERTA,
+            DISTILBERT,
+            BERT_GENERATION,
+        ),
+    )
 )
-
-# Architectures with BERT's variable names and another arithmetic: an export would give wrong numbers without an error.
-_OTHERS = {
-    "roformer": "RoFormer (rotary positions)",
-    "roformer_v2": "RoFormerV2 (rotary positions, no biases)",
-    "nezha": "NEZHA (relative positions)",
-    "roberta": "RoBERTa of fairseq (byte-pair vocabulary, positions from 2)",
-    "xlm-roberta": "XLM-RoBERTa (SentencePiece vocabulary, positions from 2)",
-    "distilbert": "DistilBERT",
-    "deberta": "DeBERTa (disentangled attention)",
-    "deberta-v2": "DeBERTa (disentangled attention)",
-}
 
 
 def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None = None) -> tuple[Family, Layout]:
@@ -45,12 +50,12 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
     that are known but not converted, BadCheckpoint when no family or several fit, or several encoders are there.
     """
     name = name or checkpoint.family
-    model_type = str(checkpoint.config.get("model_type", "")).lower()
-    if model_type in _OTHERS:
-        raise Unsupported(f"{checkpoint.path} is {_OTHERS[model_type]}, which is not converted. {_converted()}")
+    model_type = model_type_of(checkpoint.config, FAMILIES)
+    if model_type in OTHERS:
+        raise Unsupported(f"{checkpoint.path} is {OTHERS[model_type]}, which is not converted. {_converted()}")
     names = checkpoint.shapes
     fits = [
-        _Fit(found, family, layout)
+        Fit(found, family, layout)
         for family in FAMILIES
         for layout in family.layouts
         if layout.format == checkpoint.format
@@ -65,7 +70,10 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         raise BadCheckpoint(f"{checkpoint.path} does not have the names of {which} (found {some}, …). {_converted()}")
     chosen = _chosen_prefix(checkpoint, sorted({fit.prefix for fit in wanted}), prefix)
     there = [fit for fit in wanted if fit.prefix == chosen]
-    family, layout = _chosen_family(checkpoint, there if name else _told_apart(checkpoint, there, model_type))
+    family, layout = _chosen_family(
+        checkpoint, there if name else told_apart(checkpoint, there, model_type, _converted())
+    )
+    check_positions(checkpoint, Fit(chosen, family, layout), model_type)
     if not placed(layout, chosen, names).has("embeddings/position", names):
         raise Unsupported(
             f"{checkpoint.path} has the names of {family.name} but no position table "
@@ -73,19 +81,6 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
             f"rotary or relative and which are not converted. {_converted()}"
         )
     return family, placed(layout, chosen, names, {fit.prefix for fit in fits} - {chosen})
-
-
-class _Fit(NamedTuple):
-    """A layout whose word table and first query kernel lie under a prefix."""
-
-    prefix: str
-    family: Family
-    layout: Layout
-
-    @property
-    def has_own_prefix(self) -> bool:
-        """Whether the names begin as the family's do: "module.bert.…" for BERT, but not "encoder.…"."""
-        return (self.layout.separator + self.prefix).endswith(self.layout.separator + self.layout.prefix)
 
 
 def _chosen_prefix(checkpoint: Checkpoint, found: Sequence[str], asked: str | None) -> str:
@@ -98,31 +93,7 @@ def _chosen_prefix(checkpoint: Checkpoint, found: Sequence[str], asked: str | No
     return found[0] if asked is None else asked
 
 
-def _told_apart(checkpoint: Checkpoint, fits: Sequence[_Fit], model_type: str) -> Sequence[_Fit]:
-    """Return those of the fits that the prefix speaks for, else those that `model_type` in the config speaks for.
-
-    Many architectures have BERT's names behind a prefix of their own, and another arithmetic. So a prefix that is not
-    the family's needs a config that states the family, or none.
-    """
-    own = [fit for fit in fits if fit.has_own_prefix]
-    typed = [fit for fit in fits if model_type in fit.family.model_types]
-    if own or typed:
-        return own or typed
-    if model_type:
-        types = ", ".join(sorted({each for fit in fits for each in fit.family.model_types}))
-        raise Unsupported(
-            f"the config of {checkpoint.path} says 'model_type' {model_type!r}, not {types}: many models have such "
-            f"names and compute something else. {_converted()} If the encoder is one of these, name it with --family."
-        )
-    if other := next((part for part in re.split(r"[/.]", fits[0].prefix) if part.lower() in _OTHERS), None):
-        raise Unsupported(
-            f"{checkpoint.path} has names under {fits[0].prefix!r}, and its config has no 'model_type': it looks like "
-            f"{_OTHERS[other.lower()]}, which is not converted. {_converted()}"
-        )
-    return fits
-
-
-def _chosen_family(checkpoint: Checkpoint, fits: Sequence[_Fit]) -> tuple[Family, Layout]:
+def _chosen_family(checkpoint: Checkpoint, fits: Sequence[Fit]) -> tuple[Family, Layout]:
     """Return the family and layout that find most modules: a bare BERT with its pooler is no ELECTRA, which has none.
 
     A config without 'embedding_size' is none of a family that needs it. Raises BadCheckpoint if several families are
@@ -130,7 +101,7 @@ def _chosen_family(checkpoint: Checkpoint, fits: Sequence[_Fit]) -> tuple[Family
     """
     names = checkpoint.shapes
 
-    def modules(fit: _Fit) -> int:
+    def modules(fit: Fit) -> int:
         layout = placed(fit.layout, fit.prefix, names)
         return sum(layout.has(module, names) for module in layout.scopes)
 

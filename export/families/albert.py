@@ -1,10 +1,7 @@
 """ALBERT as Google writes it: embeddings are normed at their own width, then projected; layers share blocks."""
 
-from collections.abc import Mapping
-
 from export.families.bert import TF1 as BERT_TF1
-from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout
-from zoo.archive.card import Activation
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, with_gelu
 
 _BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
 _HF_BLOCK = "albert.encoder.albert_layer_groups.{i}.albert_layers.0"
@@ -56,10 +53,8 @@ HUGGING_FACE = Layout(
     left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
 )
 
-TANH_IN_TF1: Mapping[str, tuple[Activation, str]] = {
-    "gelu": ("gelu_tanh", "TF1 ALBERT releases compute 'gelu' with tanh"),
-    "relu": ("relu", "the config says so"),  # Google's Chinese ALBERTs, and they mean it
-}
+# Google's Chinese ALBERTs say "relu", and they mean it.
+TANH_IN_TF1 = with_gelu("gelu_tanh", "TF1 ALBERT releases compute 'gelu' with tanh")
 
 ALBERT = Family(
     name="albert",
@@ -69,4 +64,5 @@ ALBERT = Family(
     projection="after_norm",
     blocks=lambda raw: int(raw.get("num_hidden_groups", 1)),
     refused={"inner_group_num": (1,)},
+    defaults={"huggingface": {"hidden_act": "gelu_new"}},
 )

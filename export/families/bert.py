@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted, with_gelu
 
 SCOPES = {
     "embeddings": "bert/embeddings",
@@ -59,23 +59,16 @@ OLD_NORMS = replace(TF1, scopes={module: scope.replace("LayerNorm", "layer_norm"
 BERT = Family(
     name="bert",
     layouts=(TF1, HUGGING_FACE, TF2, UER, OLD_NORMS),
-    model_types=("bert", "dpr"),
+    model_types=("bert", "dpr", "splinter"),
     activations={
         # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
         # of the teams that trained with that code, are meant.
-        "tf1": {
-            "gelu": ("gelu", "TF1 BERT releases compute 'gelu' with erf"),
-            "relu": ("relu", "the config says so"),
-        },
-        "tf2": {
-            "gelu": ("gelu_tanh", "TF2 Model Garden computes 'gelu' with tanh"),
-            "relu": ("relu", "the config says so"),
-        },
+        "tf1": with_gelu("gelu", "TF1 BERT releases compute 'gelu' with erf"),
+        "tf2": with_gelu("gelu_tanh", "TF2 Model Garden computes 'gelu' with tanh"),
         "huggingface": ERF_IN_TRANSFORMERS,
         "uer": {
-            "gelu": ("gelu", "UER computes 'gelu' with erf"),
+            **with_gelu("gelu", "UER computes 'gelu' with erf"),
             "gelu_new": ("gelu_tanh", "UER computes 'gelu_fast' with tanh"),
-            "relu": ("relu", "the config says so"),
         },
     },
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from export.families.bert import SCOPES as BERT_SCOPES
-from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted
+from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted, with_gelu
 
 SCOPES = {module: scope.replace("bert/", "electra/") for module, scope in BERT_SCOPES.items()} | {
     "embeddings/projection": "electra/embeddings_project",
@@ -37,14 +37,12 @@ ELECTRA = Family(
     layouts=(TF1, HUGGING_FACE),
     model_types=("electra",),
     activations={
-        "tf1": {
-            "gelu": ("gelu", "google-research/electra computes 'gelu' with erf"),
-            "relu": ("relu", "the config says so"),
-        },
+        "tf1": with_gelu("gelu", "google-research/electra computes 'gelu' with erf"),
         "huggingface": ERF_IN_TRANSFORMERS,
     },
     poolers=("first_token", "discriminator"),
     projection="after_norm",
+    mlm_activation={"huggingface": "gelu"},  # ElectraGeneratorPredictions, whatever the config says
 )
 
 _GENERATOR_SCOPES = {

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from export.readers.protocol import Format
+import numpy as np
+
+from export.readers.protocol import Format, Shape
 from zoo.archive.card import Activation, Pooler
 
 Projection = Literal["none", "after_norm", "word"]
+Settings: TypeAlias = Mapping[str, Any]  # of a config file
+Words: TypeAlias = Mapping[str, tuple[Activation, str]]  # the config's word -> what it means, why
 
 
 class Leaf(NamedTuple):
@@ -58,7 +62,7 @@ class Layout:
     scope. "embeddings" and "block" are the scopes that all their modules share. `prefix` is the part of the scopes that
     a person's own model may replace: "bert." becomes "module.bert." or nothing, see export/families/scope.py. Scopes
     without the prefix lie beside the encoder, under one of `beside`. `left_out` maps a pattern for whole names to the
-    reason why such a variable is not exported.
+    reason why such a variable is not exported. `is_folded` says that the tables are as BERT's arithmetic needs them.
     """
 
     family: str
@@ -68,6 +72,7 @@ class Layout:
     leaves: Leaves
     left_out: Mapping[str, str]
     beside: tuple[str, ...] = ("",)
+    is_folded: bool = False
 
     @property
     def separator(self) -> str:
@@ -84,51 +89,117 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Family:
-    """One architecture: its names per format and the facts that no name or shape tells.
+class Fold:
+    """An embedding table that archives hold in another form than checkpoints, so that BERT's arithmetic suffices.
 
-    The first layout names the variables of archives, whatever they were read from.
+        Fold("embeddings/position", rows=lambda n, raw: n - 2, values=lambda read, shape, raw: read("…")[2:], note="…")
+
+    `rows(n, raw)` is the number of rows in the archive, if the checkpoint's table has n (0 if there is no such table)
+    and its config is `raw`. `values(read, shape, raw)` is the table, from those of the checkpoint: `read` takes our
+    names of modules, which the layout has to have in its scopes. `needs` are modules without which there is no table.
+    The card states the note. `applies(raw)` tells whether a checkpoint is folded at all.
     """
+
+    module: str
+    rows: Callable[[int, Settings], int]
+    values: Callable[[Callable[[str], np.ndarray], Shape, Settings], np.ndarray]
+    note: str
+    needs: tuple[str, ...] = ()
+    applies: Callable[[Settings], bool] = lambda raw: True
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture: its names per format and the facts that no name or shape tells."""
 
     name: str
     layouts: tuple[Layout, ...]
     model_types: tuple[str, ...]  # "model_type" in the configs of transformers
-    activations: Mapping[Format, Mapping[str, tuple[Activation, str]]]  # the config's word -> what it means, why
+    activations: Mapping[Format, Words]
     poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
     projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])
     refused: Mapping[str, tuple[Any, ...]] | None = None  # config key -> the values that are converted
     on_request: bool = False  # never detected, only named
+    later_positions: bool = False  # whether positions begin behind the padding id, at 2 if it is 1
+    by_type: bool = False  # has names of another family: detected by prefix, "model_type" or "architectures" alone
+    config_words: Mapping[str, str] = field(default_factory=dict)  # the usual key of a config -> this family's key
+    defaults: Mapping[Format, Settings] = field(default_factory=dict)  # beside DEFAULTS, for keys a config leaves out
+    folds: tuple[Fold, ...] = ()
+    mlm_activation: Mapping[Format, Activation] = field(default_factory=dict)  # where it is not the config's
+    names: Layout | None = None  # of the variables of archives; None: those of the first layout
 
     def __post_init__(self) -> None:
         if wrong := [layout.format for layout in self.layouts if layout.family != self.name]:
             raise ValueError(f"layouts of family {self.name!r} are of another family: {', '.join(wrong)}")
 
+    @property
+    def canonical(self) -> Layout:
+        """The layout that names the variables of archives, whatever they were read from."""
+        return self.names or self.layouts[0]
+
+    def folds_of(self, format: Format, raw: Settings) -> list[Fold]:
+        """Return the folds that a checkpoint of a format and a config needs; none where its tables are folded."""
+        is_folded = any(layout.is_folded for layout in self.layouts if layout.format == format)
+        return [] if is_folded else [fold for fold in self.folds if fold.applies(raw)]
+
 
 def read_from_archives(family: Family) -> Family:
-    """Return the family with a layout for its own archives: the names of the first, query, key and value joined.
+    """Return the family with a layout for its own archives: its canonical names, query, key and value joined.
 
-    An archive states the activation that it computes, so its words mean themselves.
+    An archive states the activation that it computes, so its words mean themselves. Its tables are folded already.
     """
-    first = family.layouts[0]
+    first = family.canonical
     joined = first.scopes["block/attention/query"].rpartition("/")[0] + "/query_key_value"
     scopes = {**first.scopes, "block/attention/query": joined, "block/attention/query_key_value": joined}
     # Biases and norms are joined too, and a head that has no TF1 name has ours.
     leaves = {**TENSORFLOW, "vectors": Leaf(("/bias_and_LayerNorm",)), "rows": Leaf(("/output_weights", "/rows"))}
-    said: Mapping[str, tuple[Activation, str]] = {word: (word, "the archive says so") for word in get_args(Activation)}
+    archive = replace(first, format="archive", scopes=scopes, leaves=leaves, left_out={}, is_folded=True)
+    heads = {family.mlm_activation[each.format] for each in family.layouts if each.format in family.mlm_activation}
+    said: Words = {word: (word, "the archive says so") for word in get_args(Activation)}
     return replace(
         family,
-        layouts=(*family.layouts, replace(first, format="archive", scopes=scopes, leaves=leaves, left_out={})),
+        layouts=(*family.layouts, archive),
         activations={**family.activations, "archive": said},
+        mlm_activation={**family.mlm_activation, **({"archive": heads.pop()} if heads else {})},
     )
 
 
-ERF_IN_TRANSFORMERS: Mapping[str, tuple[Activation, str]] = {
-    "gelu": ("gelu", "transformers computes 'gelu' with erf"),
-    "gelu_new": ("gelu_tanh", "transformers computes 'gelu_new' with tanh"),
-    "gelu_pytorch_tanh": ("gelu_tanh", "the config says so"),
-    "relu": ("relu", "the config says so"),
+# What a key means that a config leaves out: the default of the family's class in its code base.
+DEFAULTS: Settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
+
+_SAID = "the config says so"
+_TANH = "transformers computes {!r} with tanh"
+# The words of transformers' ACT2FN that mean the same in every code base that knows them. "gelu" alone does not.
+_ONE_MEANING: Words = {
+    "gelu_new": ("gelu_tanh", _TANH.format("gelu_new")),
+    "gelu_pytorch_tanh": ("gelu_tanh", _SAID),
+    "gelu_python_tanh": ("gelu_tanh", _SAID),
+    "gelu_fast": ("gelu_tanh", _TANH.format("gelu_fast")),  # its constants are the same numbers in float32
+    "gelu_accurate": ("gelu_tanh", _TANH.format("gelu_accurate")),
+    "gelu_python": ("gelu", "transformers computes 'gelu_python' with erf"),
+    "gelu_10": ("gelu_10", "transformers computes 'gelu_10' with erf and clips it to [-10, 10]"),
+    "quick_gelu": ("quick_gelu", _SAID),
+    "relu": ("relu", _SAID),
+    "relu2": ("relu2", _SAID),
+    "relu6": ("relu6", _SAID),
+    "leaky_relu": ("leaky_relu", "the config says so; its slope below zero is 0.01"),
+    "silu": ("silu", _SAID),
+    "swish": ("silu", _SAID),
+    "mish": ("mish", _SAID),
+    "tanh": ("tanh", _SAID),
+    "sigmoid": ("sigmoid", _SAID),
+    "laplace": ("laplace", _SAID),
+    "linear": ("linear", _SAID),
 }
+
+
+def with_gelu(means: Activation, why: str) -> Words:
+    """Return the activations that a family knows, where "gelu" means this one."""
+    return {"gelu": (means, why), **_ONE_MEANING}
+
+
+ERF_IN_TRANSFORMERS = with_gelu("gelu", "transformers computes 'gelu' with erf")
 
 
 def dotted(scopes: Mapping[str, str]) -> dict[str, str]:

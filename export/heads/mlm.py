@@ -48,7 +48,8 @@ def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
         positions = tf.identity(positions)
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
-    x = encoder.norm(activate(config.activation, encoder.dense(x, "mlm/dense")), "mlm/norm")
+    x = activate(config.mlm_activation or config.activation, encoder.dense(x, "mlm/dense"))
+    x = encoder.norm(x, "mlm/norm")
     if config.projection == "word":
         x = tf.matmul(x, encoder.weight("embeddings/word_projection/table"), transpose_b=True)  # (B * M, E)
     table = _DECODER if _DECODER in encoder.weights else "embeddings/word/table"
@@ -92,6 +93,19 @@ MLM = Head(
             "mlm/decoder": "generator_lm_head",
         },
         ("electra_generator", "tf1"): _GENERATOR,
+        ("ernie", "huggingface"): _HUGGING_FACE,
+        ("roberta", "huggingface"): {
+            "mlm/dense": "lm_head.dense",
+            "mlm/norm": "lm_head.layer_norm",
+            "mlm/output": "lm_head",
+            "mlm/decoder": "lm_head.decoder",
+        },
+        ("distilbert", "huggingface"): {
+            "mlm/dense": "vocab_transform",
+            "mlm/norm": "vocab_layer_norm",
+            "mlm/output": "vocab_projector",
+            "mlm/decoder": "vocab_projector",
+        },
     },
     compute=_logits,
     golden_inputs=_golden_inputs,

@@ -4,7 +4,7 @@ This file shares no table, no config reading and no arithmetic with the exporter
 token is computed, padding too, as in the original code. Weights are read one layer at a time.
 
 Source: Devlin et al. 2018 (BERT), Lan et al. 2019 (ALBERT), Clark et al. 2020 (ELECTRA); brightmart/albert_zh for the
-embeddings of `layer_shared` models.
+embeddings of `layer_shared` models; the classes of transformers for RoBERTa's positions, ERNIE's tasks and DistilBERT.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ def forward(
 
     The variable names in `names` decide the architecture. `family` is needed for ELECTRA: it chooses discriminator or
     generator of a TF1 file, and tells a bare ELECTRA from a bare BERT. `layers` computes the first layers only.
-    `activation` ('gelu' with erf, 'gelu_tanh' or 'relu') overrides the config. Without `pooler` the pooled output is
+    `activation` ('gelu' with erf, 'gelu_tanh', 'relu', …) overrides the config. Without `pooler` the pooled output is
     the vector of the first token. `source` is "tf2" for a checkpoint of Model Garden. `under`
     says where in the file the published names lie.
     """
     weights = Weights(read, names, str(config.get("model_type", "")), family, under)
+    config = usual(config, weights)
     act = ACTIVATIONS[activation or meaning(config["hidden_act"], weights, source)]
-    eps, heads = config.get("layer_norm_eps", 1e-12), config["num_attention_heads"]
+    eps, heads = config["layer_norm_eps"], config["num_attention_heads"]
     full = config["num_hidden_layers"]
     groups = config.get("num_hidden_groups", 1)
     states = [_embed(weights, case, config, eps) for case in cases]
@@ -88,12 +89,44 @@ def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) 
     x = weights.table("word")[case.ids].astype(np.float64)
     if weights.has("word 2"):  # brightmart factorises the word table alone
         x = x @ weights.table("word 2").astype(np.float64)
-    x = x + weights.table("segment")[case.types] + weights.table("position")[: case.ids.shape[1]]
+    x = x + weights.table("position")[_positions(weights, case.ids, config)]
+    if weights.has("segment"):
+        segments = weights.table("segment")
+        # A model with one segment is never told of another.
+        x = x + segments[case.types if len(segments) > 1 else np.zeros_like(case.types)]
+    if config.get("use_task_id"):  # ERNIE 3.0: every token is of task 0 unless somebody says otherwise
+        x = x + weights.table("task")[0]
     x = reference_layer_norm(x, *weights.norm("embedding norm"), eps)
     if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
         kernel, bias = weights.dense("project")
         x = x @ kernel + bias
     return x
+
+
+def _positions(weights: Weights, ids: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
+    """Return the row of every token's position; RoBERTa counts the tokens that are not padding, from padding + 1."""
+    if not weights.is_roberta:
+        return np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+    padding = config["pad_token_id"]
+    real = (ids != padding).astype(np.int64)
+    return np.cumsum(real, axis=1) * real + padding
+
+
+def usual(config: Mapping[str, Any], weights: Weights) -> Mapping[str, Any]:
+    """Return the config with the keys of BERT's, and what the code means by a key that is left out."""
+    defaults = {"layer_norm_eps": 1e-12, "hidden_act": "gelu"}
+    if weights.is_albert and not weights.is_tensorflow:
+        defaults["hidden_act"] = "gelu_new"
+    if weights.is_roberta:
+        defaults["pad_token_id"] = 1
+    of_distilbert = {
+        "dim": "hidden_size",
+        "n_layers": "num_hidden_layers",
+        "n_heads": "num_attention_heads",
+        "activation": "hidden_act",
+    }
+    said = {key: value for key, value in config.items() if not (key in defaults and value is None)}
+    return {**defaults, **said, **{ours: said[theirs] for theirs, ours in of_distilbert.items() if theirs in said}}
 
 
 def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any, heads: int) -> np.ndarray:
@@ -122,7 +155,19 @@ def meaning(word: str, weights: Weights, source: str) -> str:
         return word
     if word == "gelu" and (source == "tf2" or (weights.is_tensorflow and weights.is_albert)):
         return "gelu_tanh"
-    return {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(word, word)
+    others = {
+        "gelu_new": "gelu_tanh",
+        "gelu_pytorch_tanh": "gelu_tanh",
+        "gelu_python_tanh": "gelu_tanh",
+        "gelu_accurate": "gelu_tanh",
+        "gelu_python": "gelu",
+        "swish": "silu",
+    }
+    return others.get(word, word)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -130,5 +175,17 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "gelu": lambda x: x / 2 * (1 + _erf(x / math.sqrt(2))),
     "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_fast": lambda x: 0.5 * x * (1 + np.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x))),
+    "gelu_10": lambda x: np.clip(x / 2 * (1 + _erf(x / math.sqrt(2))), -10, 10),
+    "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "relu": lambda x: np.maximum(x, 0),
+    "relu2": lambda x: np.maximum(x, 0) ** 2,
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leaky_relu": lambda x: np.where(x >= 0, x, 0.01 * x),
+    "silu": lambda x: x * _sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "laplace": lambda x: (1 + _erf((x - 0.707107) / (0.282095 * math.sqrt(2)))) / 2,
+    "linear": lambda x: x,
 }

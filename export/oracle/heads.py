@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.oracle.forward import ACTIVATIONS, ReferenceOutputs, meaning, reference_layer_norm
+from export.oracle.forward import ACTIVATIONS, ReferenceOutputs, meaning, reference_layer_norm, usual
 from export.oracle.names import AS_PUBLISHED, Read, Under, Weights
 
 Inputs = Mapping[str, np.ndarray]
@@ -20,12 +20,17 @@ _MLM = (
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),
     ("predictions.dense", "predictions.LayerNorm", "predictions.bias"),
     ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"),
+    ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
+    ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
     ("mlm/dense", "mlm/norm", "mlm/output/output_bias"),  # in archives, of a head that the TF1 layout does not have
 )
+_ALWAYS_ERF = ("generator_predictions.dense", "lm_head.dense")  # transformers' code has gelu there, whatever the config
 _DECODERS = (
     "cls.predictions.decoder.weight",
     "predictions.decoder.weight",
     "generator_lm_head.weight",
+    "lm_head.decoder.weight",
+    "vocab_projector.weight",
     "mlm/decoder/rows",
 )
 _NSP = (
@@ -55,19 +60,23 @@ class HeadOracle:
         source: str = "",
         under: Under = AS_PUBLISHED,
     ) -> None:
-        self._config = config
+        self._chosen = activation
         self._weights = Weights(read, names, str(config.get("model_type", "")), family, under)
+        self._config = usual(config, self._weights)
         self.read, self.names = self._weights.read, self._weights.names
         self._act: Callable[[np.ndarray], np.ndarray]
-        self._act = ACTIVATIONS[activation or meaning(config["hidden_act"], self._weights, source)]
+        self._act = ACTIVATIONS[activation or meaning(self._config["hidden_act"], self._weights, source)]
 
     def mlm(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
         """Return (B, M, V); by the decoder's own weights where a file stores them."""
         positions = inputs["masked_lm_positions"]
         dense, norm, bias = self._found(_MLM, 2)
         x = np.take_along_axis(answer.layers[-1], positions[..., None], axis=1)  # (B, M, H)
-        x = self._act(self._dense(x, dense))
-        eps = self._config.get("layer_norm_eps", 1e-12)
+        in_archive = dense == "mlm/dense" and any(name.startswith(("electra/", "roberta/")) for name in self.names)
+        always = (dense in _ALWAYS_ERF and self._chosen is None) or in_archive
+        act = ACTIVATIONS["gelu"] if always else self._act
+        x = act(self._dense(x, dense))
+        eps = self._config["layer_norm_eps"]
         gamma = self._either(f"{norm}/gamma", f"{norm}.weight", f"{norm}.gamma")
         beta = self._either(f"{norm}/beta", f"{norm}.bias", f"{norm}.beta")
         x = reference_layer_norm(x, gamma, beta, eps)

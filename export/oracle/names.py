@@ -93,12 +93,39 @@ _HF_ELECTRA = {role: scope.replace("bert.", "electra.") for role, scope in _HF_B
     "project": "electra.embeddings_project",
     "pooler": "discriminator_predictions.dense",
 }
+_HF_ERNIE = {role: scope.replace("bert.", "ernie.") for role, scope in _HF_BERT.items()} | {
+    "task": "ernie.embeddings.task_type_embeddings"
+}
+_HF_ROBERTA = {role: scope.replace("bert.", "roberta.") for role, scope in _HF_BERT.items()}
+_HF_DISTILBERT = {
+    "word": "distilbert.embeddings.word_embeddings",
+    "position": "distilbert.embeddings.position_embeddings",
+    "embedding norm": "distilbert.embeddings.LayerNorm",
+    "query": "distilbert.transformer.layer.{i}.attention.q_lin",
+    "key": "distilbert.transformer.layer.{i}.attention.k_lin",
+    "value": "distilbert.transformer.layer.{i}.attention.v_lin",
+    "attended": "distilbert.transformer.layer.{i}.attention.out_lin",
+    "attended norm": "distilbert.transformer.layer.{i}.sa_layer_norm",
+    "inner": "distilbert.transformer.layer.{i}.ffn.lin1",
+    "outer": "distilbert.transformer.layer.{i}.ffn.lin2",
+    "outer norm": "distilbert.transformer.layer.{i}.output_layer_norm",
+}
+_HF_BERT_GENERATION = {role: scope for role, scope in _HF_BERT.items() if role not in ("segment", "pooler")}
+
+# The family that a person or the exporter chose -> the names in transformers' files, for bare files too.
+_BY_FAMILY = {
+    "ernie": _HF_ERNIE,
+    "roberta": _HF_ROBERTA,
+    "distilbert": _HF_DISTILBERT,
+    "bert_generation": _HF_BERT_GENERATION,
+    "electra": _HF_ELECTRA,
+}
 
 
 class Under(NamedTuple):
     """Where published names lie in a file: "bert.pooler" is "module.bert.pooler" under the prefix "module.bert.".
 
-    Without a prefix, the file is taken for a published one: names begin with "bert", "albert" or "electra", or are
+    Without a prefix, the file is taken for a published one: names begin with one of `_ENCODERS`, or are
     those of the bare encoder. `averages`: the averages that training kept of the variables count instead of them.
     """
 
@@ -107,7 +134,14 @@ class Under(NamedTuple):
 
 
 AS_PUBLISHED = Under()
-_ENCODERS = ("bert", "albert", "electra")  # the first part of an encoder's published names
+_ENCODERS = (
+    "bert",
+    "albert",
+    "electra",
+    "ernie",
+    "roberta",
+    "distilbert",
+)  # the first part of an encoder's published names
 
 
 class Weights:
@@ -141,7 +175,7 @@ class Weights:
         if not self.is_tensorflow:
             if any(name.startswith("encoder.albert_layer_groups.") for name in self.names):
                 return _HF_ALBERT
-            return _HF_ELECTRA if electra else _HF_BERT
+            return _BY_FAMILY.get(family, _HF_ELECTRA if electra else _HF_BERT)
         if electra:
             return _TF_GENERATOR if family == "electra_generator" else _TF_ELECTRA
         if any(name.startswith("encoder/layer_shared/") for name in self.names):
@@ -149,6 +183,10 @@ class Weights:
         return (
             _TF_ALBERT_GOOGLE if "encoder/transformer/group_0/inner_group_0/LayerNorm/beta" in self.names else _TF_BERT
         )
+
+    @property
+    def is_roberta(self) -> bool:
+        return self.scopes is _HF_ROBERTA
 
     @property
     def is_albert(self) -> bool:

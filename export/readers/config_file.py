@@ -9,7 +9,8 @@ from typing import Any
 from zoo.basics.untrusted import BadInput, parse_json, read_small
 from zoo.errors import BadConfig, ZooError
 
-_MARKS = {"hidden_size", "num_hidden_layers"}  # a .json file with neither of them is not a config
+# A .json file with none of them is not a config. DistilBERT and others that are refused by name have the last three.
+_MARKS = {"hidden_size", "num_hidden_layers", "n_layers", "n_layer", "d_model"}
 _MOST_BYTES = 4 << 20  # a config has a kilobyte, or up to a megabyte if it names the classes of a task
 _MOST_VALUES = 200_000
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from export.families.table import Family, Projection
+from export.families.table import DEFAULTS, Family, Projection, Settings
 from export.readers.protocol import Format, Shape
 from zoo.archive.card import Activation, EncoderSizes, Pooler
 from zoo.errors import BadConfig, Unsupported
@@ -24,6 +24,17 @@ _REQUIRED = (
 )
 _MOST: Mapping[str, int] = {"num_hidden_layers": 128}  # the deepest published model of these families has 24
 _MOST_OF_ANY = 1 << 31
+# The word of a config for the rows of an embedding table -> our name of the table.
+_ROWS = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
+# Keys that configs of a format do not have, so that their absence says nothing.
+_NEVER_WRITTEN: Mapping[Format, tuple[str, ...]] = {
+    "tf1": ("layer_norm_eps",),
+    "tf2": ("layer_norm_eps",),
+    "huggingface": (),
+    "uer": ("layer_norm_eps",),
+    "archive": (),
+}
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,9 @@ class EncoderConfig:
     layer_norm_epsilon: float = 1e-12
     hidden_dropout: float = 0.0
     attention_dropout: float = 0.0
+    activation_word: str = ""  # the config's
+    mlm_activation: Activation | None = None  # of the masked-language-model head; None: `activation`
+    padding_id: int = 0
     truncated_from: int | None = None
     notes: tuple[str, ...] = ()  # what was filled in, for the card
 
@@ -68,18 +82,19 @@ class EncoderConfig:
         """Width at which positions and types are added and the embeddings normed."""
         return self.hidden_size if self.projection == "word" else self.embedding_size
 
-    def truncated(self, layers: int) -> EncoderConfig:
+    def truncated(self, layers: int, stored: int = 0) -> EncoderConfig:
         """Return the config of the first `layers` layers, remembering how many there were.
 
             config.truncated(3).layers  # 3
 
-        Raises BadConfig when the model has no such number of layers.
+        A checkpoint may have `stored` more layers than the config says. Raises BadConfig when the model has no such
+        number of layers.
         """
         if not 1 <= layers <= self.layers:
             raise BadConfig(f"cannot keep {layers} layers: this model has {self.layers}; choose 1 to {self.layers}.")
-        if layers == self.layers:
+        if layers == (whole := max(self.layers, stored)):
             return self
-        return replace(self, block_of_layer=self.block_of_layer[:layers], truncated_from=self.layers)
+        return replace(self, block_of_layer=self.block_of_layer[:layers], truncated_from=whole)
 
     def sizes(self) -> EncoderSizes:
         """Return the part of the config that a card states."""
@@ -101,12 +116,13 @@ def read_config(
         read_config({"hidden_size": 768, …}, BERT, "tf1").layers  # 12
 
     `activation` and `pooler` override what the release says; the reason is recorded. Sizes that the file leaves out and
-    the embedding `tables` of the checkpoint show, or a count of `heads` that its shapes tell, are filled in and noted.
-    Raises BadConfig with every problem found,
-    and Unsupported for choices that are not converted.
+    the embedding `tables` of the checkpoint show, or a count of `heads` that its shapes tell, are filled in and noted,
+    and so are defaults of the family's class. Raises BadConfig with every problem found, and Unsupported for choices
+    that are not converted.
     """
+    raw = in_usual_words(raw, family)
     _refuse_what_we_do_not_compute(raw, family)
-    raw, notes = _filled_in(raw, tables or {}, heads)
+    raw, notes = _filled_in(raw, family, source_format, tables or {}, heads)
     required = (*_REQUIRED, *(("embedding_size",) if family.projection != "none" else ()))
     problems = [f"no '{key}'" for key in required if key not in raw]
     counts = [key for key in required if key in raw and key != "hidden_act"]
@@ -118,7 +134,7 @@ def read_config(
         for key in counts
         if _is_count(raw[key]) and raw[key] > (most := _MOST.get(key, _MOST_OF_ANY))
     ]
-    word = raw.get("hidden_act", "gelu")
+    word = raw["hidden_act"]
     meanings = family.activations[source_format]
     if activation is None and (not isinstance(word, str) or word not in meanings):
         problems.append(f"'hidden_act' is {_shown(word)}; known here: {', '.join(meanings)} (or give --activation)")
@@ -132,11 +148,11 @@ def read_config(
     groups, layers = raw.get("num_hidden_groups", 1), raw.get("num_hidden_layers")
     if not _is_count(groups) or (_is_count(layers) and groups > layers):
         problems.append(f"'num_hidden_groups' is {_shown(groups)}, not a number from 1 to the number of layers")
-    epsilon = raw.get("layer_norm_eps", 1e-12)
+    epsilon = raw["layer_norm_eps"]
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         problems.append(f"'layer_norm_eps' is {_shown(epsilon)}, not a small positive number")
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-        if not (isinstance(raw.get(key, 0.0), int | float) and 0 <= raw.get(key, 0.0) < 1):
+    for key in _RATES:
+        if not (isinstance(raw[key], int | float) and 0 <= raw[key] < 1):
             problems.append(f"'{key}' is {_shown(raw[key])}, not a rate from 0 to 1")
     if problems:
         raise BadConfig(f"the config cannot be used for family {family.name}: {'; '.join(problems)}.")
@@ -162,22 +178,68 @@ def read_config(
         activation_chosen=chosen,
         pooler=pooler or family.poolers[0],
         projection=family.projection,
-        layer_norm_epsilon=float(raw.get("layer_norm_eps", 1e-12)),
-        hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
-        attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+        layer_norm_epsilon=float(raw["layer_norm_eps"]),
+        hidden_dropout=float(raw["hidden_dropout_prob"]),
+        attention_dropout=float(raw["attention_probs_dropout_prob"]),
+        activation_word=str(word),
+        mlm_activation=None if chosen else family.mlm_activation.get(source_format),
+        padding_id=_padding_id(raw),
         notes=notes,
     )
 
 
+def in_usual_words(raw: Settings, family: Family) -> Settings:
+    """Return the settings of a config with the keys that most families use, and numbers as they are meant.
+
+        in_usual_words({"dim": 768.0, "dropout": None}, DISTILBERT)  # {…, "hidden_size": 768, "hidden_dropout_prob": 0}
+
+    Raises BadConfig if a config has both words for a setting, and two values.
+    """
+    found = {ours: raw[theirs] for ours, theirs in family.config_words.items() if theirs in raw}
+    both = [
+        f"'{family.config_words[key]}' is {_shown(value)} and '{key}' is {_shown(raw[key])}"
+        for key, value in found.items()
+        if raw.get(key, value) != value
+    ]
+    if both:
+        raise BadConfig(f"the config says two things about one setting: {'; '.join(both)}. Remove the wrong one.")
+    found = {**raw, **found}
+    whole = {key: int(value) for key, value in found.items() if isinstance(value, float) and value.is_integer()}
+    counts = {key: value for key, value in whole.items() if key in (*_REQUIRED, "embedding_size", "pad_token_id")}
+    rates = {key: 0.0 for key in _RATES if found.get(key) is None}
+    none = {"pad_token_id"} if found.get("pad_token_id") is None else set()
+    return {key: value for key, value in {**found, **counts, **rates}.items() if key not in none}
+
+
 def _filled_in(
-    raw: Mapping[str, Any], tables: Mapping[str, Shape], heads: int | None
-) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    rows = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
-    found = {key: tables[table][0] for key, table in rows.items() if key not in raw and tables.get(table)}
+    raw: Settings, family: Family, source_format: Format, tables: Mapping[str, Shape], heads: int | None
+) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings with those that the config lacks, and a note for each of these."""
+    folds = {fold.module: fold for fold in family.folds_of(source_format, raw)}
+    of_archive: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for key, table in _ROWS.items():
+        fold = folds.get(f"embeddings/{table}")
+        if fold is not None and _is_count(raw.get(key)):
+            of_archive[key] = fold.rows(raw[key], raw)  # the config counts the rows of the checkpoint
+        elif key not in raw and tables.get(table):
+            (found if fold is None else of_archive)[key] = tables[table][0]
+    if family.projection != "none" and "embedding_size" not in raw and tables.get("word"):
+        found["embedding_size"] = tables["word"][-1]
     if heads is not None and "num_attention_heads" not in raw:
         found["num_attention_heads"] = heads
-    notes = tuple(f"{key} {value} is not in the config; it was read from the shapes" for key, value in found.items())
-    return {**raw, **found}, notes
+    notes = [f"{key} {value} is not in the config; it was read from the shapes" for key, value in found.items()]
+    defaults = {**DEFAULTS, **family.defaults.get(source_format, {})}
+    missing = {key: value for key, value in defaults.items() if key not in raw}
+    notes += [
+        f"{key} is not in the config; {value!r} is the default of the family's code"
+        for key, value in missing.items()
+        if key not in (*_NEVER_WRITTEN[source_format], *(family.refused or ()))
+    ]
+    said = raw.get("model_type")
+    if family.model_types and said and said not in family.model_types:
+        notes.append(f"the config says model_type {_shown(said)}; names and sizes are those of family {family.name}")
+    return {**raw, **missing, **found, **of_archive}, tuple(notes)
 
 
 def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> None:
@@ -185,13 +247,30 @@ def _refuse_what_we_do_not_compute(raw: Mapping[str, Any], family: Family) -> No
         if raw.get(key, converted[0]) not in converted:
             which = " or ".join(repr(value) for value in converted)
             raise Unsupported(f"{key!r} is {_shown(raw[key])}; of family {family.name} only {which} is converted.")
+    attention = raw.get("attention_type") or "original_full"  # BigBird's word, whatever the model type says
+    if attention != "original_full":
+        raise Unsupported(f"'attention_type' is {_shown(attention)}; only attention of all tokens to all is converted.")
+    if raw.get("pruned_heads"):
+        raise Unsupported(
+            f"'pruned_heads' is {_shown(raw['pruned_heads'])}: layers without some of their heads, which are not "
+            "converted. Export the checkpoint from before the pruning."
+        )
     positions = raw.get("position_embedding_type", "absolute")
     if positions != "absolute":
-        raise Unsupported(f"'position_embedding_type' is {_shown(positions)}; only absolute positions are converted.")
+        raise Unsupported(
+            f"'position_embedding_type' is {_shown(positions)}; only absolute positions are converted: "
+            "relative ones take part in every layer, and no table of positions replaces them."
+        )
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise Unsupported(
             "the config describes a decoder ('is_decoder' or 'add_cross_attention'); only encoders are converted."
         )
+
+
+def _padding_id(raw: Settings) -> int:
+    """Return the id of padding that a config states, 0 if it states none of the vocabulary's."""
+    said: Any = raw.get("pad_token_id")
+    return int(said) if _is_count(said) and said < raw["vocab_size"] else 0
 
 
 def _is_count(value: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import count
 
 from export.families.table import Layout, joined
 from export.readers.protocol import Shape
@@ -44,7 +45,7 @@ def _scope(layout: Layout, module: str) -> str:
 def archive_name(ours: str, canonical: Layout) -> str:
     """Return what archives call one of our variables.
 
-    archive_name("block_0/attention/query_key_value/kernel", BERT.layouts[0])
+    archive_name("block_0/attention/query_key_value/kernel", BERT.canonical)
     """
     module, leaf = next(parts(ours)).rsplit("/", 1)
     if leaf == VECTORS:  # a name that has both words which optimisers are told to spare from weight decay
@@ -75,14 +76,18 @@ class Names:
         module, _, leaf = ours.rpartition("/")
         return leaf in self._layout.leaves and re.sub(r"^block_\d+", "block", module) in self._layout.scopes
 
+    def stored_layers(self, config: EncoderConfig) -> int:
+        """Return how many layers a checkpoint holds; those of the config if layers share their weights."""
+        if config.blocks < config.layers or "{i}" not in self._layout.scopes["block"]:
+            return config.truncated_from or config.layers
+        return next(i for i in count() if self.find(f"block_{i}/attention/query/kernel")[0] is None)
+
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
         """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
         rules = {}
         block = self._layout.scopes["block"]
         if config.truncated_from is not None and "{i}" in block:
-            stem = re.escape(block.split("{i}")[0])
-            kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
-            rules[rf"{stem}(?!({kept})\D)\d+\D.*"] = f"truncated from {config.truncated_from} layers"
+            rules[self._other_blocks(config)] = f"truncated from {config.truncated_from} layers"
         unused = {}
         if config.pooler == "first_token":
             unused["pooler"] = "pooler not asked for"
@@ -93,3 +98,13 @@ class Names:
         for module in unused.keys() & self._layout.scopes.keys():
             rules[re.escape(self._layout.scopes[module]) + r"[/.].*"] = unused[module]
         return rules
+
+    def of_other_layers(self, config: EncoderConfig) -> set[str]:
+        """Return the names within layers that the config does not have."""
+        return {name for name in self._shapes if re.fullmatch(self._other_blocks(config), name)}
+
+    def _other_blocks(self, config: EncoderConfig) -> str:
+        """Return the pattern for names of all blocks that no layer of the config uses."""
+        stem = re.escape(self._layout.scopes["block"].split("{i}")[0])
+        kept = "|".join(str(block) for block in sorted(set(config.block_of_layer)))
+        return rf"{stem}(?!({kept})\D)\d+\D.*"

@@ -46,6 +46,7 @@ class WeightPlan:
     withheld: tuple[str, ...] = ()  # needed, but left out by request
     inside: tuple[str, ...] = ()  # unused ones that lie within the encoder
     remedy: tuple[str, ...] | None = ()
+    layers: tuple[int, int] | None = None  # of the config and of the checkpoint, if they differ
 
     @property
     def problems(self) -> dict[str, tuple[str, ...]]:
@@ -71,8 +72,11 @@ class WeightPlan:
         raise WeightMismatch(f"{what}: {'; '.join(problems)}.{self._next_move()}")
 
     def _next_move(self) -> str:
+        layers = " The config says {} layers, and {} are stored.".format(*self.layers) if self.layers else ""
         if self.remedy:
-            return f" The encoder is complete without them: add `{as_words(self.remedy)}`."
+            return f"{layers} The encoder is complete without them: add `{as_words(self.remedy)}`."
+        if layers and self.missing:
+            return f"{layers} Name the config that belongs to this checkpoint with --config."
         if self.withheld:
             parts = {each.ours.partition("/")[0] for each in self.variables if {*each.sources} & {*self.withheld}}
             heads = {each.ours.partition("/")[0] for each in self.variables} & HEADS.keys()
@@ -154,7 +158,7 @@ def make_plan(
     `leave_out` are names that a person leaves out.
     """
     names = Names(shapes, layout)
-    canonical = family.layouts[0]  # archives of one family share their names, whatever they were read from
+    canonical = family.canonical
     variables, missing, misshapen, used = [], [], [], set()
     incomplete = set()  # modules with a missing variable
     of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
@@ -199,12 +203,17 @@ def make_plan(
         else:
             left_out.setdefault(why, []).append(name)
     withheld = sorted(used & set(leave_out))
-    inside = [name for name in unused if name.startswith(_beginnings(layout))]
+    stored = names.stored_layers(config)
+    layers = (config.layers, stored) if stored != (config.truncated_from or config.layers) else None
+    deeper = names.of_other_layers(config) if layers else set()
+    unused_here = [name for name in unused if name not in deeper]
+    inside = [name for name in unused_here if name.startswith(_beginnings(layout))]
     poolerless = incomplete == {"pooler"} and "first_token" in family.poolers
     remedy: tuple[str, ...] | None = None
     if not (misshapen or inside or withheld) and (poolerless or not incomplete):
-        patterns = proposed_patterns(unused, used, layout.separator)
-        remedy = ("--pooler", "first_token") if poolerless else ()
+        patterns = proposed_patterns(unused_here, used, layout.separator)
+        remedy = ("--layers", str(config.layers)) if deeper else ()
+        remedy += ("--pooler", "first_token") if poolerless else ()
         remedy += tuple(word for pattern in patterns for word in ("--leave-out", pattern))
     return WeightPlan(
         tuple(variables),
@@ -215,6 +224,7 @@ def make_plan(
         tuple(withheld),
         tuple(inside),
         remedy,
+        layers,
     )
 
 

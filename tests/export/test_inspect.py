@@ -368,7 +368,7 @@ def test_model_without_pooler_can_be_exported_another_way(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_planned_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_odd(tmp_path, num_attention_heads=5, hidden_act="swish")
+    write_odd(tmp_path, num_attention_heads=5, hidden_act="prelu")
     with pytest.raises(BadConfig, match=r"known here: gelu.*'hidden_size' 32 is not a multiple of .* 5"):
         inspect_checkpoint(tmp_path)
     assert main(["inspect", str(tmp_path)]) == 2

@@ -21,7 +21,7 @@ _BOTH = """
 _ENCODER = """
     AddN BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
     InvertPermutation LogicalAnd LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
-    ResourceGather Rsqrt RsqrtGrad Slice Softmax SplitV Square StatelessRandomUniformFullInt Tanh
+    ResourceGather Rsqrt RsqrtGrad Sigmoid Slice Softmax Softplus SplitV Square StatelessRandomUniformFullInt Tanh
 """
 _TOKENIZER = """
     DenseBincount EnsureShape Fill If LowerBound PadV2 PartitionedCall RaggedRange

@@ -17,7 +17,23 @@ from zoo.errors import BadArchive
 HeadState = Literal["trained", "absent", "random", "unknown"]
 Stored = Literal["float32", "bfloat16", "float16"]  # what matrices are stored in
 Computed = Literal["float32", "bfloat16"]  # what matrix products are computed in
-Activation = Literal["gelu", "gelu_tanh", "relu"]  # "gelu" is the exact one, with erf
+# "gelu" is the exact one, with erf. transformers' other words for one of these are in export/families/table.py.
+Activation = Literal[
+    "gelu",
+    "gelu_tanh",
+    "gelu_10",
+    "quick_gelu",
+    "relu",
+    "relu2",
+    "relu6",
+    "leaky_relu",
+    "silu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "laplace",
+    "linear",
+]
 Pooler = Literal["dense", "first_token", "discriminator"]
 
 

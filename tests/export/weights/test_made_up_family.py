@@ -121,8 +121,8 @@ FACTS: dict[str, Any] = {"embedding_size": 20, "num_hidden_groups": 3, "hidden_a
 )
 def test_the_zoo_knows_the_part_of_every_variable(family: Family, pooler: Pooler) -> None:
     """It sees names alone, of archives: a family whose names say nothing would be refused by `trainable="last:2"`."""
-    config = read_config(odd_config(**FACTS), family, "tf1", pooler=pooler)
-    parts = {archive_name(ours, family.layouts[0]): ours.partition("/")[0] for ours in variable_parts(config)}
+    config = read_config(odd_config(**FACTS), family, family.layouts[0].format, pooler=pooler)
+    parts = {archive_name(ours, family.canonical): ours.partition("/")[0] for ours in variable_parts(config)}
     expected = {name: int(part[6:]) if part.startswith("block_") else part for name, part in parts.items()}
     assert parts_of(parts, family.name, blocks=config.blocks) == expected
 

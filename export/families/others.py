@@ -1,0 +1,64 @@
+"""Architectures that are known and not converted, with the reason.
+
+Many have BERT's variable names and another arithmetic: an export as BERT would give wrong numbers without an error.
+"""
+
+from collections.abc import Mapping
+
+_RELATIVE = "relative positions"
+_PRE_NORM = "norms stand before attention and feed-forward"
+_BOXES = "places on a page are part of the input"
+_OTHER_ATTENTION = "another attention"
+
+# "model_type" in configs of transformers -> what it is, and why BERT's arithmetic is not enough
+OTHERS: Mapping[str, str] = {
+    "big_bird": f"BigBird ({_OTHER_ATTENTION}: blocks, some of them random)",
+    "bros": f"BROS ({_BOXES})",
+    "canine": "CANINE (characters instead of a vocabulary)",
+    "chinese_clip": "ChineseCLIP (text and images)",
+    "chinese_clip_text_model": "the text part of ChineseCLIP",
+    "clip": "CLIP (text and images)",
+    "clip_text_model": f"the text part of CLIP ({_PRE_NORM})",
+    "convbert": "ConvBERT (convolutions beside attention)",
+    "deberta": "DeBERTa (disentangled attention)",
+    "deberta-v2": "DeBERTa (disentangled attention)",
+    "ernie_m": "ERNIE-M (other names, two positions without use)",
+    "esm": "ESM (proteins; rotary positions)",
+    "flaubert": "FlauBERT (names and arithmetic of XLM)",
+    "fnet": "FNet (Fourier transforms instead of attention)",
+    "funnel": "Funnel (layers that pool tokens)",
+    "ibert": "I-BERT (whole numbers, with scales of its own)",
+    "layoutlm": f"LayoutLM ({_BOXES})",
+    "layoutlmv2": f"LayoutLMv2 ({_BOXES})",
+    "layoutlmv3": f"LayoutLMv3 ({_BOXES}, {_RELATIVE})",
+    "lilt": f"LiLT ({_BOXES})",
+    "longformer": f"Longformer ({_OTHER_ATTENTION}: windows, and tokens that see all)",
+    "luke": "LUKE (entities beside words)",
+    "lxmert": "LXMERT (text and images)",
+    "markuplm": "MarkupLM (places in a web page are part of the input)",
+    "megatron-bert": f"MegatronBERT ({_PRE_NORM})",
+    "mobilebert": "MobileBERT (bottlenecks, norms without mean)",
+    "modernbert": "ModernBERT (rotary positions, gated feed-forward)",
+    "mpnet": f"MPNet ({_RELATIVE})",
+    "mra": f"MRA ({_OTHER_ATTENTION}: approximate)",
+    "nezha": f"NEZHA ({_RELATIVE})",
+    "nomic_bert": "NomicBERT (rotary positions, gated feed-forward)",
+    "nystromformer": f"Nyströmformer ({_OTHER_ATTENTION}: approximate)",
+    "qdqbert": "QDQBERT (quantised)",
+    "realm": "REALM (several encoders and a store of texts)",
+    "rembert": "RemBERT (word table and output table of different widths)",
+    "retribert": "RetriBERT (two projections behind one encoder)",
+    "roberta-prelayernorm": f"RoBERTa-PreLayerNorm ({_PRE_NORM})",
+    "roc_bert": "RoCBert (shapes and sounds of characters)",
+    "roformer": "RoFormer (rotary positions)",
+    "roformer_v2": "RoFormerV2 (rotary positions, no biases)",
+    "squeezebert": "SqueezeBERT (grouped convolutions)",
+    "tapas": "TAPAS (rows and columns of tables are part of the input)",
+    "vilt": "ViLT (text and images)",
+    "visual_bert": "VisualBERT (text and images)",
+    "xlm": "XLM (other names, languages as an input)",
+    "xlm-roberta-xl": f"XLM-RoBERTa-XL ({_PRE_NORM})",
+    "xlnet": f"XLNet ({_RELATIVE}, permuted)",
+    "xmod": "X-MOD (an adapter for each language)",
+    "yoso": f"YOSO ({_OTHER_ATTENTION}: by hashing)",
+}

@@ -1,0 +1,71 @@
+"""A checkpoint whose embedding tables are shown as BERT's arithmetic needs them, by the folds of its family.
+
+RoBERTa's positions begin at row 2, DistilBERT has no token types, ERNIE 3.0 adds a vector of its task: each is a BERT
+with another table. The oracle computes the original arithmetic from `stored`, and so certifies the folding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.families.table import Family, Fold, Layout
+from export.readers.protocol import Checkpoint, Container, Format, Shape
+from export.weights.naming import WORD_TABLE, Names
+from zoo.errors import BadCheckpoint
+
+
+def folded(checkpoint: Checkpoint, family: Family, layout: Layout) -> Checkpoint:
+    """Return a view of a checkpoint with the folds of its family; the checkpoint itself if none applies."""
+    folds = family.folds_of(layout.format, checkpoint.config)
+    return FoldedCheckpoint(checkpoint, layout, folds) if folds else checkpoint
+
+
+class FoldedCheckpoint:
+    """A view of `parent` that shows folded tables under the names that the layout has for them.
+
+    Raises BadCheckpoint if a table that a fold needs is missing, or has no row that is used.
+    """
+
+    def __init__(self, parent: Checkpoint, layout: Layout, folds: list[Fold]) -> None:
+        self._parent, self._names = parent, Names(parent.shapes, layout)
+        self.format: Format = parent.format
+        self.path: Path = parent.path
+        self.files: tuple[Path, ...] = parent.files
+        self.facts = (*parent.facts, *(fold.note for fold in folds))
+        self.heads, self.family = parent.heads, parent.family
+        self.config: Mapping[str, Any] = parent.config
+        self.stored: Container = parent.stored
+        self._folds: dict[str, Fold] = {}
+        shapes = dict(parent.shapes)
+        width = parent.shapes[self._stored(WORD_TABLE)][-1]
+        for fold in folds:
+            for module in fold.needs:
+                self._stored(f"{module}/table")
+            name, (shown, *_) = self._names.find(f"{fold.module}/table")
+            rows = fold.rows(parent.shapes[name][0] if name else 0, parent.config)
+            if rows < 1:
+                raise BadCheckpoint(
+                    f"{name} of {parent.path} has {parent.shapes[name or shown][0]} rows: none is used."
+                )
+            self._folds[name or shown] = fold
+            shapes[name or shown] = (rows, width)
+        self.shapes: Mapping[str, Shape] = dict(sorted(shapes.items()))
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one variable of the parent, or a folded table."""
+        if name not in self._folds:
+            return self._parent.read(name)
+        return self._folds[name].values(self._table, self.shapes[name], self.config)
+
+    def _table(self, module: str) -> np.ndarray:
+        return np.asarray(self._parent.read(self._stored(f"{module}/table")), np.float32)
+
+    def _stored(self, ours: str) -> str:
+        name, candidates = self._names.find(ours)
+        if name is None:
+            raise BadCheckpoint(f"{self._parent.path} is incomplete: {' or '.join(candidates)} is missing.")
+        return name
