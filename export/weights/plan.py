@@ -199,7 +199,8 @@ def make_plan(
         else:
             left_out.setdefault(why, []).append(name)
     withheld = sorted(used & set(leave_out))
-    inside = [name for name in unused if name.startswith(_beginnings(layout))]
+    beginnings = _beginnings(layout)
+    inside = [name for name in unused if name.startswith(beginnings)]
     poolerless = incomplete == {"pooler"} and "first_token" in family.poolers
     remedy: tuple[str, ...] | None = None
     if not (misshapen or inside or withheld) and (poolerless or not incomplete):
