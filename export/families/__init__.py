@@ -21,6 +21,7 @@ from export.readers.protocol import Checkpoint
 from zoo.errors import BadCheckpoint, Unsupported
 
 _SHOWN = 8  # prefixes in a message
+_MOST_ENCODERS = 64  # in one file; a stranger's may pretend to hold thousands
 
 FAMILIES: tuple[Family, ...] = tuple(
     map(
@@ -61,9 +62,12 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         if layout.format == checkpoint.format
         for found in prefixes(layout, names)
     ]
+    if (count := len({fit.prefix for fit in fits})) > _MOST_ENCODERS:
+        raise BadCheckpoint(f"{checkpoint.path} holds {count:,} encoders; up to {_MOST_ENCODERS} are told apart.")
     wanted = [fit for fit in fits if (not fit.family.on_request if name is None else fit.family.name == name)]
-    others = {fit.prefix for fit in fits if fit.has_own_prefix and fit not in wanted}  # where another family is at home
-    wanted = [fit for fit in wanted if fit.has_own_prefix or fit.prefix not in others] or wanted
+    if name is not None:
+        others = {fit.prefix for fit in fits if fit.has_own_prefix and fit.family.name != name}
+        wanted = [fit for fit in wanted if fit.has_own_prefix or fit.prefix not in others] or wanted
     if not wanted:
         some = ", ".join(sorted(names)[:3]) or "nothing"
         which = f"family {name}" if name else "a known family"

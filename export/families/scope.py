@@ -26,7 +26,10 @@ def prefixes(layout: Layout, names: Collection[str]) -> list[str]:
     found = {name.removesuffix(table) for name in names for table in tables if name.endswith(table)}
     whole = [each for each in found if (not each or each.endswith(layout.separator)) and "{i}" not in each]
     short = [each for each in whole if each.count(layout.separator) <= _MOST_PARTS]
-    return sorted(each for each in short if placed(layout, each, names).has("block/attention/query", names))
+    query = layout.scopes["block/attention/query"].replace("{i}", "0")
+    if not query.startswith(layout.prefix):  # the generator of ELECTRA lies beside the words that it shares
+        return sorted(each for each in short if placed(layout, each, names).has("block/attention/query", names))
+    return sorted(each for each in short if layout.holds(each + query.removeprefix(layout.prefix), names))
 
 
 def placed(layout: Layout, prefix: str, names: Collection[str], others: Collection[str] = ()) -> Layout:

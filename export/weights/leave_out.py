@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from zoo.errors import BadConfig
@@ -50,10 +50,9 @@ def as_words(options: Sequence[str]) -> str:
     return " ".join(map(shlex.quote, options))
 
 
-def _scopes(name: str, separator: str) -> list[str]:
-    """Return ["crf.", "crf.layer."] for "crf.layer.transitions"."""
-    parts = name.split(separator)[:-1]
-    return ["".join(part + separator for part in parts[:count]) for count in range(1, len(parts) + 1)]
+def _scopes(name: str, separator: str) -> Iterator[str]:
+    """Yield "crf." and "crf.layer." for "crf.layer.transitions"."""
+    return (name[: end + 1] for end, mark in enumerate(name) if mark == separator)
 
 
 def _exactly(name: str) -> str:

@@ -206,8 +206,9 @@ def make_plan(
     stored = names.stored_layers(config)
     layers = (config.layers, stored) if stored != (config.truncated_from or config.layers) else None
     deeper = names.of_other_layers(config) if layers else set()
+    beginnings = _beginnings(layout)
     unused_here = [name for name in unused if name not in deeper]
-    inside = [name for name in unused_here if name.startswith(_beginnings(layout))]
+    inside = [name for name in unused_here if name.startswith(beginnings)]
     poolerless = incomplete == {"pooler"} and "first_token" in family.poolers
     remedy: tuple[str, ...] | None = None
     if not (misshapen or inside or withheld) and (poolerless or not incomplete):

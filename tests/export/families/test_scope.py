@@ -233,6 +233,10 @@ def test_many_encoders_are_not_all_listed() -> None:
     shapes = {name: shape for n in range(30) for name, shape in under(f"layer_{n}.", torch_shapes()).items()}
     with pytest.raises(BadCheckpoint, match=r"holds 30 encoders.*\(and 22 more\)"):
         detected(shapes, model_type="bert")
+    fewest = {name: shape for name, shape in torch_shapes().items() if re.search("word|0.*query", name)}
+    thousands = {f"p{n}.{name}": shape for n in range(9000) for name, shape in fewest.items()}
+    with pytest.raises(BadCheckpoint, match="holds 9,000 encoders; up to 64"):
+        detected(thousands, model_type="bert")
 
 
 # -- heads beside the encoder -----------------------------------------------------------------------------------------

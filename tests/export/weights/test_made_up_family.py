@@ -129,4 +129,4 @@ def test_the_zoo_knows_the_part_of_every_variable(family: Family, pooler: Pooler
 
 def test_the_names_of_bert_are_not_those(tmp_path: Path, family: Family) -> None:
     write_odd(tmp_path)
-    assert plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path)).family is BERT
+    assert plan_encoder(EncoderRequest(tmp_path, "odd", tmp_path)).family.name == "bert"

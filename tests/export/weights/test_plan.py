@@ -25,7 +25,7 @@ class Listing:
 
     def __init__(self, shapes: Shapes, config: dict[str, Any], format: str = "tf1") -> None:
         self.shapes, self.config, self.format = shapes, config, format
-        self.path, self.files = Path("listing"), ()
+        self.path, self.files, self.family = Path("listing"), (), None
 
     def read(self, name: str) -> Any:
         raise AssertionError(f"a plan must not read {name}")
