@@ -31,7 +31,7 @@ IDEOGRAPHS = (
 )
 
 # Names of letters in circles and squares: symbols, but part of a word to Rust's regular expressions.
-CIRCLED = re.compile("(NEGATIVE )?(CIRCLED|SQUARED) LATIN (CAPITAL|SMALL) LETTER [A-Z]")
+CIRCLED = re.compile("(NEGATIVE )?(CIRCLED|SQUARED) LATIN CAPITAL LETTER [A-Z]|CIRCLED LATIN SMALL LETTER [A-Z]")
 
 # Texts, and pairs of texts, for which wrong tokenizers give other ids. Only characters of Unicode 6 and older.
 GOLDEN_TEXTS: tuple[tuple[str, ...], ...] = (
