@@ -107,8 +107,12 @@ class Found(NamedTuple):
 
 
 def any_of(contents: Iterable[str]) -> str:
-    """Return a pattern for any of some texts. RE2 takes the first that fits, so the longest comes first."""
-    return "|".join(map(_quoted, sorted(contents, key=len, reverse=True)))
+    """Return a pattern for any of some texts.
+
+    RE2 takes the first that fits, so a longer text has to come before its beginnings: "abc" before "ab". In this order
+    texts that begin alike also stand together, and RE2 needs less memory.
+    """
+    return "|".join(map(_quoted, sorted(contents, reverse=True)))
 
 
 def _quoted(content: str) -> str:

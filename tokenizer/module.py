@@ -73,8 +73,8 @@ class _TextModel(_Root):
     | `preprocess(text, seq_length=128)` | the same three keys, of texts (B,) or rows of segments (B, S) |
     | `detokenize(ids)` | texts (B,) of dense or ragged ids: words joined by spaces, [PAD] [CLS] [SEP] left out |
 
-    Without a [MASK] in the vocabulary there is no mask_id. The roles are BERT's whatever their spelling: where "<pad>" is
-    the padding token, padding_id is the id of "<pad>".
+    Without a [MASK] in the vocabulary there is no mask_id. The roles are BERT's, whatever their spelling: where the
+    padding token is "<pad>", padding_id is the id of "<pad>".
     """
 
     def __init__(

@@ -31,7 +31,7 @@ _COMMON = rf"{_IDEOGRAPHS}，。！？；：、…—·“”‘’（）《》�
 def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str], chinese_words: bool) -> tf.Tensor:
     """Return whether a text needs no other rule than lower-casing; false for bytes that are not UTF-8.
 
-    Where Chinese characters stay in words, the model reads words and splits nothing: plain texts are without punctuation.
+    Where Chinese characters stay in words, the model reads words and splits nothing: plain texts have no punctuation.
     """
     if chinese_words:
         run = rf"[0-9A-Za-z{_IDEOGRAPHS}]{{0,{WORD_LIMIT}}}"

@@ -40,7 +40,7 @@ class Characters(NamedTuple):
         return tf.strings.reduce_join(ragged, axis=-1)
 
     def with_marks(self, texts: tf.Tensor, mark: str, widths: tf.Tensor) -> Characters:
-        """Return the characters of `texts` (B,), in which the k-th `mark` stands for `widths[k]` of these characters."""
+        """Return the characters of `texts` (B,), whose k-th `mark` stands for `widths[k]` of these characters."""
         chars = split(texts).values
         size = tf.tensor_scatter_nd_update(tf.ones(tf.shape(chars), tf.int64), tf.where(chars == mark), widths)
         end = tf.cumsum(size)
@@ -116,7 +116,7 @@ def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
 
 
 def _read(wordpiece: WordPiece, text: tf.Tensor, rows: tf.Tensor) -> tuple[Characters, list[tf.Tensor]]:
-    """Return the valid characters of the texts, with marks in the place of tokens found there, and those tokens' ids."""
+    """Return the valid characters of the texts, with marks in the place of tokens found, and the tokens' ids."""
     codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
     chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
     limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)

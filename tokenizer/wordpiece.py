@@ -71,8 +71,8 @@ class WordPiece:
         first = sorted(added, key=lambda token: not token.special)
         given = {token.content: token for token in first if not token.normalized}
         later = [token for token in first if token.normalized]
-        forms = self._folded_in_python([token.content for token in later])
-        normalised = {form: token for form, token in reversed([*zip(forms, later, strict=True)])}
+        forms = self._normal_forms([token.content for token in later]) if later else []
+        normalised = dict(reversed([*zip(forms, later, strict=True)]))
         # Hugging Face puts spaces around Chinese characters before it looks beside a normalised token.
         apart = None if self.chinese_words else f"[{normalisation.CJK}]"
         return (
@@ -80,9 +80,9 @@ class WordPiece:
             AddedTokens(normalised, FOUND_NORMALISED, apart) if normalised else None,
         )
 
-    def _folded_in_python(self, contents: Sequence[str]) -> list[str]:
+    def _normal_forms(self, contents: Sequence[str]) -> list[str]:
         """Return the normalised forms of added tokens. Raises Unsupported if nothing is left of one."""
-        folded = self.fold(normalisation.clean(tf.constant(contents, tf.string, [len(contents)]), has_marks=False))
+        folded = self.fold(normalisation.clean(tf.constant(contents), has_marks=False))
         forms = [form.decode() for form in folded.numpy().tolist()]
         if empty := [content for content, form in zip(contents, forms, strict=True) if not form.strip()]:
             raise Unsupported(
@@ -164,7 +164,7 @@ class WordPiece:
     def pieces_with_offsets(
         self, read: tf.Tensor, found: Sequence[tf.Tensor]
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Return ids, starts and limits, (R, (pieces)) each, of R strings. Starts and limits count bytes of a string."""
+        """Return ids, starts and limits, (R, (pieces)) each, of R strings. Starts and limits are bytes of a string."""
         pieces, starts, limits = self._model.tokenize_with_offsets(read)
         return self.with_found(pieces, found), starts, limits
 

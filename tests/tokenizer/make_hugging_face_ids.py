@@ -79,7 +79,9 @@ def main(count: int = COUNT, file: Path = FILE) -> None:
     """Write texts once, and for every rule set the ids of those that are compared."""
     given = [*PLAIN, *texts(count, seed=8)]
     result = {
-        name: [found if is_compared(rules, text) else None for text, found in zip(given, ids(rules, given), strict=True)]
+        name: [
+            found if is_compared(rules, text) else None for text, found in zip(given, ids(rules, given), strict=True)
+        ]
         for name, rules in RULE_SETS.items()
     }
     file.parent.mkdir(exist_ok=True)

@@ -34,7 +34,15 @@ GIVEN: dict[str, bool] = {"normalized": False}
 FOLDED: dict[str, bool] = {"normalized": True}
 BRACKETS = {"[ENT]": GIVEN, "<e1>": GIVEN, "</e1>": GIVEN}
 NESTED = {"ab": GIVEN, "abc": GIVEN, "bcd": GIVEN, "cd": FOLDED, "d": GIVEN, "(": GIVEN, "...": GIVEN, "😀": GIVEN}
-DOMAIN = {"糖尿病": FOLDED, "高血压": FOLDED, "Hello": FOLDED, "CAFÉ": FOLDED, "New York": FOLDED, "好": FOLDED, "c++": FOLDED}
+DOMAIN = {
+    "糖尿病": FOLDED,
+    "高血压": FOLDED,
+    "Hello": FOLDED,
+    "CAFÉ": FOLDED,
+    "New York": FOLDED,
+    "好": FOLDED,
+    "c++": FOLDED,
+}
 STRIPS = {
     "[L]": {**GIVEN, "lstrip": True},
     "[R]": {**GIVEN, "rstrip": True},
@@ -109,4 +117,16 @@ def texts(count: int, seed: int) -> Iterator[str]:
         yield "".join(rng.choice(run) for run in runs)
 
 
-PLAIN = ("Hello world", "ab", "xabx", "糖尿病", "我有糖尿病，hello！", "HELLO", "c++", "New York", "a b c", "[ENT]", "好天气")
+PLAIN = (
+    "Hello world",
+    "ab",
+    "xabx",
+    "糖尿病",
+    "我有糖尿病，hello！",
+    "HELLO",
+    "c++",
+    "New York",
+    "a b c",
+    "[ENT]",
+    "好天气",
+)

@@ -80,7 +80,9 @@ def runtime() -> Any:
 
 def test_hard_texts(runtime: Any) -> None:
     hard = json.loads(FILE.read_text(encoding="utf-8"))
-    tokenizer = runtime.from_str(json.dumps(tokenizer_json(hard["vocabulary"], TokenizerRules.original(hard["lower_case"]))))
+    tokenizer = runtime.from_str(
+        json.dumps(tokenizer_json(hard["vocabulary"], TokenizerRules.original(hard["lower_case"])))
+    )
     assert [row["text"] for row in hard["texts"] if tokenizer.encode(row["text"]).ids != row["ids"]] == []
 
 
@@ -108,7 +110,10 @@ def test_pairs_and_special_tokens(runtime: Any) -> None:
 def test_rules(runtime: Any, name: str) -> None:
     rules, vocabulary = rules_of(name), entries(name)
     whole = rules.whole_tokens(vocabulary, RULE_SETS[name].special_tokens_in_text)
-    tokenizer, oracle = runtime.from_str(json.dumps(tokenizer_json(vocabulary.entries, rules, whole))), reference_of(name)
+    tokenizer, oracle = (
+        runtime.from_str(json.dumps(tokenizer_json(vocabulary.entries, rules, whole))),
+        reference_of(name),
+    )
     given = [*PLAIN, *texts(1000, seed=2)]
     found = tokenizer.encode_batch(given, add_special_tokens=False)
     assert [text for text, each in zip(given, found, strict=True) if each.ids != oracle.ids(text)] == []
