@@ -81,11 +81,11 @@ def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Ra
     """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each.
 
     A piece begins with the first byte of its first character and ends with the last byte of its last character. An
-    accent belongs to the piece if it was one character with its letter (U+00E9); it is left outside if it was a
-    character of its own (e and U+0301), since such a character is dropped.
+    accent that is dropped belongs to the piece if it was one character with its letter (U+00E9); it is left outside if
+    it was a character of its own (e and U+0301). An added token also has the white space that it swallows.
     """
     rows = tf.size(text, tf.int64)
-    characters, found = _read(wordpiece, text, rows)
+    characters, found = _read(wordpiece, text)
     characters = characters._replace(char=wordpiece.clean(characters.char)).apart()
     characters = _fold(wordpiece.rules, characters, rows)
     if wordpiece.normalised:
@@ -115,7 +115,7 @@ def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
     return tf.repeat(before, tf.strings.length(chars))
 
 
-def _read(wordpiece: WordPiece, text: tf.Tensor, rows: tf.Tensor) -> tuple[Characters, list[tf.Tensor]]:
+def _read(wordpiece: WordPiece, text: tf.Tensor) -> tuple[Characters, list[tf.Tensor]]:
     """Return the valid characters of the texts, with marks in the place of tokens found, and the tokens' ids."""
     codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
     chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
