@@ -59,7 +59,7 @@ SINGLE = {
     "hello": {**FOLDED, "single_word": True, "lstrip": True},
     "é": {**FOLDED, "single_word": True},
 }
-SPECIAL = {"[ENT]": {**GIVEN, "special": True}, "ENT": {**FOLDED, "special": True}, "ent": FOLDED, "Ent": FOLDED}
+SPECIAL = {"ent": FOLDED, "[ENT]": {**GIVEN, "special": True}, "ENT": {**FOLDED, "special": True}, "Ent": FOLDED}
 
 RULE_SETS: Mapping[str, RuleSet] = MappingProxyType(
     {

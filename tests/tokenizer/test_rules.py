@@ -24,13 +24,13 @@ from tokenizer.vocabulary import Vocabulary
 from zoo.errors import Unsupported
 
 OFTEN = (
+    "domain",
     "accents stay, lower case",
     "accents go, cased",
     "Chinese words, added",
     "spelled otherwise, in text",
     "no mask",
     "nested",
-    "domain, cased",
     "strips",
     "single words",
     "all",
