@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 
@@ -10,13 +11,22 @@ import numpy as np
 
 from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
-from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
+from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
 from export.planning import PlannedEncoder
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
 from tokenizer.source import TokenizerConfig
-from zoo.archive.card import Card, Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.card import (
+    AddedTokenRecord,
+    Card,
+    Derivation,
+    EncoderCard,
+    FileDigest,
+    GoldenText,
+    Source,
+    TokenizerCard,
+)
 from zoo.archive.digests import file_digests, sha256_and_size
 from zoo.archive.kinds import KINDS
 from zoo.errors import VerificationFailed
@@ -78,23 +88,34 @@ def _derivation(
 def tokenizer_card(
     request: TokenizerRequest, source: TokenizerConfig, kind: str, name: str, directory: Path
 ) -> TokenizerCard:
-    vocabulary = source.vocabulary
-    reference = ReferenceTokenizer(vocabulary.entries, source.lower_case)
-    texts = [text for text in GOLDEN_TEXTS if not (request.special_tokens_in_text and "[" in "".join(text))]
+    vocabulary, rules, in_text = source.vocabulary, source.rules, request.special_tokens_in_text
+    whole = rules.whole_tokens(vocabulary, in_text)
+    reference = ReferenceTokenizer(
+        vocabulary.entries,
+        rules.lower_case,
+        rules.strip_accents,
+        rules.tokenize_chinese_chars,
+        rules.special_tokens,
+        whole,
+    )
     return TokenizerCard(
         kind=kind,
         name=name,
-        lower_case=source.lower_case,
+        lower_case=rules.lower_case,
         lower_case_reason=source.lower_case_reason,
-        special_tokens=vocabulary.special_tokens,
-        special_tokens_in_text=request.special_tokens_in_text,
+        strip_accents=rules.strip_accents,
+        tokenize_chinese_chars=rules.tokenize_chinese_chars,
+        special_tokens=rules.special_ids(vocabulary),
+        special_tokens_in_text=in_text,
+        added_tokens=[] if rules.has_usual_tokens_alone else [AddedTokenRecord(**asdict(token)) for token in whole],
+        notes=[*source.notes],
         vocab_size=len(vocabulary.entries),
         vocabulary_sha256=vocabulary.sha256,
         source=_source("vocabulary", source.files),
         licence=request.licence,
         ops=used_ops(directory),
         versions=versions(),
-        certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in texts],
+        certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in golden_texts(whole)],
         files=file_digests(directory),
     )
 

@@ -86,6 +86,7 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     """
     check_name(request.name)
     source = read_tokenizer_source(request.source, request.cased)
+    source.rules.checked(source.vocabulary)
     with workspace(request.out, _tokenizer_names((request, source))) as work:
         return _release(_build_tokenizers(request, source, work), request.out)
 
@@ -105,7 +106,7 @@ def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: 
     built = []
     for (kind, root), name in zip(_ROOTS.items(), _tokenizer_names((request, source)), strict=True):
         directory = work / "model"
-        arguments = (source.vocabulary, source.lower_case, request.special_tokens_in_text)
+        arguments = (source.vocabulary, source.rules, request.special_tokens_in_text)
         write_saved_model(partial(root, *arguments), directory)
         built.append(_pack_and_verify(tokenizer_card(request, source, kind, name, directory), directory, work))
     return built

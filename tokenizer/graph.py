@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tokenizer import normalisation, packing
+from tokenizer import packing
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
 
@@ -62,11 +63,11 @@ def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
 class Graph:
     """The inner functions of one tokenizer. TensorFlow does not save this plain object, only functions called in it."""
 
-    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
         self.size = len(vocabulary)
-        self.ids = vocabulary.special_tokens
+        self.ids = rules.special_ids(vocabulary)
         self.wrapping = {"cls": self.ids[CLS], "sep": self.ids[SEP], "pad": self.ids[PAD]}
-        self.wordpiece = WordPiece(vocabulary, lower_case, special_tokens_in_text)
+        self.wordpiece = WordPiece(vocabulary, rules, special_tokens_in_text)
         self.normalise = seldom_called(self._normalise, TEXTS)
         self.tokenize = graph_function(self.pieces, TEXTS)
         self.preprocess = graph_function(self.packed, TEXTS_OR_ROWS, LENGTH)
@@ -74,19 +75,21 @@ class Graph:
         self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
         self.join = graph_function(self._join, PIECES)
 
-    def _normalise(self, text: tf.Tensor) -> tf.Tensor:
+    def _normalise(self, text: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return self.wordpiece.normalise(text)
 
     def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Return the ids of texts (B,): (B, (pieces)) int32. Plain texts, which are most, are not normalised."""
-        is_plain = normalisation.is_plain(text, self.wordpiece.kept_whole)
-        plain = tf.strings.lower(text) if self.wordpiece.lower_case else text  # changes ASCII alone
+        is_plain = self.wordpiece.is_plain(text)
+        plain = tf.strings.lower(text) if self.wordpiece.rules.lower_case else text  # changes ASCII alone
 
-        def normalised() -> tf.Tensor:
+        def normalised() -> tuple[tf.Tensor, ...]:
             rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
-            return tf.tensor_scatter_nd_update(plain, rest, self.normalise(tf.gather_nd(text, rest)))
+            prepared, *found = self.normalise(tf.gather_nd(text, rest))
+            return tf.tensor_scatter_nd_update(plain, rest, prepared), *found
 
-        return self.wordpiece.pieces(tf.cond(tf.reduce_all(is_plain), lambda: plain, normalised))
+        nothing_found = [tf.zeros([0], tf.int32) for _ in self.wordpiece.searches]
+        return self.wordpiece.pieces(*tf.cond(tf.reduce_all(is_plain), lambda: (plain, *nothing_found), normalised))
 
     def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the pieces (P,) of texts (B,) or rows (B, S), then begin and length of every segment, (B, S) each."""

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tokenizer import offsets
 from tokenizer.graph import FLAG, LENGTH, PIECES, TEXTS, TEXTS_OR_ROWS, WORDS_OF_PIECES, Graph, checked, graph_function
 from tokenizer.ragged import by_text, by_word
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
 from zoo.contract import INPUT_MASK, INPUT_WORD_IDS, SERVING_SIGNATURE
@@ -51,8 +52,9 @@ class _Tokenize(_Root):
                 "padding_id": graph.ids[PAD],
                 "start_of_sequence_id": graph.ids[CLS],
                 "end_of_segment_id": graph.ids[SEP],
-                "mask_id": graph.ids[MASK],
             }
+            if MASK in graph.ids:
+                ids["mask_id"] = graph.ids[MASK]
             return {name: tf.constant(number) for name, number in ids.items()}
 
         self.__call__ = graph_function(tokenize, TEXTS)  # type: ignore[method-assign]
@@ -70,11 +72,16 @@ class _TextModel(_Root):
     | `bert_pack_inputs(segments, seq_length=128)` | the three keys, (B, L) int32, of 1 to 4 ragged id tensors |
     | `preprocess(text, seq_length=128)` | the same three keys, of texts (B,) or rows of segments (B, S) |
     | `detokenize(ids)` | texts (B,) of dense or ragged ids: words joined by spaces, [PAD] [CLS] [SEP] left out |
+
+    Without a [MASK] in the vocabulary there is no mask_id. The roles are BERT's, whatever their spelling: where the
+    padding token is "<pad>", padding_id is the id of "<pad>".
     """
 
-    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool, seq_length: int) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool, seq_length: int
+    ) -> None:
         super().__init__()
-        graph = Graph(vocabulary, lower_case, special_tokens_in_text)
+        graph = Graph(vocabulary, rules, special_tokens_in_text)
         self.tokenize = _Tokenize(graph)
         self.tokenize_with_offsets = graph_function(_with_offsets(graph.wordpiece), TEXTS)
         self.bert_pack_inputs = _bert_pack_inputs(graph, seq_length)
@@ -103,7 +110,7 @@ class _TextModel(_Root):
 class Tokenizer(_TextModel):
     """Root of a tokenizer archive: strings to string tokens, for every text those of the original BERT tokenizer.
 
-        tokenizer = Tokenizer(Vocabulary.read(path), lower_case=True)
+        tokenizer = Tokenizer(Vocabulary.read(path), TokenizerRules.original(lower_case=True))
         tokenizer(["你好"])  # [["你", "好"]], (B, T) strings, '' is padding
         tokenizer([["你好", "再见"]], special_tokens=True)  # [["[CLS]", "你", "好", "[SEP]", "再", "见", "[SEP]"]]
 
@@ -115,8 +122,8 @@ class Tokenizer(_TextModel):
     `special_tokens_in_text=True` keeps a literal [PAD], [UNK], [CLS], [SEP] or [MASK] in a text whole (see WordPiece).
     """
 
-    def __init__(self, vocabulary: Vocabulary, lower_case: bool, special_tokens_in_text: bool = False) -> None:
-        super().__init__(vocabulary, lower_case, special_tokens_in_text, SEQ_LENGTH)
+    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool = False) -> None:
+        super().__init__(vocabulary, rules, special_tokens_in_text, SEQ_LENGTH)
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor, special_tokens: tf.Tensor | bool = False) -> tf.Tensor:
@@ -144,7 +151,7 @@ class Tokenizer(_TextModel):
 class Preprocessor(_TextModel):
     """Root of a preprocess archive: strings to the inputs of an encoder. It can replace TF-Hub's bert_zh_preprocess.
 
-    preprocessor = Preprocessor(Vocabulary.read(path), lower_case=True)
+    preprocessor = Preprocessor(Vocabulary.read(path), TokenizerRules.original(lower_case=True))
     preprocessor(["你好"])  # {"input_word_ids": …, "input_mask": …, "input_type_ids": …}, (B, 128) int32 each
 
     Rows of segments (B, S) are packed together. Everything else is as in a tokenizer archive.
@@ -153,11 +160,11 @@ class Preprocessor(_TextModel):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        lower_case: bool,
+        rules: TokenizerRules,
         special_tokens_in_text: bool = False,
         seq_length: int = SEQ_LENGTH,
     ) -> None:
-        super().__init__(vocabulary, lower_case, special_tokens_in_text, seq_length)
+        super().__init__(vocabulary, rules, special_tokens_in_text, seq_length)
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -24,11 +24,18 @@ DROPPED = r"[\x00\x02-\x1F\x7F-\x9F\p{Cf}\x{FFFD}]"  # Cc, Cf and the replacemen
 # The characters of plain text: FastWordpiece splits them as BERT does, and the rules below change nothing in them but
 # ASCII capitals. Most Chinese texts hold no other characters. A run of more than WORD_LIMIT ASCII characters is not
 # plain, because it may hold a word that is too long.
-_COMMON = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
+_IDEOGRAPHS = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}"
+_COMMON = rf"{_IDEOGRAPHS}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
 
 
-def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """Return whether a text needs no other rule than lower-casing; false for bytes that are not UTF-8."""
+def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str], chinese_words: bool) -> tf.Tensor:
+    """Return whether a text needs no other rule than lower-casing; false for bytes that are not UTF-8.
+
+    Where Chinese characters stay in words, the model reads words and splits nothing: plain texts have no punctuation.
+    """
+    if chinese_words:
+        run = rf"[0-9A-Za-z{_IDEOGRAPHS}]{{0,{WORD_LIMIT}}}"
+        return tf.strings.regex_full_match(text, f"(?:{run} )*{run}")
     ascii_run = r"[!-Z\\^-~]{0,%d}" if kept_whole else r"[!-~]{0,%d}"
     run = ascii_run % WORD_LIMIT
     return tf.strings.regex_full_match(text, rf"(?:{run}[ {_COMMON}])*{run}")
@@ -43,16 +50,21 @@ def mark(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
     """Replace every special token of `kept_whole`, spelled exactly so, by its mark, which has as many characters."""
     if not kept_whole:
         return text
-    text = tf.strings.regex_replace(text, MARK, "\x02")
+    text = without_marks(text)
     for token, stand_in in kept_whole.items():
         text = tf.strings.regex_replace(text, rf"\[{token[1:-1]}\]", stand_in)
     return text
 
 
-def clean(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
-    """Turn whitespace into ' ' and drop control characters. Works on texts and on single characters."""
+def without_marks(text: tf.Tensor) -> tf.Tensor:
+    """Replace MARK by another character that `clean` drops."""
+    return tf.strings.regex_replace(text, MARK, "\x02")
+
+
+def clean(text: tf.Tensor, has_marks: bool) -> tf.Tensor:
+    """Turn whitespace into ' ' and drop control characters, except for marks. Works on texts and on characters."""
     text = tf.strings.regex_replace(text, WHITESPACE, " ")
-    return tf.strings.regex_replace(text, DROPPED if kept_whole else rf"{DROPPED}|{MARK}", "")
+    return tf.strings.regex_replace(text, DROPPED if has_marks else rf"{DROPPED}|{MARK}", "")
 
 
 def lower(text: tf.Tensor) -> tf.Tensor:
@@ -70,14 +82,15 @@ def strip_accents(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.regex_replace(text, r"\p{Mn}", "")
 
 
-def space(text: tf.Tensor, kept_whole: Mapping[str, str]) -> tf.Tensor:
+def space(text: tf.Tensor, marks: str, chinese_words: bool) -> tf.Tensor:
     """Put spaces around punctuation and marks. FastWordpiece splits off CJK characters by itself."""
-    split_off = rf"{MARK}[0-9]+{MARK}|{PUNCTUATION}" if kept_whole else PUNCTUATION
-    return blank_long_words(tf.strings.regex_replace(text, split_off, r" \0 "))
+    split_off = f"{marks}|{PUNCTUATION}" if marks else PUNCTUATION
+    text = tf.strings.regex_replace(text, split_off, r" \0 ")
+    return blank_long_words(text, chinese_words)
 
 
-def blank_long_words(text: tf.Tensor) -> tf.Tensor:
-    """Replace every character of a word over WORD_LIMIT by MARK, which is in no vocabulary; (B,) strings in and out.
+def blank_long_words(text: tf.Tensor, chinese_words: bool) -> tf.Tensor:
+    """Replace every character of a word over WORD_LIMIT by MARK, which begins no word; (B,) strings in and out.
 
     The limit counts characters; tensorflow-text's `max_bytes_per_word` counts bytes. A search for long words takes two
     passes over the texts and happens only if a text has more than WORD_LIMIT bytes. Words are replaced only if the
@@ -85,11 +98,11 @@ def blank_long_words(text: tf.Tensor) -> tf.Tensor:
     """
 
     def some_word_is_long() -> tf.Tensor:
-        words = tf.strings.split(tf.strings.regex_replace(text, f"[{CJK}]+", " ")).values
+        words = tf.strings.split(text if chinese_words else tf.strings.regex_replace(text, f"[{CJK}]+", " ")).values
         return tf.reduce_any(tf.strings.length(words, "UTF8_CHAR") > WORD_LIMIT)
 
     def blanked() -> tf.Tensor:
-        words = tf.strings.split(tf.strings.regex_replace(text, f"[{CJK}]", r" \0 "))
+        words = tf.strings.split(text if chinese_words else tf.strings.regex_replace(text, f"[{CJK}]", r" \0 "))
         is_long = tf.strings.length(words.values, "UTF8_CHAR") > WORD_LIMIT
         long_words = tf.strings.regex_replace(tf.boolean_mask(words.values, is_long), ".", MARK)
         values = tf.tensor_scatter_nd_update(words.values, tf.where(is_long), long_words)

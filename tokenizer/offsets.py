@@ -10,7 +10,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tokenizer import normalisation
+from tokenizer.added import AddedTokens
 from tokenizer.ragged import owners
+from tokenizer.rules import TokenizerRules
 from tokenizer.wordpiece import WordPiece
 
 
@@ -36,6 +38,14 @@ class Characters(NamedTuple):
         """Return the texts, (B,)."""
         ragged = tf.RaggedTensor.from_value_rowids(self.char, self.text, rows, validate=False)
         return tf.strings.reduce_join(ragged, axis=-1)
+
+    def with_marks(self, texts: tf.Tensor, mark: str, widths: tf.Tensor) -> Characters:
+        """Return the characters of `texts` (B,), whose k-th `mark` stands for `widths[k]` of these characters."""
+        chars = split(texts).values
+        size = tf.tensor_scatter_nd_update(tf.ones(tf.shape(chars), tf.int64), tf.where(chars == mark), widths)
+        end = tf.cumsum(size)
+        first = self.select(end - size)
+        return first._replace(limit=tf.gather(self.limit, end - 1), char=chars)
 
     def code_points(self) -> tf.Tensor:
         """Return (C,) int32, one for each single character."""
@@ -71,28 +81,30 @@ def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Ra
     """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each.
 
     A piece begins with the first byte of its first character and ends with the last byte of its last character. An
-    accent belongs to the piece if it was one character with its letter (U+00E9); it is left outside if it was a
-    character of its own (e and U+0301), since such a character is dropped.
+    accent that is dropped belongs to the piece if it was one character with its letter (U+00E9); it is left outside if
+    it was a character of its own (e and U+0301). An added token also has the white space that it swallows.
     """
     rows = tf.size(text, tf.int64)
-    characters = _read(wordpiece, text)
-    characters = characters._replace(char=normalisation.clean(characters.char, wordpiece.kept_whole)).apart()
-    if wordpiece.lower_case:
-        characters = _fold(characters, rows)
-    prepared = normalisation.space(characters.joined(rows), wordpiece.kept_whole)
-    pieces, starts, limits = wordpiece.pieces_with_offsets(prepared)
+    characters, found = _read(wordpiece, text)
+    characters = characters._replace(char=wordpiece.clean(characters.char)).apart()
+    characters = _fold(wordpiece.rules, characters, rows)
+    if wordpiece.normalised:
+        characters, ids = _with_added(wordpiece.normalised, characters, characters.joined(rows))
+        found.append(ids)
+    read, regroup = wordpiece.read(wordpiece.space(characters.joined(rows)))
+    pieces, starts, limits = wordpiece.pieces_with_offsets(read, found)
     characters = characters.select(characters.char != " ")
 
     # Together the pieces hold every character but spaces, so the k-th character of all pieces is our k-th character.
-    text_start = tf.cumsum(tf.cast(tf.strings.length(prepared), tf.int64), exclusive=True)
+    text_start = tf.cumsum(tf.cast(tf.strings.length(read), tf.int64), exclusive=True)
     begin = tf.gather(text_start, owners(pieces.row_splits))  # (P,)
-    ordinal = _ordinal_of_bytes(prepared)
+    ordinal = _ordinal_of_bytes(read)
     first = tf.gather(ordinal, begin + starts.values)
     piece = owners(tf.concat([first, [tf.size(characters.char, tf.int64)]], axis=0))  # (C,)
     return (
-        pieces,
-        starts.with_values(tf.math.segment_min(characters.start, piece)),
-        limits.with_values(tf.math.segment_max(characters.limit, piece)),
+        regroup(pieces),
+        regroup(starts.with_values(tf.math.segment_min(characters.start, piece))),
+        regroup(limits.with_values(tf.math.segment_max(characters.limit, piece))),
     )
 
 
@@ -103,21 +115,36 @@ def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
     return tf.repeat(before, tf.strings.length(chars))
 
 
-def _read(wordpiece: WordPiece, text: tf.Tensor) -> Characters:
-    """Return the valid characters of the texts, with marks in the place of special tokens that are kept whole."""
+def _read(wordpiece: WordPiece, text: tf.Tensor) -> tuple[Characters, list[tf.Tensor]]:
+    """Return the valid characters of the texts, with marks in the place of tokens found, and the tokens' ids."""
     codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
     chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
     limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
     marked = normalisation.mark(tf.strings.reduce_join(codes.with_values(chars), axis=-1), wordpiece.kept_whole)
+    if wordpiece.given:
+        characters = Characters(owners(codes.row_splits), starts.values, limits, chars)
+        characters, ids = _with_added(wordpiece.given, characters, normalisation.without_marks(marked))
+        return characters, [ids]
     chars = split(marked).values  # as many as before: a mark has as many characters as its token
-    return Characters(owners(codes.row_splits), starts.values, limits, chars)
+    return Characters(owners(codes.row_splits), starts.values, limits, chars), []
 
 
-def _fold(characters: Characters, rows: tf.Tensor) -> Characters:
+def _with_added(search: AddedTokens, characters: Characters, texts: tf.Tensor) -> tuple[Characters, tf.Tensor]:
+    """Return the characters of `texts` (B,) with one mark in the place of each added token, and the tokens' ids."""
+    found = search.find(texts)
+    marked, widths = found.swallowed()
+    return characters.with_marks(marked, search.mark, widths), found.ids()
+
+
+def _fold(rules: TokenizerRules, characters: Characters, rows: tf.Tensor) -> Characters:
     """Lower-case, decompose and drop accents. Steps that look at neighbours are done on whole texts, then split."""
-    lowered = normalisation.lower(characters.joined(rows))  # knows which sigma is final
-    characters = characters._replace(char=normalisation.lower(characters.char)).apart()
-    characters = characters._replace(char=split(lowered).values)
-    characters = characters._replace(char=normalisation.decompose(characters.char)).apart()
-    characters = characters.with_texts(normalisation.decompose(lowered))  # knows the order of marks
-    return characters._replace(char=normalisation.strip_accents(characters.char)).apart()
+    if rules.lower_case:
+        texts = normalisation.lower(characters.joined(rows))  # knows which sigma is final
+        characters = characters._replace(char=normalisation.lower(characters.char)).apart()
+        characters = characters._replace(char=split(texts).values)
+    if rules.strip_accents:
+        texts = texts if rules.lower_case else characters.joined(rows)
+        characters = characters._replace(char=normalisation.decompose(characters.char)).apart()
+        characters = characters.with_texts(normalisation.decompose(texts))  # knows the order of marks
+        characters = characters._replace(char=normalisation.strip_accents(characters.char)).apart()
+    return characters

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
 from zoo.basics.untrusted import parse_json, read_small
 from zoo.errors import BadConfig, BadVocabulary, Unsupported
@@ -33,6 +34,12 @@ class TokenizerConfig:
     lower_case: bool
     lower_case_reason: str
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> TokenizerRules:
+        """Return the rules by which the vocabulary is used."""
+        return TokenizerRules.original(self.lower_case)
 
 
 def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerConfig:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from export.convert.report import TokenizerReport
 from export.convert.tokenizer_json import DIFFERENCES, tokenizer_json
+from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import TokenizerCard
 from zoo.errors import VerificationFailed, VocabularyMismatch
@@ -33,7 +34,7 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
             f"{model.card.name} holds a vocabulary of {len(vocabulary):,} entries, sha256 {vocabulary.sha256[:12]}…; "
             f"that of {card.name} is {card.vocabulary_sha256[:12]}…. Give its own tokenizer by --tokenizer."
         )
-    content = tokenizer_json(vocabulary.entries, card.lower_case, card.special_tokens_in_text)
+    content = tokenizer_json(vocabulary.entries, *rules_of(card, vocabulary))
     (directory / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return TokenizerReport(
         name=card.name,
@@ -41,8 +42,16 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
         lower_case=card.lower_case,
         special_tokens_in_text=card.special_tokens_in_text,
         compared=_compare(directory / FILE, card),
-        differences=DIFFERENCES if card.lower_case else DIFFERENCES[-1:],
+        differences=DIFFERENCES if card.lower_case or card.strip_accents else DIFFERENCES[-1:],
     )
+
+
+def rules_of(card: TokenizerCard, vocabulary: Vocabulary) -> tuple[TokenizerRules, tuple[AddedToken, ...]]:
+    """Return the rules that a card states, and the tokens that texts hold as a whole."""
+    spellings = {name: vocabulary.entries[number] for name, number in card.special_tokens.items()}
+    added = tuple(AddedToken(**token.model_dump()) for token in card.added_tokens)
+    rules = TokenizerRules(card.lower_case, card.strip_accents, card.tokenize_chinese_chars, spellings, added)
+    return rules, rules.whole_tokens(vocabulary, card.special_tokens_in_text)
 
 
 def vocabulary_of(encoder: Any) -> Vocabulary:

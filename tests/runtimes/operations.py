@@ -12,15 +12,14 @@ from typing import Any
 
 _BOTH = """
     AddV2 All Any Assert AssignVariableOp BroadcastTo Cast ConcatV2 Const Cumsum Equal ExpandDims FloorDiv GatherNd
-    GatherV2 Greater GreaterEqual Identity Less LessEqual LogicalNot LogicalOr Max Maximum MergeV2Checkpoints Minimum
-    Mul Neg NoOp NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape RestoreV2 SaveV2 ScatterNd
-    Select
-    SelectV2 Shape ShardedFilename Size StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin Sub Sum
-    TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
+    GatherV2 Greater GreaterEqual Identity Less LessEqual LogicalAnd LogicalNot LogicalOr Max Maximum
+    MergeV2Checkpoints Minimum Mul Neg NoOp NotEqual OnesLike Pack Pad Placeholder Prod Range ReadVariableOp Reshape
+    RestoreV2 SaveV2 ScatterNd Select SelectV2 Shape ShardedFilename Size StatefulPartitionedCall StaticRegexFullMatch
+    StridedSlice StringJoin Sub Sum TopKV2 Unpack UnsortedSegmentSum VarHandleOp Where ZerosLike
 """
 _ENCODER = """
     AddN BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BroadcastGradientArgs Erf Exp FloorMod HashTableV2 IdentityN
-    InvertPermutation LogicalAnd LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
+    InvertPermutation LookupTableFindV2 LookupTableImportV2 MatMul Mean RandomUniformInt RealDiv Relu
     ResourceGather Rsqrt RsqrtGrad Sigmoid Slice Softmax Softplus SplitV Square StatelessRandomUniformFullInt Tanh
 """
 _TOKENIZER = """

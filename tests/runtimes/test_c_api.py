@@ -21,6 +21,7 @@ from tests.runtimes.conftest import OLD_PYTHONS, Installed, Signature
 from tests.runtimes.operations import TEXT_OPS
 from tests.zoo.toyzoo import ToyZoo
 from tokenizer.module import Preprocessor
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 
 pytestmark = [
@@ -79,7 +80,8 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def short_preprocessor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As an archive has it, but for a length that the toy encoder takes."""
     directory = tmp_path_factory.mktemp("short") / "preprocessor"
-    write_saved_model(lambda: Preprocessor(Vocabulary(tuple(VOCABULARY)), lower_case=True, seq_length=9), directory)
+    rules = TokenizerRules.original(lower_case=True)
+    write_saved_model(lambda: Preprocessor(Vocabulary(tuple(VOCABULARY)), rules, seq_length=9), directory)
     return directory
 
 

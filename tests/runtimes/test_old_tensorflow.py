@@ -44,6 +44,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from export.pipeline import export_encoder
     from export.saved_model.root import write_saved_model
     from tokenizer.module import Preprocessor, Tokenizer
+    from tokenizer.rules import TokenizerRules
     from tokenizer.vocabulary import Vocabulary
     from zoo.archive.unpack import unpack
 
@@ -54,8 +55,8 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         unpack(place / f"{name}.tar.gz", place / name)
     vocabulary = Vocabulary(tuple(HARD_TEXTS["vocabulary"]))
     for name, root in (("tokenizer", Tokenizer), ("preprocessor", Preprocessor)):
-        write_saved_model(lambda root=root: root(vocabulary, lower_case=True), place / name)
-    write_saved_model(lambda: Tokenizer(vocabulary, False, special_tokens_in_text=True), place / "cased")
+        write_saved_model(lambda root=root: root(vocabulary, TokenizerRules.original(lower_case=True)), place / name)
+    write_saved_model(lambda: Tokenizer(vocabulary, TokenizerRules.original(lower_case=False), True), place / "cased")
     ids = np.random.default_rng(7).integers(5, 99, (3, 7))
     mask = np.array([[1] * 7, [1] * 4 + [0] * 3, [1, 1, 0, 1, 0, 1, 1]])
     letters = sorted({letter for text in HARD_TEXTS["texts"] for letter in text["text"]})

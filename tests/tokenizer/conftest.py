@@ -18,6 +18,7 @@ import tensorflow as tf
 from export.oracle.wordpiece import ReferenceTokenizer
 from tests.tokenizer.texts import assigned, trap_vocabulary
 from tokenizer.module import Preprocessor, Tokenizer
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 
 SHARED = Path(__file__).parents[3] / "shared" / "vocab_21128.txt"
@@ -48,7 +49,7 @@ def load(tmp_path_factory: pytest.TempPathFactory, vocabularies: dict[str, Vocab
         key = (name, kind, lower_case, special)
         if key not in loaded:
             path = str(tmp_path_factory.mktemp("saved") / "model")
-            root = kind(vocabularies[name], lower_case, special_tokens_in_text=special)
+            root = kind(vocabularies[name], TokenizerRules.original(lower_case), special_tokens_in_text=special)
             tf.saved_model.save(root, path, signatures=root.signatures())
             loaded[key] = tf.saved_model.load(path)
             loaded[key].saved_at = path

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tests.conftest import ROOT
 from tests.tokenizer.test_tokenizer_contract import ROWS, TEXTS, strings
 from tokenizer.module import Preprocessor
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.contract import INPUT_KEYS, INPUT_MASK, INPUT_WORD_IDS
 
@@ -77,8 +78,10 @@ def test_needs_two_text_ops_and_tells_nothing_of_this_machine(tokenizer: Any) ->
 BUILD = """
 import sys, tensorflow as tf
 from tokenizer.module import Tokenizer
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
-root = Tokenizer(Vocabulary(tuple("[PAD] [UNK] [CLS] [SEP] [MASK] a ##b 你 \u2028".split(" "))), lower_case=True)
+vocabulary = Vocabulary(tuple("[PAD] [UNK] [CLS] [SEP] [MASK] a ##b 你 \u2028".split(" ")))
+root = Tokenizer(vocabulary, TokenizerRules.original(lower_case=True))
 tf.saved_model.save(root, sys.argv[1], signatures=root.signatures())
 """
 
@@ -98,5 +101,6 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_preprocessor_of_another_length(vocabularies: dict[str, Vocabulary]) -> None:
-    root = Preprocessor(Vocabulary(vocabularies["traps"].entries[:300]), lower_case=False, seq_length=11)
+    vocabulary = Vocabulary(vocabularies["traps"].entries[:300])
+    root = Preprocessor(vocabulary, TokenizerRules.original(lower_case=False), seq_length=11)
     assert root(["#"])[INPUT_MASK].shape == root.preprocess(["#"])[INPUT_MASK].shape == (1, 11)

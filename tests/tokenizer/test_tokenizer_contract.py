@@ -12,10 +12,12 @@ import tensorflow_text as tf_text
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from tokenizer import packing
 from tokenizer.module import Preprocessor, Tokenizer
+from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.contract import INPUT_KEYS, INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
 
 TEXTS = ["unaffable 你好！", "", "ab é"]
+UNCASED = TokenizerRules.original(lower_case=True)
 ROWS = [["你好", "abc"], ["", "ж"], ["unaffable", ""]]
 
 
@@ -73,7 +75,7 @@ def test_wrong_shapes_are_explained(tokenizer: Any, text: Any, special: bool, wo
 
 
 def test_python_lists_do_not_trace_again(tokenizer: Any, vocabularies: dict[str, Vocabulary]) -> None:
-    new = Tokenizer(vocabularies["traps"], lower_case=True)
+    new = Tokenizer(vocabularies["traps"], UNCASED)
     for root in (tokenizer, new):
         functions = (root.__call__, root.tokenize.__call__, root.preprocess)
         for function in functions:
@@ -175,7 +177,7 @@ def test_seq_length_too_small_for_texts(tokenizer: Any, seq_length: int) -> None
 @pytest.mark.parametrize("seq_length", [-1, 0, 1])
 def test_no_preprocessor_is_traced_for_a_length_too_small(vocabularies: dict[str, Vocabulary], seq_length: int) -> None:
     with pytest.raises(ValueError, match=rf"seq_length is too small.* {seq_length}\.$"):
-        Preprocessor(vocabularies["traps"], lower_case=True, seq_length=seq_length)(["a"])
+        Preprocessor(vocabularies["traps"], UNCASED, seq_length=seq_length)(["a"])
 
 
 def test_preprocess(tokenizer: Any, oracle: ReferenceTokenizer) -> None:

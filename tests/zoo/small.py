@@ -22,7 +22,7 @@ def make_tokenizer_card(directory: Path, name: str = "small", **changes: object)
         "name": name,
         "lower_case": True,
         "lower_case_reason": "given",
-        "special_tokens": {"[CLS]": 2, "[SEP]": 3},
+        "special_tokens": {"[UNK]": 1, "[CLS]": 2, "[SEP]": 3},
         "special_tokens_in_text": False,
         "vocab_size": 99,
         "vocabulary_sha256": "a" * 64,

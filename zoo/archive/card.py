@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from zoo.archive.kinds import KINDS
+from zoo.archive.wordpiece_model import UNK, model_bytes
 from zoo.basics.untrusted import BadInput, check_cost, made_later, read_small
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive
@@ -166,18 +168,50 @@ class GoldenText(_Record):
     ids: list[int]
 
 
+class AddedTokenRecord(_Record):
+    """A token that is found in a text as a whole, before the text is split; see `tokenizer.rules.AddedToken`."""
+
+    content: str
+    id: int = Field(ge=0)
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+    normalized: bool = False
+    special: bool = False
+    in_vocabulary: bool = False
+
+
 class TokenizerCard(Card):
     """Card of a tokenizer or preprocess archive."""
 
     kind: Literal["tokenizer", "preprocess"]
     lower_case: bool
     lower_case_reason: str
-    special_tokens: dict[str, int]
+    strip_accents: bool
+    tokenize_chinese_chars: bool = True
+    special_tokens: dict[str, int] = Field(
+        description="BERT's name of a special token -> its id, whatever its spelling there; [MASK] may be missing"
+    )
     special_tokens_in_text: bool
+    added_tokens: list[AddedTokenRecord] = []
+    notes: list[str] = []
     vocab_size: int
     vocabulary_sha256: str
     needs: list[str] = list(KINDS["tokenizer"].needs)
     certificate: list[GoldenText]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, stated: Any) -> Any:
+        """Add what the cards of the first archives do not state: accents went where capitals went."""
+        if isinstance(stated, dict) and "lower_case" in stated:
+            return {"strip_accents": stated["lower_case"], **stated}
+        return stated
+
+    def model_of(self, entries: Sequence[str]) -> bytes:
+        """Return the bytes of the WordPiece model that an archive with this card and vocabulary has to hold."""
+        added = {token.id: token.in_vocabulary for token in self.added_tokens}
+        return model_bytes(entries, self.special_tokens.get(UNK), not self.tokenize_chinese_chars, added)
 
 
 class _Stated(_Record):

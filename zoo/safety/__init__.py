@@ -68,7 +68,7 @@ def check_ops(directory: Path, card: Card) -> list[str]:
             *odd_objects(graph),
             *odd_calls(graph),
         ]
-        problems += odd_models(graph, card.vocabulary_sha256 or "none")
+        problems += odd_models(graph, card)
     problems += [*odd_fields(model), *odd_weights(directory)]
     if unlisted := sorted(found - set(card.ops)):
         problems.append(f"its card does not list {', '.join(unlisted)}")

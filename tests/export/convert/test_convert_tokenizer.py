@@ -22,12 +22,17 @@ from export.oracle.wordpiece import (
 )
 from scripts.hard_texts import FILE, hard_texts
 from tests.tokenizer.conftest import RECATEGORISED, UNKNOWN_SCRIPT
+from tests.tokenizer.rulesets import PLAIN, RULE_SETS, texts
+from tests.tokenizer.test_rules import entries, reference as reference_of, rules_of
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, trap_vocabulary
+from tokenizer.rules import TokenizerRules
+from tokenizer.vocabulary import Vocabulary
 
 
 @cache
 def content(lower_case: bool, special: bool = False) -> dict[str, Any]:
-    return tokenizer_json(trap_vocabulary(), lower_case, special)
+    rules = TokenizerRules.original(lower_case)
+    return tokenizer_json(trap_vocabulary(), rules, rules.whole_tokens(Vocabulary(tuple(trap_vocabulary())), special))
 
 
 def members(pattern: str) -> set[str]:
@@ -75,7 +80,9 @@ def runtime() -> Any:
 
 def test_hard_texts(runtime: Any) -> None:
     hard = json.loads(FILE.read_text(encoding="utf-8"))
-    tokenizer = runtime.from_str(json.dumps(tokenizer_json(hard["vocabulary"], hard["lower_case"])))
+    tokenizer = runtime.from_str(
+        json.dumps(tokenizer_json(hard["vocabulary"], TokenizerRules.original(hard["lower_case"])))
+    )
     assert [row["text"] for row in hard["texts"] if tokenizer.encode(row["text"]).ids != row["ids"]] == []
 
 
@@ -97,6 +104,20 @@ def test_pairs_and_special_tokens(runtime: Any) -> None:
     assert pair.type_ids == [0] * 4 + [1] * (len(pair.ids) - 4)
     whole = runtime.from_str(json.dumps(content(True, special=True)))
     assert whole.encode("你[MASK]好", add_special_tokens=False).tokens == ["你", "[MASK]", "好"]
+
+
+@pytest.mark.parametrize("name", RULE_SETS)
+def test_rules(runtime: Any, name: str) -> None:
+    rules, vocabulary = rules_of(name), entries(name)
+    whole = rules.whole_tokens(vocabulary, RULE_SETS[name].special_tokens_in_text)
+    tokenizer, oracle = (
+        runtime.from_str(json.dumps(tokenizer_json(vocabulary.entries, rules, whole))),
+        reference_of(name),
+    )
+    given = [*PLAIN, *texts(1000, seed=2)]
+    found = tokenizer.encode_batch(given, add_special_tokens=False)
+    assert [text for text, each in zip(given, found, strict=True) if each.ids != oracle.ids(text)] == []
+    assert tokenizer.encode("a", "b").ids == oracle.encode("a", "b")
 
 
 def known() -> list[str]:
