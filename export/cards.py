@@ -13,10 +13,20 @@ from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder
 from export.versions import versions
+from export.readers.sentence_transformers import SentenceModel
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in
 from tokenizer.source import TokenizerConfig
-from zoo.archive.card import Card, Derivation, EncoderCard, FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.card import (
+    Card,
+    Derivation,
+    EncoderCard,
+    FileDigest,
+    GoldenText,
+    SentenceVectors,
+    Source,
+    TokenizerCard,
+)
 from zoo.archive.digests import file_digests, sha256_and_size
 from zoo.archive.kinds import KINDS
 from zoo.errors import VerificationFailed
@@ -27,6 +37,8 @@ from zoo.safety import used_ops
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
     request, config, plan = planned.request, planned.config, planned.plan
     source = _source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file))
+    if planned.sentence:
+        source.files.update({name: sha256_and_size(file) for name, file in planned.sentence.named_files().items()})
     return EncoderCard(
         name=request.name,
         family=planned.family.name,
@@ -42,12 +54,27 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         variables={each.name: list(zip(each.sources, each.widths, strict=True)) for each in plan.variables},
         left_out={reason: list(names) for reason, names in plan.left_out.items()},
         vocabulary_sha256=planned.vocabulary.sha256,
+        sentence=None if planned.sentence is None else _sentence_vectors(planned.sentence),
         source=source,
         licence=request.licence,
         ops=used_ops(directory),
         versions=versions(),
         certificate=certify(directory, golden, request.name, tolerance(config, computed_in(request.dtype))),
         files=file_digests(directory),
+    )
+
+
+def _sentence_vectors(sentence: SentenceModel) -> SentenceVectors:
+    return SentenceVectors(
+        pooling="+".join(sentence.pooling),
+        include_prompt=sentence.include_prompt,
+        normalize=sentence.normalize,
+        max_length=sentence.max_length,
+        lower_case=sentence.lower_case,
+        prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        similarity=sentence.similarity,
+        beyond_encoder=list(sentence.beyond_encoder),
     )
 
 

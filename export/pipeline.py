@@ -19,6 +19,7 @@ from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest, TokenizerRequest
 from export.planning import PlannedEncoder, check_name, plan_encoder
+from export.readers.sentence_transformers import transformer_folder
 from export.saved_model.root import EncoderRoot, write_saved_model
 from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
@@ -85,7 +86,7 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     BadVocabulary, VerificationFailed, CannotWrite.
     """
     check_name(request.name)
-    source = read_tokenizer_source(request.source, request.cased)
+    source = read_tokenizer_source(transformer_folder(request.source), request.cased)
     with workspace(request.out, _tokenizer_names((request, source))) as work:
         return _release(_build_tokenizers(request, source, work), request.out)
 

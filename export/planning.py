@@ -14,7 +14,9 @@ from export.heads.planning import chosen_heads, head_states, plan_with_heads, ro
 from export.options import EncoderRequest
 from export.oracle.names import Under
 from export.readers import open_checkpoint
+from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
+from export.readers.sentence_transformers import SentenceModel, read_sentence_model
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.leave_out import matched
@@ -43,11 +45,14 @@ class PlannedEncoder:
     heads: tuple[str, ...]
     vocabulary: Vocabulary
     vocabulary_file: Path
+    sentence: SentenceModel | None  # of the files of sentence-transformers beside the checkpoint
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the card about what was found and filled in."""
-        return (*self.checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+        checkpoint, sentence = self.checkpoint, self.sentence.facts if self.sentence else ()
+        found = (*checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+        return (*found, *sentence, *beside_notes(checkpoint.path))
 
     @property
     def under(self) -> Under:
@@ -81,8 +86,10 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
+    sentence = read_sentence_model(parent.path, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
-    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file)
+    plan = plan.leaving_out(sentence.left_out if sentence else {})
+    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file, sentence)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:

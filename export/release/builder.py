@@ -211,9 +211,10 @@ class Builder:
     def _vocabulary_folder(self, path: Path) -> Path:
         """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
         from export.readers.archive import is_archive, unpack_checkpoint
+        from export.readers.sentence_transformers import transformer_folder
 
         if not is_archive(path):
-            return path
+            return transformer_folder(path)
         folder = unpack_checkpoint(path, self._own_directory())
         holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
         if len(holders) != 1:
