@@ -12,8 +12,8 @@ from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder
-from export.versions import versions
 from export.readers.sentence_transformers import SentenceModel
+from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in
 from tokenizer.source import TokenizerConfig

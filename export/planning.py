@@ -11,19 +11,19 @@ from export.families import detect
 from export.families.scope import placement
 from export.families.table import Family, Layout
 from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
-from export.options import EncoderRequest
+from export.options import EncoderRequest, TokenizerRequest
 from export.oracle.names import Under
 from export.readers import open_checkpoint
 from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
-from export.readers.sentence_transformers import SentenceModel, read_sentence_model
+from export.readers.sentence_transformers import SentenceModel, read_sentence_model, transformer_folder
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.source import vocabulary_file
+from tokenizer.source import TokenizerConfig, read_tokenizer_source, vocabulary_file
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import HeadState
 from zoo.errors import BadConfig, BadVocabulary
@@ -90,6 +90,12 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
     plan = plan.leaving_out(sentence.left_out if sentence else {})
     return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file, sentence)
+
+
+def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:
+    """Return vocabulary and rules of a tokenizer's export. Raises BadConfig, BadVocabulary or Unsupported."""
+    check_name(request.name)
+    return read_tokenizer_source(transformer_folder(request.source), request.cased)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:

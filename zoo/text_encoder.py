@@ -38,11 +38,12 @@ class TextEncoder:
     `pooling` says how the outputs for a text become its vector: the "mean" of its tokens' last outputs, [CLS] and [SEP]
     among them; the output of the "first" token; "pooled", the encoder's `pooled_output`; or as sentence-transformers
     calls them "max", "mean_sqrt_len", "weightedmean", "lasttoken". "first+max" puts the vectors of both beside each
-    other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each text, or before the first of a pair.
+    other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each text, or before
+    the first of a pair.
 
-    Each of these, if it is None, is taken from the model's card (`encode.card.sentence`), which has it from the files of
-    sentence-transformers that lay beside the checkpoint. If the card states nothing: "mean", not normalised, 128 tokens,
-    no prompt.
+    Each of these, if it is None, is taken from the model's card (`encode.card.sentence`), which has it from the files
+    of sentence-transformers that lay beside the checkpoint. If the card states nothing: "mean", not normalised, 128
+    tokens, no prompt.
 
     Raises BadArgument, VocabularyMismatch when the two do not belong together, and what `zoo.load` does.
     """
@@ -133,13 +134,13 @@ class TextEncoder:
         """
         if self.how.prompt:
             raise BadArgument(
-                f"a Keras model cannot put the prompt {self.how.prompt!r} before its texts: give TextEncoder prompt='', "
-                "and put the prompt before the texts yourself."
+                f"a Keras model cannot put the prompt {self.how.prompt!r} before its texts: give TextEncoder "
+                "prompt='', and put the prompt before the texts yourself."
             )
         if self.how.lower_case:
             raise BadArgument(
-                f"a Keras model cannot lower-case its texts, as {self.card.name} needs it: give TextEncoder a tokenizer "
-                "that lower-cases (`zoo export-tokenizer` with --uncased)."
+                f"a Keras model cannot lower-case its texts, as {self.card.name} needs it: give TextEncoder a "
+                "tokenizer that lower-cases (`zoo export-tokenizer` with --uncased)."
             )
         import keras
 

@@ -31,8 +31,8 @@ _OURS = "sentence_transformers."  # types of another package are code that a rep
 
 # Last word of a module's type -> the module. Before 2020 each architecture had a class of its own.
 _WORDS = {
-    **dict.fromkeys(("Transformer", "BERT", "ALBERT", "RoBERTa", "DistilBERT", "CamemBERT", "XLMRoBERTa"), "Transformer"),
-    **{word: word for word in ("Pooling", "Dense", "Normalize", "Dropout")},
+    **{word: word for word in ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")},
+    **dict.fromkeys(("BERT", "ALBERT", "RoBERTa", "DistilBERT", "CamemBERT", "XLMRoBERTa"), "Transformer"),
 }
 # Pooling modes in the order in which sentence-transformers puts several beside each other: key of older files, word of
 # newer ones, our word.
@@ -47,7 +47,7 @@ _MODES: tuple[tuple[str, str, Pooling], ...] = (
 # Class of torch.nn -> our word for the activation behind a dense layer.
 _ACTIVATIONS = {"Tanh": "tanh", "Identity": "identity", "ReLU": "relu", "GELU": "gelu", "Sigmoid": "sigmoid"}
 # Settings that change no numbers, or only where and how fast they are computed.
-_HARMLESS = {"unpad_inputs", "torch_dtype", "dtype", "attn_implementation", "trust_remote_code", "revision", "cache_dir"}
+_HARMLESS = {"unpad_inputs", "torch_dtype", "dtype", "attn_implementation", "trust_remote_code", "revision"}
 # Settings of newer files that have to have one value for a text to become the last hidden states of its tokens.
 _EXPECTED = {
     "transformer_task": "feature-extraction",
@@ -305,12 +305,16 @@ class _Reading:
         if newer is None:
             newer = older or ["mean"]
         elif older and older != newer:
-            self.problems.append(f"{place}: 'pooling_mode' is {said!r:.80}, but {' and '.join(older)} are set beside it")
+            self.problems.append(
+                f"{place}: 'pooling_mode' is {said!r:.80}, but {' and '.join(older)} are set beside it"
+            )
         if not isinstance(newer, list) or not newer or not all(isinstance(word, str) for word in newer):
             self.problems.append(f"{place}: 'pooling_mode' is {said!r:.80}, not one or several words")
             return
         if strange := [word for word in newer if word not in by_word]:
-            self.problems.append(f"{place}: 'pooling_mode' {', '.join(map(repr, strange))}; known: {', '.join(by_word)}")
+            self.problems.append(
+                f"{place}: 'pooling_mode' {', '.join(map(repr, strange))}; known: {', '.join(by_word)}"
+            )
         known = {"word_embedding_dimension", "embedding_dimension", "pooling_mode", "include_prompt", *flags}
         self.unknown += [f"{key!r} in {place}" for key in sorted(settings.keys() - known) if settings[key]]
         self.found["pooling"] = tuple(by_word[word] for word in newer if word in by_word)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from zoo.archive.card import EncoderCard, SentenceVectors, TokenizerCard
+from zoo.archive.card import EncoderCard, TokenizerCard
 from zoo.contract import INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
 

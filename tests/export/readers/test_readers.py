@@ -132,7 +132,7 @@ def test_flipped_bits_are_noticed_when_read(copy: Path) -> None:
     content[10] ^= 1
     data.write_bytes(content)
     checkpoint = open_checkpoint(copy)
-    with pytest.raises(BadCheckpoint, match="cannot be read"):
+    with pytest.raises(BadCheckpoint, match="is damaged: its checksum is wrong"):
         for name in checkpoint.shapes:
             checkpoint.read(name)
 
