@@ -305,16 +305,12 @@ class _Reading:
         if newer is None:
             newer = older or ["mean"]
         elif older and older != newer:
-            self.problems.append(
-                f"{place}: 'pooling_mode' is {said!r:.80}, but {' and '.join(older)} are set beside it"
-            )
+            self.problems.append(f"{place}: 'pooling_mode' is {said!r:.80}, but {' and '.join(older)} is set beside it")
         if not isinstance(newer, list) or not newer or not all(isinstance(word, str) for word in newer):
             self.problems.append(f"{place}: 'pooling_mode' is {said!r:.80}, not one or several words")
             return
         if strange := [word for word in newer if word not in by_word]:
-            self.problems.append(
-                f"{place}: 'pooling_mode' {', '.join(map(repr, strange))}; known: {', '.join(by_word)}"
-            )
+            self.problems.append(f"{place}: 'pooling_mode' is {strange[0]!r:.80}; known: {', '.join(by_word)}")
         known = {"word_embedding_dimension", "embedding_dimension", "pooling_mode", "include_prompt", *flags}
         self.unknown += [f"{key!r} in {place}" for key in sorted(settings.keys() - known) if settings[key]]
         self.found["pooling"] = tuple(by_word[word] for word in newer if word in by_word)
