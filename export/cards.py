@@ -12,7 +12,7 @@ from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from export.planning import PlannedEncoder
-from export.readers.sentence_transformers import SentenceModel
+from export.readers.sentence_model import SentenceModel
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint, computed_in

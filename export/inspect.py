@@ -14,7 +14,8 @@ from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
 from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
-from export.readers.sentence_transformers import SentenceModel, read_sentence_model
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import read_sentence_model
 from export.weights.config import EncoderConfig, read_config
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan

@@ -16,7 +16,8 @@ from export.oracle.names import Under
 from export.readers import open_checkpoint
 from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
-from export.readers.sentence_transformers import SentenceModel, read_sentence_model, transformer_folder
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import read_sentence_model, transformer_folder
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.leave_out import matched

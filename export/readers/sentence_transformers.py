@@ -8,13 +8,13 @@ Source: `load` and `forward` of these modules in sentence_transformers 2.2 to 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from export.readers.protocol import Container, Shape
 from export.readers.safetensors_file import SafetensorsFile
+from export.readers.sentence_model import DenseLayer, SentenceModel
 from export.readers.torch_file import TorchFile
 from zoo.basics.untrusted import BadInput, parse_json, read_small
 from zoo.contract import Pooling
@@ -26,7 +26,8 @@ _TOKENIZER_FILE = "tokenizer_config.json"
 _TRANSFORMER_FILES = tuple(
     f"sentence_{word}_config.json" for word in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
 )
-_MOST_BYTES, _MOST_VALUES, _MOST_MODULES = 1 << 20, 10_000, 20
+BESIDE_MODULES = (_PROMPTS_FILE, *_TRANSFORMER_FILES)  # files of settings that belong to no folder of a module
+_MOST_BYTES, _MOST_VALUES, _MOST_MODULES = 1 << 20, 50_000, 20
 _OURS = "sentence_transformers."  # types of another package are code that a repository brings along
 
 # Last word of a module's type -> the module. Before 2020 each architecture had a class of its own.
@@ -46,6 +47,11 @@ _MODES: tuple[tuple[str, str, Pooling], ...] = (
 )
 # Class of torch.nn -> our word for the activation behind a dense layer.
 _ACTIVATIONS = {"Tanh": "tanh", "Identity": "identity", "ReLU": "relu", "GELU": "gelu", "Sigmoid": "sigmoid"}
+# Weights of a module, the first one that is there.
+_OPENERS: Mapping[str, Callable[[Path], Container]] = {
+    "model.safetensors": SafetensorsFile,
+    "pytorch_model.bin": TorchFile,
+}
 # Settings that change no numbers, or only where and how fast they are computed.
 _HARMLESS = {"unpad_inputs", "torch_dtype", "dtype", "attn_implementation", "trust_remote_code", "revision"}
 # Settings of newer files that have to have one value for a text to become the last hidden states of its tokens.
@@ -54,89 +60,6 @@ _EXPECTED = {
     "module_output_name": "token_embeddings",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
 }
-
-
-@dataclass(frozen=True)
-class DenseLayer:
-    """A dense layer behind the pooling: y = activation(x · weightᵀ + bias), from `inputs` to `outputs` numbers."""
-
-    folder: str  # 2_Dense
-    inputs: int
-    outputs: int
-    activation: str  # "tanh", "identity"; a class of torch that is not in _ACTIVATIONS stays a dotted name
-    weights: Container  # linear.weight [outputs, inputs] and, if there is a bias, linear.bias [outputs]
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names of its variables in a checkpoint: ("2_Dense/linear.bias", "2_Dense/linear.weight")."""
-        return tuple(f"{self.folder}/{name}" for name in self.weights.shapes)
-
-    def __str__(self) -> str:
-        return f"dense layer {self.inputs:,}→{self.outputs:,} with {self.activation} ({self.folder})"
-
-
-@dataclass(frozen=True)
-class SentenceModel:
-    """How sentence-transformers makes the vector of a text with this checkpoint, read from the files beside it.
-
-    The vector is pooled from the tokens' last outputs (several poolings: put beside each other in this order), goes
-    through the dense layers, and has its length made 1 if `normalize` is set. Texts are cut to `max_length` tokens.
-    """
-
-    root: Path  # the directory of modules.json
-    pooling: tuple[Pooling, ...] = ()
-    include_prompt: bool = True  # whether the tokens of a prompt are pooled too
-    dense: tuple[DenseLayer, ...] = ()
-    normalize: bool = False
-    max_length: int = 0
-    lower_case: bool = False  # texts are lower-cased before a tokenizer that keeps capitals
-    prompts: Mapping[str, str] = field(default_factory=dict)  # name -> text put before a text: "query" -> "query: "
-    default_prompt: str | None = None  # the name of the prompt that every text gets
-    similarity: str | None = None  # "cosine", "dot", …
-    unknown: tuple[str, ...] = ()  # modules and settings, in words, that this reader cannot follow
-    facts: tuple[str, ...] = ()  # sentences for the card
-    files: tuple[Path, ...] = ()
-
-    @property
-    def beyond_encoder(self) -> tuple[str, ...]:
-        """Everything behind the pooling that an encoder archive does not compute, in words."""
-        return (*map(str, self.dense), *self.unknown)
-
-    @property
-    def left_out(self) -> dict[str, tuple[str, ...]]:
-        """Reason -> variables of dense layers, which an encoder archive leaves out."""
-        names = tuple(name for layer in self.dense for name in layer.variables)
-        return {"dense layer of sentence-transformers, not part of an encoder archive": names} if names else {}
-
-    def named_files(self) -> dict[str, Path]:
-        """Return the files by their paths in the directory: {"1_Pooling/config.json": …}."""
-        return {file.relative_to(self.root).as_posix(): file for file in self.files}
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the model for programs."""
-        return {
-            "pooling": list(self.pooling),
-            "include_prompt": self.include_prompt,
-            "normalize": self.normalize,
-            "max_length": self.max_length,
-            "lower_case": self.lower_case,
-            "prompts": dict(self.prompts),
-            "default_prompt": self.default_prompt,
-            "similarity": self.similarity,
-            "beyond_encoder": list(self.beyond_encoder),
-            "files": sorted(self.named_files()),
-        }
-
-    def __str__(self) -> str:
-        """The model in words: "pooling first, normalised, at most 512 tokens; dense layer …: not part of …"."""
-        said = [f"pooling {'+'.join(self.pooling) or 'none'}", *(["normalised"] if self.normalize else [])]
-        said.append(f"at most {self.max_length:,} tokens")
-        said += ["texts are lower-cased"] if self.lower_case else []
-        used = {name: text for name, text in self.prompts.items() if text}
-        said += [f"prompts {', '.join(f'{name} {text!r}' for name, text in used.items())}"] if used else []
-        said += [f"every text gets the prompt {self.default_prompt!r}"] if self.default_prompt in used else []
-        words = [", ".join(said), *(f"{each}: not part of an encoder archive" for each in self.beyond_encoder)]
-        return "\n".join(words)
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -257,7 +180,11 @@ class _Reading:
         self._prompts()
         if self.problems:
             raise BadConfig(f"{self.root}: {'; '.join(self.problems)}. {_MOVE}")
-        said = {"unknown": tuple(self.unknown), "facts": tuple(self.facts), "files": tuple(dict.fromkeys(self.files))}
+        said: dict[str, Any] = {
+            "unknown": tuple(self.unknown),
+            "facts": tuple(self.facts),
+            "files": tuple(dict.fromkeys(self.files)),
+        }
         return SentenceModel(self.root, **self.found, **said)
 
     def _transformer(self) -> None:
@@ -342,14 +269,17 @@ class _Reading:
 
     def _weights(self, path: str, inputs: int, outputs: int, bias: bool) -> Container | None:
         """Return the variables of a dense layer; None, with a problem, if they are not as its config says."""
-        openers = {"model.safetensors": SafetensorsFile, "pytorch_model.bin": TorchFile}
+        openers: dict[str, Callable[[Path], Container]] = {
+            "model.safetensors": SafetensorsFile,
+            "pytorch_model.bin": TorchFile,
+        }
         file = next((each for name in openers if (each := self.root / path / name).is_file()), None)
         if file is None:
             self.problems.append(f"{path} holds no weights ({' or '.join(openers)})")
             return None
         self.files.append(file)
         try:
-            weights: Container = openers[file.name](file)
+            weights = _OPENERS[file.name](file)
         except ZooError as error:
             self.problems.append(str(error).rstrip("."))
             return None

@@ -69,6 +69,7 @@ class Builder:
         self._inputs: Inputs | ZooError | None = None
         self._checkpoint: Checkpoint | None = None
         self._work: Path | None = None
+        self._beside = ""  # what the files of sentence-transformers say of the last encoder
         self._stack = ExitStack()
 
     def __enter__(self) -> Builder:
@@ -93,12 +94,13 @@ class Builder:
         return [row.model_copy(update={"seconds": seconds}) for row in rows]
 
     def _run(self, step: Step, given: Inputs | None) -> list[Row]:
-        inputs = given or self._read(step)
+        inputs, self._beside = given or self._read(step), ""
         if rows := self.unchanged(step, inputs):
             return rows
         key, made = self._key(step, inputs), self._export(step, inputs)
+        known = {"outcome": "built", "reason": self._beside, "key": key, "source": inputs.said}
         return [
-            Row(name=name, outcome="built", key=key, source=inputs.said, sha256=record.sha256 or "", size=record.size)
+            Row(name=name, sha256=record.sha256 or "", size=record.size, **known)
             for name in step.rows
             if (record := made[name].archive) is not None
         ]
@@ -198,6 +200,7 @@ class Builder:
             "vocabulary_sha256": planned.vocabulary.sha256,
         }
         _check_facts(step.name, self._facts(step), found, inputs)
+        self._beside = "; ".join(str(planned.sentence or "").splitlines())
         return export_planned(planned)
 
     def _opened(self, request: EncoderRequest) -> Checkpoint:

@@ -17,7 +17,8 @@ from export.options import EncoderRequest
 from export.planning import plan_encoder, plan_tokenizer
 from export.readers import open_checkpoint
 from export.readers.beside import beside_notes, files_beside
-from export.readers.sentence_transformers import SentenceModel, read_sentence_model, transformer_folder
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import read_sentence_model, transformer_folder
 from tests.export.conftest import write_odd, write_transformers
 from zoo.errors import BadCheckpoint, BadConfig
 
