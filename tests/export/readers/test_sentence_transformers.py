@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from export.options import EncoderRequest
+from export.inspect import inspect_checkpoint
+from export.options import EncoderRequest, TokenizerRequest
+from export.pipeline import export_encoder
 from export.planning import plan_encoder, plan_tokenizer
 from export.readers import open_checkpoint
 from export.readers.beside import beside_notes, files_beside
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import read_sentence_model, transformer_folder
 from tests.export.conftest import write_odd, write_transformers
+from zoo.archive.card import EncoderCard, read_card
+from zoo.archive.digests import sha256_of
+from zoo.archive.unpack import unpack
 from zoo.errors import BadCheckpoint, BadConfig
 
 # As version 2 names its classes, and as version 5.7 does.
@@ -104,8 +109,6 @@ def test_the_files_of_version_2(genuine: Path, tmp_path: Path) -> None:
         assert found.beyond_encoder == () and found.root == root
         names = ["0_BERT/sentence_bert_config.json", "1_Pooling/config.json", "config_sentence_transformers.json"]
         assert sorted(found.named_files()) == [*names, "modules.json"]
-    from export.options import TokenizerRequest
-
     assert plan_tokenizer(TokenizerRequest(root, "t", tmp_path)).vocabulary.entries[5] == "你"
 
 
@@ -165,6 +168,29 @@ def test_a_dense_layer(folder: Path) -> None:
     assert (
         not planned.plan.problems and {"2_Dense/config.json", "2_Dense/model.safetensors"} <= found.named_files().keys()
     )
+
+
+def test_the_card_and_the_sheet_say_what_was_found(folder: Path, tmp_path: Path) -> None:
+    write_modules(folder, "Pooling", "Dense", "Normalize")
+    write_dense(folder)
+    (folder / "adapter_config.json").write_text("{}")
+    write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "找："}})
+    export_encoder(EncoderRequest(folder, "m", tmp_path / "out"))
+    unpack(tmp_path / "out/m.tar.gz", tmp_path / "m")
+    card = read_card(tmp_path / "m")
+    assert isinstance(card, EncoderCard) and card.sentence is not None
+    assert (card.sentence.pooling, card.sentence.normalize, card.sentence.max_length) == ("mean", True, 40)
+    assert card.sentence.prompts == {"query": "找："}
+    assert card.sentence.beyond_encoder == ["dense layer 32→16 with tanh (2_Dense)"]
+    assert ["2_Dense/linear.bias", "2_Dense/linear.weight"] in card.left_out.values()
+    own = {"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "modules.json"}
+    assert {*own, "config.json", "model.safetensors", "vocab.txt"} < card.source.files.keys()
+    assert card.source.files["2_Dense/model.safetensors"].sha256 == sha256_of(folder / "2_Dense/model.safetensors")
+    assert any(note.startswith("adapter_config.json beside the weights was not read") for note in card.notes)
+    sheet = str(inspect_checkpoint(folder))
+    assert "pooling mean, normalised, at most 40 tokens, prompts query '找：'" in sheet
+    assert "dense layer 32→16 with tanh (2_Dense): not part of an encoder archive" in sheet
+    assert "not read: adapter_config.json (a PEFT adapter, which transformers adds to the weights)" in sheet
 
 
 def test_several_poolings_make_the_vector_longer(folder: Path) -> None:
