@@ -34,6 +34,8 @@ _SMALL = {np.dtype(np.uint8), np.dtype(np.int8)}
 class TensorBundle:
     """The files that tf.train.Saver and tf.train.Checkpoint write. A variable stored in parts is read as a whole."""
 
+    facts: tuple[str, ...] = ()
+
     def __init__(self, index: Path) -> None:
         try:
             self._index = read_index(index)

@@ -15,6 +15,7 @@ from export.readers import open_checkpoint
 from export.readers.tf_bundle import TensorBundle
 from tests.conftest import ROOT
 from tests.export.conftest import write_odd, write_transformers
+from zoo.errors import BadCheckpoint
 
 CODE = """
 import json, sys
@@ -73,10 +74,16 @@ def test_numpy_reads_what_tensorflow_does(folders: dict[str, Path]) -> None:
 def test_every_type_of_number(tmp_path: Path) -> None:
     kinds = (tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.bool, tf.uint8, tf.uint16, tf.uint32, tf.uint64)
     kinds += (tf.int8, tf.int16, tf.int32, tf.int64)
-    values = {kind.name: tf.cast(tf.constant([[0, 1, 2], [3, 4, 5]]), kind) for kind in kinds}
+    values = {kind.name: tf.cast(tf.constant([0, 1, 2, 3, 4, 5]), kind) for kind in kinds}
+    values |= {"text": tf.constant("你好\0"), "texts": tf.constant([["a" * 300, "", "b\0"]])}
     prefix = str(tmp_path / "model.ckpt")
     names, tensors = [*values], [*values.values()]
     tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
     bundle = TensorBundle(tmp_path / "model.ckpt.index")
     for name, value in values.items():
-        np.testing.assert_array_equal(bundle.read(name), value.numpy(), strict=True)
+        found = bundle.read(name)
+        np.testing.assert_array_equal(found, np.asarray(value.numpy(), found.dtype), strict=True)
+    data = tmp_path / "model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes().replace("你好".encode(), "我好".encode()))
+    with pytest.raises(BadCheckpoint, match="'text' of .* is damaged: its checksum is wrong"):
+        bundle.read("text")

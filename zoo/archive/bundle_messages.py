@@ -1,8 +1,9 @@
-"""The messages of a checkpoint's index, as TensorFlow declares them, made without importing TensorFlow.
+"""The messages in a checkpoint of TensorFlow, as TensorFlow declares them, made without importing TensorFlow.
 
 Fields that are not declared here are skipped when a message is read.
 
-Source: tensorflow/core/protobuf/tensor_bundle.proto, tensorflow/core/framework/tensor_shape.proto, tensor_slice.proto.
+Source: tensorflow/core/protobuf/tensor_bundle.proto, trackable_object_graph.proto;
+tensorflow/core/framework/tensor_shape.proto, tensor_slice.proto.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _MESSAGES: Mapping[str, tuple[_Field, ...]] = {
     "Dim": (("size", 1, "INT64"), ("name", 2, "STRING")),
     "TensorSliceProto": (("extent", 1, "*Extent"),),
     "Extent": (("start", 1, "INT64"), ("length", 2, "INT64")),
+    "TrackableObjectGraph": (("nodes", 1, "*TrackableObject"),),
+    "TrackableObject": (("attributes", 2, "*SerializedTensor"),),
+    "SerializedTensor": (("full_name", 2, "STRING"), ("checkpoint_key", 3, "STRING")),
 }
 _HAS_PRESENCE = {("Extent", "length")}  # whether the field was written means something
 _PACKAGE = "zoo.bundle"
