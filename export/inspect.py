@@ -15,7 +15,7 @@ from export.readers import open_checkpoint
 from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
 from export.readers.sentence_model import SentenceModel
-from export.readers.sentence_transformers import read_sentence_model
+from export.readers.sentence_transformers import sentence_model
 from export.weights.config import EncoderConfig, read_config
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
@@ -219,7 +219,7 @@ def inspected(
     config = read_config(checkpoint.config, family, layout.format, tables=tables, heads=checkpoint.heads)
     states = head_states(checkpoint, layout)
     heads = chosen_heads(states, None, config)
-    sentence = read_sentence_model(checkpoint.path, config.hidden_size, config.position_limit)
+    sentence = sentence_model(checkpoint, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads).leaving_out(sentence.left_out if sentence else {})
     vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
     return Inspection(

@@ -17,7 +17,7 @@ from export.readers import open_checkpoint
 from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
-from export.readers.sentence_transformers import read_sentence_model, transformer_folder
+from export.readers.sentence_transformers import sentence_model, transformer_folder
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.leave_out import matched
@@ -87,7 +87,7 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
-    sentence = read_sentence_model(parent.path, config.hidden_size, config.position_limit)
+    sentence = sentence_model(parent, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
     plan = plan.leaving_out(sentence.left_out if sentence else {})
     return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file, sentence)

@@ -11,10 +11,12 @@ from functools import cache
 from math import prod
 from pathlib import Path
 
-from scripts.fuzz.table import write_table
+from scripts.fuzz.table import masked_crc32c, write_table
 from scripts.layouts import Shapes
 
 _FLOAT, _STRING, _INT64 = 1, 7, 9  # of tensorflow/core/framework/types.proto
+_EMPTY_TEXT = 5  # bytes: its length, 0, and four for a checksum of the length, which we do not compare
+_CRC_OF_EMPTY_TEXT = masked_crc32c(bytes(4) + masked_crc32c(bytes(4)).to_bytes(4, "little"))
 _ALL_ONES = 0xFFFFFFFF
 _POLYNOMIAL = 0x82F63B78
 
@@ -35,7 +37,7 @@ def write_safetensors(file: Path, shapes: Shapes) -> None:
 def write_bundle(prefix: Path, shapes: Shapes) -> None:
     """Write a TensorFlow checkpoint: PREFIX.index, and PREFIX.data-00000-of-00001 as one hole.
 
-    TensorFlow compares the checksum of every variable that it reads. That of the object graph of TF2, a text, is wrong.
+    The object graph of TF2, a text, is empty: it describes no objects.
     """
     from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleHeaderProto
 
@@ -44,8 +46,9 @@ def write_bundle(prefix: Path, shapes: Shapes) -> None:
     entries, end = [(b"", header.SerializeToString())], 0
     for name in sorted(shapes):
         kind = {"global_step": _INT64, "_CHECKPOINTABLE_OBJECT_GRAPH": _STRING}.get(name, _FLOAT)
-        size = (4 if kind == _FLOAT else 8) * prod(shapes[name])
-        entry = BundleEntryProto(dtype=kind, offset=end, size=size, crc32c=masked_crc32c_of_zeros(size))
+        size = {_FLOAT: 4, _INT64: 8, _STRING: _EMPTY_TEXT}[kind] * prod(shapes[name])
+        crc = _CRC_OF_EMPTY_TEXT if kind == _STRING else masked_crc32c_of_zeros(size)
+        entry = BundleEntryProto(dtype=kind, offset=end, size=size, crc32c=crc)
         for length in shapes[name]:
             entry.shape.dim.add(size=length)
         entries.append((name.encode(), entry.SerializeToString()))

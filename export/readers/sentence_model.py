@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from export.readers.protocol import Container
+from zoo.archive.card import SentenceVectors
 from zoo.contract import Pooling
 
 
@@ -91,3 +93,19 @@ class SentenceModel:
         said += [f"every text gets the prompt {self.default_prompt!r}"] if self.default_prompt in used else []
         words = [", ".join(said), *(f"{each}: not part of an encoder archive" for each in self.beyond_encoder)]
         return "\n".join(words)
+
+
+def restated(stated: SentenceVectors, root: Path) -> SentenceModel:
+    """Return what the card of an archive states, for an export of this archive."""
+    return SentenceModel(
+        root,
+        pooling=cast(tuple[Pooling, ...], tuple(stated.pooling.split("+"))),
+        include_prompt=stated.include_prompt,
+        normalize=stated.normalize,
+        max_length=stated.max_length,
+        lower_case=stated.lower_case,
+        prompts=stated.prompts,
+        default_prompt=stated.default_prompt,
+        similarity=stated.similarity,
+        unknown=tuple(stated.beyond_encoder),
+    )

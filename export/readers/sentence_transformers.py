@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from export.readers.protocol import Container, Shape
+from export.readers.protocol import Checkpoint, Container, Shape
 from export.readers.safetensors_file import SafetensorsFile
-from export.readers.sentence_model import DenseLayer, SentenceModel
+from export.readers.sentence_model import DenseLayer, SentenceModel, restated
 from export.readers.torch_file import TorchFile
 from zoo.basics.untrusted import BadInput, parse_json, read_small
 from zoo.contract import Pooling
@@ -74,6 +74,16 @@ def transformer_folder(folder: Path) -> Path:
 def module_folders(folder: Path) -> list[Path]:
     """Return the folders that belong to the modules of a directory's modules.json; [] without this file."""
     return [folder / path for _, path in _modules(folder) if path]
+
+
+def sentence_model(checkpoint: Checkpoint, hidden_size: int, positions: int) -> SentenceModel | None:
+    """Return how texts become vectors with a checkpoint: what its card states, or the files beside it, or None.
+
+    Raises the errors of `read_sentence_model`.
+    """
+    if checkpoint.sentence is not None:
+        return restated(checkpoint.sentence, checkpoint.path)
+    return read_sentence_model(checkpoint.path, hidden_size, positions)
 
 
 def read_sentence_model(folder: Path, hidden_size: int, positions: int) -> SentenceModel | None:
