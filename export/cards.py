@@ -13,6 +13,7 @@ from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
 from export.planning import PlannedEncoder
+from export.readers.sentence_model import SentenceModel
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
@@ -24,6 +25,7 @@ from zoo.archive.card import (
     EncoderCard,
     FileDigest,
     GoldenText,
+    SentenceVectors,
     Source,
     TokenizerCard,
 )
@@ -37,6 +39,8 @@ from zoo.safety import used_ops
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
     request, config, plan = planned.request, planned.config, planned.plan
     source = _source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file))
+    if planned.sentence:
+        source.files.update({name: sha256_and_size(file) for name, file in planned.sentence.named_files().items()})
     return EncoderCard(
         name=request.name,
         family=planned.family.name,
@@ -52,12 +56,27 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         variables={each.name: list(zip(each.sources, each.widths, strict=True)) for each in plan.variables},
         left_out={reason: list(names) for reason, names in plan.left_out.items()},
         vocabulary_sha256=planned.vocabulary.sha256,
+        sentence=None if planned.sentence is None else _sentence_vectors(planned.sentence),
         source=source,
         licence=request.licence,
         ops=used_ops(directory),
         versions=versions(),
         certificate=certify(directory, golden, request.name, tolerance(config, computed_in(request.dtype))),
         files=file_digests(directory),
+    )
+
+
+def _sentence_vectors(sentence: SentenceModel) -> SentenceVectors:
+    return SentenceVectors(
+        pooling="+".join(sentence.pooling),
+        include_prompt=sentence.include_prompt,
+        normalize=sentence.normalize,
+        max_length=sentence.max_length,
+        lower_case=sentence.lower_case,
+        prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        similarity=sentence.similarity,
+        beyond_encoder=list(sentence.beyond_encoder),
     )
 
 

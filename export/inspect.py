@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from export.families import FAMILIES, detect
@@ -12,7 +12,10 @@ from export.families.scope import placement
 from export.families.table import Family
 from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.readers import open_checkpoint
+from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import sentence_model
 from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
@@ -88,6 +91,8 @@ class Inspection:
     notes: tuple[str, ...]
     vocabulary: FoundVocabulary
     export_options: tuple[str, ...] | None  # None: no options make the plan complete
+    sentence: SentenceModel | None = None
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def problems(self) -> Mapping[str, tuple[str, ...]]:
@@ -130,6 +135,8 @@ class Inspection:
             "exported_heads": list(self.exported_heads),
             "left_out": {reason: list(names) for reason, names in self.plan.left_out.items()},
             "notes": list(self.notes),
+            "sentence": self.sentence and self.sentence.to_dict(),
+            "beside": asdict(self.beside),
             "complete": self.complete,
             "problems": {kind: list(problems) for kind, problems in self.problems.items()},
             "parameters": self.plan.parameters,
@@ -163,6 +170,8 @@ class Inspection:
                 **{f"{head} head": self._head_in_words(head) for head in self.head_states},
                 "left out": "\n".join(f"{reason}: {_count(names)}" for reason, names in plan.left_out.items()),
                 "notes": "\n".join(self.notes),
+                "sentences": str(self.sentence or ""),
+                "other files": str(self.beside),
                 "vocabulary": str(self.vocabulary),
                 "parameters": f"{plan.parameters:,}{' with these heads' * bool(self.exported_heads)}, "
                 f"{size(self.bytes_in_fp32)} in fp32",
@@ -219,7 +228,8 @@ def inspected(
     config = read_config(checkpoint.config, family, layout.format, tables=tables, heads=checkpoint.heads)
     states = head_states(checkpoint, layout)
     heads = chosen_heads(states, None, config)
-    plan = plan_with_heads(checkpoint, config, family, layout, heads)
+    sentence = sentence_model(checkpoint, config.hidden_size, config.position_limit)
+    plan = plan_with_heads(checkpoint, config, family, layout, heads).leaving_out(sentence.left_out if sentence else {})
     vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
     return Inspection(
         path=path,
@@ -234,11 +244,13 @@ def inspected(
         head_states=states,
         exported_heads=heads,
         plan=plan,
-        notes=(*checkpoint.facts, *placement(family, layout), *config.notes),
+        notes=(*checkpoint.facts, *placement(family, layout), *config.notes, *(sentence.facts if sentence else ())),
         vocabulary=vocabulary,
         export_options=None
         if plan.remedy is None
         else (*asked, *plan.remedy, *(() if vocabulary.fits else ("--vocab", "FILE"))),
+        sentence=sentence,
+        beside=files_beside(checkpoint.path),
     )
 
 

@@ -1,6 +1,7 @@
 """Limits for an archive that a stranger made: to how many bytes it unpacks, how large a zip's directory may be.
 
-Not in export/readers/, whose modules import TensorFlow: `zoo build` checks downloads with these functions, too.
+Not in export/readers/: `zoo build` checks downloads with these functions, too, and importing that package opens all
+readers.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from export.cards import encoder_card, registry_entry, tokenizer_card
 from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest, TokenizerRequest
-from export.planning import PlannedEncoder, check_name, plan_encoder
+from export.planning import PlannedEncoder, plan_encoder, plan_tokenizer
 from export.saved_model.root import EncoderRoot, write_saved_model
 from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
@@ -84,9 +84,7 @@ def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
     The ids that the archives give for the golden texts are compared with the ids of the published algorithm. Raises
     BadVocabulary, VerificationFailed, CannotWrite.
     """
-    check_name(request.name)
-    source = read_tokenizer_source(request.source, request.cased)
-    source.rules.checked(source.vocabulary)
+    source = plan_tokenizer(request)
     with workspace(request.out, _tokenizer_names((request, source))) as work:
         return _release(_build_tokenizers(request, source, work), request.out)
 

@@ -11,10 +11,13 @@ from export.families import detect
 from export.families.scope import placement
 from export.families.table import Family, Layout
 from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
-from export.options import EncoderRequest
+from export.options import EncoderRequest, TokenizerRequest
 from export.oracle.names import Under
 from export.readers import open_checkpoint
+from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import sentence_model, transformer_folder
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.folded import folded
@@ -22,7 +25,7 @@ from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
 from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.source import vocabulary_file
+from tokenizer.source import TokenizerConfig, read_tokenizer_source, vocabulary_file
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import HeadState
 from zoo.errors import BadConfig, BadVocabulary
@@ -45,11 +48,14 @@ class PlannedEncoder:
     heads: tuple[str, ...]
     vocabulary: Vocabulary
     vocabulary_file: Path
+    sentence: SentenceModel | None  # of the files of sentence-transformers beside the checkpoint
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the card about what was found and filled in."""
-        return (*self.checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+        checkpoint, sentence = self.checkpoint, self.sentence.facts if self.sentence else ()
+        found = (*checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+        return (*found, *sentence, *beside_notes(checkpoint.path))
 
     @property
     def under(self) -> Under:
@@ -84,8 +90,20 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
+    sentence = sentence_model(parent, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
-    return PlannedEncoder(request, checkpoint, derived, family, layout, config, plan, states, heads, vocabulary, file)
+    plan = plan.leaving_out(sentence.left_out if sentence else {})
+    return PlannedEncoder(
+        request, checkpoint, derived, family, layout, config, plan, states, heads, vocabulary, file, sentence
+    )
+
+
+def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:
+    """Return vocabulary and rules of a tokenizer's export. Raises BadConfig, BadVocabulary or Unsupported."""
+    check_name(request.name)
+    source = read_tokenizer_source(transformer_folder(request.source), request.cased)
+    source.rules.checked(source.vocabulary)
+    return source
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:

@@ -15,11 +15,10 @@ from scripts.fuzz.table import masked_crc32c, write_table
 from scripts.layouts import Shapes
 
 _FLOAT, _STRING, _INT64 = 1, 7, 9  # of tensorflow/core/framework/types.proto
+_EMPTY_TEXT = 5  # bytes: its length, 0, and four for a checksum of the length, which we do not compare
+_CRC_OF_EMPTY_TEXT = masked_crc32c(bytes(4) + masked_crc32c(bytes(4)).to_bytes(4, "little"))
 _ALL_ONES = 0xFFFFFFFF
 _POLYNOMIAL = 0x82F63B78
-# A text's length, 0, and the checksum of that length as four bytes; the checksum of both counts it as four bytes, too.
-_EMPTY_TEXT = b"\0" + masked_crc32c(bytes(4)).to_bytes(4, "little")
-_EMPTY_TEXT_CRC = masked_crc32c(bytes(4) + _EMPTY_TEXT[1:])
 
 
 def write_safetensors(file: Path, shapes: Shapes) -> None:
@@ -38,20 +37,17 @@ def write_safetensors(file: Path, shapes: Shapes) -> None:
 def write_bundle(prefix: Path, shapes: Shapes) -> None:
     """Write a TensorFlow checkpoint: PREFIX.index, and PREFIX.data-00000-of-00001 as one hole.
 
-    TensorFlow compares the checksum of every variable that it reads. The object graph of TF2 is an empty text.
+    The object graph of TF2, a text, is empty: it describes no objects.
     """
     from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleHeaderProto
 
     header = BundleHeaderProto(num_shards=1)
     header.version.producer = 1
-    entries, end, texts = [(b"", header.SerializeToString())], 0, []
+    entries, end = [(b"", header.SerializeToString())], 0
     for name in sorted(shapes):
         kind = {"global_step": _INT64, "_CHECKPOINTABLE_OBJECT_GRAPH": _STRING}.get(name, _FLOAT)
-        size, crc = {_FLOAT: 4, _INT64: 8, _STRING: len(_EMPTY_TEXT)}[kind] * prod(shapes[name]), _EMPTY_TEXT_CRC
-        if kind == _STRING:
-            texts.append(end)
-        else:
-            crc = masked_crc32c_of_zeros(size)
+        size = {_FLOAT: 4, _INT64: 8, _STRING: _EMPTY_TEXT}[kind] * prod(shapes[name])
+        crc = _CRC_OF_EMPTY_TEXT if kind == _STRING else masked_crc32c_of_zeros(size)
         entry = BundleEntryProto(dtype=kind, offset=end, size=size, crc32c=crc)
         for length in shapes[name]:
             entry.shape.dim.add(size=length)
@@ -60,9 +56,6 @@ def write_bundle(prefix: Path, shapes: Shapes) -> None:
     prefix.with_name(f"{prefix.name}.index").write_bytes(write_table(entries))
     with prefix.with_name(f"{prefix.name}.data-00000-of-00001").open("wb") as opened:
         opened.truncate(end)
-        for begin in texts:
-            opened.seek(begin)
-            opened.write(_EMPTY_TEXT)
 
 
 def masked_crc32c_of_zeros(count: int) -> int:

@@ -13,7 +13,8 @@ POOLED_OUTPUT = "pooled_output"
 ENCODER_OUTPUTS = "encoder_outputs"
 DEFAULT = "default"
 
-Pooling = Literal["first", "mean", "pooled"]  # what of these the vector of a text is
+# How the outputs for a text become its vector: zoo/loading/pooling.py has the arithmetic.
+Pooling = Literal["first", "mean", "pooled", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
 
 MASKED_POSITIONS = "masked_lm_positions"
 MLM_LOGITS = "mlm_logits"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.basics.progress import progress
-from zoo.contract import INPUT_KEYS, INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
+from zoo.contract import INPUT_KEYS, INPUT_MASK
 from zoo.errors import BadArgument
 from zoo.loading.load import load_checked
 from zoo.loading.matching import find_pair
+from zoo.loading.pooling import AskedVectors
 from zoo.registry.registry import Registry
 
 _Inputs = Mapping[str, NDArray[np.int32]]
@@ -32,10 +33,17 @@ class TextEncoder:
 
     `handle` and `tokenizer` are what `zoo.load` takes: names, URLs, archives, directories. The tokenizer of a name is
     the one its registry names; that of a bundle lies in it; for anything else it has to be given. `max_length` is in
-    tokens, [CLS] and [SEP] included, 128 where the model takes so many; longer texts are cut, pairs round robin.
+    tokens, [CLS] and [SEP] included; longer texts are cut, pairs round robin.
 
-    `pooling` says what a text's vector is: "mean" of its tokens' last outputs, [CLS] and [SEP] among them; the "first"
-    token's; or "pooled", the encoder's `pooled_output`.
+    `pooling` says how the outputs for a text become its vector: the "mean" of its tokens' last outputs, [CLS] and [SEP]
+    among them; the output of the "first" token; "pooled", the encoder's `pooled_output`; or as sentence-transformers
+    calls them "max", "mean_sqrt_len", "weightedmean", "lasttoken". "first+max" puts the vectors of both beside each
+    other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each text, or before
+    the first of a pair.
+
+    Each of these, if it is None, is taken from the model's card (`encode.card.sentence`), which has it from the files
+    of sentence-transformers that lay beside the checkpoint. If the card states nothing: "mean", not normalised, 128
+    tokens, no prompt.
 
     Raises BadArgument, VocabularyMismatch when the two do not belong together, and what `zoo.load` does.
     """
@@ -45,15 +53,17 @@ class TextEncoder:
         handle: str | Path,
         tokenizer: str | Path | None = None,
         *,
-        pooling: Pooling = "mean",
+        pooling: str | None = None,
+        normalize: bool | None = None,
         max_length: int | None = None,
+        prompt: str | None = None,
         registry: Registry | str | Path | None = None,
     ) -> None:
-        if pooling not in get_args(Pooling):
-            raise BadArgument(f"pooling={pooling!r}: choose one of {', '.join(get_args(Pooling))}.")
+        asked = AskedVectors(pooling, normalize, max_length, prompt)
         pair = find_pair(handle, tokenizer, registry)
-        self.card, self.pooling, self.max_length = pair.card, pooling, pair.max_length(max_length)
-        self.hidden_size, self.digests = pair.card.sizes.hidden_size, pair.digests()
+        self.how = pair.text_vectors(asked)
+        self.card, self.pooling, self.max_length = pair.card, self.how.pooling, self.how.max_length
+        self.hidden_size, self.digests = self.how.width(pair.card.sizes.hidden_size), pair.digests()
         self._directories = (pair.tokenizer_directory, pair.directory)
         self._tokenizer = load_checked(pair.tokenizer_directory, pair.tokenizer_card)
         self._encoder = load_checked(pair.directory, pair.card)
@@ -80,6 +90,11 @@ class TextEncoder:
         """
         import tensorflow as tf
 
+        texts = tf.convert_to_tensor(texts)
+        if self.how.prompt:
+            texts = tf.constant(self.how.prompt if texts.shape.rank == 1 else [self.how.prompt, ""]) + texts
+        if self.how.lower_case:
+            texts = tf.strings.lower(texts, encoding="utf-8")
         packed = self._tokenizer.preprocess(texts, tf.constant(self.max_length))
         return {key: packed[key] for key in INPUT_KEYS}
 
@@ -93,9 +108,9 @@ class TextEncoder:
         """
         batch_size = _batch_size(batch_size)
         vectors = np.zeros((len(inputs[INPUT_MASK]), self.hidden_size), np.float32)
-        name = POOLED_OUTPUT if self.pooling == "pooled" else SEQUENCE_OUTPUT
         for places, batch in _by_length(inputs, batch_size):
-            vectors[places] = self._vectors({name: self._encode(batch)[name].numpy()}, batch, np)
+            outputs = self._encode(batch)
+            vectors[places] = self.how.compute({name: outputs[name].numpy() for name in self.how.outputs}, batch, np)
             advance(len(places))
         return vectors
 
@@ -114,8 +129,19 @@ class TextEncoder:
             vectors = encode.keras_model(trainable=True)
             model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
 
-        `trainable` is that of `zoo.KerasLayer`.
+        `trainable` is that of `zoo.KerasLayer`. Raises BadArgument if the encoder puts a prompt before texts or
+        lower-cases them, which no layer of the model could do.
         """
+        if self.how.prompt:
+            raise BadArgument(
+                f"a Keras model cannot put the prompt {self.how.prompt!r} before its texts: give TextEncoder "
+                "prompt='', and put the prompt before the texts yourself."
+            )
+        if self.how.lower_case:
+            raise BadArgument(
+                f"a Keras model cannot lower-case its texts, as {self.card.name} needs it: give TextEncoder a "
+                "tokenizer that lower-cases (`zoo export-tokenizer` with --uncased)."
+            )
         import keras
 
         from zoo.keras.layer import KerasLayer
@@ -125,7 +151,7 @@ class TextEncoder:
         arguments = {"seq_length": self.max_length}
         inputs = KerasLayer(tokenizer, endpoint="preprocess", arguments=arguments, name="tokenizer")(texts)
         outputs = KerasLayer(encoder, trainable=trainable, name="encoder")(inputs)
-        return keras.Model(texts, self._vectors(outputs, inputs, keras.ops), name="text_encoder")
+        return keras.Model(texts, self.how.compute(outputs, inputs, keras.ops), name="text_encoder")
 
     def _encode(self, inputs: _Inputs) -> Any:
         import tensorflow as tf
@@ -137,15 +163,6 @@ class TextEncoder:
 
         packed = self.preprocess(tf.constant(rows, tf.string))
         return {key: tensor.numpy() for key, tensor in packed.items()}
-
-    def _vectors(self, outputs: Any, inputs: Any, ops: Any) -> Any:
-        """Return (B, H); `ops` is numpy or keras.ops."""
-        if self.pooling == "pooled":
-            return outputs[POOLED_OUTPUT]
-        sequence = outputs[SEQUENCE_OUTPUT]  # (B, T, H), zero where the mask is
-        if self.pooling == "first":
-            return sequence[:, 0]
-        return ops.sum(sequence, axis=1) / ops.sum(inputs[INPUT_MASK], axis=1, keepdims=True)
 
 
 def _batch_size(asked: Any) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
-from export.encoder.activations import activate
-from export.encoder.encoder import Encoder
 from export.heads.table import Head, Tensors
 from export.oracle.heads import HeadOracle
 from zoo.contract import DISCRIMINATOR_LOGITS, INPUT_MASK, SEQUENCE_OUTPUT
 
+if TYPE_CHECKING:
+    from export.encoder.encoder import Encoder
+
 
 def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
     """Return [B, T], batch and tokens: above zero where the token looks replaced; zero where the mask is 0."""
+    import tensorflow as tf
+
+    from export.encoder.activations import activate
+
     x = outputs[SEQUENCE_OUTPUT]
     b, t = tf.shape(x)[0], tf.shape(x)[1]
     x = tf.reshape(x, [-1, encoder.config.hidden_size])

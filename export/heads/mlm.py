@@ -5,16 +5,18 @@ B batch, T tokens, M masked positions, H hidden, E embedding, V vocabulary.
 
 from __future__ import annotations
 
-import numpy as np
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
-from export.encoder.activations import activate
-from export.encoder.encoder import Encoder
+import numpy as np
+
 from export.families.table import dotted
 from export.heads.table import Arrays, Head, Tensors
 from export.oracle.forward import Case
 from export.oracle.heads import HeadOracle
 from zoo.contract import MASKED_POSITIONS, MLM_LOGITS, SEQUENCE_OUTPUT
+
+if TYPE_CHECKING:
+    from export.encoder.encoder import Encoder
 
 _DECODER = "mlm/decoder/rows"
 
@@ -33,6 +35,10 @@ _HUGGING_FACE = {**dotted(_TF1), "mlm/decoder": "cls.predictions.decoder"}
 
 def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
     """Return [B, M, V]: the logits of every token, by the word table, tied (Devlin et al. 2018, 3.1)."""
+    import tensorflow as tf
+
+    from export.encoder.activations import activate
+
     config, positions = encoder.config, inputs[MASKED_POSITIONS]
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
     t = tf.shape(x)[1]

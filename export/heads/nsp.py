@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
-from export.encoder.encoder import Encoder
 from export.families.table import dotted
 from export.heads.table import Head, Tensors
 from export.oracle.heads import HeadOracle
 from zoo.contract import NSP_LOGITS, POOLED_OUTPUT
+
+if TYPE_CHECKING:
+    from export.encoder.encoder import Encoder
 
 _TF1 = {"nsp": "cls/seq_relationship"}
 
 
 def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
     """Return [B, 2], B being the batch."""
+    import tensorflow as tf
+
     x = tf.matmul(outputs[POOLED_OUTPUT], encoder.weight("nsp/rows"), transpose_b=True)
     return {NSP_LOGITS: tf.nn.bias_add(x, encoder.weights["nsp/output_bias"])}
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import tensorflow as tf
 
-from export.encoder.encoder import Encoder
 from export.families.table import Layout
 from export.oracle.forward import Case, ReferenceOutputs
 from export.oracle.heads import HeadOracle
@@ -17,7 +15,12 @@ from export.readers.protocol import Format, Shape
 from export.weights.config import EncoderConfig
 from zoo.contract import HEADS as CALLS
 
-Tensors = Mapping[str, tf.Tensor]
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from export.encoder.encoder import Encoder
+
+Tensors = Mapping[str, "tf.Tensor"]
 Arrays = Mapping[str, np.ndarray]
 Sizes = tuple[int | str, ...]  # a shape: each size is a number, or an attribute of EncoderConfig such as "hidden_size"
 
@@ -41,7 +44,7 @@ class Head:
     title: str  # what the card calls variables of the head that are not exported
     variables: Mapping[str, Sizes]
     scopes: Mapping[tuple[str, Format], Mapping[str, str]]
-    compute: Callable[[Encoder, Tensors, Tensors], Tensors]
+    compute: Callable[[Encoder, Tensors, Tensors], Tensors]  # imports TensorFlow, which planning does without
     oracle: Callable[[HeadOracle, ReferenceOutputs, Arrays], Arrays]
     reads: Literal["sequence_output", "pooled_output"] = "sequence_output"
     tied: Mapping[str, Sizes] = field(default_factory=dict)

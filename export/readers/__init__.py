@@ -15,6 +15,7 @@ from export.readers.object_names import understood_as_keras_objects
 from export.readers.own_archive import is_own_archive, open_own_archive
 from export.readers.protocol import MOST_VARIABLES, Checkpoint, Container, OpenedCheckpoint
 from export.readers.renamed import RenamedVariables
+from export.readers.sentence_transformers import module_folders, transformer_folder
 from export.readers.sources import MainFile, find_main_file, folders_with_a_checkpoint
 from export.readers.uer import understood_as_uer
 from zoo.errors import BadCheckpoint
@@ -38,7 +39,7 @@ def open_checkpoint(path: Path, config: Path | None = None, work: Path | None = 
     """
     if is_archive(path):
         return _open_archive(path, config, work)
-    return _open(find_main_file(path), config, work)
+    return _open(find_main_file(transformer_folder(path)), config, work)
 
 
 def _open(
@@ -82,14 +83,24 @@ def _check_names(main: MainFile, container: Container) -> None:
 def _open_archive(archive: Path, config: Path | None, work: Path | None) -> Checkpoint:
     unpacked = unpack_checkpoint(archive, work)
     try:
-        folders = folders_with_a_checkpoint(unpacked)
+        folders = _without_modules(folders_with_a_checkpoint(unpacked))
         if len(folders) > 1:
             names = ", ".join(str(folder.relative_to(unpacked)) for folder in folders)
             raise BadCheckpoint(f"several checkpoints in {archive}: {names}. Unpack it and give the path of one.")
-        main = find_main_file(folders[0] if folders else unpacked)
+        main = find_main_file(transformer_folder(folders[0] if folders else unpacked))
         checkpoint = _open(main, config, work, archive)
     except BaseException:
         shutil.rmtree(unpacked.parent, ignore_errors=True)
         raise
     weakref.finalize(checkpoint, shutil.rmtree, unpacked.parent, ignore_errors=True)
     return checkpoint
+
+
+def _without_modules(folders: list[Path]) -> list[Path]:
+    """Return folders without those of the modules of sentence-transformers: 2_Dense holds weights, but no checkpoint.
+
+    The folder of the Transformer stays, since that is the checkpoint.
+    """
+    roots = {*folders, *(folder.parent for folder in folders)}
+    modules = {module for root in roots for module in module_folders(root) if module != transformer_folder(root)}
+    return [folder for folder in folders if folder not in modules]

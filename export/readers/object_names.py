@@ -18,6 +18,7 @@ from dataclasses import replace
 from export.readers.keras_names import as_pytorch
 from export.readers.protocol import Container, OpenedCheckpoint
 from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored
+from zoo.archive.bundle_messages import message
 from zoo.errors import BadCheckpoint
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -44,7 +45,6 @@ def given_names(container: Container) -> Mapping[str, str]:
     A checkpoint that stores variables by name has no object graph: {}. Raises BadCheckpoint when the graph is damaged.
     """
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     if OBJECT_GRAPH not in container.shapes:
         return {}
@@ -54,7 +54,7 @@ def given_names(container: Container) -> Mapping[str, str]:
             f"{container.files[0]} should describe its objects in one text of at most {_MOST_BYTES:,} bytes."
         )
     try:
-        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
+        graph = message("TrackableObjectGraph").FromString(content)
     except DecodeError as error:
         raise BadCheckpoint(f"{container.files[0]} describes its objects in a damaged message: {error}.") from None
     attributes = (attribute for node in graph.nodes for attribute in node.attributes)

@@ -65,6 +65,7 @@ def open_own_archive(
         container=RenamedVariables(container, shown),
         stored=container,
         facts=tuple(_facts(card)),
+        sentence=card.sentence,
         family=card.family,
     )
     weakref.finalize(checkpoint, shutil.rmtree, place, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from zoo.archive.card import SentenceVectors
 from zoo.archive.tensor_index import MOST_DIMENSIONS, Shape
 from zoo.archive.tensor_table import MOST_VARIABLES
 
@@ -69,6 +70,10 @@ class Checkpoint(Protocol):
         """The name of the family, if the source states it."""
 
     @property
+    def sentence(self) -> SentenceVectors | None:
+        """How texts become vectors, as the card of an archive states it; for other checkpoints files may say it."""
+
+    @property
     def heads(self) -> int | None:
         """The number of attention heads, if the shapes of the variables state it."""
 
@@ -91,6 +96,7 @@ class OpenedCheckpoint:
     container: Container
     stored: Container
     facts: tuple[str, ...] = ()
+    sentence: SentenceVectors | None = None
     heads: int | None = None
     family: str | None = None
 

@@ -69,6 +69,7 @@ class Builder:
         self._inputs: Inputs | ZooError | None = None
         self._checkpoint: Checkpoint | None = None
         self._work: Path | None = None
+        self._beside = ""  # what the files of sentence-transformers say of the last encoder
         self._stack = ExitStack()
 
     def __enter__(self) -> Builder:
@@ -93,12 +94,13 @@ class Builder:
         return [row.model_copy(update={"seconds": seconds}) for row in rows]
 
     def _run(self, step: Step, given: Inputs | None) -> list[Row]:
-        inputs = given or self._read(step)
+        inputs, self._beside = given or self._read(step), ""
         if rows := self.unchanged(step, inputs):
             return rows
         key, made = self._key(step, inputs), self._export(step, inputs)
+        known = {"outcome": "built", "reason": self._beside, "key": key, "source": inputs.said}
         return [
-            Row(name=name, outcome="built", key=key, source=inputs.said, sha256=record.sha256 or "", size=record.size)
+            Row(name=name, sha256=record.sha256 or "", size=record.size, **known)
             for name in step.rows
             if (record := made[name].archive) is not None
         ]
@@ -198,6 +200,7 @@ class Builder:
             "vocabulary_sha256": planned.vocabulary.sha256,
         }
         _check_facts(step.name, self._facts(step), found, inputs)
+        self._beside = "; ".join(str(planned.sentence or "").splitlines())
         return export_planned(planned)
 
     def _opened(self, request: EncoderRequest) -> Checkpoint:
@@ -211,9 +214,10 @@ class Builder:
     def _vocabulary_folder(self, path: Path) -> Path:
         """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
         from export.readers.archive import is_archive, unpack_checkpoint
+        from export.readers.sentence_transformers import transformer_folder
 
         if not is_archive(path):
-            return path
+            return transformer_folder(path)
         folder = unpack_checkpoint(path, self._own_directory())
         holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
         if len(holders) != 1:

@@ -26,6 +26,7 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
     "tf_model.h5",
 )
+_MODULE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a module of sentence-transformers
 _INDEX = ".index.json"
 _MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size is unknown
 _MOST_WEIGHTS = 64 << 30  # bytes of weights, or of an archive of them
@@ -110,17 +111,37 @@ class _Repository:
         self._listed = _listing(source)
 
     def fetch(self, weights: bool) -> None:
+        place = self._modules(weights)
         for name in ("vocab.txt", *(("config.json",) if weights else ())):
-            self._get(name)
-        self._try("tokenizer_config.json")
+            self._get(place + name)
+        self._try(f"{place}tokenizer_config.json")
         if not weights:
             return
-        main = next((name for name in _WEIGHTS if self._try(name)), None)
+        main = next((place + name for name in _WEIGHTS if self._try(place + name)), None)
         if main is None:
             raise DownloadFailed(f"{self._source.page}: none of {', '.join(_WEIGHTS)} is there.")
         if main.endswith(_INDEX):
             for shard in self._shards(main):
-                self._get(shard)
+                self._get(place + shard)
+
+    def _modules(self, weights: bool) -> str:
+        """Download the files of sentence-transformers, if there are any, and return where the checkpoint lies.
+
+        That is "" for the repository itself, or "0_BERT/" for the folder of the module Transformer.
+        """
+        from export.readers.sentence_transformers import BESIDE_MODULES, module_folders, transformer_folder
+
+        if not self._try("modules.json"):
+            return ""
+        transformer = transformer_folder(self._part)
+        place = "" if transformer == self._part else f"{transformer.name}/"
+        if weights:
+            for name in dict.fromkeys((*BESIDE_MODULES, *(place + name for name in BESIDE_MODULES))):
+                self._try(name)
+            for module in module_folders(self._part):
+                if module != transformer and self._try(f"{module.name}/config.json"):
+                    next(filter(self._try, (f"{module.name}/{name}" for name in _MODULE_WEIGHTS)), None)
+        return place
 
     def _shards(self, index: str) -> list[str]:
         try:
@@ -145,6 +166,8 @@ class _Repository:
         known = (self._listed or {}).get(name)
         large = known is not None and known.sha256 is not None
         limit = _MOST_WEIGHTS if Path(name).suffix in _WEIGHT_FILES else _MOST_TEXT
+        with cannot_write(self._part):
+            (self._part / name).parent.mkdir(exist_ok=True)
         try:
             # A small file is listed without a digest and may have changed since an earlier run: it is never continued.
             resume = large or self._listed is None
@@ -154,10 +177,10 @@ class _Repository:
 
 
 def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
-    """Return the files at the top of a repository by name; None when there is no listing, as on many mirrors."""
+    """Return the files of a repository by path; None when there is no listing, as on many mirrors."""
     endpoint = source.page.removesuffix(source.repository)
     try:
-        text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}", _MOST_TEXT)
+        text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}?recursive=true", _MOST_TEXT)
         found = parse_json(text, _MOST_VALUES)
         files = [each for each in found if each["type"] == "file"]
         listed = {each["path"]: ((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}

@@ -18,7 +18,7 @@ from zoo.fetching.cache import cache_directory
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
 
-_OF_A_TOKENIZER = re.compile(r"vocab.*\.txt|tokenizer_config\.json")
+_OF_A_TOKENIZER = re.compile(r"(.*/)?(vocab.*\.txt|tokenizer_config\.json)")
 BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's own name")
 
 
@@ -112,12 +112,18 @@ class Shelf:
 
 
 def digests(path: Path) -> dict[str, str]:
-    """Return {name: sha256} of an archive, or of every file in the directory of a checkpoint, hidden files left out."""
+    """Return {name: sha256} of an archive, or of every file in the directory of a checkpoint, hidden files left out.
+
+    The modules of sentence-transformers have directories of their own: {"1_Pooling/config.json": …}.
+    """
+    from export.readers.sentence_transformers import module_folders
+
     if path.is_file() and path.name.endswith(ARCHIVES):
         return {path.name: sha256_of(path)}
     folder = path if path.is_dir() else path.parent  # a checkpoint named by its main file has other files too
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    seen = {file.name: sha256_of(file) for file in files if not file.name.startswith(".")}
+    folders = [each for each in (folder, *module_folders(folder)) if each.is_dir()]
+    files = sorted(file for each in folders for file in each.iterdir() if file.is_file())
+    seen = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files if not file.name.startswith(".")}
     if not seen:
         raise BadCheckpoint(f"{path} holds no files.")
     return seen

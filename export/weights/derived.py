@@ -41,6 +41,7 @@ class DerivedCheckpoint:
         self.path: Path = parent.path
         self.files: tuple[Path, ...] = parent.files
         self.facts, self.heads, self.family = parent.facts, parent.heads, parent.family
+        self.sentence = parent.sentence
         self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)

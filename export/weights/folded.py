@@ -36,7 +36,7 @@ class FoldedCheckpoint:
         self.path: Path = parent.path
         self.files: tuple[Path, ...] = parent.files
         self.facts = (*parent.facts, *(fold.note for fold in folds))
-        self.heads, self.family = parent.heads, parent.family
+        self.heads, self.family, self.sentence = parent.heads, parent.family, parent.sentence
         self.config: Mapping[str, Any] = parent.config
         self.stored: Container = parent.stored
         self._folds: dict[str, Fold] = {}

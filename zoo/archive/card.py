@@ -116,6 +116,25 @@ class EncoderCertificate(_Record):
     max_difference: dict[str, float]
 
 
+class SentenceVectors(_Record):
+    """How sentence-transformers makes the vector of a text from the outputs of this encoder; `zoo.TextEncoder` obeys.
+
+    `pooling` is a kind of `zoo.contract.Pooling`, or several joined by "+", whose vectors are put beside each other.
+    """
+
+    pooling: str
+    include_prompt: bool = Field(default=True, description="whether the tokens of a prompt are pooled too")
+    normalize: bool
+    max_length: int
+    lower_case: bool = Field(default=False, description="lower-case texts for a tokenizer that keeps capitals")
+    prompts: dict[str, str] = Field(default={}, description="name -> text that is put before a text")
+    default_prompt: str | None = Field(default=None, description="name of the prompt that every text gets")
+    similarity: str | None = None
+    beyond_encoder: list[str] = Field(
+        default=[], description="everything behind the pooling that the archive does not compute, such as dense layers"
+    )
+
+
 def _with_width(part: object) -> object:
     """Return a part as it is written today: the exporters of the first months wrote the name alone."""
     return (part, None) if isinstance(part, str) else part
@@ -158,6 +177,7 @@ class EncoderCard(Card):
         description="variable of the archive -> checkpoint variables that lie beside each other in it, along its last "
         "axis, each with its width there; widths that are missing are equal ones"
     )
+    sentence: SentenceVectors | None = None
     certificate: EncoderCertificate
 
 

@@ -1,7 +1,7 @@
 """Reads the .index file of a TensorFlow checkpoint, and checks every entry before TensorFlow reads the file.
 
-TensorFlow ends the process for an impossible index: a negative size, 300 dimensions, an unknown type. Importing this
-module does not import TensorFlow; reading an index does, for the message types.
+TensorFlow ends the process for an impossible index: a negative size, 300 dimensions, an unknown type. Nothing here
+imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from zoo.archive.bundle_messages import message
 from zoo.archive.tensor_table import BadTable, read_number, read_table
 from zoo.basics.untrusted import BadInput, read_small
 
@@ -33,6 +34,7 @@ _SIZES = MappingProxyType(
         **dict.fromkeys((2, 9, 23), 8),  # double, int64, uint64
     }
 )
+_LITTLE = 0  # of BundleHeaderProto.Endianness
 TEXT = 7  # DT_STRING; an element takes at least one byte
 
 
@@ -49,6 +51,7 @@ class IndexEntry:
     shard: int
     offset: int
     size: int
+    crc32c: int  # of its bytes, as zoo.basics.crc32c masks it
     slices: tuple[bytes, ...]  # for a variable stored in parts: the keys of the parts' entries
     parts: tuple[Shape, ...]  # and the shapes of the parts
 
@@ -96,10 +99,8 @@ def read_index(index: Path) -> TensorIndex:
 
 def _header(table: dict[bytes, bytes]) -> int:
     """Remove the header from the table and return the number of data files that it states."""
-    from tensorflow.core.protobuf import tensor_bundle_pb2
-
-    header = tensor_bundle_pb2.BundleHeaderProto.FromString(table.pop(b"", b""))
-    if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
+    header = message("BundleHeaderProto").FromString(table.pop(b"", b""))
+    if header.endianness != _LITTLE:
         raise BadInput("its numbers are big-endian; save it again on a little-endian machine, such as any PC")
     if not 1 <= header.num_shards < 100_000:
         raise BadInput(f"it claims {header.num_shards:,} data files")
@@ -107,11 +108,10 @@ def _header(table: dict[bytes, bytes]) -> int:
 
 
 def _read_entries(table: Mapping[bytes, bytes]) -> dict[bytes, IndexEntry]:
-    from tensorflow.core.protobuf import tensor_bundle_pb2
-
     if not table:
         raise BadInput("it holds no variables")
-    return {key: _entry(key, tensor_bundle_pb2.BundleEntryProto.FromString(value)) for key, value in table.items()}
+    entry = message("BundleEntryProto")
+    return {key: _entry(key, entry.FromString(value)) for key, value in table.items()}
 
 
 def _entry(key: bytes, stored: Any) -> IndexEntry:
@@ -131,7 +131,8 @@ def _entry(key: bytes, stored: Any) -> IndexEntry:
     if stored.size < promised or (stored.size > promised and stored.dtype != TEXT):
         raise BadInput(f"{key!r} has {stored.size:,} bytes, but its shape {shape} and type need {promised:,}")
     keys, parts = [_slice_key(key, extents) for extents, _ in slices], [part for _, part in slices]
-    return IndexEntry(stored.dtype, shape, stored.shard_id, stored.offset, stored.size, tuple(keys), tuple(parts))
+    place = (stored.shard_id, stored.offset, stored.size, stored.crc32c)
+    return IndexEntry(stored.dtype, shape, *place, tuple(keys), tuple(parts))
 
 
 def _shards_of(entries: Mapping[bytes, IndexEntry]) -> set[int]:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zoo.basics.crc32c import masked_crc32c
+
 MOST_VARIABLES = 20_000  # a large BERT with its optimiser's slots has 1,200
 _FOOTER = 48
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
-_TRAILER = 5  # bytes behind a block: the kind of compression, and a checksum, which TensorFlow compares
+_TRAILER = 5  # bytes behind a block: the kind of compression, and a checksum
 _NOT_COMPRESSED = 0  # TensorFlow has never written anything else
 _LONGEST_KEY = 2_000
 _LONGEST_VALUE = 1 << 16
@@ -56,6 +58,9 @@ def _block(data: bytes, start: int, size: int, footer: int) -> bytes:
         raise BadTable(f"a block of {size:,} bytes at {start:,} reaches beyond the end of the file")
     if data[start + size] != _NOT_COMPRESSED:
         raise BadTable("a block is compressed, which TensorFlow never does")
+    end = start + size + 1
+    if masked_crc32c(data[start:end]) != int.from_bytes(data[end : end + 4], "little"):
+        raise BadTable(f"the checksum of a block at {start:,} is wrong")
     return data[start : start + size]
 
 

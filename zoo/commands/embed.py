@@ -27,8 +27,20 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("output", metavar="OUTPUT", help="a directory")
     parser.add_argument("--engine", choices=get_args(Engine), default="local")
     parser.add_argument("--tokenizer", metavar="NAME", help="default: the one that the registry names")
-    parser.add_argument("--pooling", choices=get_args(Pooling), default="mean")
-    parser.add_argument("--max-length", metavar="TOKENS", type=int, help="longer texts are cut; default: 128")
+    parser.add_argument(
+        "--pooling",
+        metavar="KIND",
+        help=f"{', '.join(get_args(Pooling))}, or several joined by '+'; default: the model's own, else mean",
+    )
+    parser.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="give each vector the length 1; default: as the model's card says, else not",
+    )
+    parser.add_argument(
+        "--max-length", metavar="TOKENS", type=int, help="longer texts are cut; default: the model's own, else 128"
+    )
+    parser.add_argument("--prompt", metavar="TEXT", help="put before each text; default: the model's own, else nothing")
     parser.add_argument(
         "--batch", metavar="N", type=int, default=usual.batch_size, help="texts computed at once; default: %(default)s"
     )
@@ -59,7 +71,13 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
 
         plan = plan_corpus(
             EncoderSpec(
-                arguments.model, arguments.tokenizer, arguments.pooling, arguments.max_length, arguments.registry
+                arguments.model,
+                arguments.tokenizer,
+                arguments.pooling,
+                arguments.max_length,
+                arguments.registry,
+                arguments.normalize,
+                arguments.prompt,
             ),
             Corpus(arguments.input, arguments.format, arguments.text, arguments.pair, arguments.id, arguments.limit),
             arguments.output,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from zoo.contract import Pooling
 from zoo.loading.matching import EncoderWithTokenizer, find_pair
+from zoo.loading.pooling import AskedVectors
 
 if TYPE_CHECKING:
     from zoo.text_encoder import TextEncoder
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The arguments of `zoo.TextEncoder`, which can be pickled: `EncoderSpec("albert_tiny", pooling="first")`.
+    """The arguments of `zoo.TextEncoder`, which can be pickled: `EncoderSpec("bge_small", prompt="query: ")`.
 
     If `handle` is a path or `registry` is a file, the path must exist on every worker.
     """
 
     handle: str
     tokenizer: str | None = None
-    pooling: Pooling = "mean"
+    pooling: str | None = None
     max_length: int | None = None
     registry: str | None = None
+    normalize: bool | None = None
+    prompt: str | None = None
+
+    @property
+    def asked(self) -> AskedVectors:
+        """The arguments that decide how texts become vectors."""
+        return AskedVectors(self.pooling, self.normalize, self.max_length, self.prompt)
 
     def find(self) -> EncoderWithTokenizer:
         """Return the encoder and its tokenizer, fetched but not loaded. Raises the errors of `find_pair`."""
@@ -43,5 +50,4 @@ def _loaded(spec: EncoderSpec) -> TextEncoder:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
     import_tensorflow_quietly()
-    how = {"pooling": spec.pooling, "max_length": spec.max_length, "registry": spec.registry}
-    return TextEncoder(spec.handle, spec.tokenizer, **how)  # type: ignore[arg-type]
+    return TextEncoder(spec.handle, spec.tokenizer, registry=spec.registry, **vars(spec.asked))

@@ -18,6 +18,7 @@ from zoo.embed.output import Output
 from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Rows
 from zoo.errors import DigestMismatch
+from zoo.loading.pooling import TextVectors
 
 if TYPE_CHECKING:
     from zoo.text_encoder import TextEncoder
@@ -31,8 +32,8 @@ class EmbeddingJob:
     model: str
     tokenizer: str
     digests: tuple[str, str]
-    max_length: int
-    hidden_size: int
+    how: TextVectors
+    hidden_size: int  # how many numbers a vector has
     source: OpenedCorpus
     limit: int | None
     settings: Settings
@@ -47,8 +48,12 @@ class EmbeddingJob:
             "model_sha256": model_sha256,
             "tokenizer": self.tokenizer,
             "tokenizer_sha256": tokenizer_sha256,
-            "pooling": self.spec.pooling,
-            "max_length": self.max_length,
+            "pooling": self.how.pooling,
+            "max_length": self.how.max_length,
+            # None where nothing is done, as in the runs of versions that could do nothing of it.
+            "normalize": self.how.normalize or None,
+            "prompt": self.how.prompt or None,
+            "lower_case": self.how.lower_case or None,
             "limit": self.limit,
             **asdict(self.settings),
             **asdict(self.source),
@@ -103,5 +108,5 @@ class EmbeddingJob:
 
     def facts(self) -> dict[str, str]:
         """Return the metadata for the Parquet schema of every part: {"zoo.model": "albert_tiny", …}."""
-        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", "pooling", "max_length")
-        return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named}
+        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", *vars(self.how))
+        return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named and value}

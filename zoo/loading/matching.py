@@ -17,10 +17,8 @@ from zoo.fetching.bundles import is_bundle, read_bundle
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import model_name
 from zoo.loading.load import check_pair, find_model
+from zoo.loading.pooling import AskedVectors, TextVectors, text_vectors
 from zoo.registry.registry import Registry
-
-_MAX_LENGTH = 128
-_SHORTEST = 3  # [CLS], one token, [SEP]
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,9 @@ class EncoderWithTokenizer(FoundEncoder):
     tokenizer_directory: Path
     tokenizer_card: TokenizerCard
 
-    def max_length(self, asked: int | None) -> int:
-        """Return the length to which texts are cut: `asked`, or 128, or fewer if the model takes fewer."""
-        limit = self.card.sizes.position_limit
-        if asked is not None and not _SHORTEST <= asked <= limit:
-            raise BadArgument(f"max_length={asked}: {self.card.name} takes {_SHORTEST} to {limit} tokens.")
-        return asked or min(_MAX_LENGTH, limit)
+    def text_vectors(self, asked: AskedVectors) -> TextVectors:
+        """Return how texts become vectors: as asked for, else as the card says. Raises BadArgument."""
+        return text_vectors(asked, self.card, self.tokenizer_card)
 
     def digests(self) -> tuple[str, str]:
         """Return the sha256 of the encoder and of the tokenizer, both as `sha256` states it."""

@@ -191,12 +191,12 @@ def test_a_table_in_which_a_search_finds_something_else() -> None:
 
 def with_first_block(block: bytes) -> bytes:
     """A table of one block: its handle, [0, size], under the key b, then the handles of an empty block and of that."""
-    trailer = b"\0" + bytes(4)
     index = b"\0\1\2b\0" + bytes([len(block)]) + struct.pack("<II", 0, 1)
-    start = len(block) + len(trailer)
+    first, second = (each + b"\0" + masked_crc32c(each + b"\0").to_bytes(4, "little") for each in (block, index))
+    start = len(first)
     handles = bytes([0, 0, start, len(index)])
     magic = (0xDB4775248B80FB57).to_bytes(8, "little")
-    return block + trailer + index + trailer + handles.ljust(40, b"\0") + magic
+    return first + second + handles.ljust(40, b"\0") + magic
 
 
 def test_variables_in_parts_are_read_as_a_whole(folder: Path) -> None:

@@ -126,13 +126,23 @@ def test_data_file_missing_or_cut_short(copy: Path) -> None:
         open_checkpoint(copy)
 
 
+def test_a_name_with_a_flipped_bit_is_noticed_at_once(copy: Path) -> None:
+    """The index would be read as that of another model: only its checksum tells."""
+    index = copy / "bert_model.ckpt.index"
+    content = index.read_bytes()
+    assert content.count(b"pooler") == 1
+    index.write_bytes(content.replace(b"pooler", b"qooler"))
+    with pytest.raises(BadCheckpoint, match=r"the checksum of a block at 0 is wrong\. Fetch it again"):
+        open_checkpoint(copy)
+
+
 def test_flipped_bits_are_noticed_when_read(copy: Path) -> None:
     data = copy / "bert_model.ckpt.data-00000-of-00001"
     content = bytearray(data.read_bytes())
     content[10] ^= 1
     data.write_bytes(content)
     checkpoint = open_checkpoint(copy)
-    with pytest.raises(BadCheckpoint, match="cannot be read"):
+    with pytest.raises(BadCheckpoint, match="is damaged: its checksum is wrong"):
         for name in checkpoint.shapes:
             checkpoint.read(name)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from export.release.fetching import fetch_repository
+from export.release.sources import digests
 from tests.localserver import LocalServer, Reply, running_server
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import HuggingFaceSource
@@ -48,3 +50,20 @@ def test_text_of_unknown_size_has_a_limit(server: LocalServer, tmp_path: Path, m
     with pytest.raises(DownloadFailed, match="has more than 30 bytes, the limit for a file whose size is not recorded"):
         fetch_repository(SOURCE, tmp_path / "place", weights=False)
     assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_the_modules_of_sentence_transformers_come_along(server: LocalServer, tmp_path: Path, listed: bool) -> None:
+    """A repository from before 2021: the checkpoint lies in the folder of the Transformer."""
+    kinds = {"0_BERT": "Transformer", "1_Pooling": "Pooling", "2_Dense": "Dense", "3_Normalize": "Normalize"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    checkpoint = ["config.json", "sentence_bert_config.json", "pytorch_model.bin", "vocab.txt"]
+    own = ["1_Pooling/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"]
+    names = ["modules.json", "config_sentence_transformers.json", *own, *(f"0_BERT/{name}" for name in checkpoint)]
+    for name in (*names, "README.md"):
+        server.serve(FILES + name, json.dumps(modules).encode() if name == "modules.json" else b"{}")
+    if listed:
+        server.serve(LISTING, json.dumps([{"type": "file", "path": name} for name in (*names, "README.md")]).encode())
+    place = fetch_repository(SOURCE, tmp_path / "place")
+    assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()) == sorted(names)
+    assert digests(place).keys() == {*names}

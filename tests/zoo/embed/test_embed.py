@@ -137,13 +137,17 @@ def test_a_command_that_is_killed(toy_zoo: ToyZoo, spec: EncoderSpec, tmp_path: 
 def test_other_arguments_are_refused(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     embed_corpus(spec, lines, out, settings=SETTINGS)
-    other = EncoderSpec("toy", pooling="first", max_length=9, registry=spec.registry)
-    with pytest.raises(CannotWrite, match=r"max_length was 12, is 9; pooling was 'mean', is 'first'.*--restart"):
+    other = EncoderSpec("toy", None, "first+max", 9, spec.registry, normalize=True, prompt="w1 ")
+    differ = r"max_length was 12, is 9; normalize was None, is True; pooling was 'mean', is 'first\+max'"
+    with pytest.raises(CannotWrite, match=rf"{differ}; prompt was None, is 'w1 '.*--restart"):
         plan_corpus(other, lines, out, settings=SETTINGS)
     lines.write_bytes(lines.read_bytes() + b"w1\n")
     with pytest.raises(CannotWrite, match=r"files of the input were changed, added or removed \(in\.txt\)"):
         embed_corpus(spec, lines, out, settings=SETTINGS)
-    assert embed_corpus(other, lines, out, settings=Settings(rows_per_part=9), restart=True).rows == 13
+    done = embed_corpus(other, lines, out, settings=Settings(rows_per_part=9), restart=True)
+    assert (done.rows, done.hidden_size, done.job["prompt"]) == (13, 64, "w1 ")
+    table = ds.dataset(out).to_table()
+    np.testing.assert_allclose(np.linalg.norm(vectors(table), axis=1), 1, atol=1e-6)
     assert names(out) == ["_bad_rows.jsonl", "_job.json", "_lock", "_manifest.json", *parts(2)]
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "mine.txt").write_text("x")
