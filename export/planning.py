@@ -15,16 +15,16 @@ from export.options import EncoderRequest
 from export.oracle.names import Under
 from export.readers import open_checkpoint
 from export.readers.protocol import Checkpoint
+from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.source import vocabulary_file
-from tokenizer.vocabulary import Vocabulary
+from tokenizer.vocabulary import PAD, Vocabulary
 from zoo.archive.card import HeadState
-from zoo.errors import BadConfig, BadVocabulary
+from zoo.errors import BadArgument, BadConfig
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -41,13 +41,16 @@ class PlannedEncoder:
     plan: WeightPlan
     head_states: Mapping[str, HeadState]
     heads: tuple[str, ...]
-    vocabulary: Vocabulary
-    vocabulary_file: Path
+    vocabulary: Vocabulary | None  # None: the archive takes no string tokens
+    vocabulary_files: tuple[Path, ...]
+    vocabulary_notes: tuple[str, ...]
+    padding_id: int
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the card about what was found and filled in."""
-        return (*self.checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
+        found = (*self.checkpoint.facts, *placement(self.family, self.layout))
+        return (*found, *self.config.notes, *self.vocabulary_notes)
 
     @property
     def under(self) -> Under:
@@ -71,18 +74,26 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         layout = averaged(layout, parent.shapes)
     leave_out = matched(request.leave_out, parent.shapes)
     config = _read_config(request, parent, family, layout)
-    vocabulary, file = _read_vocabulary(request, parent, config)
-    kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
+    chosen = choose_vocabulary(request.vocab, parent.path, parent.config, config.vocab_size)
+    vocabulary, kept = chosen.vocabulary, None
+    if request.keep_tokens:
+        if vocabulary is None:
+            raise BadArgument("--keep-tokens needs the vocabulary that --vocab none leaves out. Give one of the two.")
+        kept = kept_ids(vocabulary, request.keep_tokens)
     checkpoint: Checkpoint = parent
     if kept is not None or request.dtype != "float32":
         checkpoint = DerivedCheckpoint(parent, rows_of_tokens(parent, layout), request.dtype, kept)
-    if kept is not None:
+    padding_id = chosen.padding_id
+    if kept is not None and vocabulary is not None:
         vocabulary = pruned(vocabulary, kept)
+        padding_id = vocabulary.special_tokens[PAD]
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
-    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, vocabulary, file)
+    check_heads(heads, vocabulary)
+    words = (vocabulary, chosen.files, chosen.notes, padding_id)
+    return PlannedEncoder(request, checkpoint, family, layout, config, plan, states, heads, *words)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:
@@ -91,23 +102,6 @@ def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family
         checkpoint.config, family, layout.format, request.activation, request.pooler, tables, checkpoint.heads
     )
     return config if request.layers is None else config.truncated(request.layers)
-
-
-def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:
-    try:
-        file = vocabulary_file(request.vocab or checkpoint.path)
-    except BadVocabulary as error:
-        raise BadVocabulary(f"{error} Name the vocabulary file with --vocab FILE.") from None
-    vocabulary = Vocabulary.read(file)
-    if vocabulary.special_tokens["[PAD]"] != 0:
-        found = vocabulary.special_tokens["[PAD]"]
-        raise BadVocabulary(f"{file} has [PAD] at {found}. Models take id 0 as padding, so [PAD] has to come first.")
-    if len(vocabulary.entries) != config.vocab_size:
-        raise BadVocabulary(
-            f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
-            f"{config.vocab_size:,}. Name the vocabulary that the model was trained with by --vocab FILE."
-        )
-    return vocabulary, file
 
 
 def check_name(name: str) -> None:

@@ -62,7 +62,7 @@ def add_model(addition: Addition) -> BuildReport:
             return report
         made = own_registry(out / REGISTRY_FILE).models
         tokenizer = _fitting(made, made[name], options.cased)
-        if tokenizer is None and not addition.no_tokenizer:
+        if tokenizer is None and made[name].vocabulary_sha256 and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
         given = given_options(of_encoder)
@@ -191,7 +191,7 @@ def _note(path: Path) -> NoteSource:
 
 def _fitting(models: Mapping[str, Entry], encoder: Entry, cased: bool | None) -> str | None:
     """Return the first tokenizer of the same vocabulary whose row does not state the other case, None without one."""
-    for name in sorted(models):
+    for name in sorted(models) if encoder.vocabulary_sha256 else ():
         row = models[name]
         its = row.recipe.cased if row.recipe else None
         same = row.kind == "tokenizer" and row.archive and row.vocabulary_sha256 == encoder.vocabulary_sha256

@@ -195,7 +195,7 @@ class Builder:
         found = {
             **planned.config.sizes().model_dump(),
             "family": planned.family.name,
-            "vocabulary_sha256": planned.vocabulary.sha256,
+            "vocabulary_sha256": planned.vocabulary.sha256 if planned.vocabulary else None,
         }
         _check_facts(step.name, self._facts(step), found, inputs)
         return export_planned(planned)
@@ -211,11 +211,12 @@ class Builder:
     def _vocabulary_folder(self, path: Path) -> Path:
         """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
         from export.readers.archive import is_archive, unpack_checkpoint
+        from tokenizer.tokenizer_json import JSON_FILE
 
         if not is_archive(path):
             return path
         folder = unpack_checkpoint(path, self._own_directory())
-        holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
+        holders = sorted({file.parent for name in ("vocab*.txt", JSON_FILE) for file in folder.rglob(name)})
         if len(holders) != 1:
             found = ", ".join(str(each.relative_to(folder)) for each in holders) or "none"
             raise BadVocabulary(f"{path} should hold the vocabulary of one model, holds: {found}.")

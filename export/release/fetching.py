@@ -110,11 +110,15 @@ class _Repository:
         self._listed = _listing(source)
 
     def fetch(self, weights: bool) -> None:
-        for name in ("vocab.txt", *(("config.json",) if weights else ())):
-            self._get(name)
-        self._try("tokenizer_config.json")
+        vocabularies = [name for name in ("vocab.txt", "tokenizer.json") if self._try(name)]
+        if not vocabularies:
+            self._get("vocab.txt")  # which raises
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+            self._try(name)
         if not weights:
+            self._try("config.json")  # it may name the class of the tokenizer
             return
+        self._get("config.json")
         main = next((name for name in _WEIGHTS if self._try(name)), None)
         if main is None:
             raise DownloadFailed(f"{self._source.page}: none of {', '.join(_WEIGHTS)} is there.")

@@ -128,6 +128,7 @@ class EncoderCard(Card):
     family: str
     sizes: EncoderSizes
     activation_reason: str
+    padding_id: int = Field(default=0, description="the id that is no token where no mask is given")
     truncated_from: int | None = None
     derivation: Derivation | None = None
     pooler: str
