@@ -192,7 +192,7 @@ def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mappin
     mask = found.spellings[MASK]
     has_mask = mask in known or mask in added
     for token in found.special():
-        if content_of(token) not in added:
+        if content_of(token) not in [*added]:  # a list: the content may be anything
             add(token, None, f"{CONFIG_FILE} or {SPECIAL_FILE}")
     if not has_mask and mask in added and added[mask].id == max(each.id for each in added.values()):
         del added[mask]  # no other id depends on it, and no weights belong to it
