@@ -94,7 +94,7 @@ def _about_rows(found: VocabularySource, rows: int) -> list[str]:
             "rows would have no token, so this is hardly its vocabulary. Name the vocabulary that the model was "
             f"trained with by --vocab FILE, or export the encoder without string tokens: {NONE}."
         )
-    return [f"{spare:,} spare rows: ids {len(vocabulary):,} to {rows - 1:,} have weights, but no token and no text"]
+    return [f"spare rows: the ids from {len(vocabulary):,} to {rows - 1:,} have weights, but no text reaches them"]
 
 
 def _stated_padding(config: Mapping[str, Any], rows: int) -> int | None:

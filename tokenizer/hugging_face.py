@@ -6,9 +6,10 @@ with 4.57 and 5.24); where its versions follow different files, the export stops
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +96,13 @@ class HuggingFaceFiles:
                 yield token, token.get("id"), JSON_FILE
         decoder = self.settings.get("added_tokens_decoder")
         if decoder is not None:
-            yield from ((token, number, CONFIG_FILE) for number, token in sorted(_numbered(decoder, CONFIG_FILE)))
+            for number, token in _by_id(lambda: decoder.items(), CONFIG_FILE):
+                yield token, number, CONFIG_FILE
             return
         special = [content_of(token) for token in self.special()]
-        by_id = sorted(_numbered({number: token for token, number in self.added_tokens.items()}, ADDED_FILE))
-        for number, token in by_id:
-            yield (
-                {"content": token, "special": token in special, "normalized": token not in special},
-                number,
-                ADDED_FILE,
-            )
+        for number, token in _by_id(lambda: ((n, t) for t, n in self.added_tokens.items()), ADDED_FILE):
+            is_special = token in special
+            yield {"content": token, "special": is_special, "normalized": not is_special}, number, ADDED_FILE
 
     def special(self) -> Iterator[Any]:
         """Yield the special tokens in transformers' order. It adds [MASK] even where no file names it."""
@@ -223,12 +221,12 @@ def _id(number: int | None) -> str:
     return "nothing" if number is None else str(number)
 
 
-def _numbered(tokens: Mapping[Any, Any], file: str) -> Iterator[tuple[int, Any]]:
-    """Yield id and token; JSON writes an id that is a key as a text."""
+def _by_id(pairs: Callable[[], Iterable[tuple[Any, Any]]], file: str) -> list[tuple[int, Any]]:
+    """Return pairs of id and token in the order of the ids; JSON writes an id that is a key as a text."""
     try:
-        yield from [(int(number), token) for number, token in tokens.items()]
+        return sorted(((int(number), token) for number, token in pairs()), key=itemgetter(0))
     except (AttributeError, TypeError, ValueError):
-        raise BadConfig(f"{file}: the added tokens should be ids and tokens, are {tokens!r:.120}.") from None
+        raise BadConfig(f"{file}: the added tokens should be ids and tokens. Correct the file.") from None
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:

@@ -61,8 +61,11 @@ class TokenizerJson:
     def added_tokens(self) -> Sequence[Mapping[str, Any]]:
         """The added tokens with their ids and flags: {"id": 0, "content": "[PAD]", "special": true, …}."""
         listed = self.content.get("added_tokens") or []
-        if not isinstance(listed, list) or not all(isinstance(token, dict) for token in listed):
-            raise BadConfig(f"{self.path}: 'added_tokens' should be a list of objects. Correct the file.")
+        if not isinstance(listed, list) or not all(map(_is_added, listed)):
+            raise BadConfig(
+                f"{self.path}: 'added_tokens' should be a list of objects, each with an 'id', which is a whole number, "
+                "and a 'content', which is a text. Correct the file."
+            )
         return listed
 
     @property
@@ -77,7 +80,10 @@ class TokenizerJson:
         if isinstance(padding, dict) and isinstance(padding.get("pad_token"), str):
             found[PAD] = padding["pad_token"]
         post = self.content.get("post_processor")
-        return found if post is None else found | _wrapping(post, self)
+        found |= {} if post is None else _wrapping(post, self)
+        if not all(isinstance(token, str) for token in found.values()):
+            raise BadConfig(f"{self.path}: special tokens should be texts, are {found!r:.200}. Correct the file.")
+        return found
 
     def text_rules(self) -> TextRules:
         """Return the rules of the normaliser. Raises Unsupported, which names every part that is not BERT's."""
@@ -121,7 +127,7 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     if not isinstance(model, dict):
         raise BadConfig(f"{path} should hold a JSON object with a 'model', as Hugging Face's tokenizers write it.")
     # The first versions of tokenizers wrote no type.
-    kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece")
+    kind = str(model.get("type") or ("BPE" if "merges" in model else "WordPiece"))
     if kind != "WordPiece":
         how = f" ({_OTHER_MODELS[kind]})" if kind in _OTHER_MODELS else ""
         raise Unsupported(
@@ -133,6 +139,10 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _is_added(token: Any) -> bool:
+    return isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int
 
 
 def _parts(part: Any, listed_in: str) -> list[Mapping[str, Any]]:

@@ -203,8 +203,8 @@ def test_bad_vocabulary_leaves_nothing(text: str, words: str, tmp_path: Path) ->
 
 
 def test_a_vocabulary_of_another_size(odd: Path, tmp_path: Path) -> None:
-    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY[:-1])
-    with pytest.raises(BadVocabulary, match=r"vocab.txt has 98 entries, the config .* says 'vocab_size' 99.*--vocab"):
+    write_vocabulary(tmp_path / "vocab.txt", [*VOCABULARY, "x"])
+    with pytest.raises(BadVocabulary, match=r"vocab.txt has 100 entries, but the model has 99 rows.*--vocab"):
         export_encoder(EncoderRequest(odd, "odd", tmp_path / "new", vocab=tmp_path / "vocab.txt"))
     assert left(tmp_path / "new") == []
 

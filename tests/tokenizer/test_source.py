@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,7 @@ def test_the_only_vocabulary_of_another_name(tmp_path: Path) -> None:
 )
 def test_settings_that_are_not_followed_are_noted(tmp_path: Path, settings: dict[str, Any], note: str) -> None:
     config = read_tokenizer_source(directory(tmp_path, **settings))
-    with pytest.raises(AssertionError, match=note):
-        assert config.notes == ()
+    assert re.search(note, "; ".join(config.notes))
 
 
 def test_no_note_about_words_where_transformers_follows_bert(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ class EncoderCard(Card):
     sizes: EncoderSizes
     activation_reason: str
     padding_id: int = Field(default=0, description="the id that is no token where no mask is given")
+    string_tokens: bool = Field(default=True, description="whether it takes string tokens, as a tokenizer gives them")
     truncated_from: int | None = None
     derivation: Derivation | None = None
     pooler: str
