@@ -187,8 +187,7 @@ def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[UNK]\n[CLS]\n\n[SEP]\n", "line 3"),
-        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n", "line 7"),
+        ("[PAD]\t1\n[UNK]\t1\n[CLS]\t2\n[SEP]\t3\n", "not the ids 0 to 3"),
         ("[PAD]\n[CLS]\n[SEP]\n[MASK]\n", r"\[UNK\]"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +49,21 @@ def test_text_of_unknown_size_has_a_limit(server: LocalServer, tmp_path: Path, m
     with pytest.raises(DownloadFailed, match="has more than 30 bytes, the limit for a file whose size is not recorded"):
         fetch_repository(SOURCE, tmp_path / "place", weights=False)
     assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_every_file_of_a_tokenizer_is_fetched(server: LocalServer, tmp_path: Path, listed: bool) -> None:
+    names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"]
+    for name in names:
+        server.serve(FILES + name, b"{}")
+    server.serve(FILES + "vocab.txt", Reply(status=404))
+    if listed:
+        server.serve(LISTING, Reply(json.dumps([{"type": "file", "path": name} for name in names]).encode()))
+    place = fetch_repository(SOURCE, tmp_path / "place", weights=False)
+    assert {path.name for path in place.iterdir()} == {*names}
+
+
+def test_a_repository_without_a_vocabulary(server: LocalServer, tmp_path: Path) -> None:
+    server.serve(FILES + "vocab.txt", Reply(status=404))
+    with pytest.raises(DownloadFailed, match="vocab.txt"):
+        fetch_repository(SOURCE, tmp_path / "place", weights=False)
