@@ -9,7 +9,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,26 @@ def test_settings(
         assert stated["handle_chinese_chars"] == rules.tokenize_chinese_chars
 
 
+@pytest.fixture(scope="module")
+def exported(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """exported("cased") is the unpacked tokenizer archive of that directory, made once.
+
+    It keeps special tokens in texts whole, as transformers does. Raises Unsupported.
+    """
+    place = tmp_path_factory.mktemp("archives")
+
+    def exported(name: str) -> Path:
+        out = place / folders[name].name
+        if not out.exists():
+            export_tokenizer(TokenizerRequest(folders[name], "words", out, special_tokens_in_text=True))
+            unpack(out / "words.tar.gz", out / "words")
+        return out / "words"
+
+    return exported
+
+
 @pytest.mark.parametrize("name", DIRECTORIES)
-def test_ids(name: str, folders: dict[str, Path], transformers: dict[str, Any], tmp_path: Path) -> None:
-    """With special tokens in texts kept whole, as transformers keeps them."""
+def test_ids(name: str, exported: Callable[[str], Path], transformers: dict[str, Any]) -> None:
     import tensorflow as tf
 
     if name not in transformers:
@@ -126,12 +143,11 @@ def test_ids(name: str, folders: dict[str, Path], transformers: dict[str, Any], 
     if DIRECTORIES[name].departs:
         pytest.skip(DIRECTORIES[name].departs)
     try:
-        export_tokenizer(TokenizerRequest(folders[name], "words", tmp_path, special_tokens_in_text=True))
+        archive = exported(name)
     except Unsupported as error:
         pytest.skip(str(error))
-    unpack(tmp_path / "words.tar.gz", tmp_path / "words")
     asked = [*texts(TEXTS)]
-    found = load(tmp_path / "words").tokenize(tf.constant(asked)).merge_dims(1, 2).to_list()
+    found = load(archive).tokenize(tf.constant(asked)).merge_dims(1, 2).to_list()
     pairs = zip(asked, found, transformers[name]["ids"], strict=True)
     wrong = [(text, ours, theirs) for text, ours, theirs in pairs if ours != theirs]
     assert not wrong, f"{len(wrong)} of {TEXTS} texts have other ids, for example {wrong[:3]}"
