@@ -100,15 +100,13 @@ class Vocabulary:
     ) -> Vocabulary:
         """Return a vocabulary of entries that may be blank or repeated. Raises BadVocabulary if there are problems."""
         problems = [*problems, *_too_long(entries), *_absent(entries, spellings, added)]
-        count = len(entries)
-        while entries and not (entries[-1] or problems):
-            entries = entries[:-1]
-        if blank := count - len(entries):
+        used = max((number for number, entry in enumerate(entries, start=1) if entry), default=0)
+        if blank := len(entries) - used:
             notes.append(f"blank lines at the vocabulary's end are left out: {blank:,}")
         if problems:
             more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
             raise BadVocabulary(f"{path} is not a WordPiece vocabulary: {'; '.join(problems[:PROBLEMS_SHOWN])}{more}.")
-        entries, about_ids = _each_once(entries)
+        entries, about_ids = _each_once(entries[:used])
         if spellings[MASK] not in {*entries, *added}:
             about_ids.append(f"the vocabulary has no {spellings[MASK]}")
         return cls(tuple(entries), dict(spellings), (*notes, *about_ids))

@@ -177,7 +177,10 @@ def _inputs(addition: Addition, source: Source) -> Inputs:
         found = _local(Path(addition.checkpoint))
     else:
         found = Shelf().get(addition.name, Entry(kind="encoder", sources=[source]))
-    named = [value for value in given_options(addition.options).values() if isinstance(value, Path) and value.is_file()]
+    paths = [value for value in given_options(addition.options).values() if isinstance(value, Path)]
+    named = [
+        file for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*"))) if file.is_file()
+    ]
     return replace(found, files={**found.files, **{f"given {file.name}": sha256_of(file) for file in named}})
 
 

@@ -16,6 +16,7 @@ from export.convert.tokenizer_file import write_tokenizer
 from export.options import NO_VOCABULARY, EncoderRequest
 from export.pipeline import export_encoder
 from export.planning import PlannedEncoder, plan_encoder
+from export.release.add import _fitting
 from export.vocabulary import choose_vocabulary
 from scripts.random_checkpoint import write_vocabulary
 from tests.export.conftest import VOCABULARY, export_and_load, write_odd
@@ -26,6 +27,7 @@ from zoo.command import main
 from zoo.errors import BadArgument, BadConfig, BadVocabulary, Unsupported, VocabularyMismatch
 from zoo.loading.load import check_pair
 from zoo.loading.matching import EncoderWithTokenizer
+from zoo.registry.entry import ArchiveRecord, Entry
 
 NAMES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -217,6 +219,14 @@ def test_an_encoder_without_string_tokens(bare: Path) -> None:
     np.testing.assert_array_equal(encoder(ids)["pooled_output"], expected)
     np.testing.assert_allclose(zoo.KerasLayer(encoder)(ids)["pooled_output"], expected, atol=1e-6)
     assert main(["verify", str(bare)]) == 0
+
+
+def test_no_tokenizer_fits_an_encoder_without_a_vocabulary() -> None:
+    archive = ArchiveRecord(urls=["words.tar.gz"])
+    rows = {"words": Entry(kind="tokenizer", archive=archive), "others": Entry(kind="tokenizer", archive=archive)}
+    rows["others"] = rows["others"].model_copy(update={"vocabulary_sha256": "a" * 64})
+    assert _fitting(rows, Entry(kind="encoder"), None) is None
+    assert _fitting(rows, Entry(kind="encoder", vocabulary_sha256="a" * 64), None) == "others"
 
 
 def test_strings_are_refused_in_words(bare: Path) -> None:

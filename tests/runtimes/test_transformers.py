@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(
     not PYTHONS, reason="ZOO_TRANSFORMERS_PYTHONS names no Python with transformers; `scripts/test-runtimes` makes some"
 )
 
+_FLAGS = ("content", "id", "lstrip", "rstrip", "single_word", "normalized", "special")
 # Runs in the other Python: reads {"folders": {name: path}, "texts": […]}, prints what transformers makes of them.
 _PROGRAM = """
 import json, sys
@@ -105,7 +106,7 @@ def test_settings(
     assert all(token in entries or not token or token == "[MASK]" for token in theirs["vocabulary"])
     special = config.vocabulary.special_tokens
     assert theirs["special"] == [special[token] for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]")]
-    flags = {token.content: {**vars(token)} for token in added}
+    flags = {token.content: {key: vars(token)[key] for key in _FLAGS} for token in added}
     left = {content: each for content, each in theirs["added"].items() if content not in known.special.values()}
     assert flags == {content: each for content, each in left.items() if content != "[MASK]"}
     rules, stated = config.rules, theirs["normalizer"]
