@@ -165,10 +165,14 @@ def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mappin
     """Return content -> added token, with the id that transformers gives it: that in `known`, or the next one."""
     added: dict[str, AddedToken] = {}
     problems: list[str] = []
+    named = [content_of(token) for token in found.special()]
 
     def add(token: Any, stated: int | None, file: str) -> None:
         content = content_of(token)
-        flags = {flag: token.get(flag, False) for flag in _FLAGS} if isinstance(token, dict) else {"special": True}
+        stated_flags = token if isinstance(token, dict) else {}
+        special = stated_flags.get("special", False) or (file != JSON_FILE and content in named)
+        flags = dict.fromkeys(_FLAGS, False) | {"special": special, "normalized": not special}
+        flags |= {flag: stated_flags[flag] for flag in _FLAGS[:-1] if flag in stated_flags}
         if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
             problems.append(f"{file} has the token {token!r:.120}, which is none")
             return

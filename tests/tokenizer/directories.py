@@ -283,6 +283,20 @@ DIRECTORIES: dict[str, Directory] = {
         },
         special={token: {"[CLS]": "<s>", "[SEP]": "</s>"}.get(token, token) for token in SPECIAL},
     ),
+    "flags that are left out": Directory(
+        {
+            "vocab.txt": _TXT,
+            "tokenizer_config.json": BERT
+            | {
+                "added_tokens_decoder": {
+                    str(SIZE): {"content": "foobar"},
+                    str(SIZE + 1): {"content": "[Q]", "special": True},
+                }
+            }
+            | {"additional_special_tokens": ["[Q]"], "cls_token": {"content": "[CLS]", "__type": "AddedToken"}},
+        },
+        added=(Added("foobar", SIZE, normalized=True, special=False), Added("[Q]", SIZE + 1)),
+    ),
     "special_tokens_map.json not read": Directory(
         {
             "vocab.txt": _TXT,
