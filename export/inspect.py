@@ -227,9 +227,7 @@ def inspected(
         plan=plan,
         notes=(*checkpoint.facts, *placement(family, layout), *config.notes),
         vocabulary=vocabulary,
-        export_options=None
-        if plan.remedy is None
-        else (*asked, *plan.remedy, *_vocabulary_options(vocabulary, heads)),
+        export_options=None if plan.remedy is None else (*asked, *plan.remedy, *_vocabulary_options(vocabulary, heads)),
     )
 
 
