@@ -179,6 +179,14 @@ def test_strings_of_other_spellings(padded: Any) -> None:
     np.testing.assert_array_equal(padded(tokens)["sequence_output"], expected["sequence_output"])
 
 
+def test_an_empty_text_is_padding(padded: Any) -> None:
+    """Its pooled output is that of one padding token, which only attention to itself is left to."""
+    one = [tf.constant([[number]]) for number in (1, 0, 0)]
+    found = padded(tf.constant([[""]]))["pooled_output"]
+    np.testing.assert_array_equal(found, padded(one)["pooled_output"])
+    assert np.any(found != padded([tf.constant([[0]]), *one[1:]])["pooled_output"])
+
+
 def test_the_card_states_the_padding_id(tmp_path: Path) -> None:
     write_odd(tmp_path)
     with_vocabulary(tmp_path, SPELLED, tokenizer_config=SPELLINGS)
