@@ -16,6 +16,7 @@ from export.convert.tokenizer_file import write_tokenizer
 from export.options import NO_VOCABULARY, EncoderRequest
 from export.pipeline import export_encoder
 from export.planning import PlannedEncoder, plan_encoder
+from export.readers.own_archive import settings_of
 from export.release.add import _fitting
 from export.vocabulary import choose_vocabulary
 from scripts.random_checkpoint import write_vocabulary
@@ -198,6 +199,13 @@ def test_the_card_states_the_padding_id(tmp_path: Path) -> None:
     fewer = planned(tmp_path, keep_tokens=kept)
     assert fewer.vocabulary is not None
     assert fewer.vocabulary.entries[fewer.padding_id] == "<pad>" and len(fewer.vocabulary) == 6
+
+
+def test_an_archive_is_a_source_with_its_padding_id(bare: Path) -> None:
+    card = read_card(bare)
+    assert isinstance(card, EncoderCard)
+    config = settings_of(card.model_copy(update={"padding_id": 1}))
+    assert choose_vocabulary(NO_VOCABULARY, bare, config, 99).padding_id == 1
 
 
 # -- no string tokens ---------------------------------------------------------------------------------------------
