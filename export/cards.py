@@ -38,7 +38,7 @@ from zoo.safety import used_ops
 
 def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, np.ndarray]) -> EncoderCard:
     request, config, plan = planned.request, planned.config, planned.plan
-    source = _source(planned.checkpoint.format, (*planned.checkpoint.files, planned.vocabulary_file))
+    source = _source(planned.checkpoint.format, (*planned.checkpoint.files, *planned.vocabulary_files))
     if planned.sentence:
         source.files.update({name: sha256_and_size(file) for name, file in planned.sentence.named_files().items()})
     return EncoderCard(
@@ -55,7 +55,9 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         parameters=plan.parameters,
         variables={each.name: list(zip(each.sources, each.widths, strict=True)) for each in plan.variables},
         left_out={reason: list(names) for reason, names in plan.left_out.items()},
-        vocabulary_sha256=planned.vocabulary.sha256,
+        vocabulary_sha256=planned.vocabulary.sha256 if planned.vocabulary else None,
+        padding_id=planned.padding_id,
+        string_tokens=planned.vocabulary is not None,
         sentence=None if planned.sentence is None else _sentence_vectors(planned.sentence),
         source=source,
         licence=request.licence,

@@ -16,15 +16,14 @@ from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model
+from export.vocabulary import choose_vocabulary, heads_without_mask
 from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.source import vocabulary_file
-from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import Activation, HeadState, Pooler
 from zoo.basics.display import sheet, size
-from zoo.errors import BadCheckpoint, BadVocabulary, Unsupported
+from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, Unsupported
 
 _SHOWN = 8  # names of each kind of problem in the sheet; `--json` has them all
 
@@ -59,17 +58,18 @@ class FoundVocabulary:
     entries: int | None = None
     sha256: str | None = None
     problem: str | None = None
+    notes: tuple[str, ...] = ()
+    padding_id: int = 0
+    has_mask: bool = True
 
     @property
     def fits(self) -> bool:
-        return self.entries == self.needed
+        return self.problem is None
 
     def __str__(self) -> str:
         if self.problem:
             return f"one of {self.needed:,} entries is needed: {self.problem}"
-        if self.fits:
-            return f"{self.file}, {self.entries:,} entries, fits, sha256 {self.sha256}"
-        return f"{self.file} has {self.entries:,} entries and does not fit: one of {self.needed:,} is needed"
+        return "\n".join([f"{self.file}, {self.entries:,} entries, fits, sha256 {self.sha256}", *self.notes])
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def inspected(
     heads = chosen_heads(states, None, config)
     sentence = sentence_model(checkpoint, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads).leaving_out(sentence.left_out if sentence else {})
-    vocabulary = _vocabulary(checkpoint.path, config.vocab_size)
+    vocabulary = _vocabulary(checkpoint, family, config)
     return Inspection(
         path=path,
         files=tuple(file.name for file in checkpoint.files),
@@ -246,9 +246,7 @@ def inspected(
         plan=plan,
         notes=(*checkpoint.facts, *placement(family, layout), *config.notes, *(sentence.facts if sentence else ())),
         vocabulary=vocabulary,
-        export_options=None
-        if plan.remedy is None
-        else (*asked, *plan.remedy, *(() if vocabulary.fits else ("--vocab", "FILE"))),
+        export_options=None if plan.remedy is None else (*asked, *plan.remedy, *_vocabulary_options(vocabulary, heads)),
         sentence=sentence,
         beside=files_beside(checkpoint.path),
     )
@@ -269,13 +267,24 @@ def _also(checkpoint: Checkpoint, chosen: Family, prefix: str) -> tuple[str, ...
     return tuple(found)
 
 
-def _vocabulary(folder: Path, needed: int) -> FoundVocabulary:
+def _vocabulary(checkpoint: Checkpoint, family: Family, config: EncoderConfig) -> FoundVocabulary:
+    needed = config.vocab_size
     try:
-        file = vocabulary_file(folder)
-        vocabulary = Vocabulary.read(file)
-    except (BadCheckpoint, BadVocabulary) as error:
+        found = choose_vocabulary(None, checkpoint.path, family.settings(checkpoint.format, checkpoint.config), needed)
+    except (BadConfig, BadVocabulary, Unsupported) as error:
         return FoundVocabulary(needed, problem=str(error))
-    return FoundVocabulary(needed, file.name, len(vocabulary), vocabulary.sha256)
+    vocabulary, file = found.vocabulary, found.files[0].name
+    assert vocabulary is not None  # only --vocab none gives none
+    about = (found.notes, found.padding_id, vocabulary.has_mask)
+    return FoundVocabulary(needed, file, len(vocabulary), vocabulary.sha256, None, *about)
+
+
+def _vocabulary_options(found: FoundVocabulary, heads: tuple[str, ...]) -> tuple[str, ...]:
+    """The options that an export needs for its vocabulary; FILE is left to the reader."""
+    if not found.fits:
+        return ("--vocab", "FILE")
+    rest = heads_without_mask(heads)
+    return () if found.has_mask or rest == heads else ("--heads", ",".join(rest) or "none")
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

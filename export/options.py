@@ -29,6 +29,9 @@ _OUT = {"help": "gets NAME.tar.gz and registry.json", "metavar": "DIR", "place":
 _LICENCE = {"help": "licence of the weights, for card and registry"}
 
 
+NO_VOCABULARY = Path("none")  # --vocab none
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
     """How an encoder is exported, whichever encoder it is."""
@@ -37,7 +40,11 @@ class EncoderOptions:
     layers: int | None = field(default=None, metadata={"help": "keep the first K layers", "metavar": "K"})
     config: Path | None = field(default=None, metadata={"help": "config file, where the directory has none or several"})
     vocab: Path | None = field(
-        default=None, metadata={"help": "vocabulary file, where the directory has none or several"}
+        default=None,
+        metadata={
+            "help": "vocab.txt, tokenizer.json or a directory with one, where the checkpoint has none or several; or "
+            "none: the encoder takes ids alone, no string tokens"
+        },
     )
     activation: Activation | None = field(default=None, metadata={"help": "override what the release means"})
     pooler: Pooler | None = field(default=None, metadata={"help": "what pooled_output is"})

@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -118,14 +118,16 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
     """Return the tokenizer of an encoder with fewer tokens: the rules of its parent, but only the remaining tokens."""
     request = planned.request
     whole = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
-    specials = set(planned.vocabulary.special_tokens)
-    capitals = [entry for entry in planned.vocabulary.entries if entry != entry.lower() and entry not in specials]
+    vocabulary = planned.vocabulary
+    assert vocabulary is not None  # --keep-tokens needs one
+    specials = set(vocabulary.spellings.values())
+    capitals = [entry for entry in vocabulary.entries if entry != entry.lower() and entry not in specials]
     if request.cased is None and whole.lower_case and capitals:
         raise BadVocabulary(
             f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), but a "
             "tokenizer that lower-cases never gives them. Choose --cased or --uncased."
         )
-    source = replace(whole, vocabulary=planned.vocabulary)
+    source = whole.of_kept(vocabulary)
     name = f"{request.name}_tokenizer"
     return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
 
@@ -143,7 +145,8 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
     encoder = Encoder(planned.config, variables, compute)
-    root = partial(EncoderRoot, encoder, planned.vocabulary.entries, planned.heads, planned.request.recompute)
+    how = (planned.heads, planned.request.recompute, planned.padding_id)
+    root = partial(EncoderRoot, encoder, planned.vocabulary, *how)
     write_saved_model(root, directory)
     del variables, named, encoder, root
     gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy

@@ -18,6 +18,7 @@ from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model, transformer_folder
+from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
 from export.weights.folded import folded
@@ -25,10 +26,10 @@ from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
 from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.source import TokenizerConfig, read_tokenizer_source, vocabulary_file
-from tokenizer.vocabulary import Vocabulary
+from tokenizer.source import TokenizerConfig, read_tokenizer_source
+from tokenizer.vocabulary import PAD, Vocabulary
 from zoo.archive.card import HeadState
-from zoo.errors import BadConfig, BadVocabulary
+from zoo.errors import BadArgument, BadConfig
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -46,8 +47,10 @@ class PlannedEncoder:
     plan: WeightPlan
     head_states: Mapping[str, HeadState]
     heads: tuple[str, ...]
-    vocabulary: Vocabulary
-    vocabulary_file: Path
+    vocabulary: Vocabulary | None  # None: the archive takes no string tokens
+    vocabulary_files: tuple[Path, ...]
+    vocabulary_notes: tuple[str, ...]
+    padding_id: int
     sentence: SentenceModel | None  # of the files of sentence-transformers beside the checkpoint
 
     @property
@@ -55,7 +58,7 @@ class PlannedEncoder:
         """Sentences for the card about what was found and filled in."""
         checkpoint, sentence = self.checkpoint, self.sentence.facts if self.sentence else ()
         found = (*checkpoint.facts, *placement(self.family, self.layout), *self.config.notes)
-        return (*found, *sentence, *beside_notes(checkpoint.path))
+        return (*found, *self.vocabulary_notes, *sentence, *beside_notes(checkpoint.path))
 
     @property
     def under(self) -> Under:
@@ -79,31 +82,50 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         layout = averaged(layout, parent.shapes)
     leave_out = matched(request.leave_out, parent.shapes)
     config = _read_config(request, folded(parent, family, layout), family, layout)
-    vocabulary, file = _read_vocabulary(request, parent, config)
-    kept = kept_ids(vocabulary, request.keep_tokens) if request.keep_tokens else None
+    settings = family.settings(parent.format, parent.config)
+    chosen = choose_vocabulary(request.vocab, parent.path, settings, config.vocab_size)
+    vocabulary, kept = chosen.vocabulary, None
+    if request.keep_tokens:
+        if vocabulary is None:
+            raise BadArgument("--keep-tokens needs the vocabulary that --vocab none leaves out. Give one of the two.")
+        kept = kept_ids(vocabulary, request.keep_tokens)
     derived = None
     if kept is not None or request.dtype != "float32":
         derived = DerivedCheckpoint(parent, rows_of_tokens(parent, layout), request.dtype, kept)
     checkpoint = folded(derived or parent, family, layout)
-    if kept is not None:
+    padding_id = chosen.padding_id
+    if kept is not None and vocabulary is not None:
         vocabulary = pruned(vocabulary, kept)
+        padding_id = vocabulary.special_tokens[PAD]
         config = replace(config, vocab_size=len(kept))
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     sentence = sentence_model(parent, config.hidden_size, config.position_limit)
     plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
     plan = plan.leaving_out(sentence.left_out if sentence else {})
+    check_heads(heads, vocabulary)
     return PlannedEncoder(
-        request, checkpoint, derived, family, layout, config, plan, states, heads, vocabulary, file, sentence
+        request,
+        checkpoint,
+        derived,
+        family,
+        layout,
+        config,
+        plan,
+        states,
+        heads,
+        vocabulary,
+        chosen.files,
+        chosen.notes,
+        padding_id,
+        sentence,
     )
 
 
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:
     """Return vocabulary and rules of a tokenizer's export. Raises BadConfig, BadVocabulary or Unsupported."""
     check_name(request.name)
-    source = read_tokenizer_source(transformer_folder(request.source), request.cased)
-    source.rules.checked(source.vocabulary)
-    return source
+    return read_tokenizer_source(transformer_folder(request.source), request.cased)
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:
@@ -114,23 +136,6 @@ def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family
     if request.layers is None:
         return config
     return config.truncated(request.layers, Names(checkpoint.shapes, layout).stored_layers(config))
-
-
-def _read_vocabulary(request: EncoderRequest, checkpoint: Checkpoint, config: EncoderConfig) -> tuple[Vocabulary, Path]:
-    try:
-        file = vocabulary_file(request.vocab or checkpoint.path)
-    except BadVocabulary as error:
-        raise BadVocabulary(f"{error} Name the vocabulary file with --vocab FILE.") from None
-    vocabulary = Vocabulary.read(file)
-    if vocabulary.special_tokens["[PAD]"] != 0:
-        found = vocabulary.special_tokens["[PAD]"]
-        raise BadVocabulary(f"{file} has [PAD] at {found}. Models take id 0 as padding, so [PAD] has to come first.")
-    if len(vocabulary.entries) != config.vocab_size:
-        raise BadVocabulary(
-            f"{file} has {len(vocabulary.entries):,} entries, the config of {checkpoint.path} says 'vocab_size' "
-            f"{config.vocab_size:,}. Name the vocabulary that the model was trained with by --vocab FILE."
-        )
-    return vocabulary, file
 
 
 def check_name(name: str) -> None:

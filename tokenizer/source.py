@@ -1,70 +1,84 @@
-"""Where a tokenizer comes from: a vocab.txt or a Hugging Face directory, and whether it lower-cases."""
+"""Where a tokenizer comes from: a vocab.txt, a tokenizer.json or a directory of transformers, and its settings."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from tokenizer.rules import TokenizerRules
-from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
-from zoo.basics.untrusted import parse_json, read_small
-from zoo.errors import BadConfig, BadVocabulary, Unsupported
+from tokenizer.hugging_face import HuggingFaceFiles, read_hugging_face, vocabulary_of
+from tokenizer.rules import AddedToken, TokenizerRules
+from tokenizer.stated_rules import stated_rules
+from tokenizer.tokenizer_json import JSON_FILE, read_tokenizer_json
+from tokenizer.vocabulary import Vocabulary
+from zoo.errors import BadVocabulary
 
-CONFIG_FILE = "tokenizer_config.json"
-_MOST_BYTES = 1 << 20  # a tokenizer_config.json has some kilobytes
-_MOST_VALUES = 50_000
 
-# Classes of transformers that run BERT's algorithm over a vocab.txt. RoFormer segments with jieba, ALBERT's and
-# XLNet's read SentencePiece, RoBERTa's reads byte-level BPE.
-WORDPIECE_CLASSES = frozenset(
-    f"{family}Tokenizer{fast}"
-    for family in ("Bert", "ConvBert", "DistilBert", "Electra", "Lxmert", "MobileBert", "RetriBert", "SqueezeBert")
-    for fast in ("", "Fast")
-)
+@dataclass(frozen=True)
+class VocabularySource:
+    """The ids of a tokenizer, whatever its rules: its vocabulary, the tokens added to it, and the files read."""
+
+    vocabulary: Vocabulary
+    added_tokens: tuple[AddedToken, ...]
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """The settings that decide a tokenizer's ids, the reason for `lower_case`, and the files that were read."""
+    """What decides a tokenizer's ids, the reason for `lower_case`, the files that were read, and notes for the card."""
 
     vocabulary: Vocabulary
-    lower_case: bool
+    rules: TokenizerRules
     lower_case_reason: str
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def rules(self) -> TokenizerRules:
-        """Return the rules by which the vocabulary is used."""
-        return TokenizerRules.original(self.lower_case)
+    def lower_case(self) -> bool:
+        return self.rules.lower_case
+
+    def of_kept(self, vocabulary: Vocabulary) -> TokenizerConfig:
+        """Return the same rules over a vocabulary that kept some of the tokens only."""
+        kept = [
+            replace(token, id=vocabulary.ids[token.content])
+            for token in self.rules.added_tokens
+            if token.content in vocabulary.ids
+        ]
+        return replace(self, vocabulary=vocabulary, rules=replace(self.rules, added_tokens=tuple(kept)))
+
+
+def read_vocabulary(path: Path) -> VocabularySource:
+    """Return the vocabulary of a vocab.txt, a tokenizer.json or a directory, with the tokens that other files add.
+
+        read_vocabulary(Path("chinese-roberta-wwm")).vocabulary.entries[101]  # "[CLS]"
+
+    A file stands for itself: the files beside it are not read. Raises BadVocabulary for files that are missing, broken
+    or that contradict each other, BadConfig for broken JSON, Unsupported for a tokenizer.json of another model.
+    """
+    return _read_ids(path)[0]
 
 
 def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerConfig:
-    """Return the settings of the tokenizer in a vocab.txt, or in a Hugging Face directory with one.
+    """Return the settings of the tokenizer in a vocab.txt, a tokenizer.json, or in a directory of transformers.
 
         config = read_tokenizer_source(Path("chinese-roberta-wwm"))
         config.lower_case, config.lower_case_reason  # True, "do_lower_case in tokenizer_config.json"
 
-    `cased`, if given, overrides the files. Raises BadVocabulary for files that are missing or broken, BadConfig for a
-    tokenizer_config.json that is not a JSON object, Unsupported for settings that would give other ids than ours.
+    `cased`, if given, overrides the files. Raises what `read_vocabulary` does, and Unsupported for settings that would
+    give other ids than ours.
     """
-    file = vocabulary_file(path)
-    config_file = path / CONFIG_FILE if path.is_dir() else None
-    if config_file is None or not config_file.exists():
-        vocabulary = Vocabulary.read(file)
-        return TokenizerConfig(vocabulary, *_case(vocabulary, cased, {}), files=(file,))
-    settings = _read_settings(config_file)
-    vocabulary = Vocabulary.read(file)
-    lower_case, reason = _case(vocabulary, cased, settings)
-    _refuse_unsupported(settings, lower_case, config_file)
-    return TokenizerConfig(vocabulary, lower_case, reason, files=(file, config_file))
+    found, beside = _read_ids(path)
+    vocabulary = found.vocabulary
+    rules, reason, notes = stated_rules(vocabulary, beside, cased)
+    rules = replace(rules, special_tokens=_there(vocabulary), added_tokens=found.added_tokens)
+    rules.checked(vocabulary)
+    return TokenizerConfig(vocabulary, rules, reason, found.files, (*vocabulary.notes, *notes))
 
 
-def vocabulary_file(path: Path) -> Path:
-    """Return `path` itself if it is a file, else the vocab.txt, or the only vocab*.txt, of that directory."""
+def vocabulary_file(path: Path) -> Path | None:
+    """Return `path` itself if it is a file, else the vocab.txt, or the only vocab*.txt, of that directory.
+
+    None: the vocabulary of the directory lies in its tokenizer.json. Raises BadVocabulary if there is neither.
+    """
     try:
         if path.is_file():
             return path
@@ -78,85 +92,33 @@ def vocabulary_file(path: Path) -> Path:
     found = sorted(path.glob("vocab*.txt"))
     if len(found) == 1:
         return found[0]
+    if (path / JSON_FILE).is_file():
+        return None
     if found:
         names = ", ".join(file.name for file in found)
         raise BadVocabulary(f"{path} holds several vocabularies: {names}. Give the path of the one to use.")
     names = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
-    raise BadVocabulary(f"{path} holds no vocab.txt (it holds {names}). Give a vocab.txt, or a directory with one.")
+    raise BadVocabulary(
+        f"{path} holds no vocab.txt and no {JSON_FILE} (it holds {names}). Give a vocab.txt, or a directory with one."
+    )
 
 
-def _read_settings(path: Path) -> Mapping[str, Any]:
-    try:
-        settings = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
-    except (OSError, ValueError) as error:
-        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or give the vocab.txt itself.") from None
-    if not isinstance(settings, dict):
-        raise BadConfig(f"{path} should hold a JSON object, but holds a {type(settings).__name__}.")
-    return settings
+def _read_ids(path: Path) -> tuple[VocabularySource, HuggingFaceFiles | None]:
+    """Return the ids, and the files beside the vocabulary; None for a vocab.txt that stands for itself."""
+    file = vocabulary_file(path)
+    if file == path and not file.name.endswith(".json"):
+        vocabulary = Vocabulary.read(file)
+        return VocabularySource(vocabulary, (), (file,)), None
+    if file == path:
+        beside = HuggingFaceFiles(path.parent, {}, {}, {}, read_tokenizer_json(path), "TokenizersBackend", (path,))
+        file = None
+    else:
+        beside = read_hugging_face(path)
+    vocabulary, added = vocabulary_of(beside, file)
+    files = (*([file] if file else []), *beside.files)
+    return VocabularySource(vocabulary, added, files), beside
 
 
-# -- case ---------------------------------------------------------------------------------------------------------
-
-
-def _case(vocabulary: Vocabulary, cased: bool | None, settings: Mapping[str, Any]) -> tuple[bool, str]:
-    if cased is not None:
-        return not cased, "asked for: cased" if cased else "asked for: uncased"
-    capitals = _capitals(vocabulary)
-    stated = settings.get("do_lower_case")
-    if stated is None:
-        doubt = f"; {capitals:,} entries hold capitals, which only a cased tokenizer reaches" if capitals else ""
-        return True, f"BERT's default{doubt}"
-    if stated:
-        return True, f"do_lower_case in {CONFIG_FILE}"
-    if not capitals:
-        # MacBERT and others ship Chinese BERT's uncased vocabulary with do_lower_case=false. If that were obeyed,
-        # every word with a capital would become [UNK].
-        return True, f"{CONFIG_FILE} says do_lower_case=false, but the vocabulary holds no capitals"
-    return False, f"do_lower_case=false in {CONFIG_FILE}"
-
-
-def _capitals(vocabulary: Vocabulary) -> int:
-    """Return how many entries hold capitals. Names in brackets, such as [CLS] and <S>, are not counted."""
-    names = re.compile(r"\[.+\]|<.+>")
-    return sum(entry != entry.lower() and not names.fullmatch(entry) for entry in vocabulary.entries)
-
-
-# -- settings -----------------------------------------------------------------------------------------------------
-
-
-def _refuse_unsupported(settings: Mapping[str, Any], lower_case: bool, path: Path) -> None:
-    """Raise Unsupported, which lists every setting that BERT's original tokenizer does not have."""
-    allowed: dict[str, Callable[[Any], bool]] = {
-        "tokenizer_class": lambda value: value in WORDPIECE_CLASSES,
-        "do_basic_tokenize": lambda value: value is True,
-        "tokenize_chinese_chars": lambda value: value is True,
-        "strip_accents": lambda value: value == lower_case,
-        "never_split": lambda value: set(value) <= set(SPECIAL_TOKENS),
-        "additional_special_tokens": lambda value: {_content(token) for token in value} <= set(SPECIAL_TOKENS),
-        "added_tokens_decoder": lambda value: {_content(token) for token in value.values()} <= set(SPECIAL_TOKENS),
-    }
-    for token in SPECIAL_TOKENS:
-        allowed[f"{token[1:-1].lower()}_token"] = lambda value, token=token: _content(value) == token  # type: ignore[misc]
-    refused = [
-        f"{key}={repr(settings[key])[:200]}"
-        for key, fits in allowed.items()
-        if settings.get(key) is not None and not _holds(fits, settings[key])
-    ]
-    if refused:
-        raise Unsupported(
-            f"{path} has settings that the original BERT tokenizer lacks: {'; '.join(refused)}. "
-            "Give the vocab.txt itself to export the original tokenizer over it."
-        )
-
-
-def _holds(fits: Callable[[Any], bool], value: Any) -> bool:
-    """Return whether a setting fits. A value of an unexpected type, such as a number for a list, does not."""
-    try:
-        return fits(value)
-    except (TypeError, AttributeError):
-        return False
-
-
-def _content(token: Any) -> Any:
-    """Return the text of a token, which transformers writes as "[CLS]" or as {"content": "[CLS]", "lstrip": …}."""
-    return token.get("content") if isinstance(token, dict) else token
+def _there(vocabulary: Vocabulary) -> dict[str, str]:
+    """Return the special tokens that the vocabulary has, by BERT's names."""
+    return {name: vocabulary.spellings[name] for name in vocabulary.special_tokens}

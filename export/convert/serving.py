@@ -133,6 +133,8 @@ def _requests(directory: Path, card: EncoderCard | TokenizerCard) -> list[tuple[
     """Return (signature, inputs) of each warm-up request: TensorFlow Serving runs them before it answers others."""
     if isinstance(card, EncoderCard):
         asked = [(SERVING_SIGNATURE, batch) for batch in batches(directory, card)]
+        if not card.string_tokens:
+            return asked
         return [*asked, (TOKENS_SIGNATURE, {"args_0": np.array([["[CLS]", "[UNK]", "[SEP]", ""]])})]
     texts = [golden.text[0] for golden in card.certificate if len(golden.text) == 1]
     return [(SERVING_SIGNATURE, {"text": np.array(texts)})]

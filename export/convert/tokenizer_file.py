@@ -28,6 +28,11 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
     if not isinstance(model, EncoderWithTokenizer):
         return None
     card = model.tokenizer_card
+    if not model.card.string_tokens:
+        raise VocabularyMismatch(
+            f"{model.card.name} holds no vocabulary that {card.name} could be compared with: it was exported without "
+            "string tokens. Convert it with --tokenizer none, or export it again with --vocab FILE."
+        )
     vocabulary = vocabulary_of(encoder)
     if vocabulary.sha256 != card.vocabulary_sha256:
         raise VocabularyMismatch(

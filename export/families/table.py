@@ -138,6 +138,10 @@ class Family:
         """The layout that names the variables of archives, whatever they were read from."""
         return self.names or self.layouts[0]
 
+    def settings(self, format: Format, raw: Settings) -> Settings:
+        """Return a config with the defaults of the family's class for the keys that it leaves out or sets to None."""
+        return {**self.defaults.get(format, {}), **{key: value for key, value in raw.items() if value is not None}}
+
     def folds_of(self, format: Format, raw: Settings) -> list[Fold]:
         """Return the folds that a checkpoint of a format and a config needs; none where its tables are folded."""
         is_folded = any(layout.is_folded for layout in self.layouts if layout.format == format)

@@ -95,6 +95,7 @@ def settings_of(card: EncoderCard) -> Mapping[str, Any]:
         "vocab_size": sizes.vocab_size,
         "max_position_embeddings": sizes.position_limit,
         "type_vocab_size": sizes.type_vocab_size,
+        "pad_token_id": card.padding_id,
         "hidden_act": sizes.activation,
         "layer_norm_eps": sizes.layer_norm_epsilon,
         "hidden_dropout_prob": sizes.hidden_dropout,

@@ -62,7 +62,7 @@ def add_model(addition: Addition) -> BuildReport:
             return report
         made = own_registry(out / REGISTRY_FILE).models
         tokenizer = _fitting(made, made[name], options.cased)
-        if tokenizer is None and not addition.no_tokenizer:
+        if tokenizer is None and made[name].vocabulary_sha256 and not addition.no_tokenizer:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
         given = given_options(of_encoder)
@@ -177,7 +177,10 @@ def _inputs(addition: Addition, source: Source) -> Inputs:
         found = _local(Path(addition.checkpoint))
     else:
         found = Shelf().get(addition.name, Entry(kind="encoder", sources=[source]))
-    named = [value for value in given_options(addition.options).values() if isinstance(value, Path) and value.is_file()]
+    paths = [value for value in given_options(addition.options).values() if isinstance(value, Path)]
+    named = [
+        file for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*"))) if file.is_file()
+    ]
     return replace(found, files={**found.files, **{f"given {file.name}": sha256_of(file) for file in named}})
 
 
@@ -191,7 +194,7 @@ def _note(path: Path) -> NoteSource:
 
 def _fitting(models: Mapping[str, Entry], encoder: Entry, cased: bool | None) -> str | None:
     """Return the first tokenizer of the same vocabulary whose row does not state the other case, None without one."""
-    for name in sorted(models):
+    for name in sorted(models) if encoder.vocabulary_sha256 else ():
         row = models[name]
         its = row.recipe.cased if row.recipe else None
         same = row.kind == "tokenizer" and row.archive and row.vocabulary_sha256 == encoder.vocabulary_sha256

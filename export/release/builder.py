@@ -197,7 +197,7 @@ class Builder:
         found = {
             **planned.config.sizes().model_dump(),
             "family": planned.family.name,
-            "vocabulary_sha256": planned.vocabulary.sha256,
+            "vocabulary_sha256": planned.vocabulary.sha256 if planned.vocabulary else None,
         }
         _check_facts(step.name, self._facts(step), found, inputs)
         self._beside = "; ".join(str(planned.sentence or "").splitlines())
@@ -215,11 +215,12 @@ class Builder:
         """Return the directory of a vocabulary: `path`, or the directory inside of the archive that `path` names."""
         from export.readers.archive import is_archive, unpack_checkpoint
         from export.readers.sentence_transformers import transformer_folder
+        from tokenizer.tokenizer_json import JSON_FILE
 
         if not is_archive(path):
             return transformer_folder(path)
         folder = unpack_checkpoint(path, self._own_directory())
-        holders = sorted({file.parent for file in folder.rglob("vocab*.txt")})
+        holders = sorted({file.parent for name in ("vocab*.txt", JSON_FILE) for file in folder.rglob(name)})
         if len(holders) != 1:
             found = ", ".join(str(each.relative_to(folder)) for each in holders) or "none"
             raise BadVocabulary(f"{path} should hold the vocabulary of one model, holds: {found}.")

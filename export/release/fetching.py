@@ -112,11 +112,15 @@ class _Repository:
 
     def fetch(self, weights: bool) -> None:
         place = self._modules(weights)
-        for name in ("vocab.txt", *(("config.json",) if weights else ())):
-            self._get(place + name)
-        self._try(f"{place}tokenizer_config.json")
+        vocabularies = [name for name in ("vocab.txt", "tokenizer.json") if self._try(place + name)]
+        if not vocabularies:
+            self._get(f"{place}vocab.txt")  # which raises
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+            self._try(place + name)
         if not weights:
+            self._try(f"{place}config.json")  # it may name the class of the tokenizer
             return
+        self._get(f"{place}config.json")
         main = next((place + name for name in _WEIGHTS if self._try(place + name)), None)
         if main is None:
             raise DownloadFailed(f"{self._source.page}: none of {', '.join(_WEIGHTS)} is there.")

@@ -18,7 +18,9 @@ from zoo.fetching.cache import cache_directory
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
 
-_OF_A_TOKENIZER = re.compile(r"(.*/)?(vocab.*\.txt|tokenizer_config\.json)")
+_OF_A_TOKENIZER = re.compile(
+    r"(.*/)?(vocab.*\.txt|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|config\.json)"
+)
 BY_NAME = NoteSource(kind="note", text="the folder of sources, under the model's own name")
 
 

@@ -17,6 +17,7 @@ from export.encoder.training import Training
 from export.heads import HEADS
 from export.heads.table import Head
 from export.saved_model.canonical import canonicalize
+from tokenizer.vocabulary import SEP, UNK, Vocabulary
 from zoo.contract import (
     ATTENTION_SCORES,
     INPUT_KEYS,
@@ -43,22 +44,32 @@ class EncoderRoot(tf.train.Checkpoint):
     """What `hub.load` gives: a callable with every input form of the contract, and the lists hub.KerasLayer reads.
 
     Not a tf.Module, whose `variables` is a property and would not be saved. `heads` become attributes (`.mlm`, …).
+    Without a vocabulary it takes no string tokens. Where no mask is given, ids other than `padding_id` are real tokens.
     """
 
     def __init__(
-        self, encoder: Encoder, vocabulary: Sequence[str], heads: Sequence[str] = (), recompute: bool = False
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary | None,
+        heads: Sequence[str] = (),
+        recompute: bool = False,
+        padding_id: int = 0,
     ) -> None:
         super().__init__()
         own = [name for name in encoder.weights if name.partition("/")[0] not in HEADS]
         self.variables = [encoder.weights[name] for name in own]  # in the order they are used
         self.trainable_variables = list(self.variables)
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
-        self._token_ids = _token_table(vocabulary)
+        self._padding_id = padding_id
+        if vocabulary is not None:
+            self._token_ids = _token_table(vocabulary, padding_id)
+            self._separator = vocabulary.entries[vocabulary.special_tokens[SEP]]
+        self._takes_strings = vocabulary is not None
         self._type_vocab_size = encoder.config.type_vocab_size
         # One graph per value of `training`; every input form below is a thin trace over it.
         self._encoders = _Encoders(_traced(encoder), _traced(replace(encoder, forms=Training(recompute))))
         self.__call__ = tf.function(self._call, autograph=False)
-        for form in _input_forms():
+        for form in _input_forms(self._takes_strings):
             for training in (False, True):
                 self.__call__.get_concrete_function(form, training=training)
         self.attention = self._attention()
@@ -70,7 +81,7 @@ class EncoderRoot(tf.train.Checkpoint):
             return {ATTENTION_SCORES: self._encoders.inference(*self.read_inputs(inputs)).scores}
 
         traced = tf.function(attention, autograph=False)
-        for form in _main_forms():
+        for form in _main_forms(self._takes_strings):
             traced.get_concrete_function(form)
         return traced
 
@@ -84,7 +95,7 @@ class EncoderRoot(tf.train.Checkpoint):
         return encode(ids, mask, types).named()
 
     def signatures(self) -> dict[str, Callable[..., Any]]:
-        """Return the two signatures: `serving_default` of ids, mask and types, `tokens` of strings."""
+        """Return the signatures: `serving_default` of ids, mask and types; with a vocabulary, `tokens` of strings."""
         outputs = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
 
         def serving_default(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -96,11 +107,11 @@ class EncoderRoot(tf.train.Checkpoint):
             return {name: encoded[name] for name in outputs}
 
         specs = {key: tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS}
-        strings = tf.TensorSpec([None, None], tf.string, "args_0")
-        return {
-            SERVING_SIGNATURE: tf.function(serving_default, autograph=False).get_concrete_function(**specs),
-            TOKENS_SIGNATURE: tf.function(tokens, autograph=False).get_concrete_function(strings),
-        }
+        signatures = {SERVING_SIGNATURE: tf.function(serving_default, autograph=False).get_concrete_function(**specs)}
+        if self._takes_strings:
+            strings = tf.TensorSpec([None, None], tf.string, "args_0")
+            signatures[TOKENS_SIGNATURE] = tf.function(tokens, autograph=False).get_concrete_function(strings)
+        return signatures
 
     def read_inputs(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return int32 ids, mask and types [B, T] from any input form."""
@@ -109,16 +120,16 @@ class EncoderRoot(tf.train.Checkpoint):
         elif inputs.dtype == tf.string:
             return self._read_tokens(inputs)
         else:
-            given = _unstacked(_as_int32(inputs))
+            given = _unstacked(_as_int32(inputs), self._padding_id)
         ids = _as_int32(given[0])
-        mask = tf.cast(tf.not_equal(ids, 0), tf.int32) if given[1] is None else _as_int32(given[1])
+        mask = tf.cast(tf.not_equal(ids, self._padding_id), tf.int32) if given[1] is None else _as_int32(given[1])
         types = tf.zeros_like(ids) if given[2] is None else _as_int32(given[2])
         return ids, mask, types
 
     def _read_tokens(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """'' is padding; a segment ends with its [SEP], so types count the separators before a token."""
         tokens = tf.pad(tokens, [[0, 0], [0, tf.maximum(1 - tf.shape(tokens)[1], 0)]])  # a batch of empty texts
-        separators = tf.cast(tf.equal(tokens, "[SEP]"), tf.int32)
+        separators = tf.cast(tf.equal(tokens, self._separator), tf.int32)
         types = tf.cumsum(separators, axis=1, exclusive=True) % self._type_vocab_size
         # A table's values have no shape, and without one the embeddings' sum is not fused.
         ids = tf.reshape(self._token_ids.lookup(tokens), tf.shape(tokens))
@@ -174,7 +185,7 @@ def _traced(encoder: Encoder) -> Callable[..., Encoded]:
     return tf.function(encode, input_signature=[_IDS, _IDS, _IDS], autograph=False)
 
 
-def _input_forms() -> Iterator[Any]:
+def _input_forms(strings: bool) -> Iterator[Any]:
     """Every form of `inputs` in the contract: what is loaded with each of them is paid for at every load.
 
     A list or tuple of two or three has no form of its own: TensorFlow stacks it, and a tensor may have any rank here.
@@ -185,7 +196,8 @@ def _input_forms() -> Iterator[Any]:
         yield tf.TensorSpec(None, dtype, "inputs")
         for keys in (INPUT_KEYS, INPUT_KEYS[:2], (INPUT_WORD_IDS,)):
             yield {key: tf.TensorSpec([None, None], dtype, key) for key in keys}
-    yield tf.TensorSpec([None, None], tf.string, "inputs")
+    if strings:
+        yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
 def _as_int32(numbers: tf.Tensor) -> tf.Tensor:
@@ -198,7 +210,7 @@ def _as_int32(numbers: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.maximum(tf.minimum(numbers, tf.int32.max), tf.int32.min), tf.int32)
 
 
-def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
+def _unstacked(inputs: tf.Tensor, padding_id: int) -> list[tf.Tensor]:
     """Return ids, mask and types of ids alone, [B, T], or of what lies one above the other, [2, B, T] or [3, B, T]."""
     shape = tf.concat([[1, 1], tf.shape(inputs)], 0)  # so that even what has no rows yet has a shape to complain of
     count = tf.reduce_prod(shape[:-2])
@@ -211,15 +223,16 @@ def _unstacked(inputs: tf.Tensor) -> list[tf.Tensor]:
         inputs = tf.reshape(inputs, tf.concat([[count], shape[-2:]], 0))
     inputs = tf.pad(inputs[:3], [[0, tf.maximum(3 - count, 0)], [0, 0], [0, 0]])
     ids, mask, types = tf.unstack(inputs, num=3)
-    return [ids, tf.where(count > 1, mask, tf.cast(tf.not_equal(ids, 0), mask.dtype)), types]
+    return [ids, tf.where(count > 1, mask, tf.cast(tf.not_equal(ids, padding_id), mask.dtype)), types]
 
 
-def _main_forms() -> Iterator[Any]:
+def _main_forms(strings: bool) -> Iterator[Any]:
     """The forms of `.attention`: the whole dict, plain ids, string tokens. Heads take the dict alone."""
     yield from _dict_forms(dict.fromkeys(INPUT_KEYS, "BT"))
     for dtype in _INTEGERS:
         yield tf.TensorSpec(None, dtype, "inputs")
-    yield tf.TensorSpec([None, None], tf.string, "inputs")
+    if strings:
+        yield tf.TensorSpec([None, None], tf.string, "inputs")
 
 
 def _dict_forms(axes_of: Mapping[str, str]) -> Iterator[Any]:
@@ -228,9 +241,9 @@ def _dict_forms(axes_of: Mapping[str, str]) -> Iterator[Any]:
         yield {key: tf.TensorSpec([None] * len(axes), dtype, key) for key, axes in axes_of.items()}
 
 
-def _token_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:
+def _token_table(vocabulary: Vocabulary, padding_id: int) -> tf.lookup.StaticHashTable:
     """Kept as constants of the graph, not as an asset file: it survives re-saving after the directory is gone."""
-    entries = [*vocabulary, ""]
-    ids = [*range(len(vocabulary)), 0]
+    entries = [*vocabulary.entries, ""]
+    ids = [*range(len(vocabulary)), padding_id]
     initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(entries), tf.constant(ids, tf.int32))
-    return tf.lookup.StaticHashTable(initializer, default_value=vocabulary.index("[UNK]"))
+    return tf.lookup.StaticHashTable(initializer, default_value=vocabulary.special_tokens[UNK])

@@ -7,6 +7,7 @@ model is from its parent is measured apart, as drift.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,4 +92,4 @@ def kept_ids(vocabulary: Vocabulary, file: Path) -> np.ndarray:
 
 def pruned(vocabulary: Vocabulary, kept: Sequence[int] | np.ndarray) -> Vocabulary:
     """Return the vocabulary of the kept ids alone."""
-    return Vocabulary(tuple(vocabulary.entries[i] for i in kept))
+    return replace(vocabulary, entries=tuple(vocabulary.entries[i] for i in kept))

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,27 @@ def _tokenizer(folder: Path) -> None:
         "added_tokens_decoder": {"0": {"content": "[PAD]"}},
         "model_max_length": 512,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    special = {"cls_token": "[CLS]", "additional_special_tokens": ["[ENT]", {"content": "[Q]", "lstrip": True}]}
+    ids = {entry: number for number, entry in enumerate(_VOCABULARY)}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    wrapped = {"sep": ["[SEP]", ids["[SEP]"]], "cls": ["[CLS]", ids["[CLS]"]]}
+    content = {
+        "added_tokens": [{"id": ids[token], "content": token, **flags} for token in ("[PAD]", "[MASK]")],
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", **wrapped},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "max_input_chars_per_word": 100, "vocab": ids},
+    }
+    files = {"tokenizer_config": settings, "special_tokens_map": special, "added_tokens": {"[ENT]": len(_VOCABULARY)}}
+    for name, value in {**files, "tokenizer": content}.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+
+
+def _read_tokenizer(folder: Path) -> object:
+    """Read the directory, and tokenizer.json by itself; both may be refused."""
+    with suppress(ZooError):
+        read_tokenizer_source(folder)
+    return read_tokenizer_source(folder / "tokenizer.json")
 
 
 # -- the zoo's own files ----------------------------------------------------------------------------------------------
@@ -293,7 +314,7 @@ FORMATS: Mapping[str, Format] = {
     "tar": Format(_tarred, read_checkpoint, ("*.tar.gz",), (m.tar_member((*m.BYTES, m.lines)),) * 3),
     "config": Format(_of_checkpoint, read_checkpoint, ("config.json",), _JSON * 2),
     "vocabulary": Format(_of_checkpoint, read_checkpoint, ("vocab.txt",), (m.lines,) * 4),
-    "tokenizer": Format(_tokenizer, read_tokenizer_source, ("tokenizer_config.json",), _JSON * 2),
+    "tokenizer": Format(_tokenizer, _read_tokenizer, ("*.json",), _JSON * 2),
     "archive": Format(_archive, _read_archive, ("*.tar.gz",), (m.tar_member(m.BYTES),) * 3),
     "card": Format(_saved_model, read_unpacked, (CARD_FILE,), _JSON * 2),
     "graph": Format(_saved_model, _read_graph, ("saved_model.pb",)),

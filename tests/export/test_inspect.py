@@ -392,12 +392,27 @@ def test_no_vocabulary(tmp_path: Path) -> None:
 
 def test_vocabulary_of_another_size_and_a_broken_one(tmp_path: Path) -> None:
     write_odd(tmp_path)
-    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY[:-1]), encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("\n".join([*VOCABULARY, "x"]), encoding="utf-8")
     inspection = inspect_checkpoint(tmp_path)
-    assert said(inspection)["vocabulary"] == "vocab.txt has 98 entries and does not fit: one of 99 is needed"
+    assert "vocab.txt has 100 entries, but the model has 99 rows" in said(inspection)["vocabulary"]
     assert said(inspection)["export"].endswith("--vocab FILE")
     (tmp_path / "vocab.txt").write_text("你\n你\n", encoding="utf-8")
-    assert "repeats line 1" in said(inspect_checkpoint(tmp_path))["vocabulary"]
+    assert "none of the 2 entries is [PAD]" in said(inspect_checkpoint(tmp_path))["vocabulary"]
+
+
+def test_vocabulary_with_notes(tmp_path: Path) -> None:
+    write_odd(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY[:4] + VOCABULARY[5:]), encoding="utf-8")
+    inspection = inspect_checkpoint(tmp_path)
+    first, *notes = str(inspection.vocabulary).split("\n")
+    assert first.startswith("vocab.txt, 98 entries, fits, sha256 ")
+    assert notes == [
+        "the vocabulary has no [MASK]",
+        "spare rows: the ids from 98 to 98 have weights, but no text reaches them",
+    ]
+    # The mlm head is trained, and an export with it would be refused.
+    assert said(inspection)["export"].endswith("--heads nsp")
+    assert inspection.vocabulary.fits
 
 
 def test_json(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -411,6 +426,9 @@ def test_json(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "entries": 99,
         "sha256": sha256_of(odd / "vocab.txt"),
         "problem": None,
+        "notes": [],
+        "padding_id": 0,
+        "has_mask": True,
         "fits": True,
     }
     assert (found["complete"], found["problems"], found["also"]) == (True, {}, [])

@@ -187,8 +187,7 @@ def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[UNK]\n[CLS]\n\n[SEP]\n", "line 3"),
-        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n", "line 7"),
+        ("[PAD]\t1\n[UNK]\t1\n[CLS]\t2\n[SEP]\t3\n", "not the ids 0 to 3"),
         ("[PAD]\n[CLS]\n[SEP]\n[MASK]\n", r"\[UNK\]"),
     ],
 )
@@ -203,8 +202,8 @@ def test_bad_vocabulary_leaves_nothing(text: str, words: str, tmp_path: Path) ->
 
 
 def test_a_vocabulary_of_another_size(odd: Path, tmp_path: Path) -> None:
-    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY[:-1])
-    with pytest.raises(BadVocabulary, match=r"vocab.txt has 98 entries, the config .* says 'vocab_size' 99.*--vocab"):
+    write_vocabulary(tmp_path / "vocab.txt", [*VOCABULARY, "x"])
+    with pytest.raises(BadVocabulary, match=r"vocab.txt has 100 entries, but the model has 99 rows.*--vocab"):
         export_encoder(EncoderRequest(odd, "odd", tmp_path / "new", vocab=tmp_path / "vocab.txt"))
     assert left(tmp_path / "new") == []
 

@@ -1,20 +1,20 @@
-"""Reading a vocab.txt, a Hugging Face directory, and what is said about bad ones."""
+"""Reading a vocab.txt: every rule that files need, and the problems that are named."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tokenizer.source import read_tokenizer_source
-from tokenizer.vocabulary import Vocabulary
-from zoo.errors import BadConfig, BadVocabulary, Unsupported, ZooError
+from tokenizer.vocabulary import Vocabulary, ids_in_transformers
+from zoo.errors import BadVocabulary
 
-GOOD = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u2028", "##\u2028", " ", "a", "##a", "中\u0085", "<S>")
+GOOD = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u2028", "##\u2028", " ", "a", "##a", "中\u0085x", "<S>")
 
 
 def lines(*entries: str, end: str = "\n") -> bytes:
@@ -41,19 +41,14 @@ def test_lines_end_at_newlines_only(path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (lines(*GOOD, "a"), [r"line 13 repeats line 9 \('a'\)"]),
-        (lines(*GOOD, "", "b"), ["line 13 is empty"]),
-        (lines(*GOOD, "") + b"\n", ["line 13 is empty", "line 14 is empty"]),
-        (lines("[PAD]", "a", "[MASK]"), [r"none of the 3 lines is \[UNK\], \[CLS\], \[SEP\]"]),
+        (lines("[PAD]", "a", "[MASK]"), [r"none of the 3 entries is \[UNK\], \[CLS\], \[SEP\]"]),
         (lines(*GOOD) + b"b\n\xff\xfe\n", [r"line 14 is not UTF-8 \(byte 0xff at position 0\)"]),
-        (lines(*GOOD, "", "a") + b"c\xe4\n", ["line 13 is empty", "line 15 is not UTF-8", "line 14 repeats line 9"]),
-        (b"\xef\xbb\xbf" + lines(*GOOD), ["byte order mark", r"none of the .* lines is \[PAD\]"]),
-        (
-            lines(*GOOD[:2]) + lines(*GOOD[2:], end="\r\n"),
-            [r"none of the .* lines is \[CLS\]", "line 3 ends in .*mixes two kinds"],
-        ),
-        (b"", [r"none of the 0 lines is \[PAD\], \[UNK\]"]),
-        (lines(*GOOD, *"a" * 25), ["line 13 repeats", "and 15 more"]),
+        (lines(*GOOD) + b"a\xff\nc\xe4\n", ["line 13 is not UTF-8", "line 14 is not UTF-8"]),
+        (b"", [r"none of the 0 entries is \[PAD\], \[UNK\]"]),
+        (lines("<pad>", "<unk>", "a"), [r"is \[PAD\].*it has <pad>, <unk>; a tokenizer_config.json"]),
+        (lines(*(f"{entry}\t7" for entry in GOOD)), [r"not the ids 0 to 11 \(the first is 7\).*cut -f1 FILE"]),
+        (b"\xff\xfea", ["begins with the mark of UTF-16"]),
+        (lines(*GOOD) + b"\xff\n" * 25, ["line 13 is not", "and 15 more"]),
     ],
 )
 def test_every_problem_is_named_with_its_line(path: Path, data: bytes, words: list[str]) -> None:
@@ -90,141 +85,64 @@ def test_special_tokens_of_entries_made_by_hand() -> None:
         _ = Vocabulary(("[UNK]", "[SEP]", "[MASK]")).special_tokens
 
 
-# -- source -------------------------------------------------------------------------------------------------------
-
-
-def directory(path: Path, entries: tuple[str, ...] = GOOD, name: str = "vocab.txt", **settings: Any) -> Path:
-    (path / name).write_bytes(lines(*entries))
-    if settings:
-        (path / "tokenizer_config.json").write_text(json.dumps(settings))
-    return path
-
-
-CAPITALS = (*GOOD, "Paris")
+# -- rules of a file, each with its note ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("entries", "cased", "settings", "lower_case", "reason"),
+    ("data", "entries", "note"),
     [
-        (GOOD, None, {}, True, "BERT's default"),
-        (CAPITALS, None, {}, True, "BERT's default; 1 entries hold capitals"),
-        (GOOD, True, {"do_lower_case": True}, False, "asked for: cased"),
-        (GOOD, False, {"do_lower_case": False}, True, "asked for: uncased"),
-        (
-            GOOD,
-            None,
-            {"do_lower_case": True, "tokenizer_class": "BertTokenizer"},
-            True,
-            "do_lower_case in tokenizer_config",
-        ),
-        (GOOD, None, {"do_lower_case": False}, True, "do_lower_case=false, but the vocabulary holds no capitals"),
-        (CAPITALS, None, {"do_lower_case": False}, False, "do_lower_case=false in"),
-        (GOOD, None, {"strip_accents": None, "never_split": None}, True, "BERT's default"),
+        (lines(*GOOD, "x", "a", "y"), {8: "[no token 8]", 13: "a"}, r"repeats 'a' \(8 and 13\): the last line counts"),
+        (lines("[CLS]", *GOOD), {0: "[no token 0]", 3: "[CLS]"}, "no text reaches id 0"),
+        (lines(*GOOD, "", "b"), {12: "[no token 12]", 13: "b"}, "no token for id 12"),
+        (lines(*GOOD, "[no token 13]", ""), {12: "[no token 13]"}, "blank lines .* are left out: 1"),
+        (lines(*GOOD, "[no token 13]", "", "b"), {13: "[no token 13] ", 14: "b"}, "no token for id 13"),
+        (lines(*GOOD) + b"\n\n", {11: "<S>"}, "blank lines at the vocabulary's end are left out: 2"),
+        (lines(*GOOD, "b ", "\tc\u2029"), {12: "b", 13: "c"}, "white space around 2 .*'b', 'c'"),
+        (lines("[PAD] ", *GOOD[1:]), {0: "[PAD]"}, "as in the original BERT; transformers keeps it"),
+        (b"\xef\xbb\xbf" + lines(*GOOD), {0: "[PAD]"}, "the byte order mark"),
+        (lines(*GOOD).decode().encode("utf-16"), {0: "[PAD]", 11: "<S>"}, "stored in UTF-16"),
+        (lines(*GOOD).decode().encode("utf-16-be").join([b"\xfe\xff", b""]), {11: "<S>"}, "stored in UTF-16"),
+        (lines(*GOOD[:2]) + lines(*GOOD[2:], end="\r\n"), {2: "[CLS]", 11: "<S>"}, None),
+        (lines(*(f"{entry}\t{n}" for n, entry in enumerate(GOOD))), {5: "\u2028", 11: "<S>"}, "states its id"),
+        (lines(*(f"{entry}\t{n}" for n, entry in reversed([*enumerate(GOOD)]))), {0: "[PAD]"}, "states its id"),
+        (lines(*GOOD, "b\t13"), {12: "b\t13"}, None),
+        (lines(*GOOD[:4], *GOOD[5:]), {4: "\u2028"}, r"has no \[MASK\]"),
     ],
 )
-def test_case_and_its_reason(
-    tmp_path: Path,
-    entries: tuple[str, ...],
-    cased: bool | None,
-    settings: dict[str, Any],
-    lower_case: bool,
-    reason: str,
-) -> None:
-    config = read_tokenizer_source(directory(tmp_path, entries, **settings), cased=cased)
-    assert config.lower_case == lower_case
-    assert reason in config.lower_case_reason
-    assert config.vocabulary.entries == entries
-    names = ["vocab.txt", "tokenizer_config.json"][: 1 + bool(settings)]
-    assert [file.name for file in config.files] == names
+def test_rules_and_their_notes(path: Path, data: bytes, entries: dict[int, str], note: str | None) -> None:
+    path.write_bytes(data)
+    vocabulary = Vocabulary.read(path)
+    assert {number: vocabulary.entries[number] for number in entries} == entries
+    assert len(set(vocabulary.entries)) == len(vocabulary)
+    if note is None:
+        assert vocabulary.notes == ()
+    else:
+        assert re.search(note, "; ".join(vocabulary.notes))
 
 
-def test_a_file_stands_for_itself(tmp_path: Path) -> None:
-    directory(tmp_path, CAPITALS, do_lower_case=False)
-    config = read_tokenizer_source(tmp_path / "vocab.txt")
-    assert (config.lower_case, config.files) == (True, (tmp_path / "vocab.txt",))
-
-
-def test_the_only_vocabulary_of_another_name(tmp_path: Path) -> None:
-    directory(tmp_path, name="vocab_chinese.txt")
-    assert read_tokenizer_source(tmp_path).files == (tmp_path / "vocab_chinese.txt",)
-    directory(tmp_path, name="vocab_small.txt")
-    with pytest.raises(BadVocabulary, match=r"several vocabularies: vocab_chinese.txt, vocab_small.txt. Give the path"):
-        read_tokenizer_source(tmp_path)
+def test_special_tokens_of_other_spellings(path: Path) -> None:
+    path.write_bytes(lines("<s>", "<pad>", "</s>", "<unk>", "a"))
+    names = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+    vocabulary = Vocabulary.read(path, names)
+    assert vocabulary.special_tokens == {"[PAD]": 1, "[UNK]": 3, "[CLS]": 0, "[SEP]": 2}
+    assert not vocabulary.has_mask
+    assert vocabulary.with_added({"<mask>": 6}).special_tokens["[MASK]"] == 6
+    assert vocabulary.with_added({"<mask>": 6}).entries[4:] == ("a", "[no token 5]", "<mask>")
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("ids", "words"),
     [
-        {"tokenize_chinese_chars": False},
-        {"strip_accents": False},
-        {"do_lower_case": False, "strip_accents": True},
-        {"unk_token": "<unk>"},
-        {"cls_token": {"content": "<s>", "lstrip": False}},
-        {"tokenizer_class": "RoFormerTokenizer"},
-        {"do_basic_tokenize": False},
-        {"never_split": ["[X]"]},
-        {"additional_special_tokens": ["<eop>"]},
-        {"added_tokens_decoder": {"21128": {"content": "<eod>"}}},
+        ({"a": 1, "b": 1}, "'a' and 'b' both have the id 1"),
+        ({"a": -1, "b": "2", "c": 2_000_000}, "'a' has the id -1.*'b' has the id '2'.*'c' has the id 2000000"),
+        ({"a": 5}, r"none of the 6 entries is \[PAD\]"),
     ],
 )
-def test_settings_that_would_change_ids_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    key = list(settings)[-1]
-    with pytest.raises(Unsupported, match=f"{key}=.*Give the vocab.txt itself"):
-        read_tokenizer_source(directory(tmp_path, CAPITALS, **settings))
+def test_problems_of_ids(path: Path, ids: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadVocabulary, match=words):
+        Vocabulary.of_ids(ids, path)
 
 
-def test_settings_that_change_nothing_are_accepted(tmp_path: Path) -> None:
-    settings = {
-        "tokenizer_class": "BertTokenizerFast",
-        "strip_accents": True,
-        "cls_token": "[CLS]",
-        "unk_token": {"content": "[UNK]"},
-        "added_tokens_decoder": {"0": {"content": "[PAD]"}},
-        "model_max_length": 512,
-    }
-    assert read_tokenizer_source(directory(tmp_path, **settings)).lower_case
-
-
-def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(BadVocabulary, match=r"No file or directory .*nowhere. Give a vocab.txt"):
-        read_tokenizer_source(tmp_path / "nowhere")
-    with pytest.raises(BadVocabulary, match=r"holds no vocab.txt \(it holds nothing\)"):
-        read_tokenizer_source(tmp_path)
-    (tmp_path / "spiece.model").touch()
-    with pytest.raises(ZooError, match=r"it holds spiece.model"):
-        read_tokenizer_source(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"tokenizer_class": ["BertTokenizer"]},
-        {"never_split": 5},
-        {"never_split": [["a"]]},
-        {"additional_special_tokens": [[]]},
-        {"added_tokens_decoder": ["[PAD]"]},
-        {"added_tokens_decoder": {"0": {"content": {}}}},
-        {"pad_token": ["a" * 100_000]},
-    ],
-)
-def test_settings_of_another_type_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    directory(tmp_path, **settings)
-    with pytest.raises(Unsupported, match="has settings that the original BERT tokenizer lacks") as caught:
-        read_tokenizer_source(tmp_path)
-    assert len(str(caught.value)) < 1000
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "Cannot read"),
-        ("[]", "should hold a JSON object, but holds a list"),
-        ("[" * 40_000, "Cannot read .*nested"),
-        ('{"a": [' + "1," * 60_000 + "1]}", "Cannot read .*values; at most 50,000"),
-    ],
-)
-def test_broken_settings(tmp_path: Path, text: str, words: str) -> None:
-    directory(tmp_path, do_lower_case=True)
-    (tmp_path / "tokenizer_config.json").write_text(text)
-    with pytest.raises(BadConfig, match=words):
-        read_tokenizer_source(tmp_path)
+def test_ids_as_transformers_counts_them(path: Path) -> None:
+    path.write_bytes(lines("a", "b ", "a", "", "c") + b"\n")
+    assert ids_in_transformers(path) == {"a": 2, "b ": 1, "": 5, "c": 4}

@@ -165,6 +165,8 @@ class EncoderCard(Card):
     family: str
     sizes: EncoderSizes
     activation_reason: str
+    padding_id: int = Field(default=0, description="the id that is no token where no mask is given")
+    string_tokens: bool = Field(default=True, description="whether it takes string tokens, as a tokenizer gives them")
     truncated_from: int | None = None
     derivation: Derivation | None = None
     pooler: str

@@ -56,7 +56,19 @@ class Forms:
         for saved in self._saved.get(form_of(inputs), ()):
             if _fits(inputs, saved.inputs) and (others := _others(rest, saved.others)) is not None:
                 return saved.graph(inputs, *others)
+        self._check_strings(inputs)
         return self._otherwise(*args, **kwargs)
+
+    def _check_strings(self, inputs: Any) -> None:
+        """Raise BadArgument for strings if no form takes any: heads, and encoders that were exported without them."""
+        accepted = {
+            spec.dtype.name for forms in self._saved.values() for form in forms for spec in _leaves(form.inputs)
+        }
+        if "string" not in accepted and any(leaf.dtype.name == "string" for leaf in _leaves(inputs)):
+            raise BadArgument(
+                "these inputs are strings, and this function takes ids alone, integers [B, T]. A tokenizer's "
+                "`preprocess` makes them of texts."
+            )
 
     def _prepared(self, inputs: Any) -> Any:
         """Return inputs as tensors with integers of one width. A list that no form has becomes one tensor."""

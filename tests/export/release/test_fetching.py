@@ -67,3 +67,21 @@ def test_the_modules_of_sentence_transformers_come_along(server: LocalServer, tm
     place = fetch_repository(SOURCE, tmp_path / "place")
     assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()) == sorted(names)
     assert digests(place).keys() == {*names}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_every_file_of_a_tokenizer_is_fetched(server: LocalServer, tmp_path: Path, listed: bool) -> None:
+    names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"]
+    for name in names:
+        server.serve(FILES + name, b"{}")
+    server.serve(FILES + "vocab.txt", Reply(status=404))
+    if listed:
+        server.serve(LISTING, Reply(json.dumps([{"type": "file", "path": name} for name in names]).encode()))
+    place = fetch_repository(SOURCE, tmp_path / "place", weights=False)
+    assert {path.name for path in place.iterdir()} == {*names}
+
+
+def test_a_repository_without_a_vocabulary(server: LocalServer, tmp_path: Path) -> None:
+    server.serve(FILES + "vocab.txt", Reply(status=404))
+    with pytest.raises(DownloadFailed, match="vocab.txt"):
+        fetch_repository(SOURCE, tmp_path / "place", weights=False)

@@ -362,7 +362,7 @@ def test_repositories_with_a_listing_and_without(environment: tuple[LocalServer,
     wrong = HuggingFaceSource(kind="huggingface", repository="a/wrong")
     assert Shelf(cache=tmp_path).get("odd", Entry(kind="encoder", sources=[wrong, source])).source == source
     words = Shelf(cache=tmp_path).get("odd", Entry(kind="tokenizer", sources=[wrong]))
-    assert list(words.files) == ["vocab.txt"], "a tokenizer's export has no use for weights"
+    assert list(words.files) == ["config.json", "vocab.txt"], "a tokenizer's export has no use for weights"
 
 
 def test_weights_in_several_files(environment: tuple[LocalServer, Path], tmp_path: Path) -> None:
