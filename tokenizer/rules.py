@@ -86,8 +86,8 @@ class TokenizerRules:
         if problems:
             more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
             raise Unsupported(
-                f"The tokenizer has rules that cannot be followed: {'; '.join(problems[:_MOST_SHOWN])}{more}. A copy of "
-                "the files without these tokens can be exported; the ids of texts that hold one of them are others then."
+                f"The tokenizer has rules that cannot be followed: {'; '.join(problems[:_MOST_SHOWN])}{more}. "
+                "A copy of the files without these tokens can be exported; then texts that hold one get other ids."
             )
         return self
 
