@@ -52,7 +52,7 @@ TF2 = replace(
         r"classification_heads/.*": "head of a fine-tuned task",
     },
 )
-UER = replace(HUGGING_FACE, format="uer")
+UER = replace(HUGGING_FACE, format="uer", own_decoder=True)
 # TF1 code that calls its norms layer_norm.
 OLD_NORMS = replace(TF1, scopes={module: scope.replace("LayerNorm", "layer_norm") for module, scope in SCOPES.items()})
 

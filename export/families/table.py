@@ -62,7 +62,9 @@ class Layout:
     scope. "embeddings" and "block" are the scopes that all their modules share. `prefix` is the part of the scopes that
     a person's own model may replace: "bert." becomes "module.bert." or nothing, see export/families/scope.py. Scopes
     without the prefix lie beside the encoder, under one of `beside`. `left_out` maps a pattern for whole names to the
-    reason why such a variable is not exported. `is_folded` says that the tables are as BERT's arithmetic needs them.
+    reason why such a variable is not exported. `own_decoder` says that a stored decoder of the masked-LM head is used,
+    not tied to the word table. `is_archive` says that the names are those of this project's
+    archives, whose tables are folded already.
     """
 
     family: str
@@ -72,7 +74,8 @@ class Layout:
     leaves: Leaves
     left_out: Mapping[str, str]
     beside: tuple[str, ...] = ("",)
-    is_folded: bool = False
+    own_decoder: bool = False
+    is_archive: bool = False
 
     @property
     def separator(self) -> str:
@@ -144,8 +147,8 @@ class Family:
 
     def folds_of(self, format: Format, raw: Settings) -> list[Fold]:
         """Return the folds that a checkpoint of a format and a config needs; none where its tables are folded."""
-        is_folded = any(layout.is_folded for layout in self.layouts if layout.format == format)
-        return [] if is_folded else [fold for fold in self.folds if fold.applies(raw)]
+        is_archive = any(layout.is_archive for layout in self.layouts if layout.format == format)
+        return [] if is_archive else [fold for fold in self.folds if fold.applies(raw)]
 
 
 def read_from_archives(family: Family) -> Family:
@@ -158,7 +161,8 @@ def read_from_archives(family: Family) -> Family:
     scopes = {**first.scopes, "block/attention/query": joined, "block/attention/query_key_value": joined}
     # Biases and norms are joined too, and a head that has no TF1 name has ours.
     leaves = {**TENSORFLOW, "vectors": Leaf(("/bias_and_LayerNorm",)), "rows": Leaf(("/output_weights", "/rows"))}
-    archive = replace(first, format="archive", scopes=scopes, leaves=leaves, left_out={}, is_folded=True)
+    archive = replace(first, format="archive", scopes=scopes, leaves=leaves, left_out={})
+    archive = replace(archive, own_decoder=True, is_archive=True)
     heads = {family.mlm_activation[each.format] for each in family.layouts if each.format in family.mlm_activation}
     said: Words = {word: (word, "the archive says so") for word in get_args(Activation)}
     return replace(

@@ -117,9 +117,9 @@ def _untied(head: Head, checkpoint: Checkpoint, layout: Layout) -> dict[str, Siz
     """Return those of a head's `tied` variables that are stored and are another matrix than the word table.
 
     Files of transformers hold a copy of the table, which it ties again when it loads them, unless the config says
-    'tie_word_embeddings': false. UER computes with the decoder that it stored.
+    'tie_word_embeddings': false. UER computes with the decoder that it stored, and an archive stores no copy.
     """
-    if layout.format != "uer" and checkpoint.config.get("tie_word_embeddings", True):
+    if not layout.own_decoder and checkpoint.config.get("tie_word_embeddings", True):
         return {}
     layout = with_heads(layout, checkpoint.shapes)
     names = Names(checkpoint.shapes, layout)

@@ -65,7 +65,7 @@ class Head:
 
         An archive has TF1's names, and ours for a module that TF1's layout of the family does not have.
         """
-        if layout.format != "archive":
+        if not layout.is_archive:
             return self.scopes.get((layout.family, layout.format), {})
         known = {scope for (family, _), scopes in self.scopes.items() if family == layout.family for scope in scopes}
         return {module: self.scopes.get((layout.family, "tf1"), {}).get(module, module) for module in sorted(known)}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from export.certificate import golden_arrays
 from export.encoder.encoder import Encoder
@@ -243,15 +243,19 @@ def test_a_folded_encoder_is_exported_and_certified(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.plan.read(position, again.checkpoint), written[2:])
 
 
-def test_the_head_of_an_archive_keeps_an_activation_that_no_config_states(tmp_path: Path) -> None:
-    """ELECTRA's masked-LM head has gelu in transformers, even where the config says relu."""
+def test_the_head_of_an_archive_keeps_what_no_config_states(tmp_path: Path) -> None:
+    """ELECTRA's masked-LM head has gelu in transformers, even where the config says relu; this one is not tied."""
     source = write(tmp_path, "electra", "mlm")
-    config = json.loads((source / "config.json").read_text()) | {"hidden_act": "relu"}
+    config = json.loads((source / "config.json").read_text()) | {"hidden_act": "relu", "tie_word_embeddings": False}
     (source / "config.json").write_text(json.dumps(config))
+    arrays = load_file(source / "model.safetensors")
+    table = next(arrays[name] for name in arrays if name.endswith("word_embeddings.weight"))
+    save_file(arrays | {"generator_lm_head.weight": table + 0.1}, source / "model.safetensors")
     export_and_load(source, tmp_path / "out", pooler="first_token")
     found = [plan_encoder(EncoderRequest(path, "odd", tmp_path)) for path in (source, tmp_path / "out/odd.tar.gz")]
     first, again = (golden_arrays(each.checkpoint, each.config, each.heads) for each in found)
     assert [each.config.mlm_activation for each in found] == ["gelu", "gelu"]
+    assert all("mlm/decoder/rows" in {variable.ours for variable in each.plan.variables} for each in found)
     np.testing.assert_allclose(again["0/mlm_logits"], first["0/mlm_logits"], atol=1e-6)
 
 
