@@ -32,7 +32,7 @@ def matched(patterns: Sequence[str], names: Collection[str]) -> frozenset[str]:
 
 
 def proposed_patterns(names: Iterable[str], kept: Iterable[str], separator: str) -> list[str]:
-    """Return few patterns that match all `names` and nothing that is kept.
+    """Return as few patterns as possible that match all `names` and none that is kept.
 
     proposed_patterns(["bert.fc.bias", "fc.bias", "fc.weight", "scale"], ["bert.pooler.dense.bias"], ".")
     # ["bert.fc.*", "fc.*", "scale"]
