@@ -59,7 +59,7 @@ def placed(layout: Layout, prefix: str, names: Collection[str], others: Collecti
 
 
 def scopes_beside(layout: Layout, scopes: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Return the scopes of modules beside the encoder, under the first place of `layout.beside` that has one of them."""
+    """Return the scopes of modules beside the encoder, under the first place in `layout.beside` that has one."""
     found = [{module: place + scope for module, scope in scopes.items()} for place in layout.beside]
     return next((each for each in found if any(layout.holds(scope, names) for scope in each.values())), found[-1])
 

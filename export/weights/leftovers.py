@@ -1,4 +1,4 @@
-"""Names of variables that training leaves beside the weights of any family. Only names that leave no doubt are here."""
+"""Names of variables that training leaves beside the weights of any family; each of them leaves no doubt."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape
 
 
 def parts(name: str) -> Iterator[str]:
-    """Yield the parts that a checkpoint stores of one of our variables: …/query/kernel, …/key/kernel, …/value/kernel."""
+    """Yield the parts that a checkpoint stores of our variables: …/query/kernel, …/key/kernel, …/value/kernel."""
     if "/query_key_value/" in name:
         yield from (name.replace("query_key_value", part) for part in FUSED)
     else:
