@@ -40,7 +40,7 @@ class PlannedEncoder:
 
     request: EncoderRequest
     checkpoint: Checkpoint
-    derived: DerivedCheckpoint | None  # what `checkpoint` shows, if it has fewer tokens or half precision
+    derived: DerivedCheckpoint | None  # of fewer tokens or in half precision; None: neither of them
     family: Family
     layout: Layout  # where the names lie in this checkpoint
     config: EncoderConfig
@@ -62,7 +62,7 @@ class PlannedEncoder:
 
     @property
     def under(self) -> Under:
-        """Where the oracle finds the published names."""
+        """The place in the file where the oracle finds the published names."""
         return Under(self.layout.prefix, self.request.averages)
 
 
