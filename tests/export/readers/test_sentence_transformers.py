@@ -238,7 +238,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     r"the limit of 2 tokens leaves no room": lambda f: write_json(
         f / "sentence_bert_config.json", {"max_seq_length": 2}
     ),
-    r"'prompts' 'query' are no texts": lambda f: write_json(
+    r"'prompts' 'query' are not texts": lambda f: write_json(
         f / "config_sentence_transformers.json", {"prompts": {"query": 1}}
     ),
     r"'default_prompt_name' is 'search', which 'prompts' does not have": lambda f: write_json(
