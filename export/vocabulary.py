@@ -103,7 +103,9 @@ def _stated_padding(config: Mapping[str, Any], rows: int) -> int | None:
     if stated is None or stated == -1:
         return None
     if not isinstance(stated, int) or isinstance(stated, bool) or not 0 <= stated < rows:
-        raise BadConfig(f"pad_token_id={stated!r:.40} in the config is no id: the model has {rows:,} rows. Correct the config.")
+        raise BadConfig(
+            f"pad_token_id={stated!r:.40} in the config is no id: the model has {rows:,} rows. Correct the config."
+        )
     return stated
 
 
