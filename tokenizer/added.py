@@ -28,8 +28,9 @@ _SPACE = r"[\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\
 class AddedTokens:
     """The added tokens that one kind of text is searched for. Plain Python around ops; `find` is called in a graph.
 
-    `tokens` maps the content to look for (normalised, if the token is `normalized`) to the token. `mark` is the character
-    that is put in their place. `apart` is a class of characters that are no parts of words beside a `single_word` token.
+    `tokens` maps the content to look for (of a `normalized` token in its normalised form) to the token. `mark` is the
+    character that is put in their place. `apart` is a class of characters that are no parts of words beside a
+    `single_word` token.
     """
 
     def __init__(self, tokens: Mapping[str, AddedToken], mark: str, apart: str | None = None) -> None:
