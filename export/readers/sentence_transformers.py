@@ -139,7 +139,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
-_MOVE = f"Mend it, or take {MODULES_FILE} away: then the encoder is exported without these files."
+_MOVE = f"Correct it, or remove {MODULES_FILE}: then the encoder is exported without these files."
 
 
 def _is_folder_name(path: str) -> bool:

@@ -263,7 +263,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("words", DAMAGED)
 def test_damaged_files_are_named_and_the_next_move_works(words: str, folder: Path) -> None:
     DAMAGED[words](folder)
-    with pytest.raises(BadConfig, match=rf"{words}.*take modules\.json away"):
+    with pytest.raises(BadConfig, match=rf"{words}.*remove modules\.json"):
         plan_encoder(EncoderRequest(folder, "m", folder))
     (folder / "modules.json").unlink()
     assert plan_encoder(EncoderRequest(folder, "m", folder)).sentence is None
