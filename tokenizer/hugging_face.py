@@ -240,7 +240,7 @@ def _read_object(path: Path) -> Mapping[str, Any]:
     try:
         content = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
     except (OSError, ValueError) as error:
-        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or take it away.") from None
+        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or remove it.") from None
     if not isinstance(content, dict):
         raise BadConfig(f"{path} should hold a JSON object, but holds a {type(content).__name__}.")
     return content
