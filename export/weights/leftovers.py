@@ -79,7 +79,7 @@ def leftover(name: str, names: Collection[str], format: Format) -> str | None:
 def averaged(layout: Layout, names: Collection[str]) -> Layout:
     """Return a layout that finds the averages of variables alone. Raises BadConfig if there are none."""
     if not any(name.endswith(AVERAGE) for name in names):
-        raise BadConfig(f"there are no averaged weights: no name ends with {AVERAGE}. Leave --averages away.")
+        raise BadConfig(f"there are no averaged weights: no name ends with {AVERAGE}. Run it without --averages.")
     leaves = {
         name: Leaf(tuple(ending + AVERAGE for ending in leaf.endings), leaf.transposed)
         for name, leaf in layout.leaves.items()
