@@ -87,7 +87,9 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     vocabulary, kept = chosen.vocabulary, None
     if request.keep_tokens:
         if vocabulary is None:
-            raise BadArgument("--keep-tokens needs the vocabulary that --vocab none leaves out. Give only one of the two.")
+            raise BadArgument(
+                "--keep-tokens needs the vocabulary that --vocab none leaves out. Give only one of the two."
+            )
         kept = kept_ids(vocabulary, request.keep_tokens)
     derived = None
     if kept is not None or request.dtype != "float32":
