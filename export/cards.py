@@ -85,7 +85,7 @@ def _sentence_vectors(sentence: SentenceModel) -> SentenceVectors:
 def _derivation(
     planned: PlannedEncoder, source: Source, directory: Path, golden: Mapping[str, np.ndarray]
 ) -> Derivation | None:
-    """Return what sets the model apart from its checkpoint's; None for the checkpoint's own."""
+    """Return how the model differs from the checkpoint's own model; None if it does not."""
     config, derived, name = planned.config, planned.derived, planned.request.name
     cut = config.truncated_from - config.layers if config.truncated_from else 0
     if not cut and derived is None:

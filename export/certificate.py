@@ -1,4 +1,4 @@
-"""Tolerances and certificates: what an exported encoder must agree with, and by how much it does."""
+"""Tolerances and certificates: the references that an exported encoder is compared with, and the differences."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def golden_arrays(
     The references come from the independent forward pass over the source checkpoint, in float64, rounded to float32. It
     finds the variables by the names they are stored with, so that a reader's renaming is certified too; `under` says
     where in the file these names lie.
-    Heads are asked about the first case only: one row of logits is as long as the vocabulary.
+    Outputs of heads are computed for the first case only: one row of logits is as long as the vocabulary.
     """
     cases = cases or golden_cases(config)
     source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
@@ -102,7 +102,7 @@ def drift(
 
 
 def _how(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
-    """How the forward pass is told what a person chose."""
+    """Return the arguments of the forward pass that a person's choices decide."""
     return {
         "layers": config.layers,
         "pooler": config.pooler != "first_token",

@@ -1,6 +1,6 @@
-"""The commands `zoo export`, `zoo export-tokenizer` and `zoo inspect`; what needs TensorFlow imports it at last.
+"""The commands `zoo export`, `zoo export-tokenizer` and `zoo inspect`.
 
-Whatever is refused is refused in a second; TensorFlow alone takes three.
+TensorFlow takes three seconds to import, so it is imported only after everything that can be refused has been checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
 
 def inspect(parser: argparse.ArgumentParser) -> Run:
     """Say what a checkpoint is and how to export it; exit with 0 if the printed command works, 2 if there is none."""
-    parser.add_argument("checkpoint", metavar="PATH", type=Path, help="whatever `zoo export` takes")
+    parser.add_argument("checkpoint", metavar="PATH", type=Path, help="a checkpoint, as `zoo export` takes it")
     parser.add_argument("--config", type=Path, metavar="FILE", help="where the directory has none or several")
     parser.add_argument("--family", metavar="NAME", help="which one, where a checkpoint holds several")
     parser.add_argument("--prefix", metavar="P", help="which encoder, where a checkpoint holds several")

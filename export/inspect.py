@@ -1,4 +1,4 @@
-"""What a checkpoint is and what an export would make of it: a sheet for people, a dict for programs."""
+"""Describes a checkpoint and the export of it: as a sheet for people, as a dict for programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAMING: Mapping[Format, str] = {
     "uer": "UER-py's names",
     "archive": "an archive of this project",
 }
-# Words for those whose name does not say enough.
+# Words for activations whose name does not say enough.
 _ACTIVATIONS: Mapping[Activation, str] = {
     "gelu": "gelu with erf",
     "gelu_tanh": "gelu with tanh",
@@ -74,7 +74,7 @@ class FoundVocabulary:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything that names, shapes, the config and a look at the heads tell; `print(inspection)` is the sheet."""
+    """Everything that is known from names, shapes, config and the numbers of the heads; printed, it is the sheet."""
 
     path: Path  # as it was asked for
     files: tuple[str, ...]
@@ -109,7 +109,7 @@ class Inspection:
 
     @property
     def export_command(self) -> str | None:
-        """The command that would export it, NAME and DIR (and FILE) being left to the reader."""
+        """The command that exports it; the reader replaces NAME, DIR and FILE."""
         if self.export_options is None:
             return None
         return " ".join(
@@ -204,9 +204,9 @@ def inspect_checkpoint(
 
         print(inspect_checkpoint(Path("chinese_L-12_H-768_A-12")))
 
-    Names, shapes and the config are read, the vocabulary, and of the heads what tells whether they are trained.
-    A plan with problems is returned, not raised. Raises BadCheckpoint, BadConfig or Unsupported for what cannot be
-    planned at all.
+    It reads names, shapes, config and vocabulary, and of the heads the numbers that tell whether they are trained.
+    If the plan has problems, they are in the result. Raises BadCheckpoint, BadConfig or Unsupported if there can be no
+    plan.
     """
     checkpoint = open_checkpoint(path, config)
     given = {"--config": config, "--family": family, "--prefix": prefix}
@@ -221,7 +221,7 @@ def inspected(
     prefix: str | None = None,
     asked: tuple[str, ...] = (),
 ) -> Inspection:
-    """Return what is known of an opened checkpoint; `asked` are the options that it took to open it."""
+    """Return what is known of an opened checkpoint; `asked` are the options that were needed to open it."""
     family, layout = detect(checkpoint, family_name, prefix)
     checkpoint = folded(checkpoint, family, layout)
     tables = table_shapes(checkpoint.shapes, layout)

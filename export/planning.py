@@ -40,7 +40,7 @@ class PlannedEncoder:
 
     request: EncoderRequest
     checkpoint: Checkpoint
-    derived: DerivedCheckpoint | None  # what `checkpoint` shows, if it has fewer tokens or half precision
+    derived: DerivedCheckpoint | None  # of fewer tokens or in half precision; None: neither of them
     family: Family
     layout: Layout  # where the names lie in this checkpoint
     config: EncoderConfig
@@ -62,7 +62,7 @@ class PlannedEncoder:
 
     @property
     def under(self) -> Under:
-        """Where the oracle finds the published names."""
+        """The place in the file where the oracle finds the published names."""
         return Under(self.layout.prefix, self.request.averages)
 
 
@@ -87,7 +87,9 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     vocabulary, kept = chosen.vocabulary, None
     if request.keep_tokens:
         if vocabulary is None:
-            raise BadArgument("--keep-tokens needs the vocabulary that --vocab none leaves out. Give one of the two.")
+            raise BadArgument(
+                "--keep-tokens needs the vocabulary that --vocab none leaves out. Give only one of the two."
+            )
         kept = kept_ids(vocabulary, request.keep_tokens)
     derived = None
     if kept is not None or request.dtype != "float32":

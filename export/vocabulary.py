@@ -1,4 +1,4 @@
-"""Which vocabulary an encoder is exported with, whether it fits the weights, and which id is padding."""
+"""Chooses the vocabulary of an encoder, checks that it fits the weights, and finds the padding id."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tokenizer.vocabulary import PAD, STANDARD, Vocabulary
 from zoo.contract import HEADS, MASKED_POSITIONS
 from zoo.errors import BadConfig, BadVocabulary, Unsupported
 
-# Rows that no token has are usual where someone made their number a multiple of 8, 64 or 128, or kept room for more
-# tokens. Where more than this part of all rows is spare, the vocabulary is more likely that of another model.
+# Rows without a token are usual: someone made the number of rows a multiple of 8, 64 or 128, or kept room for more
+# tokens. If more than this part of all rows is spare, the vocabulary is probably that of another model.
 _MOST_SPARE = 0.2
 NONE = "--vocab none"
 
@@ -103,7 +103,9 @@ def _stated_padding(config: Mapping[str, Any], rows: int) -> int | None:
     if stated is None or stated == -1:
         return None
     if not isinstance(stated, int) or isinstance(stated, bool) or not 0 <= stated < rows:
-        raise BadConfig(f"pad_token_id={stated!r:.40} in the config is no id of {rows:,} rows. Correct the config.")
+        raise BadConfig(
+            f"pad_token_id={stated!r:.40} in the config is no id: the model has {rows:,} rows. Correct the config."
+        )
     return stated
 
 

@@ -1,9 +1,9 @@
-r"""Added tokens as string ops: whole tokens are found in texts, and one mark is put in the place of each.
+r"""Added tokens as string ops: finds whole tokens in texts and puts one mark in the place of each.
 
-Source: AddedVocabulary of Hugging Face's tokenizers. Tokens are found from left to right, where several begin at one
-place the longest. Tokens that are not `normalized` are looked for in the text as given, the others afterwards in the
-normalised text. A mark is one character that no text holds, so the rules between pass it by, and the k-th mark of all
-texts is the k-th token that was found.
+Source: AddedVocabulary of Hugging Face's tokenizers. Tokens are found from left to right; if several begin at one
+place, the longest is found. Tokens that are not `normalized` are looked for in the text as given, the others afterwards
+in the normalised text. A mark is one character that no text holds, so the steps of the normalisation leave it as it is,
+and the k-th mark of all texts is the k-th token that was found.
 
 Shapes: B texts, T tokens found in all texts together, P pairs of all texts together.
 """
@@ -28,8 +28,9 @@ _SPACE = r"[\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\
 class AddedTokens:
     """The added tokens that one kind of text is searched for. Plain Python around ops; `find` is called in a graph.
 
-    `tokens` maps what is looked for to its token: for `normalized` ones the normalised content. `mark` is the character
-    that takes their place. `apart` is a class of characters that do not count as parts of words beside a `single_word`.
+    `tokens` maps the content to look for (of a `normalized` token in its normalised form) to the token. `mark` is the
+    character that is put in their place. `apart` is a class of characters that are no parts of words beside a
+    `single_word` token.
     """
 
     def __init__(self, tokens: Mapping[str, AddedToken], mark: str, apart: str | None = None) -> None:
@@ -61,7 +62,7 @@ class AddedTokens:
 
 
 class Found(NamedTuple):
-    """What a search has found. Each text is cut into pairs: a part without a token, then a token.
+    """The result of a search. Each text is cut into pairs: a part without a token, then a token.
 
     The token of a text's last pair is empty. "a[E]b[E]" gives the pairs ("a", "[E]"), ("b", "[E]"), ("", ""). A token
     that `single_word` forbids is cut out too, but `is_found` is false there.
@@ -85,9 +86,10 @@ class Found(NamedTuple):
         return self._joined(self.before)
 
     def swallowed(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the same without the white space that tokens swallow, and how many characters each mark stands for.
+        """Return `marked()` without the white space that tokens swallow, and the number of characters of each mark.
 
-        The second is (T,) int64. White space beside a mark makes no difference to the ids, only to offsets.
+        The numbers are (T,) int64: a mark for "[E] " stands for 4 characters. White space beside a mark makes no
+        difference to the ids, only to offsets.
         """
         before, widths = self.before, _length(self.token)
         if swallows := self.tokens.those_with("rstrip"):

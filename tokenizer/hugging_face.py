@@ -1,7 +1,7 @@
 """The files that transformers keeps beside a vocabulary, and the ids that follow from all of them together.
 
-Where the files contradict each other, the file counts that transformers follows when it loads its fast tokenizer (tried
-with 4.57 and 5.24); where its versions follow different files, the export stops.
+If the files contradict each other, the file counts that transformers follows when it loads its fast tokenizer (tried
+with 4.57 and 5.24). If its versions follow different files, the export stops.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 @dataclass(frozen=True)
 class HuggingFaceFiles:
-    """What the files of a directory state about its tokenizer; a file that is missing states nothing."""
+    """The statements of a directory's files about its tokenizer; a file that is missing states nothing."""
 
     folder: Path
     settings: Mapping[str, Any]  # tokenizer_config.json
@@ -174,7 +174,7 @@ def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mappin
         flags = dict.fromkeys(_FLAGS, False) | {"special": special, "normalized": not special}
         flags |= {flag: stated_flags[flag] for flag in _FLAGS[:-1] if flag in stated_flags}
         if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
-            problems.append(f"{file} has the token {token!r:.120}, which is none")
+            problems.append(f"{file} has the token {token!r:.120}, which is not a token")
             return
         behind = [each.id for each in added.values() if each.id >= len(known)]
         number = added[content].id if content in added else known.get(content, max([len(known) - 1, *behind]) + 1)
@@ -240,7 +240,7 @@ def _read_object(path: Path) -> Mapping[str, Any]:
     try:
         content = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
     except (OSError, ValueError) as error:
-        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or take it away.") from None
+        raise BadConfig(f"Cannot read {path}: {error}. Correct the file, or remove it.") from None
     if not isinstance(content, dict):
         raise BadConfig(f"{path} should hold a JSON object, but holds a {type(content).__name__}.")
     return content

@@ -1,4 +1,4 @@
-"""The rules by which a tokenizer turns texts into ids, whichever file stated them. Nothing here knows TensorFlow."""
+"""The rules by which a tokenizer turns texts into ids, from any file. Nothing here knows TensorFlow."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TokenizerRules:
 
     @classmethod
     def original(cls, lower_case: bool) -> TokenizerRules:
-        """Return the rules of the original BERT tokenizer: accents go where capitals go."""
+        """Return the rules of the original BERT tokenizer: it strips accents if it lower-cases."""
         return cls(lower_case=lower_case, strip_accents=lower_case)
 
     def special_ids(self, vocabulary: Vocabulary) -> dict[str, int]:
@@ -69,7 +69,7 @@ class TokenizerRules:
         return not self.added_tokens and dict(self.special_tokens) == {token: token for token in SPECIAL_TOKENS}
 
     def whole_tokens(self, vocabulary: Vocabulary, special_tokens_in_text: bool) -> tuple[AddedToken, ...]:
-        """Return the tokens that are found in a text as a whole: the added ones; if asked for, the special ones too."""
+        """Return the tokens that are found in a text as a whole: added ones, and if asked for the special ones too."""
         if not special_tokens_in_text:
             return self.added_tokens
         ids, added = self.special_ids(vocabulary), {token.content for token in self.added_tokens}

@@ -1,4 +1,4 @@
-"""Where a tokenizer comes from: a vocab.txt, a tokenizer.json or a directory of transformers, and its settings."""
+"""Reads the tokenizer of a vocab.txt, a tokenizer.json or a directory of transformers: vocabulary and settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.errors import BadVocabulary
 
 @dataclass(frozen=True)
 class VocabularySource:
-    """The ids of a tokenizer, whatever its rules: its vocabulary, the tokens added to it, and the files read."""
+    """The ids of a tokenizer, without its rules: its vocabulary, the tokens added to it, and the files read."""
 
     vocabulary: Vocabulary
     added_tokens: tuple[AddedToken, ...]
@@ -24,7 +24,7 @@ class VocabularySource:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """What decides a tokenizer's ids, the reason for `lower_case`, the files that were read, and notes for the card."""
+    """Vocabulary and rules of a tokenizer, the reason for `lower_case`, the files read, and notes for the card."""
 
     vocabulary: Vocabulary
     rules: TokenizerRules

@@ -1,4 +1,4 @@
-"""Which rules for texts the files of a tokenizer state: case, accents, Chinese characters, and why these."""
+"""Finds the rules for texts that the files of a tokenizer state: case, accents, Chinese characters; and the reasons."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ WORDPIECE_CLASSES = frozenset(
     )
     for fast in ("", "Fast")
 )
-# Classes that do what tokenizer.json says, whatever that is.
+# Classes that follow tokenizer.json in everything.
 JSON_CLASSES = frozenset({"PreTrainedTokenizerFast", "TokenizersBackend"})
-# Other classes that people have -> why their ids are not those of BERT's algorithm.
+# Other classes that people have -> the reason why their ids are not those of BERT's algorithm.
 _OTHER_CLASSES: Mapping[str, str] = {
     "Albert": "reads a SentencePiece model",
     "BertJapanese": "cuts Japanese words with MeCab or Sudachi first",
@@ -45,7 +45,7 @@ _NOT_FOLLOWED: Mapping[str, Any] = {"do_basic_tokenize": True, "never_split": []
 
 @dataclass(frozen=True)
 class _Stated:
-    """What the files state, None for nothing; the name of the setting for case, and the file that has it."""
+    """The settings in the files, None for a missing one; the name of the setting for case, and the file with it."""
 
     lower_case: bool | None
     strip_accents: bool | None
@@ -78,7 +78,7 @@ def stated_rules(
 
 
 def _of_files(beside: HuggingFaceFiles) -> tuple[_Stated, str]:
-    """Return what counts, and words for what it replaces in tokenizer.json."""
+    """Return the settings that count, and words for the settings in tokenizer.json that they replace."""
     settings, name = beside.settings, _class_of(beside)
     in_json = beside.json.text_rules() if beside.json else None
     if name in JSON_CLASSES:
@@ -124,7 +124,7 @@ def _class_of(beside: HuggingFaceFiles) -> str:
 
 
 def _notes(beside: HuggingFaceFiles) -> list[str]:
-    """Return what is not followed, and where transformers itself leaves BERT's algorithm."""
+    """Return notes: settings that are not followed, and where transformers itself leaves BERT's algorithm."""
     settings = beside.settings
     if settings.get("split_special_tokens"):
         raise Unsupported(

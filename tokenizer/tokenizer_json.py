@@ -25,19 +25,19 @@ NO_TOKENIZER = (
     "No option gives its ids: export the encoder alone (`zoo export`), and give it the ids of its own tokenizer"
 )
 
-# Models of the tokenizers library that are no WordPiece -> how they make pieces.
+# Other models of the tokenizers library than WordPiece -> how they make pieces.
 _OTHER_MODELS = {
     "BPE": "merges of byte or character pairs",
     "Unigram": "SentencePiece's unigram model",
     "WordLevel": "whole words alone",
 }
-# What a normaliser of a sequence does, in the order in which BertNormalizer does it.
+# The steps of BertNormalizer, in its order. A sequence of other normalisers may have the same steps.
 _STEPS = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
 
 
 @dataclass(frozen=True)
 class TextRules:
-    """What BertNormalizer states. `strip_accents` None means: as `lower_case`."""
+    """The settings of BertNormalizer. `strip_accents` None means: the same as `lower_case`."""
 
     lower_case: bool
     strip_accents: bool | None
@@ -161,7 +161,7 @@ def _names(parts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _steps(normalisers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what a list of normalisers does, in its order; the name of a normaliser that BERT has no step for."""
+    """Yield the steps of a list of normalisers in order; for a normaliser that BERT has no step for, its name."""
     types = [str(each.get("type")) for each in normalisers]
     for place, (kind, settings) in enumerate(zip(types, normalisers, strict=True)):
         if kind == "BertNormalizer":

@@ -178,7 +178,7 @@ def _lines(data: bytes) -> tuple[list[str], list[str], list[str]]:
         try:
             data = data.decode("utf-16").encode()
         except UnicodeError as error:
-            raise BadInput(f"it begins with the mark of UTF-16, but is none ({error})") from None
+            raise BadInput(f"it begins with the mark of UTF-16, but is not UTF-16 ({error})") from None
         notes.append("the vocabulary is stored in UTF-16")
     elif data.startswith(codecs.BOM_UTF8):
         data = data.removeprefix(codecs.BOM_UTF8)
@@ -217,8 +217,8 @@ def _in_order_of_ids(lines: list[str], notes: list[str], problems: list[str]) ->
 def _stripped(entry: str) -> str:
     """Return an entry without the white space around it.
 
-    The original strips every line. What is nothing but white space, '##' and white space included, keeps it: no text
-    reaches such an entry in the original either, and the entries of Chinese BERT stay as they are published.
+    The original strips every line. Here an entry of white space alone, or of '##' and white space, stays as it is: no
+    text reaches such an entry in the original either, and the entries of Chinese BERT stay as they are published.
     """
     return entry.strip() if entry.strip() not in ("", CONTINUATION) else entry
 
@@ -235,7 +235,7 @@ def _too_long(entries: Sequence[str]) -> list[str]:
 
 
 def _each_once(entries: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the entries with a stand-in for each that no text can reach, because it is blank or repeated; notes."""
+    """Return the entries, with a stand-in for each that is blank or repeated, as no text can reach it; and notes."""
     last = {entry: number for number, entry in enumerate(entries)}
     blank = [number for number, entry in enumerate(entries) if not entry]
     repeated = [number for number, entry in enumerate(entries) if entry and last[entry] != number]

@@ -36,13 +36,13 @@ class TextEncoder:
     tokens, [CLS] and [SEP] included; longer texts are cut, pairs round robin.
 
     `pooling` says how the outputs for a text become its vector: the "mean" of its tokens' last outputs, [CLS] and [SEP]
-    among them; the output of the "first" token; "pooled", the encoder's `pooled_output`; or as sentence-transformers
-    calls them "max", "mean_sqrt_len", "weightedmean", "lasttoken". "first+max" puts the vectors of both beside each
-    other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each text, or before
-    the first of a pair.
+    among them; the output of the "first" token; "pooled", the encoder's `pooled_output`; or one of
+    sentence-transformers' poolings "max", "mean_sqrt_len", "weightedmean", "lasttoken". "first+max" puts the vectors of
+    both beside each other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each
+    text, or before the first of a pair.
 
-    Each of these, if it is None, is taken from the model's card (`encode.card.sentence`), which has it from the files
-    of sentence-transformers that lay beside the checkpoint. If the card states nothing: "mean", not normalised, 128
+    A setting that is None is taken from the model's card (`encode.card.sentence`), where the exporter writes what the
+    files of sentence-transformers beside the checkpoint say. If the card states nothing: "mean", not normalised, 128
     tokens, no prompt.
 
     Raises BadArgument, VocabularyMismatch when the two do not belong together, and what `zoo.load` does.
@@ -103,8 +103,8 @@ class TextEncoder:
     ) -> NDArray[np.float32]:
         """Return one vector for each row of numpy inputs (N, T), (N, H) float32.
 
-        Rows of similar length go through the encoder together, cut to the longest of them; `advance` is told how many
-        are done. Raises BadArgument for a batch of less than one row.
+        Rows of similar length go through the encoder together, cut to the longest of them; `advance` is called with the
+        number of rows that are done. Raises BadArgument for a batch of less than one row.
         """
         batch_size = _batch_size(batch_size)
         vectors = np.zeros((len(inputs[INPUT_MASK]), self.hidden_size), np.float32)

@@ -1,6 +1,6 @@
-"""Where in a checkpoint an encoder lies: the prefixes under which a layout's names are found, and the layout there.
+"""Finds the prefixes under which a checkpoint has the names of a layout, and moves a layout under a prefix.
 
-Every model that is wrapped around an encoder puts a part of its own in front of the encoder's names. BERT's
+A model that is wrapped around an encoder puts a part of its own in front of the encoder's names. BERT's
 "bert.encoder.layer.0…" is "module.bert.encoder.layer.0…" in one file, "0.auto_model.encoder.layer.0…" in another, and
 "encoder.layer.0…" where the bare encoder was saved.
 """
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from export.families.table import Family, Layout
 
-_MOST_PARTS = 16  # of a prefix; real ones have up to five, and a stranger's file may hold hundreds
+_MOST_PARTS = 16  # of a prefix: real prefixes have up to five, "a.b.c." has three; a hostile file may have hundreds
 
 
 def prefixes(layout: Layout, names: Collection[str]) -> list[str]:
@@ -37,8 +37,8 @@ def placed(layout: Layout, prefix: str, names: Collection[str], others: Collecti
 
         placed(HUGGING_FACE, "module.bert.", names).scopes["pooler"]  # "module.bert.pooler.dense"
 
-    What lies beside the encoder, as heads do, lies under the prefix, under the first parts of it, or at the root. Parts
-    that another encoder shares are not searched: nothing says whose head lies there.
+    Heads lie beside the encoder: under the whole prefix, under its first parts ("module."), or at the root. Parts that
+    another encoder shares are not searched, because nothing says which encoder such a head belongs to.
     """
     around = leading_parts(prefix, layout.separator)
     beside = (prefix, *(part for part in around[1:] if not any(other.startswith(part) for other in others)))
@@ -59,7 +59,7 @@ def placed(layout: Layout, prefix: str, names: Collection[str], others: Collecti
 
 
 def scopes_beside(layout: Layout, scopes: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Return where modules lie that are not under the prefix itself: `scopes` with the first place that has one."""
+    """Return the scopes of modules beside the encoder, under the first place in `layout.beside` that has one."""
     found = [{module: place + scope for module, scope in scopes.items()} for place in layout.beside]
     return next((each for each in found if any(layout.holds(scope, names) for scope in each.values())), found[-1])
 
@@ -83,9 +83,10 @@ def placement(family: Family, layout: Layout) -> tuple[str, ...]:
 
 
 def _names_of(other: str, layout: Layout, prefix: str) -> str:
-    """Return the pattern for everything of another encoder: "doc_encoder.bert." has "doc_encoder.…", heads included.
+    """Return the pattern for all names of another encoder, its heads included.
 
-    An encoder whose prefix is the beginning of ours has only the modules of the layout.
+    For the other encoder "doc_encoder.bert." these are the names "doc_encoder.…". If its prefix is the beginning of
+    ours, only the modules of the layout belong to it.
     """
     apart = [part for part in leading_parts(other, layout.separator) if not prefix.startswith(part)]
     if apart:

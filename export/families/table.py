@@ -56,7 +56,7 @@ def joined(scope: str, ending: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The family's names in one checkpoint format. Where its heads lie is said in export/heads/, by family and format.
+    """The family's names in one checkpoint format. The tables of its heads are in export/heads/.
 
     `scopes` maps our module to its scope there, `{i}` being the number of a block; `leaves` are the endings behind a
     scope. "embeddings" and "block" are the scopes that all their modules share. `prefix` is the part of the scopes that
@@ -93,7 +93,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Fold:
-    """An embedding table that archives hold in another form than checkpoints, so that BERT's arithmetic suffices.
+    """An embedding table that archives hold in another form than checkpoints do, so that BERT's arithmetic is enough.
 
         Fold("embeddings/position", rows=lambda n, raw: n - 2, values=lambda read, shape, raw: read("…")[2:], note="…")
 
@@ -113,7 +113,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: its names per format and the facts that no name or shape tells."""
+    """One architecture: its names in each format, and the facts that neither names nor shapes tell."""
 
     name: str
     layouts: tuple[Layout, ...]
@@ -154,7 +154,7 @@ class Family:
 def read_from_archives(family: Family) -> Family:
     """Return the family with a layout for its own archives: its canonical names, query, key and value joined.
 
-    An archive states the activation that it computes, so its words mean themselves. Its tables are folded already.
+    An archive states the activation that it computes: "gelu_tanh" means gelu_tanh. Its tables are folded already.
     """
     first = family.canonical
     joined = first.scopes["block/attention/query"].rpartition("/")[0] + "/query_key_value"
@@ -173,7 +173,7 @@ def read_from_archives(family: Family) -> Family:
     )
 
 
-# What a key means that a config leaves out: the default of the family's class in its code base.
+# The value of a key that a config leaves out: the default of the family's class in its code base.
 DEFAULTS: Settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
 
 _SAID = "the config says so"

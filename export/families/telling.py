@@ -1,4 +1,4 @@
-"""Which family a checkpoint is of, where its names fit several: by prefix, model type, architectures and sizes."""
+"""Tells the family of a checkpoint whose names fit several: by prefix, model type, architectures and sizes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def model_type_of(config: Settings, families: Sequence[Family]) -> str:
 
 
 def told_apart(checkpoint: Checkpoint, fits: Sequence[Fit], model_type: str, converted: str) -> Sequence[Fit]:
-    """Return those of the fits that prefix and model type speak for; where both disagree, the sizes decide.
+    """Return the fits that agree with the prefix and with the model type; if these two disagree, the sizes decide.
 
     Many architectures have BERT's names behind a prefix of their own, and another arithmetic. So a prefix that is not
     the family's needs a config that states the family, or none. Configs are copied from other models too, and people

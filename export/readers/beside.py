@@ -1,4 +1,4 @@
-"""The files in a checkpoint's directory that no reader reads: which of them could change the model's numbers, and why.
+"""Names the files in a checkpoint's directory that no reader reads, and says why some could change the model's numbers.
 
 An export says nothing of a file without meaning for the numbers, such as README.md; `zoo inspect` names the rest.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-# Files that other programs obey when they load the same directory -> what that means. Names are compared in lower case.
+# Files that other programs obey when they load the same directory -> the meaning. Names are compared in lower case.
 _COULD_CHANGE: Mapping[str, str] = {
     "adapter_config.json": "a PEFT adapter, which transformers adds to the weights",
     "adapter_model.*": "a PEFT adapter, which transformers adds to the weights",

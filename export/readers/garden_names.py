@@ -1,4 +1,4 @@
-"""The names that TF2 Model Garden's code gives the variables of its BERT and ALBERT, and TF1's names for them.
+"""TF1's names for the variables of TF2 Model Garden's BERT and ALBERT, found by the names that its code gives them.
 
     transformer/layer_0/self_attention/query/kernel  ->  bert/encoder/layer_0/attention/self/query/kernel
 

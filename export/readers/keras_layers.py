@@ -1,8 +1,8 @@
 """Shows the .h5 files of bert4keras and keras-bert under google-research/bert's names.
 
-Both name the layers of a Keras model: Embedding-Token, Transformer-0-FeedForward-Norm. bert4keras leaves the matrices
-within a layer to Keras, which numbers them in the order in which they are made: query, key, value and output, or the
-two of the feed-forward part. keras-bert gives them names of its own: Encoder-1-MultiHeadSelfAttention_Wq.
+Both give names to the layers of a Keras model: Embedding-Token, Transformer-0-FeedForward-Norm. Within a layer,
+bert4keras has no names: Keras numbers the matrices in the order in which they are made, which is query, key, value and
+output, or the two of the feed-forward part. keras-bert has names for them: Encoder-1-MultiHeadSelfAttention_Wq.
 
 Source: bert4keras/models.py and layers.py; keras_bert/loader.py; keras-multi-head; keras-position-wise-feed-forward.
 """
@@ -116,7 +116,7 @@ def _in_layer(layer: str, scoped: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _found(table: Mapping[str, Sequence[str]], key: str) -> list[str]:
-    """Return what a table has for a key, with the number of the block filled in."""
+    """Return the names that a table has for a key, with the number of the block filled in."""
     for pattern, scopes in table.items():
         if match := re.fullmatch(pattern, key):
             return [match.expand(scope) for scope in scopes]

@@ -2,7 +2,7 @@
 
     bert/tf_bert_model/bert/encoder/layer_._0/output/dense/kernel:0  ->  bert.encoder.layer.0.output.dense.weight
 
-A file of `model.save_weights("x.h5")` has such names too where a model of one's own is built around TFBertModel.
+`model.save_weights("x.h5")` writes such names too, if the model is built around TFBertModel.
 
 Source: convert_tf_weight_name_to_pt_weight_name in transformers/modeling_tf_pytorch_utils.py, tf_shard_checkpoint in
 transformers/modeling_tf_utils.py.
@@ -19,7 +19,7 @@ from export.readers.protocol import Container, Shape
 from export.readers.renamed import RenamedVariable, RenamedVariables, as_stored, transposed
 from zoo.errors import BadCheckpoint, Unsupported
 
-# The last part of a name in Keras -> that in PyTorch, and how the array changes.
+# The last part of a name in Keras -> the last part in PyTorch, and how the array changes.
 _LEAVES = {
     "kernel": ("weight", transposed),
     "embeddings": ("weight", as_stored),

@@ -1,4 +1,4 @@
-"""Which kinds of numbers are weights: those of 16 bits and more. Quantised weights are refused by name."""
+"""Refuses quantised weights by name: weights are numbers of 16 bits and more."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Shows variables of an object-based checkpoint under the names that their code gave them.
 
 tf.train.Checkpoint, `model.save_weights("NAME")` and SavedModels store a variable under the path of attributes that
-leads to it, variables/17/.ATTRIBUTES/VARIABLE_VALUE. A description beside them, the object graph, states the name that
-the variable had: tf_bert_model/bert/pooler/dense/kernel. Nothing of the model is run to read it.
+leads to it: variables/17/.ATTRIBUTES/VARIABLE_VALUE. The object graph, a description in the same file, states the name
+that the code gave the variable: tf_bert_model/bert/pooler/dense/kernel. Nothing of the model is run to read it.
 
 Here the names of transformers' Keras classes are understood; model_garden.py has those of TF2 Model Garden.
 
@@ -42,7 +42,8 @@ def understood_as_keras_objects(checkpoint: OpenedCheckpoint) -> OpenedCheckpoin
 def given_names(container: Container) -> Mapping[str, str]:
     """Return the stored name -> the name that the code gave, for every variable that the object graph describes.
 
-    A checkpoint that stores variables by name has no object graph: {}. Raises BadCheckpoint when the graph is damaged.
+    A checkpoint that stores variables by name has no object graph, and the result is {}. Raises BadCheckpoint when the
+    graph is damaged.
     """
     from google.protobuf.message import DecodeError
 

@@ -1,7 +1,7 @@
 """Reads an encoder archive of this project as a checkpoint, so that it can be exported again, cut or in half precision.
 
-The card states family and sizes, the object graph the names of the variables, and the token table in saved_model.pb
-holds the vocabulary. The model is not loaded and nothing of it is run.
+The card states family and sizes, the object graph states the names of the variables, and the token table in
+saved_model.pb holds the vocabulary. The model is neither loaded nor run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the files of sentence-transformers say: how the outputs of an encoder become one vector of a text."""
+"""How the outputs of an encoder become one vector of a text, as the files of sentence-transformers state it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class DenseLayer:
 class SentenceModel:
     """How sentence-transformers makes the vector of a text with this checkpoint, read from the files beside it.
 
-    The vector is pooled from the tokens' last outputs (several poolings: put beside each other in this order), goes
-    through the dense layers, and has its length made 1 if `normalize` is set. Texts are cut to `max_length` tokens.
+    The vector is pooled from the tokens' last outputs; several poolings give several vectors, put beside each other in
+    this order. Then it goes through the dense layers, and `normalize` gives it the length 1. Texts are cut to
+    `max_length` tokens.
     """
 
     root: Path  # the directory of modules.json
@@ -96,7 +97,7 @@ class SentenceModel:
 
 
 def restated(stated: SentenceVectors, root: Path) -> SentenceModel:
-    """Return what the card of an archive states, for an export of this archive."""
+    """Return the sentence model that the card of an archive states; for archives that are exported again."""
     return SentenceModel(
         root,
         pooling=cast(tuple[Pooling, ...], tuple(stated.pooling.split("+"))),

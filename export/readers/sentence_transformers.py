@@ -52,9 +52,9 @@ _OPENERS: Mapping[str, Callable[[Path], Container]] = {
     "model.safetensors": SafetensorsFile,
     "pytorch_model.bin": TorchFile,
 }
-# Settings that change no numbers, or only where and how fast they are computed.
+# Settings that do not change the numbers, only where and how fast they are computed.
 _HARMLESS = {"unpad_inputs", "torch_dtype", "dtype", "attn_implementation", "trust_remote_code", "revision"}
-# Settings of newer files that have to have one value for a text to become the last hidden states of its tokens.
+# Settings of newer files, with the one value by which a text becomes the last hidden states of its tokens.
 _EXPECTED = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
@@ -77,7 +77,7 @@ def module_folders(folder: Path) -> list[Path]:
 
 
 def sentence_model(checkpoint: Checkpoint, hidden_size: int, positions: int) -> SentenceModel | None:
-    """Return how texts become vectors with a checkpoint: what its card states, or the files beside it, or None.
+    """Return how texts become vectors with a checkpoint, from its card or the files beside it; None without these.
 
     Raises the errors of `read_sentence_model`.
     """
@@ -87,7 +87,7 @@ def sentence_model(checkpoint: Checkpoint, hidden_size: int, positions: int) -> 
 
 
 def read_sentence_model(folder: Path, hidden_size: int, positions: int) -> SentenceModel | None:
-    """Return what sentence-transformers' files say of the checkpoint in `folder`, None where there are none.
+    """Return the model that sentence-transformers' files state for the checkpoint in `folder`; None without files.
 
         read_sentence_model(Path("all-MiniLM-L6-v2"), 384, 512).pooling  # ("mean",)
 
@@ -112,12 +112,12 @@ def read_sentence_model(folder: Path, hidden_size: int, positions: int) -> Sente
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
-    """Return what each module of modules.json is, by our words or else its type, and its path; [] without the file."""
+    """Return word and path of each module in modules.json, the type for a word we do not know; [] without the file."""
     file = folder / MODULES_FILE
     try:
         if not file.is_file():
             return []
-    except OSError:  # a name that is too long for the file system; whoever opens the checkpoint says so
+    except OSError:  # a name that is too long for the file system; opening the checkpoint will raise an error
         return []
     try:
         listed = _json(file)
@@ -139,7 +139,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
-_MOVE = f"Mend it, or take {MODULES_FILE} away: then the encoder is exported without these files."
+_MOVE = f"Correct it, or remove {MODULES_FILE}: then the encoder is exported without these files."
 
 
 def _is_folder_name(path: str) -> bool:
@@ -312,7 +312,7 @@ class _Reading:
         settings, place = self._settings(file), self._name(file)
         prompts = self._typed(place, settings, "prompts", dict) or {}
         if wrong := [name for name, text in prompts.items() if not isinstance(text, str)]:
-            self.problems.append(f"{place}: 'prompts' {', '.join(map(repr, wrong[:5]))} are no texts")
+            self.problems.append(f"{place}: 'prompts' {', '.join(map(repr, wrong[:5]))} are not texts")
         default = self._typed(place, settings, "default_prompt_name", str)
         if default is not None and default not in {"query", "document", *prompts}:  # these two are always there
             self.problems.append(f"{place}: 'default_prompt_name' is {default!r:.80}, which 'prompts' does not have")

@@ -66,7 +66,7 @@ _PREFERRED = (
     "tf_model.h5",
     "tf_model.h5.index.json",
 )
-# Files with the ending of weights that hold something else: what a trainer writes beside them, other runtimes' graphs.
+# Files that end as weights do and hold something else: files of a trainer, graphs of other runtimes.
 _NO_WEIGHTS = (
     "training_args.bin",
     "optimizer*.*",

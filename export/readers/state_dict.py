@@ -153,7 +153,7 @@ def _no_weights(value: object) -> str:
 
 
 def _refusal(described: Described, groups: list[_Group], file: Path) -> str:
-    """Say which name is a stranger, and how the weights can be saved alone: as a part, or of a model that was saved."""
+    """Return words for the name that is a stranger, and a line of Python that saves the weights alone."""
     value = described.value
     if groups:
         line = _saving(file, groups[0].path)

@@ -1,8 +1,8 @@
-"""The classes and functions that the pickles of torch's files may name, and what each of them stands for here.
+"""The classes and functions that the pickles of torch's files may name, and the values that stand for them here.
 
 torch.save puts more than tensors into a checkpoint of a training run: numbers of numpy, paths, dates, the namespace of
-a command line. Such values are read as a `Harmless` and never looked into. Every name that stands in no table is a
-`Stranger`: nothing is imported or run for it, but the file is refused, because Python would run code for it.
+a command line. Such a value becomes a `Harmless`, and nothing looks into it. A name that is in no table becomes a
+`Stranger`: nothing is imported or run for it here, but Python would run its code, so the file is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Harmless:
-    """A class, a function, or the value that it would make; which of them does not matter to a reader of weights."""
+    """A class, a function, or the value that one of them would make. For a reader of weights they are all the same."""
 
     name: str
 
@@ -23,7 +23,7 @@ class Harmless:
 
 @dataclass(frozen=True)
 class Stranger(Harmless):
-    """The same for a name that Python would run unknown code for: "posix.system", "my_project.model.Classifier"."""
+    """A name for which Python would run unknown code: "posix.system", "my_project.model.Classifier"."""
 
 
 _BUILTINS = "bool bytearray bytes complex float frozenset int list long object range set slice str tuple unicode"

@@ -37,7 +37,7 @@ _LARGEST = 1 << 53  # no file has as many bytes; without a bound a number may ha
 
 
 class BadPickle(Exception):
-    """What was found; the caller says in which file."""
+    """The reason why a pickle is refused; the caller adds the name of the file."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StoredTensor:
 
     @property
     def span(self) -> int:
-        """How many elements lie between the first and the last one, both included."""
+        """The number of elements from the first to the last one, both included."""
         if 0 in self.shape:
             return 0
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
@@ -68,7 +68,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Described:
-    """What a pickle describes, all storages that it names, and the first name that is a stranger."""
+    """The value that a pickle describes, all storages that it names, and the first name that is in no table."""
 
     value: object
     storages: Mapping[str, Storage]

@@ -26,7 +26,7 @@ _MOST: Mapping[str, int] = {"num_hidden_layers": 128}  # the deepest published m
 _MOST_OF_ANY = 1 << 31
 # The word of a config for the rows of an embedding table -> our name of the table.
 _ROWS = {"vocab_size": "word", "type_vocab_size": "type", "max_position_embeddings": "position"}
-# Keys that configs of a format do not have, so that their absence says nothing.
+# Keys that configs of a format never have: that they are missing is no note on the card.
 _NEVER_WRITTEN: Mapping[Format, tuple[str, ...]] = {
     "tf1": ("layer_norm_eps",),
     "tf2": ("layer_norm_eps",),
@@ -39,7 +39,7 @@ _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What an encoder computes: sizes, activation, pooler, and which block of weights each layer uses."""
+    """The sizes and choices of an encoder: activation, pooler, and the block of weights that each layer uses."""
 
     family: str
     block_of_layer: tuple[int, ...]  # BERT: 0, 1, 2, …; a model that shares one block: 0, 0, 0, …

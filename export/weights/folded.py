@@ -1,7 +1,7 @@
-"""A checkpoint whose embedding tables are shown as BERT's arithmetic needs them, by the folds of its family.
+"""Shows the embedding tables of a checkpoint as BERT's arithmetic needs them, by the folds of its family.
 
-RoBERTa's positions begin at row 2, DistilBERT has no token types, ERNIE 3.0 adds a vector of its task: each is a BERT
-with another table. The oracle computes the original arithmetic from `stored`, and so certifies the folding.
+RoBERTa's positions begin at row 2, DistilBERT has no token types, ERNIE 3.0 adds a vector for its task: with one table
+changed, each is a BERT. The oracle computes the original arithmetic from `stored`, and so certifies the folding.
 """
 
 from __future__ import annotations

@@ -23,16 +23,16 @@ def matched(patterns: Sequence[str], names: Collection[str]) -> frozenset[str]:
     """
     found = {pattern: [name for name in names if fnmatchcase(name, pattern)] for pattern in patterns}
     if idle := [pattern for pattern, those in found.items() if not those]:
-        first = ", ".join(dict.fromkeys(_first_part(name) for name in sorted(names)))
+        first = ", ".join(dict.fromkeys(repr(_first_part(name)) for name in sorted(names)))
         raise BadConfig(
-            f"no variable has a name like {' or '.join(map(repr, idle))}. All names begin with {first}. A pattern of "
+            f"no variable has a name like {' or '.join(map(repr, idle))}. The names begin with {first}. A pattern of "
             "--leave-out is for whole names: 'fc.*' fits fc.weight, 'fc' does not."
         )
     return frozenset(name for those in found.values() for name in those)
 
 
 def proposed_patterns(names: Iterable[str], kept: Iterable[str], separator: str) -> list[str]:
-    """Return few patterns that match all `names` and nothing that is kept.
+    """Return a short list of patterns that match all `names` and nothing that is kept.
 
     proposed_patterns(["bert.fc.bias", "fc.bias", "fc.weight", "scale"], ["bert.pooler.dense.bias"], ".")
     # ["bert.fc.*", "fc.*", "scale"]

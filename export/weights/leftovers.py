@@ -1,4 +1,4 @@
-"""What training leaves beside the weights, whatever the family. Only names that prove it by themselves are here."""
+"""Names of variables that training leaves beside the weights of any family; each of them leaves no doubt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TF2: Mapping[str, str] = {
     r"keras_api/metrics/.*": "metric of a training",
     "_CHECKPOINTABLE_OBJECT_GRAPH": _OBJECTS,
 }
-# What Keras leaves beside transformers' TensorFlow classes: Adam/m/NAME and the like. PyTorch's names have no slash.
+# Keras leaves Adam/m/NAME and the like beside transformers' TensorFlow classes. PyTorch's own names have no slash.
 _KERAS: Mapping[str, str] = {
     r"optimizer_weights/.*|\w+/(m|v|vhat|momentum|velocity|accumulator)/.+/.+": _SLOT,
     **_TF2,
@@ -77,9 +77,9 @@ def leftover(name: str, names: Collection[str], format: Format) -> str | None:
 
 
 def averaged(layout: Layout, names: Collection[str]) -> Layout:
-    """Return a layout that finds the averages of variables, and no others. Raises BadConfig if there are none."""
+    """Return a layout that finds the averages of variables alone. Raises BadConfig if there are none."""
     if not any(name.endswith(AVERAGE) for name in names):
-        raise BadConfig(f"there are no averaged weights: no name ends with {AVERAGE}. Leave --averages away.")
+        raise BadConfig(f"there are no averaged weights: no name ends with {AVERAGE}. Run it without --averages.")
     leaves = {
         name: Leaf(tuple(ending + AVERAGE for ending in leaf.endings), leaf.transposed)
         for name, leaf in layout.leaves.items()

@@ -1,4 +1,4 @@
-"""Which of a checkpoint's names belongs to which of our modules, and what archives call it.
+"""Finds the name that a checkpoint has for each of our modules, and the name that archives have for it.
 
 Our names are `embeddings/…`, `block_3/attention/…`, `pooler`; a family's table says where a module lies in a
 checkpoint, and the leaves (kernel, bias, gamma, beta, table) follow by the rule of the format.
@@ -28,7 +28,7 @@ def table_shapes(shapes: Mapping[str, Shape], layout: Layout) -> dict[str, Shape
 
 
 def parts(name: str) -> Iterator[str]:
-    """What a checkpoint keeps apart of one of our names: block_0/attention/query/kernel, …/key/…, …/value/…."""
+    """Yield the parts that a checkpoint stores of our variables: …/query/kernel, …/key/kernel, …/value/kernel."""
     if "/query_key_value/" in name:
         yield from (name.replace("query_key_value", part) for part in FUSED)
     else:
@@ -43,7 +43,7 @@ def _scope(layout: Layout, module: str) -> str:
 
 
 def archive_name(ours: str, canonical: Layout) -> str:
-    """Return what archives call one of our variables.
+    """Return the name that archives have for one of our variables.
 
     archive_name("block_0/attention/query_key_value/kernel", BERT.canonical)
     """
@@ -83,7 +83,7 @@ class Names:
         return next(i for i in count() if self.find(f"block_{i}/attention/query/kernel")[0] is None)
 
     def rules_for_dropped(self, config: EncoderConfig) -> dict[str, str]:
-        """Patterns for what the config leaves behind on purpose: blocks beyond a truncation, an unused pooler."""
+        """Return pattern -> reason for variables that the config does not use: cut layers, an unused pooler."""
         rules = {}
         block = self._layout.scopes["block"]
         if config.truncated_from is not None and "{i}" in block:

@@ -1,4 +1,4 @@
-"""Every variable of the archive and where its numbers come from, from names and shapes alone."""
+"""Plans every variable of the archive and where its numbers come from; names and shapes are enough for that."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class WeightPlan:
 
     @property
     def problems(self) -> dict[str, tuple[str, ...]]:
-        """What keeps the plan from being complete, by kind; empty when nothing does."""
+        """Kind of problem -> the names that have it; empty for a complete plan."""
         found = {
             "missing": self.missing,
             "shape": self.misshapen,
@@ -246,7 +246,7 @@ def _beginnings(layout: Layout) -> tuple[str, ...]:
 
 
 def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
-    """Return every variable of an encoder: what checkpoints keep apart of it, and the shape of each part."""
+    """Return every variable of an encoder -> the parts of it that checkpoints store, and their shapes."""
     # V vocabulary, P positions, S segment types, E embedding, H hidden, F feed-forward
     v, p, s = config.vocab_size, config.position_limit, config.type_vocab_size
     e, h, f = config.embedding_size, config.hidden_size, config.intermediate_size

@@ -136,7 +136,7 @@ def test_padding_ids(tmp_path: Path, config: dict[str, Any], asked: Path | None,
 
 @pytest.mark.parametrize("number", [99, -2, 1.5, True, "0"])
 def test_a_padding_id_that_is_no_id(tmp_path: Path, number: Any) -> None:
-    with pytest.raises(BadConfig, match=f"pad_token_id={number!r} in the config is no id of 99 rows"):
+    with pytest.raises(BadConfig, match=f"pad_token_id={number!r} in the config is no id: the model has 99 rows"):
         choose_vocabulary(None, with_vocabulary(tmp_path, VOCABULARY), {"pad_token_id": number}, 99)
 
 

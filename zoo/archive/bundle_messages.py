@@ -33,7 +33,7 @@ _MESSAGES: Mapping[str, tuple[_Field, ...]] = {
     "TrackableObject": (("attributes", 2, "*SerializedTensor"),),
     "SerializedTensor": (("full_name", 2, "STRING"), ("checkpoint_key", 3, "STRING")),
 }
-_HAS_PRESENCE = {("Extent", "length")}  # whether the field was written means something
+_HAS_PRESENCE = {("Extent", "length")}  # fields whose value 0 differs from a field that was not written
 _PACKAGE = "zoo.bundle"
 
 

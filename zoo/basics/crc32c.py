@@ -1,8 +1,8 @@
 """The checksum CRC-32C, as TensorFlow's checkpoints store it, computed with numpy.
 
-A checksum goes byte by byte, which is slow in Python. Here the bytes are cut into rows of equal length, and all rows
-are computed together, column by column. The checksum of two rows behind each other follows from those of both: zeros
-behind a row change its checksum by a matrix of bits, so it is `after_zeros(left) ^ right`.
+A checksum goes byte by byte, which is slow in Python. Here the bytes are cut into rows of equal length, and the
+checksums of all rows are computed together, column by column. Two rows are joined like this: zero bytes behind the left
+row change its checksum by a matrix of bits, and the checksum of both rows is `after_zeros(left) ^ right`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _bits_after_zeros(length: int) -> Any:
 
 
 def _tables_of(bits: Any) -> Any:
-    """Return four tables [4, 256] for `_looked_up`, from what each of 32 bits becomes."""
+    """Return four tables [4, 256] for `_looked_up`, from the checksums that each of 32 bits becomes."""
     import numpy as np
 
     tables = np.zeros((4, 1), np.uint32)

@@ -1,4 +1,4 @@
-"""How a text becomes a vector: which outputs are pooled and how, and what of that is asked for or taken from the card.
+"""Makes the vector of a text from an encoder's outputs, by settings that a person gives or the model's card states.
 
 B batch, T tokens, H hidden size. The arithmetic runs on numpy and on keras.ops, whose functions have the same names.
 """

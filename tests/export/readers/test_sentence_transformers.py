@@ -238,7 +238,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     r"the limit of 2 tokens leaves no room": lambda f: write_json(
         f / "sentence_bert_config.json", {"max_seq_length": 2}
     ),
-    r"'prompts' 'query' are no texts": lambda f: write_json(
+    r"'prompts' 'query' are not texts": lambda f: write_json(
         f / "config_sentence_transformers.json", {"prompts": {"query": 1}}
     ),
     r"'default_prompt_name' is 'search', which 'prompts' does not have": lambda f: write_json(
@@ -263,7 +263,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("words", DAMAGED)
 def test_damaged_files_are_named_and_the_next_move_works(words: str, folder: Path) -> None:
     DAMAGED[words](folder)
-    with pytest.raises(BadConfig, match=rf"{words}.*take modules\.json away"):
+    with pytest.raises(BadConfig, match=rf"{words}.*remove modules\.json"):
         plan_encoder(EncoderRequest(folder, "m", folder))
     (folder / "modules.json").unlink()
     assert plan_encoder(EncoderRequest(folder, "m", folder)).sentence is None

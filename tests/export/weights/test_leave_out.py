@@ -42,7 +42,7 @@ def test_patterns_are_for_whole_names() -> None:
 
 def test_a_pattern_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(
-        BadConfig, match=r"like 'fc' or 'crf\*'. All names begin with bert., fc., scale. .*'fc' does not"
+        BadConfig, match=r"like 'fc' or 'crf\*'. The names begin with 'bert.', 'fc.', 'scale'. .*'fc' does not"
     ):
         matched(["fc", "fc.*", "crf*"], ["fc.weight", "bert.pooler.dense.bias", "scale"])
 

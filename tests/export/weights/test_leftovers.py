@@ -174,5 +174,5 @@ def test_averages_are_taken_whole_or_not_at_all() -> None:
     gone = f"bert/embeddings/word_embeddings{AVERAGE}"
     listing.shapes = {name: shape for name, shape in listing.shapes.items() if name != gone}
     assert plan_with_heads(listing, config, family, layout, ()).missing == (gone,)  # type: ignore[arg-type]
-    with pytest.raises(BadConfig, match="no name ends with /ExponentialMovingAverage. Leave --averages away"):
+    with pytest.raises(BadConfig, match="no name ends with /ExponentialMovingAverage. Run it without --averages"):
         averaged(layout, bert(odd_config()))
