@@ -11,6 +11,7 @@ from export.families import FAMILIES, detect
 from export.families.scope import placement
 from export.families.table import Family
 from export.heads.planning import chosen_heads, head_states, plan_with_heads
+from export.options import NO_VOCABULARY
 from export.readers import open_checkpoint
 from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
@@ -61,6 +62,7 @@ class FoundVocabulary:
     notes: tuple[str, ...] = ()
     padding_id: int = 0
     has_mask: bool = True
+    is_foreign: bool = False  # the tokenizer is of a kind that is not converted, byte pairs for example
 
     @property
     def fits(self) -> bool:
@@ -272,7 +274,7 @@ def _vocabulary(checkpoint: Checkpoint, family: Family, config: EncoderConfig) -
     try:
         found = choose_vocabulary(None, checkpoint.path, family.settings(checkpoint.format, checkpoint.config), needed)
     except (BadConfig, BadVocabulary, Unsupported) as error:
-        return FoundVocabulary(needed, problem=str(error))
+        return FoundVocabulary(needed, problem=str(error), is_foreign=isinstance(error, Unsupported))
     vocabulary, file = found.vocabulary, found.files[0].name
     assert vocabulary is not None  # only --vocab none gives none
     about = (found.notes, found.padding_id, vocabulary.has_mask)
@@ -282,7 +284,7 @@ def _vocabulary(checkpoint: Checkpoint, family: Family, config: EncoderConfig) -
 def _vocabulary_options(found: FoundVocabulary, heads: tuple[str, ...]) -> tuple[str, ...]:
     """The options that an export needs for its vocabulary; FILE is left to the reader."""
     if not found.fits:
-        return ("--vocab", "FILE")
+        return ("--vocab", NO_VOCABULARY.name if found.is_foreign else "FILE")
     rest = heads_without_mask(heads)
     return () if found.has_mask or rest == heads else ("--heads", ",".join(rest) or "none")
 

@@ -279,13 +279,9 @@ class _Reading:
 
     def _weights(self, path: str, inputs: int, outputs: int, bias: bool) -> Container | None:
         """Return the variables of a dense layer; None, with a problem, if they are not as its config says."""
-        openers: dict[str, Callable[[Path], Container]] = {
-            "model.safetensors": SafetensorsFile,
-            "pytorch_model.bin": TorchFile,
-        }
-        file = next((each for name in openers if (each := self.root / path / name).is_file()), None)
+        file = next((each for name in _OPENERS if (each := self.root / path / name).is_file()), None)
         if file is None:
-            self.problems.append(f"{path} holds no weights ({' or '.join(openers)})")
+            self.problems.append(f"{path} holds no weights ({' or '.join(_OPENERS)})")
             return None
         self.files.append(file)
         try:

@@ -78,7 +78,8 @@ _NO_WEIGHTS = (
     "openvino_*.bin",
 )
 _SHARD = "*-[0-9]*-of-[0-9]*.*"  # model-00001-of-00002.safetensors, which its index names
-_LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other {', '.join(f'*{ending}' for ending in _ENDINGS)}"
+_OTHERS = ", ".join(f"*{ending}" if ending.startswith(".") else ending for ending in _ENDINGS)
+_LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other {_OTHERS}"
 _SHOWN = 8  # files in a message
 _LFS_POINTER = b"version https://git-lfs"
 

@@ -72,7 +72,10 @@ class WeightPlan:
         raise WeightMismatch(f"{what}: {'; '.join(problems)}.{self._next_move()}")
 
     def _next_move(self) -> str:
-        layers = " The config says {} layers, and {} are stored.".format(*self.layers) if self.layers else ""
+        layers = ""
+        if self.layers:
+            said, stored = (f"{count} layer{'s' * (count != 1)}" for count in self.layers)
+            layers = f" The config says {said}, the checkpoint has {stored}."
         if self.remedy:
             return f"{layers} The encoder is complete without them: add `{as_words(self.remedy)}`."
         if layers and self.missing:

@@ -429,6 +429,7 @@ def test_json(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "notes": [],
         "padding_id": 0,
         "has_mask": True,
+        "is_foreign": False,
         "fits": True,
     }
     assert (found["complete"], found["problems"], found["also"]) == (True, {}, [])

@@ -61,6 +61,12 @@ def torch_folder(folder: Path, arrays: Arrays, **config: Any) -> Path:
     return folder
 
 
+def with_byte_pairs(folder: Path) -> Path:
+    (folder / "vocab.txt").unlink()
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}))
+    return folder
+
+
 def tf1_folder(folder: Path, arrays: Arrays, prefix: str = "model.ckpt") -> Path:
     write_arrays(folder, odd_config(**SMALL), arrays, prefix)
     write_vocabulary(folder / "vocab.txt", VOCABULARY)
@@ -186,6 +192,7 @@ SITUATIONS: dict[str, tuple[Callable[[Path], Path], set[str]]] = {
         ),
         {"left out by request"},
     ),
+    "a tokenizer of byte pairs": (lambda p: with_byte_pairs(torch_folder(p, torch_bert())), set()),
     "layers of a TF1 script": (
         lambda p: tf1_folder(p, {**tf1_bert(), **more("dense/kernel", "dense/bias", "crf_loss/transitions")}),
         {"left out by request"},

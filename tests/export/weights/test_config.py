@@ -106,14 +106,16 @@ def plan_of(stored: int, said: int) -> WeightPlan:
 def test_a_config_with_more_layers_than_are_stored() -> None:
     plan = plan_of(stored=3, said=4)
     assert plan.remedy is None
-    with pytest.raises(WeightMismatch, match="16 missing.*says 4 layers, and 3 are stored. Name the config .*--config"):
+    with pytest.raises(
+        WeightMismatch, match="16 missing.*says 4 layers, the checkpoint has 3.*Name .*--config"
+    ):
         plan.checked("odd")
 
 
 def test_a_config_with_fewer_layers_than_are_stored_names_the_option(tmp_path: Any) -> None:
     plan = plan_of(stored=3, said=2)
     assert plan.remedy == ("--layers", "2")
-    with pytest.raises(WeightMismatch, match="says 2 layers, and 3 are stored.*add `--layers 2`"):
+    with pytest.raises(WeightMismatch, match="says 2 layers, the checkpoint has 3 layers.*add `--layers 2`"):
         plan.checked("odd")
     write_odd(tmp_path)
     text = (tmp_path / "bert_config.json").read_text().replace('"num_hidden_layers": 3', '"num_hidden_layers": 2')
