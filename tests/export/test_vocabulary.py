@@ -59,9 +59,7 @@ def test_spare_rows_are_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [90, 500])
 def test_each_move_of_a_vocabulary_that_does_not_fit(tmp_path: Path, rows: int) -> None:
     folder = with_vocabulary(tmp_path / "model", VOCABULARY)
-    with pytest.raises(
-        BadVocabulary, match="--vocab FILE, or .* without string tokens: `--vocab none`"
-    ):
+    with pytest.raises(BadVocabulary, match="--vocab FILE, or .* without string tokens: `--vocab none`"):
         choose_vocabulary(None, folder, {}, rows)
     write_vocabulary(tmp_path / "words.txt", (VOCABULARY + [f"x{n}" for n in range(500)])[:rows])
     assert choose_vocabulary(tmp_path / "words.txt", folder, {}, rows).notes == ()

@@ -106,9 +106,7 @@ def plan_of(stored: int, said: int) -> WeightPlan:
 def test_a_config_with_more_layers_than_are_stored() -> None:
     plan = plan_of(stored=3, said=4)
     assert plan.remedy is None
-    with pytest.raises(
-        WeightMismatch, match="16 missing.*says 4 layers, the checkpoint has 3.*Name .*--config"
-    ):
+    with pytest.raises(WeightMismatch, match="16 missing.*says 4 layers, the checkpoint has 3.*Name .*--config"):
         plan.checked("odd")
 
 
