@@ -183,7 +183,7 @@ def test_roformer_like_is_refused() -> None:
     with pytest.raises(Unsupported, match="no position table.*RoFormer or NEZHA"):
         plan_of(listing)
     with pytest.raises(Unsupported, match="no position table.*Both convert from transformers' files"):
-        plan_of(replace(listing, config={**listing.config, "model_type": "roformer"}))
+        plan_of(Listing(listing.shapes, {**listing.config, "model_type": "roformer"}))
     with pytest.raises(Unsupported, match="RoFormerV2"):
         plan_of(odd_listing(model_type="roformer_v2"))
 
