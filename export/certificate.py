@@ -19,7 +19,7 @@ from export.oracle.stored_names import as_published
 from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig
 from export.weights.derived import DerivedCheckpoint
-from zoo.archive.card import Computed, EncoderCertificate
+from zoo.archive.card import Computed, EncoderCertificate, Positions
 from zoo.contract import GOLDEN_FILE, INPUT_WORD_IDS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
 from zoo.loading.verify import compare_encoder
 
@@ -28,6 +28,7 @@ from zoo.loading.verify import compare_encoder
 TOLERANCE = 2e-5
 _BFLOAT16_A_LAYER = 8 * 2.0**-8
 _SHAPES = ((2, 9), (3, 17))  # (batch, length)
+_LONG: Mapping[Positions, tuple[tuple[int, int], ...]] = {"relative": ((1, 70),)}  # distances over 64 count as 64
 
 
 def tolerance(config: EncoderConfig, computed_in: Computed) -> float:
@@ -40,7 +41,8 @@ def golden_cases(config: EncoderConfig) -> list[Case]:
 
     Plain arithmetic, so that the same model has the same golden inputs on every machine.
     """
-    return [_case(b, min(t, config.position_limit), config) for b, t in _SHAPES]
+    shapes = (*_SHAPES, *_LONG.get(config.positions, ()))
+    return [_case(b, min(t, config.position_limit), config) for b, t in shapes]
 
 
 def golden_arrays(

@@ -22,7 +22,7 @@ from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from zoo.archive.card import Activation, HeadState, Pooler
+from zoo.archive.card import Activation, HeadState, Pooler, Positions
 from zoo.basics.display import sheet, size
 from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, Unsupported
 
@@ -42,6 +42,12 @@ _ACTIVATIONS: Mapping[Activation, str] = {
     "gelu_10": "gelu with erf, at most 10",
     "quick_gelu": "gelu with a sigmoid",
     "relu2": "the square of relu",
+}
+_POSITIONS: Mapping[Positions, str] = {
+    "absolute": "",
+    "rotary": ", which turn queries and keys",
+    "rotary_values": ", which turn queries, keys and values",
+    "relative": "; attention counts distances of up to 64",
 }
 _POOLERS: Mapping[Pooler, str] = {
     "dense": "dense and tanh over the first token",
@@ -162,7 +168,7 @@ class Inspection:
                 "attention heads": f"{config.heads}, {self._heads_source()}",
                 "intermediate size": f"{config.intermediate_size:,}",
                 "vocab size": f"{config.vocab_size:,}",
-                "positions": f"{config.position_limit:,}",
+                "positions": f"{config.position_limit:,}{_POSITIONS[config.positions]}",
                 "types": f"{config.type_vocab_size:,}",
                 "layer norm": f"epsilon {config.layer_norm_epsilon:g}",
                 "activation": f"{self.activation_word!r} means "

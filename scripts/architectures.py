@@ -69,7 +69,7 @@ ARCHITECTURES: Mapping[str, dict[str, Any]] = {
     "modernbert": {"pad_token_id": 0},
     "mpnet": {"max_position_embeddings": 42, "pad_token_id": 1},
     "mra": {"block_per_row": 1},
-    "nezha": {},
+    "nezha": {"max_position_embeddings": 100},
     "nystromformer": {"num_landmarks": 8, "segment_means_seq_len": 40},
     "rembert": {"input_embedding_size": 20, "output_embedding_size": 24},
     "roberta": _ROBERTA,
@@ -87,7 +87,11 @@ ARCHITECTURES: Mapping[str, dict[str, Any]] = {
     "xmod": {**_ROBERTA, "languages": ["en_XX"], "default_language": "en_XX"},
     "yoso": {},
 }
-ANSWERED = ("bert", "albert", "bert-generation", "data2vec-text", "distilbert", "electra", "ernie", "roberta")
+ANSWERED = (
+    *("bert", "albert", "bert-generation", "data2vec-text", "distilbert", "electra", "ernie", "roberta"),
+    *("roformer", "nezha"),
+)
+LENGTHS = {"nezha": 80}  # tokens of the longest text; 9 otherwise
 _UNTOLD = {"transformers_version", "dtype", "torch_dtype", "id2label", "label2id"}
 
 
@@ -95,14 +99,21 @@ def sibling_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
     """Return weights of the given names and shapes, always the same: norms around one, all else around zero."""
     generator = np.random.default_rng(7)
     centres = {name: float("norm" in name.lower() and name.endswith("weight")) for name in sorted(shapes)}
-    return {name: generator.normal(centre, 0.2, shapes[name]).astype(np.float32) for name, centre in centres.items()}
+    found = {name: generator.normal(centre, 0.2, shapes[name]).astype(np.float32) for name, centre in centres.items()}
+    return found | {name: sinusoids(*shapes[name]) for name in shapes if name.endswith("embed_positions.weight")}
 
 
-def sibling_inputs(padding: int) -> dict[str, np.ndarray]:
-    """Return three texts of 9 tokens and fewer, padded at the end."""
-    ids = np.random.default_rng(3).integers(5, 99, (3, 9)).astype(np.int32)
-    mask = (np.arange(9) < [[9], [8], [5]]).astype(np.int32)
-    return {"ids": np.where(mask == 1, ids, padding), "mask": mask, "types": (np.arange(9) > 3) * mask}
+def sinusoids(positions: int, width: int) -> np.ndarray:
+    """Return the table that files of RoFormer hold: sines in the left half, cosines in the right one."""
+    angles = np.arange(positions)[:, None] / 10000 ** (np.arange(0, width, 2) / width)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def sibling_inputs(padding: int, length: int = 9) -> dict[str, np.ndarray]:
+    """Return three texts of 9 tokens and fewer, or of another length, padded at the end."""
+    ids = np.random.default_rng(3).integers(5, 99, (3, length)).astype(np.int32)
+    mask = (np.arange(length) < [[length], [length - 1], [5]]).astype(np.int32)
+    return {"ids": np.where(mask == 1, ids, padding), "mask": mask, "types": (np.arange(length) > 3) * mask}
 
 
 def shapes_of(stored: Mapping[str, Any], kind: str, bert: Mapping[str, list[int]]) -> Shapes:
@@ -160,7 +171,8 @@ def _answers(model_type: str, stored: Mapping[str, Any], bert: Shapes) -> dict[s
     torch, transformers = import_module("torch"), import_module("transformers")
     settings = {key: value for key, value in stored["config"].items() if key not in ("architectures", "model_type")}
     config = transformers.CONFIG_MAPPING[model_type](**settings)
-    given = {name: torch.tensor(array) for name, array in sibling_inputs(config.pad_token_id or 0).items()}
+    texts = sibling_inputs(config.pad_token_id or 0, LENGTHS.get(model_type, 9))
+    given = {name: torch.tensor(array) for name, array in texts.items()}
     inputs = {"input_ids": given["ids"], "attention_mask": given["mask"]}
     if stored["config"].get("type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = given["types"]
@@ -170,6 +182,7 @@ def _answers(model_type: str, stored: Mapping[str, Any], bert: Shapes) -> dict[s
             continue
         model = getattr(transformers, auto).from_config(config).eval()
         weights = sibling_weights(shapes_of(stored, kind, bert))
+        weights = {name: array for name, array in weights.items() if "embed_positions" not in name}  # torch's own
         lost = model.load_state_dict({name: torch.tensor(array) for name, array in weights.items()}, strict=False)
         assert not lost.unexpected_keys, lost.unexpected_keys
         model.tie_weights()

@@ -23,7 +23,7 @@ CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 ADDED_FILE = "added_tokens.json"
 MODEL_FILE = "config.json"
-# Files that the digest of a tokenizer's inputs covers. Of config.json only 'tokenizer_class' is read.
+# Files that the digest of a tokenizer's inputs covers. Of config.json only the class of the tokenizer is read.
 FILES = (CONFIG_FILE, SPECIAL_FILE, ADDED_FILE, JSON_FILE)
 _MOST_BYTES = 4 << 20  # a tokenizer_config.json has some kilobytes, and some more with a thousand added tokens
 _MOST_VALUES = 200_000
@@ -38,6 +38,8 @@ _KEYS: Mapping[str, str | None] = {
     "cls_token": CLS,
     "mask_token": MASK,
 }
+# 'model_type' -> the class that transformers takes if no file names one, where it reads a vocab.txt in its own way.
+_CLASS_OF_MODEL: Mapping[str, str] = {"roformer": "RoFormerTokenizer"}
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
@@ -51,7 +53,7 @@ class HuggingFaceFiles:
     special_tokens_map: Mapping[str, Any]
     added_tokens: Mapping[str, Any]
     json: TokenizerJson | None
-    model_class: Any  # 'tokenizer_class' of config.json
+    model_class: Any  # 'tokenizer_class' of config.json, or the class that transformers takes for its 'model_type'
     files: tuple[Path, ...]
 
     @cached_property
@@ -121,13 +123,14 @@ class HuggingFaceFiles:
 def read_hugging_face(folder: Path) -> HuggingFaceFiles:
     """Return what transformers' files in a directory state. Raises BadConfig, and Unsupported for another model."""
     there = [folder / name for name in FILES if (folder / name).exists()]
+    model = _read_object(folder / MODEL_FILE)
     return HuggingFaceFiles(
         folder,
         settings=_read_object(folder / CONFIG_FILE),
         special_tokens_map=_read_object(folder / SPECIAL_FILE),
         added_tokens=_read_object(folder / ADDED_FILE),
         json=read_tokenizer_json(folder / JSON_FILE) if folder / JSON_FILE in there else None,
-        model_class=_read_object(folder / MODEL_FILE).get("tokenizer_class"),
+        model_class=model.get("tokenizer_class") or _CLASS_OF_MODEL.get(str(model.get("model_type"))),
         files=tuple(there),
     )
 

@@ -66,6 +66,8 @@ def stated_rules(
     if beside and beside.files:
         stated, replaced = _of_files(beside)
         notes = _notes(beside)
+    elif beside:
+        _class_of(beside)
     if cased is not None:
         reason = "asked for: cased" if cased else "asked for: uncased"
         return TokenizerRules(not cased, not cased, stated.tokenize_chinese_chars), reason, notes

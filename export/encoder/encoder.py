@@ -6,8 +6,9 @@
 Letters of shapes: B texts of a batch, T tokens of a text as given; n tokens of the whole batch that are computed; R
 rows of attention with S places each; A attention heads of width D; E embedding, H hidden, F feed-forward size.
 
-Two objects are handed in. The layout says where tokens lie: `Packed` (export/encoder/unpadding.py) drops padding before
-the first layer, `Plain` (export/encoder/plain.py) leaves every token in its place. The forms are the formulas:
+Three objects are handed in. The layout says where tokens lie: `Packed` (export/encoder/unpadding.py) drops padding
+before the first layer, `Plain` (export/encoder/plain.py) leaves every token in its place. The positions say how the
+order of tokens counts: `Absolute`, `Rotary` or `Relative` (export/encoder/positions.py). The forms are the formulas:
 `Inference` below, or `Training` (export/encoder/training.py), which gives the same values and adds dropout.
 
 The order of operations is one that TensorFlow's CPU optimiser fuses: bias_add after matmul, gelu by erf, a norm of mean
@@ -22,12 +23,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from export.encoder.activations import activate, layer_norm
 from export.encoder.plain import Plain
+from export.encoder.positions import POSITIONS, Absolute
 from export.encoder.unpadding import Packed
 from export.weights.config import EncoderConfig
 from export.weights.vectors import EMBEDDINGS, with_vectors
@@ -103,9 +106,10 @@ class Encoder(ModelPart):
         """Return the outputs for int32 inputs, [B, T] each."""
         packing = self.layout.of(ids, mask, types, self.config)  # where the tokens of this batch lie
         packing = packing._replace(scores_mask=self.forms.scores_mask(packing, self.compute))
+        positions = POSITIONS[self.config.positions](packing, self.config, self.compute)
         seeds = self.forms.seeds(self.config.layers)
-        x = self._embed(ids, types, packing, seeds[0])  # [n, H]
-        layers = self.forms.layers(self._layer_with, self.config.layers)
+        x = self._embed(ids, types, packing, positions, seeds[0])  # [n, H]
+        layers = self.forms.layers(partial(self._layer_with, positions), self.config.layers)
         outputs, scores = [], []
         for layer, block, seed in zip(layers, self.config.block_of_layer, seeds[1:], strict=True):
             x, output, *attention = layer(self._part(f"block_{block}"), x, packing, seed)
@@ -117,24 +121,26 @@ class Encoder(ModelPart):
         """Return the outputs of the contract for int32 inputs, [B, T] each."""
         return self(ids, mask, types).named()
 
-    def _embed(self, ids: tf.Tensor, types: tf.Tensor, packing: TokenLayout, seed: Any) -> tf.Tensor:
+    def _embed(
+        self, ids: tf.Tensor, types: tf.Tensor, packing: TokenLayout, positions: Absolute, seed: Any
+    ) -> tf.Tensor:
         ids, types = packing.take(ids, types, self.config)  # [n] each
         x = self.rows("embeddings/word/table", ids)  # [n, E]
         if self.config.projection == "word":
             x = tf.matmul(x, self.weight("embeddings/word_projection/table", x.dtype))  # [n, H]
         x += self.rows("embeddings/type/table", types)
-        x += self.rows("embeddings/position/table", packing.position)
+        x = positions.embedded(x, self.rows)
         drops = self.forms.drops(seed, self.config)
         vectors = with_vectors(self._part(EMBEDDINGS), self.config, EMBEDDINGS)
         x = self.forms.norm(x, vectors["norm/gamma"], vectors["norm/beta"], self.config.layer_norm_epsilon)
         x = tf.cast(drops.hidden(x), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _layer_with(self, forms: Inference) -> LayerFunction:
+    def _layer_with(self, positions: Absolute, forms: Inference) -> LayerFunction:
         """Return a layer as a function of a block's weights. Its names here are also those in saved_model.pb."""
 
         def _layer(block: NamedWeights, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
-            layer = Block(self.config, with_vectors(block, self.config), self.compute, forms)
+            layer = Block(self.config, with_vectors(block, self.config), self.compute, forms, positions=positions)
             x, *scores = layer(x, packing, seed)
             return [x, packing.unpack(x), *map(packing.unpack_scores, scores)]
 
@@ -153,6 +159,8 @@ class Encoder(ModelPart):
 class Block(ModelPart):
     """One layer of a transformer, with the weights of one block: attention, then the feed-forward."""
 
+    positions: Absolute = field(kw_only=True)
+
     def __call__(self, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
         """Return x [n, H] after the layer and, if the forms give them, the attention scores [R, A, S, S]."""
         drops = self.forms.drops(seed, self.config)
@@ -166,8 +174,8 @@ class Block(ModelPart):
         """Return what attention adds to x, [n, H], and the scores, as in `__call__`."""
         joined = self.dense(x, "attention/query_key_value")  # [n, 3 * H]
         joined = tf.reshape(joined, [-1, self.config.hidden_size // self.config.heads])  # [n * 3 * A, D]
-        query, key, value = packing.split_heads(joined)  # [R, A, S, D] each
-        context, *scores = self.forms.attention(query, key, value, packing.scores_mask, drop)  # [R, A, S, D]
+        query, key, value = self.positions.heads(*packing.split_heads(joined))  # [R, A, S, D] each
+        context, *scores = self.forms.attention(query, key, value, packing.scores_mask, drop, self.positions)
         context = tf.reshape(packing.join_heads(context), [-1, self.config.hidden_size])  # [n, H]
         return [self.dense(context, "attention/output"), *scores]
 
@@ -216,12 +224,12 @@ class Inference:
         return packing.scores_mask
 
     def attention(
-        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Any
+        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Any, positions: Absolute
     ) -> Sequence[tf.Tensor]:
         """Return the context [R, A, S, D] and the scores [R, A, S, S], of three tensors [R, A, S, D]."""
-        scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(query.shape[-1]))
+        scores = positions.scores(query, key) * (1.0 / math.sqrt(query.shape[-1]))
         scores = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
-        return [tf.matmul(drop(scores), value), scores]
+        return [positions.context(drop(scores), value), scores]
 
     def transition(self, dense: DenseFunction, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
         """Return the feed-forward of x [n, H]: two products with the activation between them."""

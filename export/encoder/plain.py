@@ -53,6 +53,10 @@ class Plain(NamedTuple):
         batch, length = tf.unstack(self.shape)
         return tf.stack([batch, self.heads, length, length])
 
+    def in_rows(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Return a number of every token, [B * T], as [B, T]."""
+        return tf.reshape(numbers, self.shape)
+
     def split_heads(self, joined: tf.Tensor) -> Sequence[tf.Tensor]:
         """Return query, key and value, [B, A, T, D] each, of [n * 3 * A, D]."""
         batch, length = tf.unstack(self.shape)

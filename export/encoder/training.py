@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from export.encoder.activations import FACTORED, layer_norm_in_training
 from export.encoder.encoder import Block, DenseFunction, Drops, Inference, LayerFunction, TokenLayout
+from export.encoder.positions import Absolute
 from export.weights.config import EncoderConfig
 from export.weights.vectors import with_vectors
 
@@ -135,11 +136,11 @@ class Training(Inference):
         return tf.broadcast_to(tf.cast(packing.scores_mask, compute), shape)
 
     def attention(
-        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Any
+        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask: tf.Tensor, drop: Any, positions: Absolute
     ) -> Sequence[tf.Tensor]:
-        scores = tf.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key, transpose_b=True)
+        scores = positions.scores(query * (1.0 / math.sqrt(query.shape[-1])), key)
         scores = tf.nn.softmax(tf.add_n([scores, mask]))
-        context = tf.matmul(drop.kept(scores), value)
+        context = positions.context(drop.kept(scores), value)
         return [context if not drop.rate else context * (1.0 / (1.0 - drop.rate))]
 
     def transition(self, dense: DenseFunction, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:

@@ -53,6 +53,10 @@ class Packed(NamedTuple):
         rows, length = tf.shape(self.split)[1], tf.shape(self.split)[3]
         return tf.stack([rows, self.split.shape[2], length, length])
 
+    def in_rows(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Return a number of every token, [n], for the places of attention, [R, S]; unused places repeat one."""
+        return tf.gather(numbers, self.split[0, :, 0] // (3 * self.split.shape[2]))
+
     def split_heads(self, joined: tf.Tensor) -> Sequence[tf.Tensor]:
         """Return query, key and value, [R, A, S, D] each, of [n * 3 * A, D]."""
         parts: Sequence[tf.Tensor] = tf.unstack(tf.gather(joined, self.split))

@@ -12,8 +12,10 @@ from export.families.bert_generation import BERT_GENERATION
 from export.families.distilbert import DISTILBERT
 from export.families.electra import ELECTRA, ELECTRA_GENERATOR
 from export.families.ernie import ERNIE
+from export.families.nezha import NEZHA
 from export.families.others import OTHERS
 from export.families.roberta import ROBERTA
+from export.families.roformer import ROFORMER
 from export.families.scope import placed, prefixes
 from export.families.table import Family, Layout, read_from_archives
 from export.families.telling import Fit, check_positions, model_type_of, told_apart
@@ -36,6 +38,8 @@ FAMILIES: tuple[Family, ...] = tuple(
             ROBERTA,
             DISTILBERT,
             BERT_GENERATION,
+            ROFORMER,
+            NEZHA,
         ),
     )
 )
@@ -78,12 +82,7 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         checkpoint, there if name else told_apart(checkpoint, there, model_type, _converted())
     )
     check_positions(checkpoint, Fit(chosen, family, layout), model_type)
-    if not placed(layout, chosen, names).has("embeddings/position", names):
-        raise Unsupported(
-            f"{checkpoint.path} has the names of {family.name} but no position table "
-            f"('{layout.scopes['embeddings/position']}'). It looks like RoFormer or NEZHA, whose positions are "
-            f"rotary or relative and which are not converted. {_converted()}"
-        )
+    _check_position_table(checkpoint, Fit(chosen, family, layout), [fit for fit in fits if fit.prefix == chosen])
     return family, placed(layout, chosen, names, {fit.prefix for fit in fits} - {chosen})
 
 
@@ -117,6 +116,22 @@ def _chosen_family(checkpoint: Checkpoint, fits: Sequence[Fit]) -> tuple[Family,
         options = " or ".join(f"`--family {family}`" for family in families)
         raise BadCheckpoint(f"{checkpoint.path} has the names of {' and '.join(families)}. Choose one with {options}.")
     return best[0].family, best[0].layout
+
+
+def _check_position_table(checkpoint: Checkpoint, fit: Fit, fits: Sequence[Fit]) -> None:
+    """Raise Unsupported if a family has a table of positions and the checkpoint has none."""
+    layout = placed(fit.layout, fit.prefix, checkpoint.shapes)
+    has_table = layout.has("embeddings/position", checkpoint.shapes)
+    if has_table or fit.family.positions(checkpoint.config) != "absolute":
+        return
+    others = sorted({each.family.name for each in fits if each.family.positions(checkpoint.config) != "absolute"})
+    options = " or ".join(f"`--family {name}`" for name in others)
+    move = f"If it is one of them, name it with {options}." if others else "Both convert from transformers' files."
+    raise Unsupported(
+        f"{checkpoint.path} has the names of {fit.family.name} but no position table "
+        f"('{layout.scopes['embeddings/position']}'). It looks like RoFormer or NEZHA, whose positions are rotary or "
+        f"relative. {move} {_converted()}"
+    )
 
 
 def _converted() -> str:

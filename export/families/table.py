@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from export.readers.protocol import Format, Shape
-from zoo.archive.card import Activation, Pooler
+from zoo.archive.card import Activation, Pooler, Positions
 
 Projection = Literal["none", "after_norm", "word"]
 Settings: TypeAlias = Mapping[str, Any]  # of a config file
@@ -121,6 +121,7 @@ class Family:
     activations: Mapping[Format, Words]
     poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
     projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part
+    positions: Callable[[Settings], Positions] = lambda raw: "absolute"  # any other kind has no table of positions
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])
     refused: Mapping[str, tuple[Any, ...]] | None = None  # config key -> the values that are converted
     on_request: bool = False  # never detected, only named

@@ -106,6 +106,8 @@ MLM = Head(
             "mlm/output": "lm_head",
             "mlm/decoder": "lm_head.decoder",
         },
+        ("roformer", "huggingface"): _HUGGING_FACE,
+        ("nezha", "huggingface"): _HUGGING_FACE,
         ("distilbert", "huggingface"): {
             "mlm/dense": "vocab_transform",
             "mlm/norm": "vocab_layer_norm",

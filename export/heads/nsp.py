@@ -35,6 +35,7 @@ NSP = Head(
         ("albert", "huggingface"): {"nsp": "sop_classifier.classifier"},
         ("albert_brightmart", "tf1"): _TF1,
         ("ernie", "huggingface"): dotted(_TF1),
+        ("nezha", "huggingface"): dotted(_TF1),
     },
     reads="pooled_output",
     compute=_logits,

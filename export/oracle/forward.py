@@ -4,7 +4,8 @@ This file shares no table, no config reading and no arithmetic with the exporter
 token is computed, padding too, as in the original code. Weights are read one layer at a time.
 
 Source: Devlin et al. 2018 (BERT), Lan et al. 2019 (ALBERT), Clark et al. 2020 (ELECTRA); brightmart/albert_zh for the
-embeddings of `layer_shared` models; the classes of transformers for RoBERTa's positions, ERNIE's tasks and DistilBERT.
+embeddings of `layer_shared` models; the classes of transformers for RoBERTa's positions, ERNIE's tasks, DistilBERT,
+RoFormer (Su et al. 2021) and NEZHA (Wei et al. 2019).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def forward(
             norm_1, norm_2 = weights.norm("attended norm", i), weights.norm("outer norm", i)
             read_last = i
         for number, x in enumerate(states):
-            mixed = _attention(x, cases[number].mask, query, key, value, heads)
+            mixed = _attention(x, cases[number].mask, query, key, value, heads, weights, config)
             x = reference_layer_norm(x + mixed @ attended[0] + attended[1], *norm_1, eps)
             x = reference_layer_norm(x + act(x @ inner[0] + inner[1]) @ outer[0] + outer[1], *norm_2, eps)
             states[number] = x
@@ -89,7 +90,8 @@ def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) 
     x = weights.table("word")[case.ids].astype(np.float64)
     if weights.has("word 2"):  # brightmart factorises the word table alone
         x = x @ weights.table("word 2").astype(np.float64)
-    x = x + weights.table("position")[_positions(weights, case.ids, config)]
+    if "position" in weights.scopes:
+        x = x + weights.table("position")[_positions(weights, case.ids, config)]
     if weights.has("segment"):
         segments = weights.table("segment")
         # A model with one segment is never told of another.
@@ -129,17 +131,69 @@ def usual(config: Mapping[str, Any], weights: Weights) -> Mapping[str, Any]:
     return {**defaults, **said, **{ours: said[theirs] for theirs, ours in of_distilbert.items() if theirs in said}}
 
 
-def _attention(x: np.ndarray, mask: np.ndarray, query: Any, key: Any, value: Any, heads: int) -> np.ndarray:
+def _attention(
+    x: np.ndarray,
+    mask: np.ndarray,
+    query: Any,
+    key: Any,
+    value: Any,
+    heads: int,
+    weights: Weights,
+    config: Mapping[str, Any],
+) -> np.ndarray:
     size = x.shape[-1] // heads
+    points = _points(x.shape[1], size, weights) if weights.is_roformer else None
+    relations = _relations(x.shape[1], size) if weights.is_nezha else None
     context = np.zeros_like(x)
     hidden = np.where(mask[:, None, :] != 0, 0.0, -10000.0)  # (B, 1, T)
     for head in range(heads):
         part = slice(head * size, (head + 1) * size)
         q, k, v = (x @ kernel[:, part] + bias[part] for kernel, bias in (query, key, value))
-        scores = q @ k.transpose(0, 2, 1) / math.sqrt(size) + hidden  # (B, T, T)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        context[..., part] = weights / weights.sum(-1, keepdims=True) @ v
+        if points is not None:
+            q, k = _rotated(q, points), _rotated(k, points)
+            v = _rotated(v, points) if config.get("rotary_value") else v
+        scores = q @ k.transpose(0, 2, 1)  # (B, T, T)
+        if relations is not None:
+            scores = scores + np.einsum("bid,ijd->bij", q, relations)
+        scores = scores / math.sqrt(size) + hidden
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        shares = shares / shares.sum(-1, keepdims=True)
+        context[..., part] = shares @ v
+        if relations is not None:
+            context[..., part] += np.einsum("bij,ijd->bid", shares, relations)
     return context
+
+
+def _points(length: int, size: int, weights: Weights) -> np.ndarray:
+    """Return RoFormer's factors (T, size / 2), complex numbers of length one: e to the power of i * position * speed.
+
+    transformers stores them, sines in the left half and cosines in the right one, and computes with what is stored.
+    Where that differs from the formula by the rounding of half precision alone, the formula counts.
+    """
+    speeds = 1 / 10000 ** (np.arange(size // 2) * 2 / size)
+    points = np.exp(1j * np.arange(length)[:, None] * speeds)
+    if weights.has("sinusoids"):
+        sines, cosines = np.split(weights.table("sinusoids")[:length].astype(np.float64), 2, axis=1)
+        if np.abs(cosines + 1j * sines - points).max() > 2.0**-7:
+            return cosines + 1j * sines
+    return points
+
+
+def _rotated(x: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return (B, T, size) with neighbours taken for real and imaginary part, and multiplied by their position's."""
+    turned = (x[..., ::2] + 1j * x[..., 1::2]) * points
+    return np.stack([turned.real, turned.imag], -1).reshape(x.shape)
+
+
+def _relations(length: int, size: int) -> np.ndarray:
+    """Return NEZHA's vectors (T, T, size) of the distance from a query's token to a key's, 64 at most either way."""
+    table = np.zeros((129, size))
+    for row in range(129):
+        for i in range(size):
+            angle = row / 10000 ** (i // 2 * 2 / size)
+            table[row, i] = math.cos(angle) if i % 2 else math.sin(angle)
+    distance = np.arange(length)[None, :] - np.arange(length)[:, None]
+    return table[np.clip(distance, -64, 64) + 64]
 
 
 def reference_layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:

@@ -37,6 +37,7 @@ _NSP = (
     ("cls/seq_relationship/output_weights", "cls/seq_relationship/output_bias"),
     ("cls.seq_relationship.weight", "cls.seq_relationship.bias"),
     ("sop_classifier.classifier.weight", "sop_classifier.classifier.bias"),
+    ("nsp/rows", "nsp/output_bias"),  # in archives, of a head that the TF1 layout does not have
 )
 _DISCRIMINATOR = (
     ("discriminator_predictions/dense", "discriminator_predictions/dense_1"),

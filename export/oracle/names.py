@@ -110,6 +110,16 @@ _HF_DISTILBERT = {
     "outer": "distilbert.transformer.layer.{i}.ffn.lin2",
     "outer norm": "distilbert.transformer.layer.{i}.output_layer_norm",
 }
+_HF_ROFORMER = {role: scope.replace("bert.", "roformer.") for role, scope in _HF_BERT.items() if role != "position"} | {
+    "project": "roformer.embeddings_project",
+    "sinusoids": "roformer.encoder.embed_positions",
+}
+_HF_NEZHA = {role: scope.replace("bert.", "nezha.") for role, scope in _HF_BERT.items() if role != "position"}
+# Nothing but our archives has these.
+_TF_ROFORMER = {role: scope.replace("bert/", "roformer/") for role, scope in _TF_BERT.items() if role != "position"} | {
+    "project": "roformer/embeddings_project"
+}
+_TF_NEZHA = {role: scope.replace("bert/", "nezha/") for role, scope in _TF_BERT.items() if role != "position"}
 _HF_BERT_GENERATION = {role: scope for role, scope in _HF_BERT.items() if role not in ("segment", "pooler")}
 
 # The family that a person or the exporter chose -> the names in transformers' files, for bare files too.
@@ -119,6 +129,8 @@ _BY_FAMILY = {
     "distilbert": _HF_DISTILBERT,
     "bert_generation": _HF_BERT_GENERATION,
     "electra": _HF_ELECTRA,
+    "roformer": _HF_ROFORMER,
+    "nezha": _HF_NEZHA,
 }
 
 
@@ -141,6 +153,8 @@ _ENCODERS = (
     "ernie",
     "roberta",
     "distilbert",
+    "roformer",
+    "nezha",
 )  # the first part of an encoder's published names
 
 
@@ -176,6 +190,8 @@ class Weights:
             if any(name.startswith("encoder.albert_layer_groups.") for name in self.names):
                 return _HF_ALBERT
             return _BY_FAMILY.get(family, _HF_ELECTRA if electra else _HF_BERT)
+        if family in ("roformer", "nezha"):
+            return _TF_ROFORMER if family == "roformer" else _TF_NEZHA
         if electra:
             return _TF_GENERATOR if family == "electra_generator" else _TF_ELECTRA
         if any(name.startswith("encoder/layer_shared/") for name in self.names):
@@ -187,6 +203,14 @@ class Weights:
     @property
     def is_roberta(self) -> bool:
         return self.scopes is _HF_ROBERTA
+
+    @property
+    def is_roformer(self) -> bool:
+        return self.scopes in (_HF_ROFORMER, _TF_ROFORMER)
+
+    @property
+    def is_nezha(self) -> bool:
+        return self.scopes in (_HF_NEZHA, _TF_NEZHA)
 
     @property
     def is_albert(self) -> bool:

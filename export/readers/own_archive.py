@@ -94,6 +94,7 @@ def settings_of(card: EncoderCard) -> Mapping[str, Any]:
         "intermediate_size": sizes.intermediate_size,
         "vocab_size": sizes.vocab_size,
         "max_position_embeddings": sizes.position_limit,
+        "rotary_value": sizes.positions == "rotary_values",
         "type_vocab_size": sizes.type_vocab_size,
         "pad_token_id": card.padding_id,
         "hidden_act": sizes.activation,

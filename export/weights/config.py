@@ -8,7 +8,7 @@ from typing import Any
 
 from export.families.table import DEFAULTS, Family, Projection, Settings
 from export.readers.protocol import Format, Shape
-from zoo.archive.card import Activation, EncoderSizes, Pooler
+from zoo.archive.card import Activation, EncoderSizes, Pooler, Positions
 from zoo.errors import BadConfig, Unsupported
 
 # Keys of a config file that decide the arithmetic; all published configs of these families use the same words.
@@ -55,6 +55,7 @@ class EncoderConfig:
     activation_chosen: bool  # by a person, not by what the release means
     pooler: Pooler
     projection: Projection = "none"
+    positions: Positions = "absolute"
     layer_norm_epsilon: float = 1e-12
     hidden_dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -141,8 +142,14 @@ def read_config(
     if pooler is not None and pooler not in family.poolers:
         problems.append(f"{family.name} has no pooler of kind {pooler!r}; choose from {', '.join(family.poolers)}")
     hidden, said = raw.get("hidden_size"), raw.get("num_attention_heads")
-    if isinstance(hidden, int) and isinstance(said, int) and said > 0 and hidden % said:
-        problems.append(f"'hidden_size' {_shown(hidden)} is not a multiple of 'num_attention_heads' {_shown(said)}")
+    positions = family.positions(raw)
+    if isinstance(hidden, int) and isinstance(said, int) and said > 0:
+        if hidden % said:
+            problems.append(f"'hidden_size' {_shown(hidden)} is not a multiple of 'num_attention_heads' {_shown(said)}")
+        elif hidden // said % 2 and positions != "absolute":
+            problems.append(
+                f"'hidden_size' {hidden} makes {said} heads of an odd width; {positions} positions need pairs"
+            )
     if heads is not None and said != heads:
         problems.append(f"'num_attention_heads' is {_shown(said)}, the shapes have {heads} heads")
     groups, layers = raw.get("num_hidden_groups", 1), raw.get("num_hidden_layers")
@@ -178,6 +185,7 @@ def read_config(
         activation_chosen=chosen,
         pooler=pooler or family.poolers[0],
         projection=family.projection,
+        positions=positions,
         layer_norm_epsilon=float(raw["layer_norm_eps"]),
         hidden_dropout=float(raw["hidden_dropout_prob"]),
         attention_dropout=float(raw["attention_probs_dropout_prob"]),

@@ -257,7 +257,9 @@ def variable_parts(config: EncoderConfig) -> dict[str, dict[str, Shape]]:
     shapes: dict[str, Shape] = {"embeddings/word/table": (v, e)}
     if config.projection == "word":
         shapes["embeddings/word_projection/table"] = (e, h)
-    shapes |= {"embeddings/position/table": (p, n), "embeddings/type/table": (s, n), **_vectors(EMBEDDINGS, config)}
+    if config.positions == "absolute":
+        shapes["embeddings/position/table"] = (p, n)
+    shapes |= {"embeddings/type/table": (s, n), **_vectors(EMBEDDINGS, config)}
     if config.projects:
         shapes |= _dense("embeddings/projection", e, h)
     for block in sorted(set(config.block_of_layer)):

@@ -165,11 +165,27 @@ def test_other_tokenizers_are_refused_but_their_ids_are_read(
     assert read_vocabulary(tmp_path).vocabulary.entries == GOOD
 
 
-def test_the_class_may_stand_in_the_config_of_the_model(tmp_path: Path) -> None:
-    directory(tmp_path, do_lower_case=True)
-    (tmp_path / "config.json").write_text(json.dumps({"tokenizer_class": "BertJapaneseTokenizer"}))
-    with pytest.raises(Unsupported, match="cuts Japanese words"):
+@pytest.mark.parametrize("settings", [{"do_lower_case": True}, {}])
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "cuts Japanese words"),
+        ({"model_type": "roformer"}, "cuts Chinese words"),
+        ({"model_type": "roformer", "tokenizer_class": "BertTokenizer"}, None),
+        ({"model_type": ["roformer"]}, None),
+    ],
+)
+def test_the_class_may_stand_in_the_config_of_the_model(
+    tmp_path: Path, settings: dict[str, Any], model: dict[str, Any], words: str | None
+) -> None:
+    directory(tmp_path, **settings)
+    (tmp_path / "config.json").write_text(json.dumps(model))
+    if words is None:
+        assert read_tokenizer_source(tmp_path).vocabulary.entries == GOOD
+        return
+    with pytest.raises(Unsupported, match=words):
         read_tokenizer_source(tmp_path)
+    assert read_tokenizer_source(tmp_path / "vocab.txt").vocabulary.entries == GOOD, "a file stands for itself"
 
 
 def changed(**parts: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ Activation = Literal[
     "linear",
 ]
 Pooler = Literal["dense", "first_token", "discriminator"]
+# How the order of tokens counts: by a table; by turning queries and keys, or values too; by vectors of distances.
+Positions = Literal["absolute", "rotary", "rotary_values", "relative"]
 
 
 CARD_FORMAT: Final = 1  # grows when an older reader would misunderstand a new card; fields that are only added leave it
@@ -86,6 +88,7 @@ class EncoderSizes(_Record):
     layer_norm_epsilon: float
     hidden_dropout: float
     attention_dropout: float
+    positions: Positions = "absolute"
 
 
 class Derivation(_Record):

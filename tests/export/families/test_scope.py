@@ -167,8 +167,8 @@ def test_names_of_bert_with_a_config_of_something_else(prefix: str) -> None:
 
 
 def test_prefix_of_an_architecture_that_is_not_converted() -> None:
-    with pytest.raises(Unsupported, match="names under 'model.nezha.', and its config has no 'model_type'.*NEZHA"):
-        detected(under("model.nezha.", torch_shapes()))
+    with pytest.raises(Unsupported, match="names under 'model.yoso.', and its config has no 'model_type'.*YOSO"):
+        detected(under("model.yoso.", torch_shapes()))
 
 
 def test_what_is_no_prefix() -> None:

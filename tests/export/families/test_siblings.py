@@ -34,7 +34,7 @@ from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from scripts.architectures import ANSWERED, ARCHITECTURES, shapes_of, sibling_inputs, sibling_weights
+from scripts.architectures import ANSWERED, ARCHITECTURES, LENGTHS, shapes_of, sibling_inputs, sibling_weights
 from scripts.random_checkpoint import write_vocabulary
 from tests.export.conftest import VOCABULARY, export_and_load
 from zoo.archive.card import EncoderCard, Stored, read_card
@@ -55,7 +55,9 @@ CONVERTED = {
     "dpr": "bert",
     "electra": "electra",
     "ernie": "ernie",
+    "nezha": "nezha",
     "roberta": "roberta",
+    "roformer": "roformer",
     "splinter": "bert",
     "xlm-roberta": "roberta",
 }
@@ -166,7 +168,7 @@ def test_the_answers_are_transformers(model_type: str) -> None:
         pooler = "first_token" if kind == "mlm" or "pooled_output" not in theirs else None
         found = planned(checkpoint_of(model_type, kind), pooler=pooler)
         encoder = found.encoder()
-        given = sibling_inputs(found.config.padding_id)
+        given = sibling_inputs(found.config.padding_id, LENGTHS.get(model_type, 9))
         inputs = dict(zip(INPUT_KEYS, map(tf.constant, Case(*given.values())), strict=True))
         if model_type in ("distilbert", "bert-generation", "roberta", "data2vec-text"):
             inputs[INPUT_KEYS[2]] *= 0  # transformers was given none

@@ -182,8 +182,10 @@ def test_roformer_like_is_refused() -> None:
     listing.shapes = {name: shape for name, shape in listing.shapes.items() if "position" not in name}
     with pytest.raises(Unsupported, match="no position table.*RoFormer or NEZHA"):
         plan_of(listing)
-    with pytest.raises(Unsupported, match="RoFormer"):
-        plan_of(odd_listing(model_type="roformer"))
+    with pytest.raises(Unsupported, match="no position table.*Both convert from transformers' files"):
+        plan_of(Listing(listing.shapes, {**listing.config, "model_type": "roformer"}))
+    with pytest.raises(Unsupported, match="RoFormerV2"):
+        plan_of(odd_listing(model_type="roformer_v2"))
 
 
 def test_relative_positions_are_refused() -> None:
