@@ -76,6 +76,8 @@ class HeadOracle:
         in_archive = dense == "mlm/dense" and any(name.startswith(("electra/", "roberta/")) for name in self.names)
         always = (dense in _ALWAYS_ERF and self._chosen is None) or in_archive
         act = ACTIVATIONS["gelu"] if always else self._act
+        if self._chosen is None and "mlm_activation" in self._config:  # archives state it
+            act = ACTIVATIONS[self._config["mlm_activation"]]
         x = act(self._dense(x, dense))
         eps = self._config["layer_norm_eps"]
         gamma = self._either(f"{norm}/gamma", f"{norm}.weight", f"{norm}.gamma")
