@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
-from export.certificate import golden_arrays
+from export.certificate import golden_arrays, golden_cases
 from export.encoder.encoder import Encoder
 from export.families import FAMILIES, detect
 from export.heads import HEADS
@@ -296,6 +296,22 @@ def test_the_bias_beside_a_decoder_of_its_own(written: str, scope: str) -> None:
         logits.append(golden["0/mlm_logits"])
     np.testing.assert_array_equal(logits[1], logits[0])
     np.testing.assert_allclose(logits[2] - logits[0], np.broadcast_to(own[:, 0], logits[0].shape), atol=1e-5)
+
+
+def test_fewer_tokens_of_roberta_are_compared_without_padding(tmp_path: Path) -> None:
+    """RoBERTa's code gives padding no position, and the id of padding changes where tokens before it are left out."""
+    write(tmp_path, "roberta")
+    write_vocabulary(tmp_path / "vocab.txt", ["first", *VOCABULARY[:98]])
+    (tmp_path / "kept.txt").write_text("你\n", encoding="utf-8")
+    options = {"keep_tokens": tmp_path / "kept.txt", "heads": (), "pooler": "first_token"}
+    plan = plan_encoder(EncoderRequest(tmp_path, "few", tmp_path, **options))
+    assert plan.derived is not None and plan.derived.kept is not None
+    assert (plan.padding_id, plan.config.padding_id, plan.config.kept_padding_id) == (0, 1, 0)
+    few = golden_arrays(plan.checkpoint, plan.config, under=plan.under)
+    cases = [case._replace(ids=plan.derived.kept[case.ids]) for case in golden_cases(plan.config)]
+    whole = golden_arrays(plan.derived.parent, plan.config, cases=cases, under=plan.under)
+    for key in ("0/sequence_output", "1/pooled_output"):
+        np.testing.assert_allclose(few[key], whole[key], atol=1e-6)
 
 
 def test_positions_of_roberta_begin_behind_the_padding_id() -> None:
