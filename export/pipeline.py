@@ -117,6 +117,11 @@ def _tokenizer_names(tokenizer: tuple[TokenizerRequest, TokenizerConfig] | None)
 def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerConfig]:
     """Return the tokenizer of an encoder with fewer tokens: the rules of its parent, but only the remaining tokens."""
     request = planned.request
+    if planned.checkpoint.format == "archive" and request.vocab is None and request.cased is None:
+        raise BadVocabulary(
+            "the archive of an encoder does not say how its tokenizer treats capitals, accents and added tokens. Give "
+            "the tokenizer's own files with --vocab DIR, or choose --cased or --uncased."
+        )
     whole = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
     vocabulary = planned.vocabulary
     assert vocabulary is not None  # --keep-tokens needs one

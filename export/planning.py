@@ -99,7 +99,8 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     if kept is not None and vocabulary is not None:
         vocabulary = pruned(vocabulary, kept)
         padding_id = vocabulary.special_tokens[PAD]
-        config = replace(config, vocab_size=len(kept))
+        at = kept.tolist().index(config.padding_id) if config.padding_id in kept else None
+        config = replace(config, vocab_size=len(kept), kept_padding_id=at)
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     sentence = sentence_model(parent, config.hidden_size, config.position_limit)

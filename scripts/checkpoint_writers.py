@@ -35,6 +35,7 @@ _STORAGES = {
     "bfloat16": b"BFloat16Storage",
     "float64": b"DoubleStorage",
     "int64": b"LongStorage",
+    "complex64": b"ComplexFloatStorage",
 }
 
 

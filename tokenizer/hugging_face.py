@@ -101,7 +101,7 @@ class HuggingFaceFiles:
             for number, token in _by_id(lambda: decoder.items(), CONFIG_FILE):
                 yield token, number, CONFIG_FILE
             return
-        special = [content_of(token) for token in self.special()]
+        special = {token for token in map(content_of, self.special()) if isinstance(token, str)}
         for number, token in _by_id(lambda: ((n, t) for t, n in self.added_tokens.items()), ADDED_FILE):
             is_special = token in special
             yield {"content": token, "special": is_special, "normalized": not is_special}, number, ADDED_FILE
@@ -168,19 +168,21 @@ def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mappin
     """Return content -> added token, with the id that transformers gives it: that in `known`, or the next one."""
     added: dict[str, AddedToken] = {}
     problems: list[str] = []
-    named = [content_of(token) for token in found.special()]
+    named = {token for token in map(content_of, found.special()) if isinstance(token, str)}
+    last = len(known) - 1  # the highest id so far
 
     def add(token: Any, stated: int | None, file: str) -> None:
+        nonlocal last
         content = content_of(token)
         stated_flags = token if isinstance(token, dict) else {}
-        special = stated_flags.get("special", False) or (file != JSON_FILE and content in named)
+        is_token = isinstance(content, str) and content != ""
+        special = stated_flags.get("special", False) or (file != JSON_FILE and is_token and content in named)
         flags = dict.fromkeys(_FLAGS, False) | {"special": special, "normalized": not special}
         flags |= {flag: stated_flags[flag] for flag in _FLAGS[:-1] if flag in stated_flags}
-        if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
+        if not is_token or not all(isinstance(flag, bool) for flag in flags.values()):
             problems.append(f"{file} has the token {token!r:.120}, which is not a token")
             return
-        behind = [each.id for each in added.values() if each.id >= len(known)]
-        number = added[content].id if content in added else known.get(content, max([len(known) - 1, *behind]) + 1)
+        number = added[content].id if content in added else known.get(content, last + 1)
         if stated is not None and stated != number:
             problems.append(
                 f"{file} says that {content!r} is {stated:,}, and transformers' fast tokenizer gives {number:,}"
@@ -191,13 +193,14 @@ def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mappin
             )
         else:
             added[content] = AddedToken(content, number, **flags, in_vocabulary=content in known)
+            last = max(last, number)
 
     for token, stated, place in found.listed():
         add(token, stated, place)
     mask = found.spellings[MASK]
     has_mask = mask in known or mask in added
     for token in found.special():
-        if content_of(token) not in [*added]:  # a list: the content may be anything
+        if not isinstance(content := content_of(token), str) or content not in added:
             add(token, None, f"{CONFIG_FILE} or {SPECIAL_FILE}")
     if not has_mask and mask in added and added[mask].id == max(each.id for each in added.values()):
         del added[mask]  # no other id depends on it, and no weights belong to it
@@ -231,7 +234,10 @@ def _id(number: int | None) -> str:
 def _by_id(pairs: Callable[[], Iterable[tuple[Any, Any]]], file: str) -> list[tuple[int, Any]]:
     """Return pairs of id and token in the order of the ids; JSON writes an id that is a key as a text."""
     try:
-        return sorted(((int(number), token) for number, token in pairs()), key=itemgetter(0))
+        stated = [(number, token) for number, token in pairs()]
+        if any(isinstance(number, float | bool) for number, _ in stated):
+            raise TypeError
+        return sorted(((int(number), token) for number, token in stated), key=itemgetter(0))
     except (AttributeError, TypeError, ValueError):
         raise BadConfig(f"{file}: the added tokens should be ids and tokens. Correct the file.") from None
 

@@ -76,6 +76,8 @@ class HeadOracle:
         in_archive = dense == "mlm/dense" and any(name.startswith(("electra/", "roberta/")) for name in self.names)
         always = (dense in _ALWAYS_ERF and self._chosen is None) or in_archive
         act = ACTIVATIONS["gelu"] if always else self._act
+        if self._chosen is None and "mlm_activation" in self._config:  # archives state it
+            act = ACTIVATIONS[self._config["mlm_activation"]]
         x = act(self._dense(x, dense))
         eps = self._config["layer_norm_eps"]
         gamma = self._either(f"{norm}/gamma", f"{norm}.weight", f"{norm}.gamma")
@@ -85,6 +87,9 @@ class HeadOracle:
             x = x @ self._weights.table("word 2").T.astype(np.float64)
         stored = next((name for name in _DECODERS if name in self.names), None)
         table = self.read(stored) if stored else self._weights.table("word")
+        beside = (stored or "").removesuffix("weight") + "bias"
+        if not self._config.get("tie_word_embeddings", True) and beside in self.names:
+            bias = beside  # transformers 5 stores the other one too, and does not read it
         return {"mlm_logits": x @ table.T.astype(np.float64) + self.read(bias)}
 
     def nsp(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:

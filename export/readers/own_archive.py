@@ -6,21 +6,25 @@ saved_model.pb holds the vocabulary. The model is neither loaded nor run.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from export.readers.object_names import given_names
 from export.readers.protocol import Container, OpenedCheckpoint
 from export.readers.renamed import RenamedVariables, as_stored
+from tokenizer.hugging_face import CONFIG_FILE
+from tokenizer.tokenizer_json import JSON_FILE
+from tokenizer.vocabulary import STANDARD, UNK, Vocabulary
 from zoo.archive.card import EncoderCard, read_card
 from zoo.archive.digests import sha256_and_size
 from zoo.archive.wordpiece_model import vocabulary_sha256
 from zoo.contract import CARD_FILE
-from zoo.errors import BadCheckpoint, DamagedArchive, Unsupported
+from zoo.errors import BadCheckpoint, BadVocabulary, DamagedArchive, Unsupported
 from zoo.safety import read_graph
 from zoo.safety.form import bodies
 
@@ -70,8 +74,7 @@ def open_own_archive(
     )
     weakref.finalize(checkpoint, shutil.rmtree, place, ignore_errors=True)
     if card.vocabulary_sha256:
-        entries = _vocabulary(folder, card.vocabulary_sha256)
-        (place / VOCABULARY_FILE).write_bytes("".join(f"{entry}\n" for entry in entries).encode())
+        _write_tokenizer(place, _vocabulary(folder, card.vocabulary_sha256), card.special_tokens)
     return checkpoint
 
 
@@ -101,6 +104,7 @@ def settings_of(card: EncoderCard) -> Mapping[str, Any]:
         "layer_norm_eps": sizes.layer_norm_epsilon,
         "hidden_dropout_prob": sizes.hidden_dropout,
         "attention_probs_dropout_prob": sizes.attention_dropout,
+        **({"mlm_activation": card.mlm_activation} if card.mlm_activation else {}),
     }
 
 
@@ -112,6 +116,30 @@ def _facts(card: EncoderCard) -> Iterator[str]:
     if card.derivation and card.derivation.stored_in != "float32":
         yield f"the matrices of {card.name} are rounded to {card.derivation.stored_in}"
     yield from card.notes
+
+
+def _write_tokenizer(folder: Path, entries: Sequence[str], special_tokens: Mapping[str, int]) -> None:
+    """Write a vocabulary as files that `read_vocabulary` understands, with the spellings of the special tokens.
+
+    A vocab.txt would lose a line feed or white space in an entry, which only a tokenizer.json can have.
+    """
+    if wrong := {name: number for name, number in special_tokens.items() if not 0 <= number < len(entries)}:
+        raise BadCheckpoint(f"the card states special tokens {wrong} of {len(entries):,} entries. Fetch it again.")
+    spellings = {name: entries[number] for name, number in special_tokens.items()}
+    file = folder / VOCABULARY_FILE
+    file.write_bytes("".join(f"{entry}\n" for entry in entries).encode())
+    if any(entry != name for name, entry in spellings.items()):
+        named = {f"{name.strip('[]').lower()}_token": entry for name, entry in spellings.items()}  # "cls_token": "<s>"
+        (folder / CONFIG_FILE).write_text(json.dumps(named), encoding="utf-8")
+    try:
+        same = Vocabulary.read(file, {**STANDARD, **spellings}).entries == tuple(entries)
+    except BadVocabulary:
+        same = False
+    if not same:
+        file.unlink()
+        model = {"type": "WordPiece", "vocab": {entry: number for number, entry in enumerate(entries)}}
+        model |= {"unk_token": spellings.get(UNK, UNK)}
+        (folder / JSON_FILE).write_text(json.dumps({"model": model}), encoding="utf-8")
 
 
 def _vocabulary(folder: Path, sha256: str) -> tuple[str, ...]:

@@ -119,6 +119,12 @@ def _rebuild_other(storage: object, offset: object, shape: object, strides: obje
     raise BadPickle(f"it holds numbers of {kind}. {NO_QUANTISED}")
 
 
+def _rebuild_meta(*_: object) -> None:
+    raise BadPickle(
+        "it holds tensors of the device 'meta', which have shapes and no numbers. Load the weights before saving them"
+    )
+
+
 _KINDS: Mapping[str, np.dtype] = {
     "Float": np.dtype("<f4"),
     "Double": np.dtype("<f8"),
@@ -130,12 +136,15 @@ _KINDS: Mapping[str, np.dtype] = {
     "Char": np.dtype("i1"),
     "Byte": np.dtype("u1"),
     "Bool": np.dtype("?"),
+    "ComplexFloat": np.dtype("<c8"),
+    "ComplexDouble": np.dtype("<c16"),
 }
 _KNOWN: Mapping[str, Callable[..., object] | np.dtype] = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor": _rebuild_tensor,
     "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils _rebuild_tensor_v3": _rebuild_other,
+    "torch._utils _rebuild_meta_tensor_no_storage": _rebuild_meta,
     "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
     "torch._utils _rebuild_parameter_with_state": lambda tensor, *_: tensor,
     "collections defaultdict": lambda *_: {},

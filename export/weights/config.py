@@ -62,6 +62,7 @@ class EncoderConfig:
     activation_word: str = ""  # the config's
     mlm_activation: Activation | None = None  # of the masked-language-model head; None: `activation`
     padding_id: int = 0
+    kept_padding_id: int | None = None  # the place of `padding_id` among the tokens that --keep-tokens keeps
     truncated_from: int | None = None
     notes: tuple[str, ...] = ()  # what was filled in, for the card
 
@@ -190,7 +191,8 @@ def read_config(
         hidden_dropout=float(raw["hidden_dropout_prob"]),
         attention_dropout=float(raw["attention_probs_dropout_prob"]),
         activation_word=str(word),
-        mlm_activation=None if chosen else family.mlm_activation.get(source_format),
+        # The card of an archive states it: what a person chose for its checkpoint counted for the head, too.
+        mlm_activation=None if chosen else raw.get("mlm_activation", family.mlm_activation.get(source_format)),
         padding_id=_padding_id(raw),
         notes=notes,
     )

@@ -56,8 +56,11 @@ def _scopes(name: str, separator: str) -> Iterator[str]:
 
 
 def _exactly(name: str) -> str:
-    """Return the pattern for one name. A comma would end the pattern, and a dash in front would make it an option."""
-    return re.sub("^-|,", "?", glob.escape(name))
+    """Return the pattern for one name.
+
+    A comma would end the pattern, a dash in front would make it an option, and "none" alone stands for no pattern.
+    """
+    return re.sub("^-|,|^n(?=one$)", "?", glob.escape(name))
 
 
 def _first_part(name: str) -> str:

@@ -113,7 +113,10 @@ class WeightPlan:
         return values
 
     def _convert(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
-        read = (checkpoint.read(name) for name in variable.sources)
+        read = [checkpoint.read(name) for name in variable.sources]
+        for name, part in zip(variable.sources, read, strict=True):
+            if part.dtype.kind in "biuc":  # to convert complex numbers would drop their imaginary parts
+                raise BadCheckpoint(f"'{name}' of {checkpoint.path} holds {part.dtype}, and no floating-point numbers.")
         oriented = [part.T if variable.transposed else part for part in read]
         joined = oriented[0] if len(oriented) == 1 else np.concatenate(oriented, axis=-1)
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which `read` reports

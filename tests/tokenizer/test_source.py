@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,25 @@ def test_files_that_disagree(tmp_path: Path, files: dict[str, Any], error: type[
     Directory(files).write(tmp_path)
     with pytest.raises(error, match=words):
         read_vocabulary(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1e400", "99.7", "true", "null"])
+def test_added_tokens_whose_ids_are_none(tmp_path: Path, number: str) -> None:
+    (directory(tmp_path) / "added_tokens.json").write_text(f'{{"[ENT]": {number}}}')
+    with pytest.raises(BadConfig, match="added_tokens.json: the added tokens should be ids and tokens"):
+        read_tokenizer_source(tmp_path)
+
+
+@pytest.mark.parametrize("listed", ["added_tokens", "special_tokens_map"])
+def test_thousands_of_added_tokens_are_refused_in_seconds(tmp_path: Path, listed: str) -> None:
+    tokens = [f"<{number}>" for number in range(20_000)]
+    ids = {token: SIZE + number for number, token in enumerate(tokens)}
+    content = ids if listed == "added_tokens" else {"additional_special_tokens": tokens}
+    (directory(tmp_path) / f"{listed}.json").write_text(json.dumps(content))
+    start = time.perf_counter()
+    with pytest.raises(Unsupported, match="the 20,000 added tokens have 128,890 bytes together"):
+        read_tokenizer_source(tmp_path)
+    assert time.perf_counter() - start < 10
 
 
 def test_the_move_for_files_that_disagree_works(tmp_path: Path) -> None:

@@ -168,7 +168,13 @@ class EncoderCard(Card):
     family: str
     sizes: EncoderSizes
     activation_reason: str
+    mlm_activation: Activation | None = Field(
+        default=None, description="activation in the masked-language-model head, if the archive has this head"
+    )
     padding_id: int = Field(default=0, description="the id that is no token where no mask is given")
+    special_tokens: dict[str, int] = Field(
+        default={}, description="BERT's name of each special token -> its id; cards that lack it mean the usual names"
+    )
     string_tokens: bool = Field(default=True, description="whether it takes string tokens, as a tokenizer gives them")
     truncated_from: int | None = None
     derivation: Derivation | None = None

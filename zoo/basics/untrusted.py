@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoo.basics.files import open_regular
 _MOST_DEPTH = 32  # lists within lists; a card has 4
 _MOST_VALUES = 1_000_000  # of strict JSON; a value takes a hundred bytes of memory or more, however short its text is
 _MOST_FORMAT = 1 << 53  # a higher `format` number is a mistake, not a later version
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a character beyond U+FFFF; the other half should follow
 _MARKS = b",:[{"  # every value of a JSON text but the first follows one of these characters
 
 
@@ -68,6 +70,11 @@ def parse_json(text: bytes, most_values: int) -> Any:
         raise BadInput("its lists are nested too deeply") from None
     for _ in values_within(value):
         pass
+    if _HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BadInput("it holds half of a character, as \\ud800 is, which no text can have") from None
     return value
 
 

@@ -19,11 +19,11 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
-from export.certificate import golden_arrays
+from export.certificate import golden_arrays, golden_cases
 from export.encoder.encoder import Encoder
 from export.families import FAMILIES, detect
 from export.heads import HEADS
-from export.heads.planning import chosen_heads, head_states, plan_with_heads
+from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
 from export.options import EncoderRequest
 from export.oracle.forward import Case
 from export.oracle.names import Under
@@ -275,6 +275,43 @@ def test_half_precision_rounds_a_folded_table_once(dtype: Stored, tmp_path: Path
 
 
 # -- RoBERTa ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("written", "scope"), [("roberta", "lm_head"), ("ernie", "cls.predictions")])
+def test_the_bias_beside_a_decoder_of_its_own(written: str, scope: str) -> None:
+    """transformers 5 saves two biases of a head that is not tied to the word table, and reads the decoder's alone."""
+    checkpoint = checkpoint_of(written, "mlm", tie_word_embeddings=False)
+    arrays = {name: checkpoint.read(name) for name in checkpoint.shapes}
+    own = np.random.default_rng(5).standard_normal((99, 32), np.float32)
+    decoder = {f"{scope}.decoder.weight": own, f"{scope}.decoder.bias": own[:, 0]}
+    logits = []
+    for changed in ({}, {f"{scope}.bias": 0 * own[:, 0]}, {f"{scope}.decoder.bias": 2 * own[:, 0]}):
+        container = Arrays(arrays | decoder | changed)
+        found = planned(replace(checkpoint, container=container, stored=container), pooler="first_token")
+        (bias,) = (each for each in found.plan.variables if each.ours == "mlm/output/output_bias")
+        assert (found.heads, bias.sources) == (("mlm",), (f"{scope}.decoder.bias",))
+        assert found.plan.left_out["masked-language-model head"] == (f"{scope}.bias",)
+        assert f"{scope}.decoder.bias" in rows_of_tokens(found.view, detect(found.view)[1])
+        golden = golden_arrays(found.view, found.config, found.heads, under=Under(found.prefix))
+        logits.append(golden["0/mlm_logits"])
+    np.testing.assert_array_equal(logits[1], logits[0])
+    np.testing.assert_allclose(logits[2] - logits[0], np.broadcast_to(own[:, 0], logits[0].shape), atol=1e-5)
+
+
+def test_fewer_tokens_of_roberta_are_compared_without_padding(tmp_path: Path) -> None:
+    """RoBERTa's code gives padding no position, and the id of padding changes where tokens before it are left out."""
+    write(tmp_path, "roberta")
+    write_vocabulary(tmp_path / "vocab.txt", ["first", *VOCABULARY[:98]])
+    (tmp_path / "kept.txt").write_text("你\n", encoding="utf-8")
+    options = {"keep_tokens": tmp_path / "kept.txt", "heads": (), "pooler": "first_token"}
+    plan = plan_encoder(EncoderRequest(tmp_path, "few", tmp_path, **options))
+    assert plan.derived is not None and plan.derived.kept is not None
+    assert (plan.padding_id, plan.config.padding_id, plan.config.kept_padding_id) == (0, 1, 0)
+    few = golden_arrays(plan.checkpoint, plan.config, under=plan.under)
+    cases = [case._replace(ids=plan.derived.kept[case.ids]) for case in golden_cases(plan.config)]
+    whole = golden_arrays(plan.derived.parent, plan.config, cases=cases, under=plan.under)
+    for key in ("0/sequence_output", "1/pooled_output"):
+        np.testing.assert_allclose(few[key], whole[key], atol=1e-6)
 
 
 def test_positions_of_roberta_begin_behind_the_padding_id() -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from export.options import EncoderRequest
 from export.pipeline import export_encoder
+from export.planning import plan_encoder
 from export.readers import open_checkpoint
 from scripts import checkpoint_writers as writers
 from scripts.layouts import bert as bert_shapes, transformers_arrays
@@ -394,6 +395,20 @@ def test_numbers_that_are_none(bad: float, tmp_path: Path) -> None:
     ):
         export_encoder(request)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.int64])
+def test_weights_that_are_no_floating_point_numbers(kind: Any, tmp_path: Path) -> None:
+    """As float32 they would lose their imaginary parts, or mean something else than was stored."""
+    arrays = write_transformers(tmp_path / "hf", write_odd(tmp_path / "tf1"))
+    name = "bert.pooler.dense.weight"
+    storage = {**arrays, name: (arrays[name] * 10).astype(kind)}
+    (tmp_path / "hf/model.safetensors").unlink()
+    writers.write_torch_zip(tmp_path / "hf/pytorch_model.bin", storage)
+    plan = plan_encoder(EncoderRequest(tmp_path / "hf", "odd", tmp_path / "out"))
+    (pooler,) = (each for each in plan.plan.variables if name in each.sources)
+    with pytest.raises(BadCheckpoint, match=f"'{name}' of .* holds {np.dtype(kind)}, and no floating-point numbers"):
+        plan.plan.read(pooler, plan.checkpoint)
 
 
 # -- archives ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from export.certificate import golden_arrays
 from export.inspect import inspect_checkpoint
 from export.options import EncoderRequest
+from export.oracle.forward import ACTIVATIONS, reference_layer_norm
+from export.pipeline import _tokenizer_of
 from export.planning import PlannedEncoder, plan_encoder
 from export.readers import open_checkpoint
 from scripts import checkpoint_writers as writers
@@ -19,7 +22,8 @@ from scripts.layouts import LAYOUTS
 from scripts.random_checkpoint import random_arrays
 from tests.export.conftest import VOCABULARY, odd_config
 from zoo.archive.card import read_card
-from zoo.errors import BadCheckpoint, DamagedArchive, Unsupported
+from zoo.archive.wordpiece_model import vocabulary_sha256
+from zoo.errors import BadCheckpoint, BadVocabulary, DamagedArchive, Unsupported
 
 
 def planned(path: Path, **how: Any) -> PlannedEncoder:
@@ -59,14 +63,20 @@ def test_the_card_says_where_the_numbers_come_from(out: Path) -> None:
     assert inspection.complete and inspection.vocabulary.fits and inspection.format == "archive"
 
 
+def encoder_arrays(config: dict[str, Any], layout: str = "bert") -> dict[str, np.ndarray]:
+    return {name: array for name, array in random_arrays(LAYOUTS[layout](config)).items() if name.startswith("bert/")}
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Any:
     """Writes a small archive of a family, with changes to its card."""
 
-    def write(layout: str = "bert", card: dict[str, Any] | None = None, **changes: Any) -> Path:
+    def write(
+        layout: str = "bert", card: dict[str, Any] | None = None, entries: Sequence[str] = VOCABULARY, **changes: Any
+    ) -> Path:
         config = odd_config(**changes)
-        encoder = {k: a for k, a in random_arrays(LAYOUTS[layout](config)).items() if k.startswith("bert/")}
-        writers.write_own_archive(tmp_path / "small", encoder, config, VOCABULARY, family=layout, **(card or {}))
+        encoder = encoder_arrays(config, layout)
+        writers.write_own_archive(tmp_path / "small", encoder, config, entries, **{"family": layout, **(card or {})})
         return tmp_path / "small"
 
     return write
@@ -112,6 +122,54 @@ def test_archives_without_a_vocabulary_and_with_another(small: Any) -> None:
     assert not any(open_checkpoint(small("bert", {"vocabulary_sha256": None})).path.iterdir())
     with pytest.raises(DamagedArchive, match="does not hold the vocabulary that its card states"):
         open_checkpoint(small("bert", {"vocabulary_sha256": "b" * 64}))
+
+
+SPELLINGS = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>"}
+
+
+@pytest.mark.parametrize("entry", ["[PAD]", "two\nlines", " space", "\ufeff"])
+def test_special_tokens_of_other_spellings(small: Any, entry: str) -> None:
+    """An entry that is called [PAD] is no padding where the archive says that <pad> is."""
+    entries = [entry, *SPELLINGS.values(), *VOCABULARY[5:]]
+    ids = {name: entries.index(spelling) for name, spelling in SPELLINGS.items()}
+    card = {"vocabulary_sha256": vocabulary_sha256(entries), "padding_id": ids["[PAD]"], "special_tokens": ids}
+    again = planned(small("bert", card, entries), heads=())
+    assert again.vocabulary is not None
+    assert (again.vocabulary.entries, again.padding_id) == (tuple(entries), 1)
+    assert again.vocabulary.special_tokens == ids  # it has no [MASK]
+    with pytest.raises(BadCheckpoint, match="the card states special tokens"):
+        planned(small("bert", {**card, "special_tokens": {"[PAD]": 99}}, entries))
+
+
+def test_the_head_for_masked_tokens_is_that_of_the_archive(tmp_path: Path) -> None:
+    """Its decoder may be a matrix of its own, and its activation another one than the encoder's."""
+    config = odd_config()
+    dense, norm, output = (f"cls/predictions/{part}" for part in ("transform/dense", "transform/LayerNorm", ""))
+    own = {f"{dense}/kernel": (32, 32), f"{dense}/bias": (32,), f"{norm}/gamma": (32,), f"{norm}/beta": (32,)}
+    head = random_arrays({**own, f"{output}output_bias": (99,), "mlm/decoder/rows": (99, 32)}, seed=2)
+    for activation in ("relu", None):
+        card = {"mlm_activation": activation}
+        writers.write_own_archive(tmp_path / str(activation), encoder_arrays(config) | head, config, VOCABULARY, **card)
+        again = planned(tmp_path / str(activation), heads=("mlm",))
+        assert again.config.mlm_activation == activation
+        assert "mlm/decoder/rows" in [each.ours for each in again.plan.checked("odd").variables]
+        golden = golden_arrays(again.checkpoint, again.config, ("mlm",))
+        x = np.take_along_axis(golden["0/sequence_output"], golden["0/masked_lm_positions"][..., None], axis=1)
+        x = ACTIVATIONS[activation or "gelu"](x @ head[f"{dense}/kernel"] + head[f"{dense}/bias"])
+        x = reference_layer_norm(x, head[f"{norm}/gamma"], head[f"{norm}/beta"], 1e-12)
+        logits = x @ head["mlm/decoder/rows"].T + head[f"{output}output_bias"]
+        np.testing.assert_allclose(golden["0/mlm_logits"], logits, atol=1e-5)
+
+
+def test_fewer_tokens_need_the_rules_of_the_tokenizer(small: Any, tmp_path: Path) -> None:
+    """The archive has the vocabulary alone; an uncased tokenizer would be made for a cased model."""
+    (tmp_path / "kept.txt").write_text("你\n", encoding="utf-8")
+    folder = small()
+    with pytest.raises(BadVocabulary, match="Give the tokenizer's own files with --vocab DIR, or choose --cased or"):
+        _tokenizer_of(planned(folder, keep_tokens=tmp_path / "kept.txt"))
+    for cased in (True, False):
+        made = _tokenizer_of(planned(folder, keep_tokens=tmp_path / "kept.txt", cased=cased))
+        assert made[1].lower_case is not cased
 
 
 def test_files_that_differ_from_the_card(small: Any) -> None:

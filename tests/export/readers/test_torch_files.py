@@ -154,6 +154,13 @@ def test_quantised_tensors_are_refused_by_name(name: bytes, words: str, folder: 
         open_checkpoint(folder)
 
 
+def test_tensors_without_numbers_are_told(folder: Path) -> None:
+    call = b"ctorch._utils\n_rebuild_meta_tensor_no_storage\n(ctorch\nfloat32\n))\x89tR"
+    writers.write_torch_zip(folder / "m.pt", {}, b"\x80\x02}X\x01\0\0\0w" + call + b"s.")
+    with pytest.raises(BadCheckpoint, match="holds tensors of the device 'meta'.*Load the weights before saving them"):
+        open_checkpoint(folder)
+
+
 def test_matrices_of_eight_bits_are_refused_and_vectors_are_not(folder: Path) -> None:
     pickled = writers.state_dict_pickle(ONE).replace(b"FloatStorage", b"CharStorage")
     eight = {BIAS: np.arange(6, dtype=np.int8)}

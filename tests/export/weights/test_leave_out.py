@@ -56,6 +56,7 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
         (["fc.weight"], ["fc.dense.bert.x"], ["fc.weight"]),
         (["fc.a*b"], ["fc.ab"], ["fc.a[*]b"]),
         (["heads[0].w", "a,b", "-x"], ["bert.x"], ["?x", "a?b", "heads[[]0].*"]),
+        (["none", "one"], ["bert.x"], ["?one", "one"]),  # "none" alone stands for no pattern
         ([], ["bert.x"], []),
     ],
 )

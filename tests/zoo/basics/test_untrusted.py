@@ -61,6 +61,14 @@ def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
         parse_json(text, 1000)
 
 
+@pytest.mark.parametrize("text", [r'{"\ud800": 1}', r'["\uDFFF"]', r'["\ude00\ud83d"]'])
+def test_half_of_a_character_is_refused_where_it_is_read(text: str) -> None:
+    """Nothing can be written with it: the error would come when the card of a finished export is written."""
+    with pytest.raises(BadInput, match="half of a character"):
+        parse_json(text.encode(), 1000)
+    assert parse_json(rb'["\ud83d\ude00", "\\ud800"]', 1000) == ["\U0001f600", "\\ud800"]
+
+
 # -- cards ------------------------------------------------------------------------------------------------------------
 
 
