@@ -12,7 +12,7 @@ _SHOWN = 8  # paths in a message
 
 # Pattern for the names of files -> what they are, and what to do. The first pattern that fits a file counts.
 _FILES: Mapping[str, str] = {
-    "adapter_model.*": "an adapter of PEFT, which needs its base model. Load it with PEFT, call merge_and_unload(), and "
+    "adapter_model.*": "an adapter of PEFT, which needs its base model. Load it with PEFT, call merge_and_unload() and "
     "give the directory that save_pretrained() then writes",
     "*.onnx": "a graph of ONNX, without the checkpoint's names. Give the checkpoint that it was made from",
     "*.tflite": "a model of TensorFlow Lite, without the checkpoint's names. Give the checkpoint it was made from",
