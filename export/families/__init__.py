@@ -126,6 +126,8 @@ def _check_position_table(checkpoint: Checkpoint, fit: Fit, fits: Sequence[Fit])
     has_table = layout.has("embeddings/position", checkpoint.shapes)
     if has_table or fit.family.positions(checkpoint.config) != "absolute":
         return
+    if checkpoint.config.get("position_embedding_type") not in (None, "absolute"):
+        return  # such as "alibi": whichever family it is, read_config refuses the config by this word
     others = sorted({each.family.name for each in fits if each.family.positions(checkpoint.config) != "absolute"})
     options = " or ".join(f"`--family {name}`" for name in others)
     move = f"If it is one of them, name it with {options}." if others else "Both convert from transformers' files."

@@ -50,6 +50,14 @@ def test_a_config_of_several_parts_is_refused_by_name(config: dict[str, Any], wo
     assert isinstance(error, Unsupported) and words in str(error) and "no config" not in str(error)
 
 
+def test_positions_that_no_table_holds_are_refused_by_the_word_of_the_config(tmp_path: Path) -> None:
+    """JinaBERT calls itself "bert" and has no position table; neither RoFormer nor NEZHA is proposed for it."""
+    arrays = {name: array for name, array in torch_bert().items() if "position_embeddings" not in name}
+    error = error_of(torch_folder(tmp_path / "saved", arrays, position_embedding_type="alibi"))
+    assert isinstance(error, Unsupported) and "'position_embedding_type' is 'alibi'" in str(error)
+    assert "--family" not in str(error)
+
+
 def with_peft() -> Arrays:
     """PEFT's names before merge_and_unload(): the matrix itself is called base_layer."""
     inner = {name.replace(".query.", ".query.base_layer."): array for name, array in torch_bert().items()}
