@@ -13,7 +13,7 @@ from export.families.distilbert import DISTILBERT
 from export.families.electra import ELECTRA, ELECTRA_GENERATOR
 from export.families.ernie import ERNIE
 from export.families.nezha import NEZHA
-from export.families.others import OTHERS
+from export.families.others import OTHERS, added_to_layers
 from export.families.roberta import ROBERTA
 from export.families.roformer import ROFORMER
 from export.families.scope import placed, prefixes
@@ -73,6 +73,8 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         others = {fit.prefix for fit in fits if fit.has_own_prefix and fit.family.name != name}
         wanted = [fit for fit in wanted if fit.has_own_prefix or fit.prefix not in others] or wanted
     if not wanted:
+        if added := added_to_layers(names):
+            raise Unsupported(f"{checkpoint.path} cannot be read as an encoder. {added}")
         some = ", ".join(sorted(names)[:3]) or "nothing"
         which = f"family {name}" if name else "a known family"
         raise BadCheckpoint(f"{checkpoint.path} does not have the names of {which} (found {some}, …). {_converted()}")
@@ -124,6 +126,8 @@ def _check_position_table(checkpoint: Checkpoint, fit: Fit, fits: Sequence[Fit])
     has_table = layout.has("embeddings/position", checkpoint.shapes)
     if has_table or fit.family.positions(checkpoint.config) != "absolute":
         return
+    if checkpoint.config.get("position_embedding_type") not in (None, "absolute"):
+        return  # such as "alibi": whichever family it is, read_config refuses the config by this word
     others = sorted({each.family.name for each in fits if each.family.positions(checkpoint.config) != "absolute"})
     options = " or ".join(f"`--family {name}`" for name in others)
     move = f"If it is one of them, name it with {options}." if others else "Both convert from transformers' files."

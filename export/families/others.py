@@ -3,7 +3,8 @@
 Many have BERT's variable names and another arithmetic: an export as BERT would give wrong numbers without an error.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 _RELATIVE = "relative positions"
 _PRE_NORM = "norms stand before attention and feed-forward"
@@ -24,6 +25,7 @@ OTHERS: Mapping[str, str] = {
     "convbert": "ConvBERT (convolutions beside attention)",
     "deberta": "DeBERTa (disentangled attention)",
     "deberta-v2": "DeBERTa (disentangled attention)",
+    "encoder-decoder": "an encoder with a decoder (save the encoder alone: model.encoder.save_pretrained(DIR))",
     "ernie_m": "ERNIE-M (other names, two positions without use)",
     "esm": "ESM (proteins; rotary positions)",
     "esmc": f"ESM C (proteins; {_MODERN})",
@@ -69,6 +71,8 @@ OTHERS: Mapping[str, str] = {
     "ultrabert": f"UltraBERT ({_MODERN})",
     "umt5": f"UMT5 ({_RELATIVE}, {_DECODES})",
     "vilt": "ViLT (text and images)",
+    "vision-text-dual-encoder": "a text encoder beside one of images (save the first alone: "
+    "model.text_model.save_pretrained(DIR))",
     "visual_bert": "VisualBERT (text and images)",
     "xlm": "XLM (other names, languages as an input)",
     "xlm-roberta-xl": f"XLM-RoBERTa-XL ({_PRE_NORM})",
@@ -76,3 +80,21 @@ OTHERS: Mapping[str, str] = {
     "xmod": "X-MOD (an adapter for each language)",
     "yoso": f"YOSO ({_OTHER_ATTENTION}: by hashing)",
 }
+
+# Pattern for whole names that training adds to the layers of an encoder -> what they are, and the next move
+_ADDED: Mapping[str, str] = {
+    r"(.*\.)?(lora_\w+|base_layer)(\..*)?": "LoRA matrices, which are part of what the layers compute. Add them to the "
+    "weights and save again: with PEFT by merge_and_unload() and save_pretrained(), with loralib by eval() before "
+    "state_dict()",
+    r"(.*\.)?\w*adapters?(_\w+)?\..*": "adapters, which every layer computes with and which are not converted",
+}
+
+
+def added_to_layers(names: Iterable[str]) -> str | None:
+    """Return a sentence about names that training adds to the layers of an encoder, None if there are no such names.
+
+    added_to_layers(["bert.encoder.layer.0.attention.self.query.lora_A"])  # "There are LoRA matrices, which … ."
+    """
+    there = list(names)
+    found = (what for pattern, what in _ADDED.items() if any(re.fullmatch(pattern, name) for name in there))
+    return next((f"There are {what}." for what in found), None)

@@ -49,7 +49,7 @@ def _open(
     _check_names(main, container)
     if is_own_archive(main.file.parent):
         return open_own_archive(main.file.parent, container, work, archive)
-    config_file = config or find_config(main.folder)
+    config_file = config or find_config(main.folder, above=archive is None)
     checkpoint = OpenedCheckpoint(
         format=main.format,
         path=main.folder,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +11,7 @@ from pathlib import Path
 from export.readers.config_file import listing
 from export.readers.h5_file import H5File
 from export.readers.keras_names import NO_NUMBERED, with_pytorch_names, with_pytorch_names_of_shards
+from export.readers.not_read import found_instead, paths_to_give
 from export.readers.protocol import Container, Format
 from export.readers.safetensors_file import SafetensorsFile
 from export.readers.sharded import Sharded
@@ -76,11 +75,11 @@ _NO_WEIGHTS = (
     "rng_state*.*",
     "*_optim_states.pt",
     "openvino_*.bin",
+    "adapter_*.*",
 )
 _SHARD = "*-[0-9]*-of-[0-9]*.*"  # model-00001-of-00002.safetensors, which its index names
 _OTHERS = ", ".join(f"*{ending}" if ending.startswith(".") else ending for ending in _ENDINGS)
 _LOOKED_FOR = f"*.index, {', '.join(_PREFERRED)} and one other {_OTHERS}"
-_SHOWN = 8  # files in a message
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -154,19 +153,35 @@ def folders_with_a_checkpoint(folder: Path) -> list[Path]:
 def _choose(folder: Path) -> MainFile:
     found = _candidates(folder)
     if not found:
-        raise BadCheckpoint(f"no checkpoint in {folder}: looked for {_LOOKED_FOR}, found {listing(folder)}.")
+        raise BadCheckpoint(f"no checkpoint in {folder}: {_next_move(folder)}")
     chosen, *others = found
     if others and not all(file.name in _PREFERRED for file in found):
-        latest_first = sorted(found, key=lambda file: [*map(int, re.findall(r"\d{1,18}", file.name))], reverse=True)
-        paths = " or ".join(f"`{shlex.quote(str(file))}`" for file in latest_first[:_SHOWN])
         raise BadCheckpoint(
             f"several checkpoints in {folder}: {', '.join(file.name for file in found)}. Give the path of one instead "
-            f"of the directory: {paths}."
+            f"of the directory: {paths_to_give(found)}."
         )
     beside = " and ".join(file.name for file in others)
     main = _main(chosen, (f"{chosen.name} was read, not {beside} beside it",) if beside else ())
     assert main is not None  # every candidate ends in one of _ENDINGS
     return main
+
+
+def _next_move(folder: Path) -> str:
+    """Return what to do with a directory without a checkpoint: take one below it, or what its files need."""
+    # A folder of checkpoint-500 and the like, or of the Hugging Face cache: snapshots/0123abcd. No deeper: it may be /.
+    below = [each for depth in ("*", "*/*") for each in sorted(folder.glob(depth))]
+    if held := [each for each in below if _is_folder_with_a_checkpoint(each)]:
+        return f"one lies in a directory below. Give its path instead: {paths_to_give(held)}."
+    if instead := found_instead(folder):
+        return instead
+    return f"looked for {_LOOKED_FOR}, found {listing(folder)}."
+
+
+def _is_folder_with_a_checkpoint(path: Path) -> bool:
+    try:
+        return path.is_dir() and bool(_candidates(path))
+    except OSError:  # it belongs to somebody else
+        return False
 
 
 def _candidates(folder: Path) -> list[Path]:

@@ -131,7 +131,10 @@ def _read_legacy(file: Path) -> tuple[Described, dict[str, _Place]]:
         head = io.BytesIO(raw.read(_PICKLE_LIMIT))
         begin = (_LEGACY_MAGIC, _LEGACY_PROTOCOL)
         if head.getbuffer()[:1] != b"\x80" or any(load_pickle(head).value != value for value in begin):
-            raise BadPickle("it is not a file of torch.save, or it is a zip that was cut short. Fetch it again")
+            raise BadPickle(
+                "it is not a file of torch.save (MindSpore and other programs use such endings too), or it is a zip "
+                "that was cut short. Fetch it again, or give the checkpoint for PyTorch"
+            )
         system = load_pickle(head).value
         _check_byteorder(isinstance(system, dict) and system.get("little_endian") is True)
         described = load_pickle(head)

@@ -163,7 +163,10 @@ def read_config(
         if not (isinstance(raw[key], int | float) and 0 <= raw[key] < 1):
             problems.append(f"'{key}' is {_shown(raw[key])}, not a rate from 0 to 1")
     if problems:
-        raise BadConfig(f"the config cannot be used for family {family.name}: {'; '.join(problems)}.")
+        raise BadConfig(
+            f"the config cannot be used for family {family.name}: {'; '.join(problems)}. Correct it, or name the "
+            "config that belongs to this checkpoint with --config."
+        )
 
     chosen = activation is not None
     if activation is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from export.families.others import added_to_layers
 from export.families.table import Family, Layout
 from export.readers.protocol import Checkpoint, Shape
 from export.weights.config import EncoderConfig
@@ -89,8 +90,11 @@ class WeightPlan:
         if self.inside:
             return (
                 " These lie within the encoder, so it may compute something else than the family does"
-                f" ({_some(self.inside)}). If it does not, --leave-out leaves them out."
+                f" ({_some(self.inside)}). "
+                f"{added_to_layers(self.inside) or 'If it does not, --leave-out leaves them out.'}"
             )
+        if self.misshapen:
+            return " Name the config that belongs to this checkpoint with --config."
         return ""
 
     def leaving_out(self, variables: Mapping[str, tuple[str, ...]]) -> WeightPlan:

@@ -254,3 +254,10 @@ def test_the_bare_bert_and_the_bare_electra_share_their_names() -> None:
     ):
         plan_of(Listing(shapes, odd_config(embedding_size=32), "huggingface"))
     plan_of(Listing(shapes, odd_config(), "huggingface"), pooler="first_token").checked("odd")
+
+
+def test_another_models_config_has_a_next_move() -> None:
+    """The weights of BERT-base beside the config of BERT-large, cut to as many layers."""
+    wider = plan_of(odd_listing(hidden_size=64, intermediate_size=148))
+    with pytest.raises(WeightMismatch, match="the config says .* Name the config that belongs .* with --config.$"):
+        wider.checked("odd")
