@@ -20,6 +20,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from tokenizer.rules import Ops
 from zoo.archive.card import Activation, Pooler, Stored
 from zoo.contract import HEADS
 from zoo.registry.entry import NOT_STATED
@@ -132,6 +133,13 @@ class TokenizerRequest:
     special_tokens_in_text: bool = field(
         default=False, metadata={"help": "keep a literal [MASK] or [SEP] in text whole"}
     )
+    ops: Ops = field(
+        default="text",
+        metadata={
+            "help": "core: operations of TensorFlow alone, so that the archives load without tensorflow-text",
+            "card_note": "all operations are TensorFlow's own: the archive loads without tensorflow-text",
+        },
+    )
 
 
 Options = TypeVar("Options", bound=EncoderOptions | TokenizerRequest)
@@ -185,7 +193,7 @@ def given_options(options: EncoderOptions | TokenizerRequest) -> dict[str, Any]:
     return {name: value for name, usual in deciding.items() if (value := getattr(options, name)) != usual}
 
 
-def card_notes(options: EncoderOptions) -> list[str]:
+def card_notes(options: EncoderOptions | TokenizerRequest) -> list[str]:
     """Return the sentences that the card states about the options that were given."""
     given, notes = given_options(options), {each.name: each.metadata.get("card_note") for each in fields(options)}
     return [note for name, note in notes.items() if note and name in given]

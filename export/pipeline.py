@@ -105,7 +105,7 @@ def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: 
     for (kind, root), name in zip(_ROOTS.items(), _tokenizer_names((request, source)), strict=True):
         directory = work / "model"
         arguments = (source.vocabulary, source.rules, request.special_tokens_in_text)
-        write_saved_model(partial(root, *arguments), directory)
+        write_saved_model(partial(root, *arguments, ops=request.ops), directory)
         built.append(_pack_and_verify(tokenizer_card(request, source, kind, name, directory), directory, work))
     return built
 

@@ -26,6 +26,7 @@ from export.weights.leave_out import matched
 from export.weights.leftovers import averaged
 from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
+from tokenizer.core_rules import checked_for_core
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import PAD, Vocabulary
 from zoo.archive.card import HeadState
@@ -128,7 +129,10 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:
     """Return vocabulary and rules of a tokenizer's export. Raises BadConfig, BadVocabulary or Unsupported."""
     check_name(request.name)
-    return read_tokenizer_source(transformer_folder(request.source), request.cased)
+    source = read_tokenizer_source(transformer_folder(request.source), request.cased)
+    if request.ops == "core":
+        checked_for_core(source.vocabulary, source.rules, request.special_tokens_in_text)
+    return source
 
 
 def _read_config(request: EncoderRequest, checkpoint: Checkpoint, family: Family, layout: Layout) -> EncoderConfig:

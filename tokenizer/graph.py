@@ -5,12 +5,12 @@ Shapes: B texts or rows, S segments of a row, P pieces of all segments together,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tokenizer import packing
+from tokenizer import offsets, packing
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
@@ -61,35 +61,43 @@ def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
 
 
 class Graph:
-    """The inner functions of one tokenizer. TensorFlow does not save this plain object, only functions called in it."""
+    """The inner functions of one tokenizer. TensorFlow does not save this plain object, only functions called in it.
 
-    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
-        self.size = len(vocabulary)
-        self.ids = rules.special_ids(vocabulary)
+    A subclass says how texts become pieces: `pieces`, `with_offsets`, `words`, `entries` and `joined`.
+    """
+
+    resources: Mapping[str, Any] = {}  # attributes of the root: objects that TensorFlow has to save
+
+    def __init__(self, size: int, ids: Mapping[str, int]) -> None:
+        self.size = size
+        self.ids = ids
         self.wrapping = {"cls": self.ids[CLS], "sep": self.ids[SEP], "pad": self.ids[PAD]}
-        self.wordpiece = WordPiece(vocabulary, rules, special_tokens_in_text)
-        self.normalise = seldom_called(self._normalise, TEXTS)
         self.tokenize = graph_function(self.pieces, TEXTS)
         self.preprocess = graph_function(self.packed, TEXTS_OR_ROWS, LENGTH)
         self.rows = seldom_called(self._rows, TEXTS_OR_ROWS, LENGTH)
         self.pack = graph_function(self._pack, *LAID_END_TO_END, LENGTH)
         self.join = graph_function(self._join, PIECES)
 
-    def _normalise(self, text: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return self.wordpiece.normalise(text)
-
     def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Return the ids of texts (B,): (B, (pieces)) int32. Plain texts, which are most, are not normalised."""
-        is_plain = self.wordpiece.is_plain(text)
-        plain = tf.strings.lower(text) if self.wordpiece.rules.lower_case else text  # changes ASCII alone
+        """Return the ids of texts (B,): (B, (pieces)) int32."""
+        raise NotImplementedError
 
-        def normalised() -> tuple[tf.Tensor, ...]:
-            rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
-            prepared, *found = self.normalise(tf.gather_nd(text, rest))
-            return tf.tensor_scatter_nd_update(plain, rest, prepared), *found
+    def with_offsets(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each."""
+        raise NotImplementedError
 
-        nothing_found = [tf.zeros([0], tf.int32) for _ in self.wordpiece.searches]
-        return self.wordpiece.pieces(*tf.cond(tf.reduce_all(is_plain), lambda: (plain, *nothing_found), normalised))
+    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
+        """Return the places where words begin: (words + 1,) int64 row splits over the flat pieces."""
+        raise NotImplementedError
+
+    def entries(self, ids: tf.Tensor) -> tf.Tensor:
+        """Return the vocabulary's entries for ids; the shape is that of the ids."""
+        raise NotImplementedError
+
+    def joined(self, entries: tf.RaggedTensor) -> tf.Tensor:
+        """Return texts (B,) of entries (B, (pieces)): words are joined by spaces, pieces of words by nothing."""
+        text = tf.strings.reduce_join(entries, axis=-1, separator=" ")
+        return tf.strings.regex_replace(text, f" {CONTINUATION}", "")
 
     def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the pieces (P,) of texts (B,) or rows (B, S), then begin and length of every segment, (B, S) each."""
@@ -143,5 +151,38 @@ class Graph:
         left_out = tf.constant([self.ids[token] for token in (PAD, CLS, SEP)])
         is_said = tf.reduce_all(ids.values[:, tf.newaxis] != left_out, axis=-1)
         ids = tf.ragged.boolean_mask(ids, ids.with_values(is_said))
-        text = tf.strings.reduce_join(ids.with_values(self.wordpiece.entries(ids.values)), axis=-1, separator=" ")
-        return tf.strings.regex_replace(text, f" {CONTINUATION}", "")
+        return self.joined(ids.with_values(self.entries(ids.values)))
+
+
+class WordPieceGraph(Graph):
+    """The inner functions of a tokenizer whose pieces an operation of tensorflow-text finds."""
+
+    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
+        super().__init__(len(vocabulary), rules.special_ids(vocabulary))
+        self.wordpiece = WordPiece(vocabulary, rules, special_tokens_in_text)
+        self.normalise = seldom_called(self._normalise, TEXTS)
+
+    def _normalise(self, text: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return self.wordpiece.normalise(text)
+
+    def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Return the ids of texts. Plain texts, which are most, are not normalised."""
+        is_plain = self.wordpiece.is_plain(text)
+        plain = tf.strings.lower(text) if self.wordpiece.rules.lower_case else text  # changes ASCII alone
+
+        def normalised() -> tuple[tf.Tensor, ...]:
+            rest = tf.where(tf.logical_not(is_plain))  # (R, 1)
+            prepared, *found = self.normalise(tf.gather_nd(text, rest))
+            return tf.tensor_scatter_nd_update(plain, rest, prepared), *found
+
+        nothing_found = [tf.zeros([0], tf.int32) for _ in self.wordpiece.searches]
+        return self.wordpiece.pieces(*tf.cond(tf.reduce_all(is_plain), lambda: (plain, *nothing_found), normalised))
+
+    def with_offsets(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        return offsets.trace(self.wordpiece, text)
+
+    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
+        return self.wordpiece.words(pieces)
+
+    def entries(self, ids: tf.Tensor) -> tf.Tensor:
+        return self.wordpiece.entries(ids)

@@ -14,16 +14,27 @@ from typing import Any
 
 import tensorflow as tf
 
-from tokenizer import offsets
-from tokenizer.graph import FLAG, LENGTH, PIECES, TEXTS, TEXTS_OR_ROWS, WORDS_OF_PIECES, Graph, checked, graph_function
+from tokenizer.core_graph import CoreGraph
+from tokenizer.graph import (
+    FLAG,
+    LENGTH,
+    PIECES,
+    TEXTS,
+    TEXTS_OR_ROWS,
+    WORDS_OF_PIECES,
+    Graph,
+    WordPieceGraph,
+    checked,
+    graph_function,
+)
 from tokenizer.ragged import by_text, by_word
-from tokenizer.rules import TokenizerRules
+from tokenizer.rules import Ops, TokenizerRules
 from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
-from tokenizer.wordpiece import WordPiece
 from zoo.contract import INPUT_MASK, INPUT_WORD_IDS, SERVING_SIGNATURE
 
 SEQ_LENGTH = 128
 MOST_SEGMENTS = 4
+_GRAPHS = {"text": WordPieceGraph, "core": CoreGraph}  # by the operations that a graph is made of
 
 
 class _Root(tf.train.Checkpoint):
@@ -44,7 +55,7 @@ class _Tokenize(_Root):
 
         def tokenize(text: tf.Tensor) -> tf.RaggedTensor:
             pieces = graph.tokenize(text)
-            return by_word(pieces.values, pieces.row_splits, graph.wordpiece.words(pieces))
+            return by_word(pieces.values, pieces.row_splits, graph.words(pieces))
 
         def get_special_tokens_dict() -> dict[str, tf.Tensor]:
             ids = {
@@ -78,12 +89,14 @@ class _TextModel(_Root):
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool, seq_length: int
+        self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool, seq_length: int, ops: Ops
     ) -> None:
         super().__init__()
-        graph = Graph(vocabulary, rules, special_tokens_in_text)
+        graph = _GRAPHS[ops](vocabulary, rules, special_tokens_in_text)
+        for name, resource in graph.resources.items():
+            setattr(self, name, resource)
         self.tokenize = _Tokenize(graph)
-        self.tokenize_with_offsets = graph_function(_with_offsets(graph.wordpiece), TEXTS)
+        self.tokenize_with_offsets = graph_function(_with_offsets(graph), TEXTS)
         self.bert_pack_inputs = _bert_pack_inputs(graph, seq_length)
         self.detokenize = _detokenize(graph)
 
@@ -120,10 +133,13 @@ class Tokenizer(_TextModel):
     InvalidArgumentError that says which shapes to give.
 
     `special_tokens_in_text=True` keeps a literal [PAD], [UNK], [CLS], [SEP] or [MASK] in a text whole (see WordPiece).
+    `ops="core"` makes the same tokenizer of TensorFlow's own operations, so that it loads without tensorflow-text.
     """
 
-    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool = False) -> None:
-        super().__init__(vocabulary, rules, special_tokens_in_text, SEQ_LENGTH)
+    def __init__(
+        self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool = False, ops: Ops = "text"
+    ) -> None:
+        super().__init__(vocabulary, rules, special_tokens_in_text, SEQ_LENGTH, ops)
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor, special_tokens: tf.Tensor | bool = False) -> tf.Tensor:
@@ -133,12 +149,12 @@ class Tokenizer(_TextModel):
             def wrapped() -> tf.Tensor:
                 columns = 1 + segments + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=1), [[0, 1]]))
                 packed = graph.lay_out(pieces, begins, kept=lengths, columns=columns)
-                return tf.where(packed[INPUT_MASK] == 1, graph.wordpiece.entries(packed[INPUT_WORD_IDS]), "")
+                return tf.where(packed[INPUT_MASK] == 1, graph.entries(packed[INPUT_WORD_IDS]), "")
 
             def plain() -> tf.Tensor:
                 rule = "Rows of several segments need special_tokens=True. Received segments:"
                 flat = checked(lengths, segments == 1, rule, segments)[:, 0]
-                return tf.RaggedTensor.from_row_lengths(graph.wordpiece.entries(pieces), flat).to_tensor("")
+                return tf.RaggedTensor.from_row_lengths(graph.entries(pieces), flat).to_tensor("")
 
             return tf.cond(special_tokens, wrapped, plain)
 
@@ -163,8 +179,9 @@ class Preprocessor(_TextModel):
         rules: TokenizerRules,
         special_tokens_in_text: bool = False,
         seq_length: int = SEQ_LENGTH,
+        ops: Ops = "text",
     ) -> None:
-        super().__init__(vocabulary, rules, special_tokens_in_text, seq_length)
+        super().__init__(vocabulary, rules, special_tokens_in_text, seq_length, ops)
 
     def _call(self, graph: Graph, seq_length: int) -> Any:
         def call(text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -179,10 +196,10 @@ class Preprocessor(_TextModel):
 # -- functions of several forms -----------------------------------------------------------------------------------
 
 
-def _with_offsets(wordpiece: WordPiece) -> Callable[[tf.Tensor], tuple[tf.RaggedTensor, ...]]:
+def _with_offsets(graph: Graph) -> Callable[[tf.Tensor], tuple[tf.RaggedTensor, ...]]:
     def tokenize_with_offsets(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
-        pieces, starts, limits = offsets.trace(wordpiece, text)
-        words = wordpiece.words(pieces)
+        pieces, starts, limits = graph.with_offsets(text)
+        words = graph.words(pieces)
         return tuple(by_word(ragged.values, pieces.row_splits, words) for ragged in (pieces, starts, limits))
 
     return tokenize_with_offsets

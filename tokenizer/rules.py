@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, SPECIAL_TOKENS, UNK, Vocabulary
 from zoo.errors import Unsupported
@@ -11,6 +12,7 @@ from zoo.errors import Unsupported
 NEEDED = (PAD, UNK, CLS, SEP)  # a vocabulary may lack [MASK]
 MOST_ADDED = 12_000  # bytes of all added tokens: at 15,000, RE2 has no memory left and becomes a hundred times slower
 _MOST_SHOWN = 5
+Ops = Literal["text", "core"]  # a graph with operations of tensorflow-text, or of TensorFlow alone
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,19 @@ def slim(function: Any) -> None:
 
 
 def _forget_hints(function: Any) -> None:
-    """Remove three kinds of attributes that no load needs.
+    """Remove four kinds of attributes that no load needs.
 
     `_output_shapes` of a node goes: TensorFlow infers shapes on loading. It stays on calls and on nodes that read a
     resource, whose shapes cannot be inferred. `_user_specified_name` of a variable argument goes: users do not pass
     variables by name. `handle_data`, the shape of a variable argument, goes if the function only passes variables on to
     other functions: the function that reads the variable states the shape, and so does the variable itself.
+    `_num_original_outputs` of a loop goes: only gradients read it, and loops here compute with integers.
     """
     resources = {each.name for each in function.signature.input_arg if each.type == types_pb2.DT_RESOURCE}
     for node in function.node_def:
         if node.op not in _CALLS and resources.isdisjoint(node.input):
             node.attr.pop("_output_shapes", None)
+        node.attr.pop("_num_original_outputs", None)
     used = {name for node in function.node_def if node.op not in _CALLS for name in node.input}
     arguments = function.signature.input_arg
     computes = any(each.name in used for each in arguments if each.handle_data)  # a table has no shape

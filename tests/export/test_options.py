@@ -38,7 +38,7 @@ _ENCODER: dict[str, Any] = {
     "keep_tokens": Path("a/tokens.txt"),
     "cased": False,
 }
-_TOKENIZER: dict[str, Any] = {"licence": "MIT", "cased": True, "special_tokens_in_text": True}
+_TOKENIZER: dict[str, Any] = {"licence": "MIT", "cased": True, "special_tokens_in_text": True, "ops": "core"}
 
 
 def parsed(request: Any, words: list[str]) -> Any:

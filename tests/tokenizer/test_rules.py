@@ -18,7 +18,7 @@ from tests.tokenizer.conftest import Compared
 from tests.tokenizer.rulesets import NO_MASK, PLAIN, RULE_SETS, base_vocabulary, texts, vocabulary
 from tests.tokenizer.texts import assigned, long_words, mixtures
 from tokenizer import offsets
-from tokenizer.graph import TEXTS, Graph, graph_function
+from tokenizer.graph import TEXTS, WordPieceGraph, graph_function
 from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.errors import Unsupported
@@ -77,9 +77,9 @@ def reference(name: str) -> ReferenceTokenizer:
 
 
 @cache
-def graph(name: str) -> Graph:
+def graph(name: str) -> WordPieceGraph:
     """The inner functions, which all others call; to save a tokenizer takes several seconds more."""
-    return Graph(entries(name), rules_of(name), RULE_SETS[name].special_tokens_in_text)
+    return WordPieceGraph(entries(name), rules_of(name), RULE_SETS[name].special_tokens_in_text)
 
 
 def given_texts(chars: list[str]) -> list[str]:
@@ -175,4 +175,4 @@ def test_rules_that_cannot_be_followed(rules: dict[str, Any], words: str) -> Non
 def test_a_token_of_which_normalising_leaves_nothing() -> None:
     rules = TokenizerRules(True, True, special_tokens=NO_MASK, added_tokens=(AddedToken("\u0301", 9, normalized=True),))
     with pytest.raises(Unsupported, match="set its `normalized` to false"):
-        Graph(VOCABULARY, rules.checked(VOCABULARY), special_tokens_in_text=False)
+        WordPieceGraph(VOCABULARY, rules.checked(VOCABULARY), special_tokens_in_text=False)

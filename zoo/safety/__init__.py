@@ -7,6 +7,7 @@ Our exporter writes few and known things. Those are accepted; everything else is
     form        compares fields, names and attributes with the tables
     objects     compares the objects that TensorFlow makes in Python with the tables
     sizes       runs first: bounds sizes that grow faster than the file, such as calls of calls
+    loops       lets a loop take no more steps than a constant says
     constants   checks types, shapes and values of constants
     saver       operations that reach files: only for saving and restoring, and only under the name given there
     wordpiece   makes the model of the tokenizer again and compares the bytes
@@ -26,6 +27,7 @@ from zoo.errors import BadArchive
 from zoo.safety import written
 from zoo.safety.constants import odd_constants
 from zoo.safety.form import bodies, odd_fields, odd_form, odd_nodes
+from zoo.safety.loops import odd_loops
 from zoo.safety.objects import odd_objects
 from zoo.safety.operations import ALLOWED_OPS, SAVER_OPS
 from zoo.safety.saver import forbidden
@@ -67,6 +69,7 @@ def check_ops(directory: Path, card: Card) -> list[str]:
             *odd_constants(graph),
             *odd_objects(graph),
             *odd_calls(graph),
+            *odd_loops(graph),
         ]
         problems += odd_models(graph, card)
     problems += [*odd_fields(model), *odd_weights(directory)]

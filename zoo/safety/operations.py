@@ -22,6 +22,7 @@ SAVER_ROLES = MappingProxyType(
 SAVER_OPS = frozenset({"MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"})  # those that reach files
 # VarHandleOp finds a variable by name. In a function it could reach the variables of another model in the session.
 MAIN_GRAPH_ONLY = frozenset({"VarHandleOp"})
+LOOP_OP = "StatelessWhile"
 # The constant that this operation reads is compared by zoo.safety.wordpiece: tensorflow-text trusts its bytes.
 WORDPIECE_OP = "FastWordpieceTokenizeWithOffsets"
 
@@ -61,9 +62,10 @@ _COMPUTING = {
         RandomUniform RandomUniformInt StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniform
         StatelessRandomUniformFullInt StatelessRandomUniformV2
     """,
-    # No loops: how long a call takes is then bounded by the size of its inputs.
+    # How long a call takes is bounded by the size of its inputs: zoo.safety.loops lets a loop take 256 steps at most.
     "control": """
         Assert If NoOp PartitionedCall Placeholder PlaceholderWithDefault StatefulPartitionedCall StatelessIf
+        StatelessWhile
     """,
 }
 ALLOWED_OPS = frozenset(SAVER_ROLES).union(*map(str.split, _COMPUTING.values()))

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from zoo.safety.form import bodies
 from zoo.safety.objects import named_functions
-from zoo.safety.operations import ALLOWED_OPS, SAVER_ROLES
+from zoo.safety.operations import ALLOWED_OPS, LOOP_OP, SAVER_ROLES
 
 # Operation that calls functions -> its attributes that name them.
 _CALLS = {
     **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), ("f",)),
     **dict.fromkeys(("If", "StatelessIf"), ("then_branch", "else_branch")),
+    LOOP_OP: ("cond", "body"),
 }
 # Operation -> the places of its inputs that are file names.
 _FILE_NAMES = {"SaveV2": (0,), "RestoreV2": (0,), "MergeV2Checkpoints": (0, 1), "ShardedFilename": (0,)}
@@ -67,7 +68,9 @@ def _savers(
     graph: Any, library: Mapping[str, Any], roles: Mapping[str, str], main: _Scope
 ) -> dict[str, tuple[str, _Scope]]:
     """Return function -> ("saving" or "restoring", its scope), for functions that only that part of the saver calls."""
-    calls = [(name, node) for node in graph.graph_def.node if node.name in roles for name in _called(node)]
+    # A loop is no such call: its second step may get another file name than the first.
+    callers = (node for node in graph.graph_def.node if node.name in roles and node.op != LOOP_OP)
+    calls = [(name, node) for node in callers for name in _called(node)]
     if not calls:  # true for every recent archive: the exporter inlines functions that are called once
         return {}
     named = _named(graph)

@@ -6,13 +6,15 @@ loader could need minutes or gigabytes for a small file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from zoo.safety import written
 from zoo.safety.form import bodies
+from zoo.safety.operations import LOOP_OP
 
 _SMALL = 4 << 20  # bytes; a smaller file cannot hold enough messages to matter
 _MOST_FIELDS = 2_000_000  # LaBSE's vocabulary of 501,153 entries takes 501,153 fields, or twice as many
@@ -114,12 +116,12 @@ def odd_calls(graph: Any) -> list[str]:
 def _odd_calls(graph: Any) -> list[str]:
     """Return a problem if functions call themselves, or call each other so often that TensorFlow would never finish."""
     places = dict(bodies(graph))
-    calls = {place: [name for name in _called(nodes) if name in places] for place, nodes in places.items()}
+    calls = {place: _calls(nodes, places.keys()) for place, nodes in places.items()}
     steps: dict[str, int] = {}
     depths: dict[str, int] = {}
     try:
         for place in TopologicalSorter(calls).static_order():
-            steps[place] = len(places[place]) + sum(steps[name] for name in calls[place])
+            steps[place] = len(places[place]) + sum(times * steps[name] for name, times in calls[place].items())
             depths[place] = 1 + max((depths[name] for name in calls[place]), default=0)
             if steps[place] > _MOST_STEPS:
                 return [f"a call of {place} runs more than {_MOST_STEPS:,} nodes"]
@@ -130,12 +132,15 @@ def _odd_calls(graph: Any) -> list[str]:
     return []
 
 
-def _called(nodes: Any) -> Iterator[str]:
+def _calls(nodes: Any, places: Collection[str]) -> Counter[str]:
+    """Return function -> how often one run of these nodes calls it; a loop counts as the most steps it may take."""
+    calls: Counter[str] = Counter()
     for node in nodes:
-        yield node.op  # a node can call a function by using its name as operation
+        calls[node.op] += 1  # a node can call a function by using its name as operation
         for value in node.attr.values():
             if value.WhichOneof("value") == "func":
-                yield value.func.name
+                calls[value.func.name] += written.MOST_LOOPED if node.op == LOOP_OP else 1
+    return Counter({name: times for name, times in calls.items() if name in places})
 
 
 def _odd_outputs(graph: Any) -> list[str]:
