@@ -18,7 +18,7 @@ from zoo.registry.entry import Entry
 Run = Callable[[argparse.Namespace], int]
 
 
-def export_encoder(parser: argparse.ArgumentParser) -> Run:
+def export_encoder_command(parser: argparse.ArgumentParser) -> Run:
     """Turn a checkpoint into a verified archive."""
     add_options(parser, EncoderRequest)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -26,14 +26,14 @@ def export_encoder(parser: argparse.ArgumentParser) -> Run:
     return _run_encoder
 
 
-def export_tokenizer(parser: argparse.ArgumentParser) -> Run:
+def export_tokenizer_command(parser: argparse.ArgumentParser) -> Run:
     """Turn a vocabulary into verified tokenizer and preprocess archives."""
     add_options(parser, TokenizerRequest)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return _run_tokenizer
 
 
-def inspect(parser: argparse.ArgumentParser) -> Run:
+def inspect_command(parser: argparse.ArgumentParser) -> Run:
     """Say what a checkpoint is and how to export it; exit with 0 if the printed command works, 2 if there is none."""
     parser.add_argument("checkpoint", metavar="PATH", type=Path, help="a checkpoint, as `zoo export` takes it")
     parser.add_argument("--config", type=Path, metavar="FILE", help="where the directory has none or several")

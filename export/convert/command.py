@@ -16,7 +16,7 @@ Run = Callable[[argparse.Namespace], int]
 FORMATS = ("onnx", "tflite", "tfjs", "serving")
 
 
-def convert(parser: argparse.ArgumentParser) -> Run:
+def convert_command(parser: argparse.ArgumentParser) -> Run:
     """Write an encoder for ONNX, TFLite, TensorFlow.js or TensorFlow Serving, and compare it with the archive."""
     parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")

@@ -23,7 +23,7 @@ from zoo.fetching.registries import read_registry
 from zoo.registry.registry import PACKAGED
 
 
-def build(parser: argparse.ArgumentParser) -> Run:
+def build_command(parser: argparse.ArgumentParser) -> Run:
     """Build models of the registry from their published checkpoints: archives, a registry and a page of them."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="models, by name or alias")
     parser.add_argument("--all", action="store_true", help="every model of the registry")
@@ -40,7 +40,7 @@ def build(parser: argparse.ArgumentParser) -> Run:
     return _run_build
 
 
-def add(parser: argparse.ArgumentParser) -> Run:
+def add_command(parser: argparse.ArgumentParser) -> Run:
     """Make a registry row and an archive of a checkpoint, with its tokenizer."""
     parser.add_argument(
         "checkpoint", metavar="PATH_OR_URL_OR_HF_ID", help="what `zoo export` takes, a URL of it, or owner/repository"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import zoo
-from export.command import export_encoder, export_tokenizer
+from export.command import export_encoder_command, export_tokenizer_command
 from tests.conftest import ROOT
 from zoo.command import main
 from zoo.fetching.registries import read_registry
@@ -172,7 +172,7 @@ def test_commands_are_accepted(name: str) -> None:
     for way in found:
         program, command, *arguments = shlex.split(way.command)
         parser = argparse.ArgumentParser(exit_on_error=False)
-        register = {"export": export_encoder, "export-tokenizer": export_tokenizer}[command]
+        register = {"export": export_encoder_command, "export-tokenizer": export_tokenizer_command}[command]
         register(parser)
         parsed = parser.parse_args(arguments)
         assert program == "zoo" and parsed.licence == entry.licence
