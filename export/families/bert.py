@@ -59,7 +59,7 @@ OLD_NORMS = replace(TF1, scopes={module: scope.replace("LayerNorm", "layer_norm"
 BERT = Family(
     name="bert",
     layouts=(TF1, HUGGING_FACE, TF2, UER, OLD_NORMS),
-    model_types=("bert", "dpr", "splinter"),
+    model_types=("bert", "dpr", "splinter", "align_text_model", "chinese_clip_text_model"),
     activations={
         # google-research/bert wrote gelu with erf until 2019-02-07 (commit bee6030); its releases of 2018, and those
         # of the teams that trained with that code, are meant.

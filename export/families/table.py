@@ -41,7 +41,8 @@ PYTORCH: Leaves = {
     "gamma": Leaf((".weight", ".gamma")),  # files converted before 2019-11 say gamma and beta
     "beta": Leaf((".bias", ".beta")),
     "rows": Leaf((".weight",)),
-    "output_bias": Leaf((".bias",)),
+    # A masked-LM head keeps its bias twice. Where the two differ, transformers 5 wrote them and adds the decoder's.
+    "output_bias": Leaf((".decoder.bias", ".bias")),
 }
 
 

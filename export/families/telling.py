@@ -90,9 +90,10 @@ def check_positions(checkpoint: Checkpoint, fit: Fit, model_type: str) -> None:
     if family.later_positions or model_type in family.model_types or not _later_positions(checkpoint, fit):
         return
     raise Unsupported(
-        f"{checkpoint.path} has the names of {family.name}, but {fit.rows(checkpoint, 'position')} positions and one "
-        f"token type as RoBERTa has, whose positions begin behind the padding id. Give --family roberta; or, if it was "
-        f"trained as {family.name}, a config with 'model_type' {model_type_named(family)!r} by --config."
+        f"{checkpoint.path} has the names of {family.name}, but {fit.rows(checkpoint, 'position')} positions, and one "
+        f"token type or padding id 1, as RoBERTa has, whose positions begin behind the padding id. Give --family "
+        f"roberta; or, if it was trained as {family.name}, a config with 'model_type' {model_type_named(family)!r} by "
+        "--config."
     )
 
 
@@ -114,8 +115,11 @@ def _refuse_two_answers(checkpoint: Checkpoint, found: Sequence[Fit], fits: Sequ
 
 
 def _later_positions(checkpoint: Checkpoint, fit: Fit) -> bool | None:
-    """Return whether sizes show positions that begin at 2, as 514 rows and one type do; None if they do not tell."""
+    """Return whether sizes show positions that begin at 2; None if they do not tell.
+
+    514 rows do, if there is one type, or if the config has RoBERTa's padding id.
+    """
     positions, types = fit.rows(checkpoint, "position"), fit.rows(checkpoint, "type")
-    if types == 1 and positions % 8 == 2:
+    if positions % 8 == 2 and (types == 1 or checkpoint.config.get("pad_token_id") == 1):
         return True
     return False if types > 1 and positions and positions % 8 == 0 else None

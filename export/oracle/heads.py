@@ -17,9 +17,14 @@ Outputs = dict[str, np.ndarray]
 _MLM = (
     ("cls/predictions/transform/dense", "cls/predictions/transform/LayerNorm", "cls/predictions/output_bias"),
     ("generator_predictions/dense", "generator_predictions/LayerNorm", "generator_predictions/output_bias"),
+    # The decoder's own bias comes first: where a file has both, transformers 5 adds that one, and transformers 4 wrote
+    # the same numbers twice.
+    ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder.bias"),
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),
+    ("predictions.dense", "predictions.LayerNorm", "predictions.decoder.bias"),
     ("predictions.dense", "predictions.LayerNorm", "predictions.bias"),
     ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"),
+    ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.bias"),
     ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
     ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
     ("mlm/dense", "mlm/norm", "mlm/output/output_bias"),  # in archives, of a head that the TF1 layout does not have
