@@ -54,7 +54,8 @@ for model_type, more in asked["types"].items():
             draw = torch.Generator().manual_seed(7)
             with torch.no_grad():
                 for each, values in sorted(model.named_parameters()):
-                    values.copy_(torch.randn(values.shape, generator=draw) * 0.2 + ("norm" in each.lower()))
+                    if values.requires_grad:  # else sines and cosines of RoFormer
+                        values.copy_(torch.randn(values.shape, generator=draw) * 0.2 + ("norm" in each.lower()))
             folder = f"{model_type} {kind}{name}"
             model.save_pretrained(folder)
             mask = (np.arange(9) < [[9], [8], [5]]).astype(np.int64)
