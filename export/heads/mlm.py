@@ -80,7 +80,6 @@ MLM = Head(
         "mlm/output/output_bias": ("vocab_size",),
     },
     tied={_DECODER: ("vocab_size", "embedding_size")},
-    untied_biases={"mlm/output/output_bias": "mlm/decoder"},
     scopes={
         ("bert", "tf1"): _TF1,
         ("bert", "tf2"): _TF1,

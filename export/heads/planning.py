@@ -21,22 +21,16 @@ from zoo.archive.card import HeadState
 from zoo.errors import BadCheckpoint, BadConfig
 
 
-def with_heads(layout: Layout, names: Collection[str] = (), tied: bool = True) -> Layout:
+def with_heads(layout: Layout, names: Collection[str] = ()) -> Layout:
     """Return a layout that has the scopes of all heads too, where they lie, and says why their variables are left out.
 
-    Without `names` they lie where they are published. Where a decoder is not `tied` to the word table, the bias that
-    is stored beside the decoder counts: transformers 5 saves another one too, which it never reads.
+    Without `names` they lie where they are published.
     """
     scopes, left_out = dict(layout.scopes), dict(layout.left_out)
     for head in HEADS.values():
         published = head.scopes_in(layout)
         scopes |= scopes_beside(layout, published, names)
         left_out |= left_out_around(layout, dict.fromkeys(_patterns(head, published, layout), head.title))
-        for ours, beside in head.untied_biases.items():
-            module, _, leaf = ours.rpartition("/")
-            endings = layout.leaves[leaf].endings
-            if not tied and any(joined(scopes[beside], end) in names for end in endings if beside in scopes):
-                scopes[module] = scopes[beside]
     return replace(layout, scopes=scopes, left_out=left_out)
 
 
@@ -54,7 +48,7 @@ def head_states(checkpoint: Checkpoint, layout: Layout) -> dict[str, HeadState]:
 
     head_states(checkpoint, layout)  # {"mlm": "trained", "nsp": "absent"}
     """
-    names = Names(checkpoint.shapes, _with_heads_of(checkpoint, layout))
+    names = Names(checkpoint.shapes, with_heads(layout, checkpoint.shapes))
     states: dict[str, HeadState] = {}
     for head in HEADS.values():
         if head.scopes_in(layout):
@@ -100,7 +94,7 @@ def plan_with_heads(
         sizes |= _untied(HEADS[head], checkpoint, layout)
     shapes = {ours: shape_of(each, config) for ours, each in sizes.items()}
     family = replace(family, layouts=tuple(map(with_heads, family.layouts)))
-    layout = _with_heads_of(checkpoint, layout)
+    layout = with_heads(layout, checkpoint.shapes)
     return make_plan(checkpoint.shapes, config, family, layout, shapes, leave_out)
 
 
@@ -109,7 +103,7 @@ def rows_of_tokens(checkpoint: Checkpoint, layout: Layout) -> list[str]:
 
     Raises BadCheckpoint when there is no word table.
     """
-    layout = _with_heads_of(checkpoint, layout)
+    layout = with_heads(layout, checkpoint.shapes)
     names = Names(checkpoint.shapes, layout)
     word, candidates = names.find(WORD_TABLE)
     if word is None:
@@ -125,7 +119,7 @@ def _untied(head: Head, checkpoint: Checkpoint, layout: Layout) -> dict[str, Siz
     Files of transformers hold a copy of the table, which it ties again when it loads them, unless the config says
     'tie_word_embeddings': false. UER computes with the decoder that it stored, and an archive stores no copy.
     """
-    if _is_tied(checkpoint, layout):
+    if not layout.own_decoder and checkpoint.config.get("tie_word_embeddings", True):
         return {}
     layout = with_heads(layout, checkpoint.shapes)
     names = Names(checkpoint.shapes, layout)
@@ -136,11 +130,3 @@ def _untied(head: Head, checkpoint: Checkpoint, layout: Layout) -> dict[str, Siz
         if stored and word and not np.array_equal(checkpoint.read(stored), checkpoint.read(word)):
             found[ours] = sizes
     return found
-
-
-def _is_tied(checkpoint: Checkpoint, layout: Layout) -> bool:
-    return bool(not layout.own_decoder and checkpoint.config.get("tie_word_embeddings", True))
-
-
-def _with_heads_of(checkpoint: Checkpoint, layout: Layout) -> Layout:
-    return with_heads(layout, checkpoint.shapes, _is_tied(checkpoint, layout))

@@ -30,10 +30,9 @@ class Head:
     """One head of an encoder. What goes in and comes out stands in `zoo.contract.HEADS` under the same name.
 
     `variables` are all that a whole head has, by our names, `mlm/dense/kernel`: the head's name, a module, a leaf of
-    `LEAVES` in export/weights/naming.py. `tied` are variables that some files store besides, mostly as a copy of the
-    word table; one is exported only where it is another matrix. `untied_biases` maps a bias to the module beside whose
-    matrix it then lies. `scopes` has, for each family and format whose checkpoints may hold the head, our module -> its
-    scope there.
+    the layout's `leaves`. `tied` are variables that some files store, mostly as a copy of the word table; one is exported
+    only where it is another matrix. `scopes` has, for each family and format whose checkpoints may hold the
+    head, our module -> its scope there.
 
     `compute(encoder, outputs, inputs)` gives the outputs of the head, from those of the encoder and from all inputs as
     int32 tensors. `oracle(source, answer, inputs)` gives the same outputs from the checkpoint, in numpy alone.
@@ -49,7 +48,6 @@ class Head:
     oracle: Callable[[HeadOracle, ReferenceOutputs, Arrays], Arrays]
     reads: Literal["sequence_output", "pooled_output"] = "sequence_output"
     tied: Mapping[str, Sizes] = field(default_factory=dict)
-    untied_biases: Mapping[str, str] = field(default_factory=dict)
     golden_inputs: Callable[[Case], Arrays] = lambda case: {}
 
     @property

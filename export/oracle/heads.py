@@ -92,9 +92,6 @@ class HeadOracle:
             x = x @ self._weights.table("word 2").T.astype(np.float64)
         stored = next((name for name in _DECODERS if name in self.names), None)
         table = self.read(stored) if stored else self._weights.table("word")
-        beside = (stored or "").removesuffix("weight") + "bias"
-        if not self._config.get("tie_word_embeddings", True) and beside in self.names:
-            bias = beside  # transformers 5 stores the other one too, and does not read it
         return {"mlm_logits": x @ table.T.astype(np.float64) + self.read(bias)}
 
     def nsp(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
