@@ -30,7 +30,7 @@ class Head:
     """One head of an encoder. What goes in and comes out stands in `zoo.contract.HEADS` under the same name.
 
     `variables` are all that a whole head has, by our names, `mlm/dense/kernel`: the head's name, a module, a leaf of
-    the layout's `leaves`. `tied` are variables that some files store, mostly as a copy of the word table; one is exported
+    the layout's `leaves`. `tied` are variables that some files store, mostly copies of the word table; one is exported
     only where it is another matrix. `scopes` has, for each family and format whose checkpoints may hold the
     head, our module -> its scope there.
 
