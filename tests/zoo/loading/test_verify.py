@@ -83,7 +83,8 @@ def finish_encoder(directory: Path, arrays: Arrays, ops: list[str] | None = None
     (directory / "assets.extra").mkdir(exist_ok=True)
     np.savez(directory / "assets.extra" / "golden.npz", **arrays)
     (directory / "assets.extra" / "card.json").unlink(missing_ok=True)
-    sizes = dict.fromkeys(EncoderSizes.model_fields, 1) | {"layers": LAYERS, "activation": "gelu"}
+    said = {"layers": LAYERS, "activation": "gelu", "positions": "absolute"}
+    sizes = dict.fromkeys(EncoderSizes.model_fields, 1) | said
     card = EncoderCard(
         name="tiny",
         family="bert",
