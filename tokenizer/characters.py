@@ -71,12 +71,17 @@ def character_table(symbols: Mapping[str, int], rules: TokenizerRules, mark: int
 
 
 @cache
-def casing_table() -> _Pages:
-    """Return pages as in CharacterTable: LETTER, IGNORED or 0 for each code point."""
+def casing_table(has_marks: bool) -> _Pages:
+    """Return pages as in CharacterTable: LETTER, IGNORED or 0 for each code point.
+
+    Characters that are dropped before a text becomes lower case are IGNORED. Combining marks are dropped later, and only
+    those that `lower` knows are IGNORED: it does not know U+0898, which came with Unicode 14.
+    """
     chars = _characters()
 
     def makes_final(before: str) -> np.ndarray:
-        lowered = normalisation.lower(tf.strings.join([before, chars, chr(SIGMA)]))
+        text = normalisation.clean(tf.strings.join([before, chars, chr(SIGMA)]), has_marks)
+        lowered = normalisation.lower(text)
         return tf.strings.regex_full_match(lowered, "(?s).*\u03c2").numpy()
 
     kinds = np.zeros(0x110000, np.int64)

@@ -86,7 +86,7 @@ class CoreGraph(Graph):
         self._final_sigma = INSIDE * KIND + symbols.get(_FINAL_SIGMA, 0)
         self._casing = None
         if rules.lower_case and symbols.get(_FINAL_SIGMA) != symbols.get(_FINAL_SIGMA.upper().lower()):
-            page_of, kinds = casing_table()
+            page_of, kinds = casing_table(bool(whole))
             self._casing = tf.constant(page_of * PAGE), tf.constant(kinds.reshape(-1))
 
     def pieces(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -207,7 +207,7 @@ class CoreGraph(Graph):
         assert self._casing is not None
         page_of, kinds = self._casing
         kind = tf.gather(kinds, _place(page_of, codes))
-        places = tf.where((kind != IGNORED) & (coded != 0))[:, 0]
+        places = tf.where(kind != IGNORED)[:, 0]
         is_letter, text = tf.gather(kind, places) == LETTER, tf.gather(text, places)
         joined = is_letter[:-1] & is_letter[1:] & (text[:-1] == text[1:])
         behind_letter, before_letter = tf.concat([[False], joined], 0), tf.concat([joined, [False]], 0)
