@@ -74,8 +74,8 @@ def character_table(symbols: Mapping[str, int], rules: TokenizerRules, mark: int
 def casing_table(has_marks: bool) -> _Pages:
     """Return pages as in CharacterTable: LETTER, IGNORED or 0 for each code point.
 
-    Characters that are dropped before a text becomes lower case are IGNORED. Combining marks are dropped later, and only
-    those that `lower` knows are IGNORED: it does not know U+0898, which came with Unicode 14.
+    Characters that are dropped before a text becomes lower case are IGNORED. Combining marks are dropped later, and
+    only those that `lower` knows are IGNORED: it does not know U+0898, which came with Unicode 14.
     """
     chars = _characters()
 
