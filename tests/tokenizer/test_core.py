@@ -75,7 +75,8 @@ def different(graphs: tuple[Graph, Graph], given: Sequence[str | bytes]) -> list
 def hard_texts(count: int) -> list[str]:
     """Return texts of every kind, those that are ASCII alone too."""
     kinds = (mixtures(count, 21, assigned()), plain_texts(count // 4, 22), texts(count // 4, 23))
-    return [*PLAIN, *long_words(), *(text for kind in kinds for text in kind), "ΑΣ ΑΣ'Σ\u0301 σΑΣ.", ""]
+    sigmas = ("ΑΣ ΑΣ'Σ\u0301 σΑΣ.", "aΣ\u0898b aΣ\u0898")
+    return [*PLAIN, *long_words(), *(text for kind in kinds for text in kind), *sigmas, ""]
 
 
 @pytest.mark.parametrize(
