@@ -13,7 +13,16 @@ from zoo.archive.card import SentenceVectors
 from zoo.archive.tensor_index import MOST_DIMENSIONS, Shape
 from zoo.archive.tensor_table import MOST_VARIABLES
 
-__all__ = ["MOST_DIMENSIONS", "MOST_VARIABLES", "Checkpoint", "Container", "Format", "OpenedCheckpoint", "Shape"]
+__all__ = [
+    "MOST_DIMENSIONS",
+    "MOST_VARIABLES",
+    "Checkpoint",
+    "CheckpointView",
+    "Container",
+    "Format",
+    "OpenedCheckpoint",
+    "Shape",
+]
 
 # The code base whose conventions a checkpoint follows. Variables of "tf2" are shown under the names of "tf1", those of
 # "uer" under the names of "huggingface"; the word "gelu" in the config means something else in each. "archive" is an
@@ -106,3 +115,22 @@ class OpenedCheckpoint:
 
     def read(self, name: str) -> np.ndarray:
         return self.container.read(name)
+
+
+class CheckpointView:
+    """A checkpoint that shows another one, `parent`. A subclass replaces the attributes in which it differs."""
+
+    def __init__(self, parent: Checkpoint) -> None:
+        self.parent = parent
+        self.format: Format = parent.format
+        self.path: Path = parent.path
+        self.config: Mapping[str, Any] = parent.config
+        self.files: tuple[Path, ...] = parent.files
+        self.shapes: Mapping[str, Shape] = parent.shapes
+        self.facts: tuple[str, ...] = parent.facts
+        self.heads, self.family, self.sentence = parent.heads, parent.family, parent.sentence
+        self.stored: Container = parent.stored
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one variable as the parent has it."""
+        return self.parent.read(name)

@@ -14,7 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from export.readers.protocol import Checkpoint, Format, Shape
+from export.readers.protocol import Checkpoint, CheckpointView
 from tokenizer.vocabulary import MOST_BYTES, Vocabulary
 from zoo.archive.card import Computed, Stored
 from zoo.basics.untrusted import read_small
@@ -28,7 +28,7 @@ def computed_in(dtype: Stored) -> Computed:
     return "bfloat16" if dtype == "bfloat16" else "float32"
 
 
-class DerivedCheckpoint:
+class DerivedCheckpoint(CheckpointView):
     """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens.
 
     `rows` are the names of the variables that have a row for every token, the word table first.
@@ -37,12 +37,8 @@ class DerivedCheckpoint:
     def __init__(
         self, parent: Checkpoint, rows: Sequence[str], dtype: Stored = "float32", kept: np.ndarray | None = None
     ) -> None:
-        self.parent, self.dtype, self.kept = parent, dtype, kept
-        self.format: Format = parent.format
-        self.path: Path = parent.path
-        self.files: tuple[Path, ...] = parent.files
-        self.facts, self.heads, self.family = parent.facts, parent.heads, parent.family
-        self.sentence = parent.sentence
+        super().__init__(parent)
+        self.dtype, self.kept = dtype, kept
         self.stored = self  # the numbers are ours, and so are the names they go by
         shapes = dict(parent.shapes)
         config = dict(parent.config)
@@ -53,8 +49,7 @@ class DerivedCheckpoint:
             config["vocab_size"] = len(kept)
         else:
             self._pruned = set()
-        self.shapes: Mapping[str, Shape] = shapes
-        self.config: Mapping[str, Any] = config
+        self.shapes, self.config = shapes, config
 
     def read(self, name: str) -> np.ndarray:
         """Return one variable of the parent, its rows chosen and its numbers rounded, as float32 if it was rounded."""
@@ -82,7 +77,7 @@ def kept_ids(vocabulary: Vocabulary, file: Path) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise BadVocabulary(f"the tokens to keep cannot be read from {file}: {error}.") from None
     wanted = wanted[:-1] if wanted[-1] == "" else wanted
-    known = {entry: i for i, entry in enumerate(vocabulary.entries)}
+    known = vocabulary.ids
     unknown = [f"line {line} {token!r}" for line, token in enumerate(wanted, 1) if token not in known]
     if unknown:
         more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""

@@ -6,14 +6,10 @@ changed, each is a BERT. The oracle computes the original arithmetic from `store
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from export.families.table import Family, Fold, Layout
-from export.readers.protocol import Checkpoint, Container, Format, Shape
+from export.readers.protocol import Checkpoint, CheckpointView
 from export.weights.naming import WORD_TABLE, Names
 from zoo.errors import BadCheckpoint
 
@@ -24,21 +20,16 @@ def folded(checkpoint: Checkpoint, family: Family, layout: Layout) -> Checkpoint
     return FoldedCheckpoint(checkpoint, layout, folds) if folds else checkpoint
 
 
-class FoldedCheckpoint:
+class FoldedCheckpoint(CheckpointView):
     """A view of `parent` that shows folded tables under the names that the layout has for them.
 
     Raises BadCheckpoint if a table that a fold needs is missing, or has no row that is used.
     """
 
     def __init__(self, parent: Checkpoint, layout: Layout, folds: list[Fold]) -> None:
-        self._parent, self._names = parent, Names(parent.shapes, layout)
-        self.format: Format = parent.format
-        self.path: Path = parent.path
-        self.files: tuple[Path, ...] = parent.files
+        super().__init__(parent)
+        self._names = Names(parent.shapes, layout)
         self.facts = (*parent.facts, *(fold.note for fold in folds))
-        self.heads, self.family, self.sentence = parent.heads, parent.family, parent.sentence
-        self.config: Mapping[str, Any] = parent.config
-        self.stored: Container = parent.stored
         self._folds: dict[str, Fold] = {}
         shapes = dict(parent.shapes)
         width = parent.shapes[self._stored(WORD_TABLE)][-1]
@@ -53,19 +44,19 @@ class FoldedCheckpoint:
                 )
             self._folds[name or shown] = fold
             shapes[name or shown] = (rows, width)
-        self.shapes: Mapping[str, Shape] = dict(sorted(shapes.items()))
+        self.shapes = dict(sorted(shapes.items()))
 
     def read(self, name: str) -> np.ndarray:
         """Return one variable of the parent, or a folded table."""
         if name not in self._folds:
-            return self._parent.read(name)
+            return self.parent.read(name)
         return self._folds[name].values(self._table, self.shapes[name], self.config)
 
     def _table(self, module: str) -> np.ndarray:
-        return np.asarray(self._parent.read(self._stored(f"{module}/table")), np.float32)
+        return np.asarray(self.parent.read(self._stored(f"{module}/table")), np.float32)
 
     def _stored(self, ours: str) -> str:
         name, candidates = self._names.find(ours)
         if name is None:
-            raise BadCheckpoint(f"{self._parent.path} is incomplete: {' or '.join(candidates)} is missing.")
+            raise BadCheckpoint(f"{self.parent.path} is incomplete: {' or '.join(candidates)} is missing.")
         return name
