@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, SPECIAL_TOKENS, UNK, Vocabulary
+from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, SPECIAL_TOKENS, STANDARD, UNK, Vocabulary
 from zoo.errors import Unsupported
 
 NEEDED = (PAD, UNK, CLS, SEP)  # a vocabulary may lack [MASK]
@@ -49,7 +49,7 @@ class TokenizerRules:
     lower_case: bool
     strip_accents: bool
     tokenize_chinese_chars: bool = True
-    special_tokens: Mapping[str, str] = field(default_factory=lambda: {token: token for token in SPECIAL_TOKENS})
+    special_tokens: Mapping[str, str] = field(default_factory=lambda: dict(STANDARD))
     added_tokens: tuple[AddedToken, ...] = ()
 
     @classmethod
@@ -59,8 +59,7 @@ class TokenizerRules:
 
     def special_ids(self, vocabulary: Vocabulary) -> dict[str, int]:
         """Return BERT's name of each special token -> its id: {"[PAD]": 0, …}."""
-        ids = {entry: number for number, entry in enumerate(vocabulary.entries)}
-        return {name: ids[spelling] for name, spelling in self.special_tokens.items()}
+        return {name: vocabulary.ids[spelling] for name, spelling in self.special_tokens.items()}
 
     @property
     def has_usual_tokens_alone(self) -> bool:
@@ -68,7 +67,7 @@ class TokenizerRules:
 
         These five have a cheaper way through the graph than added tokens (see `tokenizer.wordpiece`).
         """
-        return not self.added_tokens and dict(self.special_tokens) == {token: token for token in SPECIAL_TOKENS}
+        return not self.added_tokens and dict(self.special_tokens) == STANDARD
 
     def whole_tokens(self, vocabulary: Vocabulary, special_tokens_in_text: bool) -> tuple[AddedToken, ...]:
         """Return the tokens that are found in a text as a whole: added ones, and if asked for the special ones too."""
