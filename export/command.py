@@ -60,8 +60,8 @@ def _run_tokenizer(arguments: argparse.Namespace) -> int:
     from export.planning import plan_tokenizer
 
     request = request_from(arguments, TokenizerRequest)
-    plan_tokenizer(request)  # raises before TensorFlow is imported
-    _print_entries(_import_pipeline().export_tokenizer(request), arguments)
+    planned = plan_tokenizer(request)  # raises before TensorFlow is imported
+    _print_entries(_import_pipeline().export_tokenizer(request, planned), arguments)
     return 0
 
 

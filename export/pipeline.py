@@ -76,15 +76,15 @@ def export_planned(planned: PlannedEncoder) -> dict[str, Entry]:
         return _release(built, request.out, tokenizer[0].name if tokenizer else None)
 
 
-def export_tokenizer(request: TokenizerRequest) -> dict[str, Entry]:
+def export_tokenizer(request: TokenizerRequest, planned: TokenizerConfig | None = None) -> dict[str, Entry]:
     """Return names and entries of two new archives, `OUT/NAME.tar.gz` and `OUT/NAME_preprocess.tar.gz`, verified.
 
         export_tokenizer(TokenizerRequest(Path("vocab.txt"), "bert_tokenizer_chinese", Path("dist")))
 
-    The ids that the archives give for the golden texts are compared with the ids of the published algorithm. Raises
-    BadVocabulary, VerificationFailed, CannotWrite.
+    The ids that the archives give for the golden texts are compared with the ids of the published algorithm. Give
+    `planned` if `plan_tokenizer(request)` was called already. Raises BadVocabulary, VerificationFailed, CannotWrite.
     """
-    source = plan_tokenizer(request)
+    source = planned or plan_tokenizer(request)
     with workspace(request.out, _tokenizer_names((request, source))) as work:
         return _release(_build_tokenizers(request, source, work), request.out)
 
