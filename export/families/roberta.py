@@ -23,9 +23,7 @@ HUGGING_FACE = replace(
 
 def _first(raw: Settings) -> int:
     """Return the row of the first token's position: 2 if the padding id is 1, as in every published model."""
-    padding = raw.get("pad_token_id")
-    if padding is None:
-        padding = 1  # the default of the class
+    padding = raw["pad_token_id"]
     if not isinstance(padding, int) or isinstance(padding, bool) or padding < 0:
         raise BadConfig(f"'pad_token_id' is {padding!r}. RoBERTa's positions begin behind it, at 2 if it is 1.")
     return padding + 1

@@ -64,8 +64,8 @@ class Layout:
     a person's own model may replace: "bert." becomes "module.bert." or nothing, see export/families/scope.py. Scopes
     without the prefix lie beside the encoder, under one of `beside`. `left_out` maps a pattern for whole names to the
     reason why such a variable is not exported. `own_decoder` says that a stored decoder of the masked-LM head is used,
-    not tied to the word table. `is_archive` says that the names are those of this project's
-    archives, whose tables are folded already.
+    not tied to the word table. `is_archive` says that the names are those of this project's archives, whose tables are
+    folded already.
     """
 
     family: str
@@ -101,7 +101,8 @@ class Fold:
     `rows(n, raw)` is the number of rows in the archive, if the checkpoint's table has n (0 if there is no such table)
     and its config is `raw`. `values(read, shape, raw)` is the table, from those of the checkpoint: `read` takes our
     names of modules, which the layout has to have in its scopes. `needs` are modules without which there is no table.
-    The card states the note. `applies(raw)` tells whether a checkpoint is folded at all.
+    The card states the note. `applies(raw)` tells whether a checkpoint is folded at all. `raw` has the defaults of the
+    family for keys that the config leaves out.
     """
 
     module: str
@@ -150,7 +151,7 @@ class Family:
     def folds_of(self, format: Format, raw: Settings) -> list[Fold]:
         """Return the folds that a checkpoint of a format and a config needs; none where its tables are folded."""
         is_archive = any(layout.is_archive for layout in self.layouts if layout.format == format)
-        return [] if is_archive else [fold for fold in self.folds if fold.applies(raw)]
+        return [] if is_archive else [fold for fold in self.folds if fold.applies(self.settings(format, raw))]
 
 
 def read_from_archives(family: Family) -> Family:

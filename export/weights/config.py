@@ -229,12 +229,13 @@ def _filled_in(
 ) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings with those that the config lacks, and a note for each of these."""
     folds = {fold.module: fold for fold in family.folds_of(source_format, raw)}
+    settings = family.settings(source_format, raw)
     of_archive: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for key, table in _ROWS.items():
         fold = folds.get(f"embeddings/{table}")
         if fold is not None and _is_count(raw.get(key)):
-            of_archive[key] = fold.rows(raw[key], raw)  # the config counts the rows of the checkpoint
+            of_archive[key] = fold.rows(raw[key], settings)  # the config counts the rows of the checkpoint
         elif key not in raw and tables.get(table):
             (found if fold is None else of_archive)[key] = tables[table][0]
     if family.projection != "none" and "embedding_size" not in raw and tables.get("word"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.families.table import Family, Fold, Layout
+from export.families.table import Family, Fold, Layout, Settings
 from export.readers.protocol import Checkpoint, CheckpointView
 from export.weights.naming import WORD_TABLE, Names
 from zoo.errors import BadCheckpoint
@@ -17,7 +17,8 @@ from zoo.errors import BadCheckpoint
 def folded(checkpoint: Checkpoint, family: Family, layout: Layout) -> Checkpoint:
     """Return a view of a checkpoint with the folds of its family; the checkpoint itself if none applies."""
     folds = family.folds_of(layout.format, checkpoint.config)
-    return FoldedCheckpoint(checkpoint, layout, folds) if folds else checkpoint
+    settings = family.settings(layout.format, checkpoint.config)
+    return FoldedCheckpoint(checkpoint, layout, folds, settings) if folds else checkpoint
 
 
 class FoldedCheckpoint(CheckpointView):
@@ -26,9 +27,9 @@ class FoldedCheckpoint(CheckpointView):
     Raises BadCheckpoint if a table that a fold needs is missing, or has no row that is used.
     """
 
-    def __init__(self, parent: Checkpoint, layout: Layout, folds: list[Fold]) -> None:
+    def __init__(self, parent: Checkpoint, layout: Layout, folds: list[Fold], settings: Settings) -> None:
         super().__init__(parent)
-        self._names = Names(parent.shapes, layout)
+        self._names, self._settings = Names(parent.shapes, layout), settings
         self.facts = (*parent.facts, *(fold.note for fold in folds))
         self._folds: dict[str, Fold] = {}
         shapes = dict(parent.shapes)
@@ -37,7 +38,7 @@ class FoldedCheckpoint(CheckpointView):
             for module in fold.needs:
                 self._stored(f"{module}/table")
             name, (shown, *_) = self._names.find(f"{fold.module}/table")
-            rows = fold.rows(parent.shapes[name][0] if name else 0, parent.config)
+            rows = fold.rows(parent.shapes[name][0] if name else 0, settings)
             if rows < 1:
                 raise BadCheckpoint(
                     f"{name} of {parent.path} has {parent.shapes[name or shown][0]} rows: none is used."
@@ -50,7 +51,7 @@ class FoldedCheckpoint(CheckpointView):
         """Return one variable of the parent, or a folded table."""
         if name not in self._folds:
             return self.parent.read(name)
-        return self._folds[name].values(self._table, self.shapes[name], self.config)
+        return self._folds[name].values(self._table, self.shapes[name], self._settings)
 
     def _table(self, module: str) -> np.ndarray:
         return np.asarray(self.parent.read(self._stored(f"{module}/table")), np.float32)
