@@ -17,6 +17,7 @@ from zoo.errors import BadConfig, BadVocabulary, Unsupported
 # tokens. If more than this part of all rows is spare, the vocabulary is probably that of another model.
 _MOST_SPARE = 0.2
 NONE = "--vocab none"
+_WITHOUT = f"export the encoder without string tokens: `{NONE}`"
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ def choose_vocabulary(asked: Path | None, checkpoint: Path, config: Mapping[str,
     try:
         found = read_vocabulary(asked or checkpoint)
     except (BadConfig, BadVocabulary, Unsupported) as error:
-        raise type(error)(
-            f"{error} Name the vocabulary file with --vocab FILE, or export the encoder without string tokens: "
-            f"`{NONE}`."
-        ) from None
+        raise type(error)(f"{error} Name the vocabulary file with --vocab FILE, or {_WITHOUT}.") from None
     vocabulary = found.vocabulary
     notes = [*vocabulary.notes, *_about_rows(found, rows)]
     padding = vocabulary.special_tokens[PAD]
@@ -87,13 +85,13 @@ def _about_rows(found: VocabularySource, rows: int) -> list[str]:
             move = f"The tokens {', '.join(beyond[:5])} were added without rows. Leave them out by --vocab {place}"
         raise BadVocabulary(
             f"{place} has {len(vocabulary):,} entries, but the model has {rows:,} rows, its 'vocab_size'. {move}, or "
-            f"export the encoder without string tokens: `{NONE}`."
+            f"{_WITHOUT}."
         )
     if spare > _MOST_SPARE * rows:
         raise BadVocabulary(
             f"{place} has {len(vocabulary):,} entries, but the model has {rows:,} rows, its 'vocab_size': {spare:,} "
             "rows would have no token, so this is hardly its vocabulary. Name the vocabulary that the model was "
-            f"trained with by --vocab FILE, or export the encoder without string tokens: `{NONE}`."
+            f"trained with by --vocab FILE, or {_WITHOUT}."
         )
     return [f"spare rows: the ids from {len(vocabulary):,} to {rows - 1:,} have weights, but no text reaches them"]
 

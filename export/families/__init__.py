@@ -80,12 +80,10 @@ def detect(checkpoint: Checkpoint, name: str | None = None, prefix: str | None =
         raise BadCheckpoint(f"{checkpoint.path} does not have the names of {which} (found {some}, …). {_converted()}")
     chosen = _chosen_prefix(checkpoint, sorted({fit.prefix for fit in wanted}), prefix)
     there = [fit for fit in wanted if fit.prefix == chosen]
-    family, layout = _chosen_family(
-        checkpoint, there if name else told_apart(checkpoint, there, model_type, _converted())
-    )
-    check_positions(checkpoint, Fit(chosen, family, layout), model_type)
-    _check_position_table(checkpoint, Fit(chosen, family, layout), [fit for fit in fits if fit.prefix == chosen])
-    return family, placed(layout, chosen, names, {fit.prefix for fit in fits} - {chosen})
+    fit = _chosen_fit(checkpoint, there if name else told_apart(checkpoint, there, model_type, _converted()))
+    check_positions(checkpoint, fit, model_type)
+    _check_position_table(checkpoint, fit, [each for each in fits if each.prefix == chosen])
+    return fit.family, placed(fit.layout, chosen, names, {each.prefix for each in fits} - {chosen})
 
 
 def _chosen_prefix(checkpoint: Checkpoint, found: Sequence[str], asked: str | None) -> str:
@@ -98,8 +96,8 @@ def _chosen_prefix(checkpoint: Checkpoint, found: Sequence[str], asked: str | No
     return found[0] if asked is None else asked
 
 
-def _chosen_family(checkpoint: Checkpoint, fits: Sequence[Fit]) -> tuple[Family, Layout]:
-    """Return the family and layout that find most modules: a bare BERT with its pooler is no ELECTRA, which has none.
+def _chosen_fit(checkpoint: Checkpoint, fits: Sequence[Fit]) -> Fit:
+    """Return the fit that finds most modules: a bare BERT with its pooler is no ELECTRA, which has none.
 
     A config without 'embedding_size' is none of a family that needs it. Raises BadCheckpoint if several families are
     left.
@@ -117,7 +115,7 @@ def _chosen_family(checkpoint: Checkpoint, fits: Sequence[Fit]) -> tuple[Family,
     if len(families := dict.fromkeys(fit.family.name for fit in best)) > 1:
         options = " or ".join(f"`--family {family}`" for family in families)
         raise BadCheckpoint(f"{checkpoint.path} has the names of {' and '.join(families)}. Choose one with {options}.")
-    return best[0].family, best[0].layout
+    return best[0]
 
 
 def _check_position_table(checkpoint: Checkpoint, fit: Fit, fits: Sequence[Fit]) -> None:

@@ -52,6 +52,7 @@ _OPENERS: Mapping[str, Callable[[Path], Container]] = {
     "model.safetensors": SafetensorsFile,
     "pytorch_model.bin": TorchFile,
 }
+MODULE_WEIGHTS = tuple(_OPENERS)
 # Settings that do not change the numbers, only where and how fast they are computed.
 _HARMLESS = {"unpad_inputs", "torch_dtype", "dtype", "attn_implementation", "trust_remote_code", "revision"}
 # Settings of newer files, with the one value by which a text becomes the last hidden states of its tokens.

@@ -26,7 +26,6 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
     "tf_model.h5",
 )
-_MODULE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a module of sentence-transformers
 _INDEX = ".index.json"
 _MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size is unknown
 _MOST_WEIGHTS = 64 << 30  # bytes of weights, or of an archive of them
@@ -133,7 +132,12 @@ class _Repository:
 
         That is "" for the repository itself, or "0_BERT/" for the folder of the module Transformer.
         """
-        from export.readers.sentence_transformers import BESIDE_MODULES, module_folders, transformer_folder
+        from export.readers.sentence_transformers import (
+            BESIDE_MODULES,
+            MODULE_WEIGHTS,
+            module_folders,
+            transformer_folder,
+        )
 
         if not self._try("modules.json"):
             return ""
@@ -144,7 +148,7 @@ class _Repository:
                 self._try(name)
             for module in module_folders(self._part):
                 if module != transformer and self._try(f"{module.name}/config.json"):
-                    next(filter(self._try, (f"{module.name}/{name}" for name in _MODULE_WEIGHTS)), None)
+                    next(filter(self._try, (f"{module.name}/{name}" for name in MODULE_WEIGHTS)), None)
         return place
 
     def _shards(self, index: str) -> list[str]:
