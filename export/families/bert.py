@@ -1,6 +1,8 @@
 """BERT: google-research/bert and everything trained with its code (wwm, RoBERTa-wwm, RBT, MiniLM, …)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, dotted, with_gelu
 
@@ -31,6 +33,8 @@ TF1 = Layout(
     left_out={r"cls/squad/.*|(loss/)?output_(weights|bias)": "head of a fine-tuned task"},
 )
 
+TASK_HEADS: Mapping[str, str] = {r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"}
+
 HUGGING_FACE = Layout(
     family="bert",
     format="huggingface",
@@ -38,10 +42,26 @@ HUGGING_FACE = Layout(
     scopes=dotted(SCOPES),
     leaves=PYTORCH,
     left_out={
-        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+        **TASK_HEADS,
         r"fit_dense\..*": "distillation projection (TinyBERT)",
     },
 )
+
+
+def renamed(
+    family: str, left_out: Mapping[str, str] = TASK_HEADS, more: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Layout, Layout]:
+    """Return the layouts of a family that has BERT's modules under its own name: transformers', and that of archives.
+
+        HUGGING_FACE, ARCHIVES = renamed("nezha")
+        HUGGING_FACE.scopes["pooler"], ARCHIVES.scopes["pooler"]  # "nezha.pooler.dense", "nezha/pooler/dense"
+
+    `more` are further scopes as archives have them: {"embeddings/projection": "roformer/embeddings_project"}.
+    """
+    scopes = {**{module: scope.replace("bert/", f"{family}/") for module, scope in SCOPES.items()}, **more}
+    theirs = replace(HUGGING_FACE, family=family, prefix=f"{family}.", scopes=dotted(scopes), left_out=left_out)
+    return theirs, replace(TF1, family=family, prefix=f"{family}/", scopes=scopes)
+
 
 # Readers show TF2 Model Garden's variables under TF1's names, UER's under transformers'.
 TF2 = replace(

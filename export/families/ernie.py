@@ -5,23 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.families.bert import HUGGING_FACE as BERT_HUGGING_FACE, SCOPES as BERT_SCOPES, TF1 as BERT_TF1
-from export.families.table import ERF_IN_TRANSFORMERS, Family, Fold, Settings, dotted
+from export.families.bert import TASK_HEADS, renamed
+from export.families.table import ERF_IN_TRANSFORMERS, Family, Fold, Settings
 from export.readers.protocol import Shape
 
-_SCOPES = {module: scope.replace("bert/", "ernie/") for module, scope in BERT_SCOPES.items()}
-
-HUGGING_FACE = replace(
-    BERT_HUGGING_FACE,
-    family="ernie",
-    prefix="ernie.",
-    scopes={**dotted(_SCOPES), "embeddings/task": "ernie.embeddings.task_type_embeddings"},
+_BERT, ARCHIVES = renamed(
+    "ernie",
     left_out={
-        r"(classifier|qa_outputs)\..*": "head of a fine-tuned task",
+        **TASK_HEADS,
         r"embeddings\.task_type_embeddings\..*": "tasks: transformers adds task 0 if the config says "
         "'use_task_id', and another one only if task ids are given",
     },
 )
+HUGGING_FACE = replace(_BERT, scopes={**_BERT.scopes, "embeddings/task": "ernie.embeddings.task_type_embeddings"})
 
 
 def _types(read: Callable[[str], np.ndarray], shape: Shape, raw: Settings) -> np.ndarray:
@@ -31,7 +27,7 @@ def _types(read: Callable[[str], np.ndarray], shape: Shape, raw: Settings) -> np
 ERNIE = Family(
     name="ernie",
     layouts=(HUGGING_FACE,),
-    names=replace(BERT_TF1, family="ernie", prefix="ernie/", scopes=_SCOPES),
+    names=ARCHIVES,
     model_types=("ernie",),
     activations={"huggingface": ERF_IN_TRANSFORMERS},
     by_type=True,

@@ -1,24 +1,15 @@
 """RoBERTa, XLM-R, CamemBERT, Data2VecText: BERT with one token type, and positions that begin after the padding id."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from export.families.bert import HUGGING_FACE as BERT_HUGGING_FACE, SCOPES as BERT_SCOPES, TF1 as BERT_TF1
-from export.families.table import ERF_IN_TRANSFORMERS, Family, Fold, Settings, dotted
+from export.families.bert import renamed
+from export.families.table import ERF_IN_TRANSFORMERS, Family, Fold, Settings
 from export.readers.protocol import Shape
 from zoo.errors import BadConfig
 
-_SCOPES = {module: scope.replace("bert/", "roberta/") for module, scope in BERT_SCOPES.items()}
-
-HUGGING_FACE = replace(
-    BERT_HUGGING_FACE,
-    family="roberta",
-    prefix="roberta.",
-    scopes=dotted(_SCOPES),
-    left_out={r"(classifier|qa_outputs)\..*": "head of a fine-tuned task"},
-)
+HUGGING_FACE, ARCHIVES = renamed("roberta")
 
 
 def _first(raw: Settings) -> int:
@@ -40,7 +31,7 @@ def _types(read: Callable[[str], np.ndarray], shape: Shape, raw: Settings) -> np
 ROBERTA = Family(
     name="roberta",
     layouts=(HUGGING_FACE,),
-    names=replace(BERT_TF1, family="roberta", prefix="roberta/", scopes=_SCOPES),
+    names=ARCHIVES,
     model_types=("roberta", "xlm-roberta", "camembert", "data2vec-text"),
     activations={"huggingface": ERF_IN_TRANSFORMERS},
     mlm_activation={"huggingface": "gelu"},  # RobertaLMHead, whatever the config says
