@@ -13,7 +13,6 @@ from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
 from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
 from export.planning import PlannedEncoder
-from export.readers.sentence_model import SentenceModel
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
@@ -25,7 +24,6 @@ from zoo.archive.card import (
     EncoderCard,
     FileDigest,
     GoldenText,
-    SentenceVectors,
     Source,
     TokenizerCard,
 )
@@ -60,27 +58,13 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
         padding_id=planned.padding_id,
         special_tokens=planned.vocabulary.special_tokens if planned.vocabulary else {},
         string_tokens=planned.vocabulary is not None,
-        sentence=None if planned.sentence is None else _sentence_vectors(planned.sentence),
+        sentence=planned.sentence.on_card() if planned.sentence else None,
         source=source,
         licence=request.licence,
         ops=used_ops(directory),
         versions=versions(),
         certificate=certify(directory, golden, request.name, tolerance(config, computed_in(request.dtype))),
         files=file_digests(directory),
-    )
-
-
-def _sentence_vectors(sentence: SentenceModel) -> SentenceVectors:
-    return SentenceVectors(
-        pooling="+".join(sentence.pooling),
-        include_prompt=sentence.include_prompt,
-        normalize=sentence.normalize,
-        max_length=sentence.max_length,
-        lower_case=sentence.lower_case,
-        prompts=dict(sentence.prompts),
-        default_prompt=sentence.default_prompt,
-        similarity=sentence.similarity,
-        beyond_encoder=list(sentence.beyond_encoder),
     )
 
 

@@ -69,18 +69,25 @@ class SentenceModel:
         """Return the files by their paths in the directory: {"1_Pooling/config.json": …}."""
         return {file.relative_to(self.root).as_posix(): file for file in self.files}
 
+    def on_card(self) -> SentenceVectors:
+        """Return the model as the card of an archive states it; `restated` is the way back."""
+        return SentenceVectors(
+            pooling="+".join(self.pooling),
+            include_prompt=self.include_prompt,
+            normalize=self.normalize,
+            max_length=self.max_length,
+            lower_case=self.lower_case,
+            prompts=dict(self.prompts),
+            default_prompt=self.default_prompt,
+            similarity=self.similarity,
+            beyond_encoder=list(self.beyond_encoder),
+        )
+
     def to_dict(self) -> dict[str, object]:
         """Return the model for programs."""
         return {
+            **self.on_card().model_dump(),
             "pooling": list(self.pooling),
-            "include_prompt": self.include_prompt,
-            "normalize": self.normalize,
-            "max_length": self.max_length,
-            "lower_case": self.lower_case,
-            "prompts": dict(self.prompts),
-            "default_prompt": self.default_prompt,
-            "similarity": self.similarity,
-            "beyond_encoder": list(self.beyond_encoder),
             "files": sorted(self.named_files()),
         }
 
@@ -98,15 +105,6 @@ class SentenceModel:
 
 def restated(stated: SentenceVectors, root: Path) -> SentenceModel:
     """Return the sentence model that the card of an archive states; for archives that are exported again."""
-    return SentenceModel(
-        root,
-        pooling=cast(tuple[Pooling, ...], tuple(stated.pooling.split("+"))),
-        include_prompt=stated.include_prompt,
-        normalize=stated.normalize,
-        max_length=stated.max_length,
-        lower_case=stated.lower_case,
-        prompts=stated.prompts,
-        default_prompt=stated.default_prompt,
-        similarity=stated.similarity,
-        unknown=tuple(stated.beyond_encoder),
-    )
+    said = stated.model_dump(exclude={"pooling", "beyond_encoder"})
+    pooling = cast(tuple[Pooling, ...], tuple(stated.pooling.split("+")))
+    return SentenceModel(root, pooling=pooling, unknown=tuple(stated.beyond_encoder), **said)
