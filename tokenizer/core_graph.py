@@ -46,13 +46,11 @@ class CoreGraph(Graph):
     """The inner functions of a tokenizer. Raises Unsupported for rules that core operations cannot follow yet."""
 
     def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
-        super().__init__(len(vocabulary), rules.special_ids(vocabulary))
+        super().__init__(vocabulary, rules)
         checked_for_core(vocabulary, rules, special_tokens_in_text)
         whole = rules.whole_tokens(vocabulary, special_tokens_in_text)
         self._added = AddedTokens({token.content: token for token in whole}, FOUND_AS_GIVEN) if whole else None
         self._lower_case, self._unknown = rules.lower_case, self.ids[UNK]
-        self._entries = tf.constant(vocabulary.entries)
-        self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
         self._split = seldom_called(self._split_words, _INTEGERS, _INTEGERS, _INTEGERS)
 
         unreachable = {token.id for token in whole if not token.in_vocabulary}
@@ -132,13 +130,6 @@ class CoreGraph(Graph):
             pieces.with_values(tf.math.segment_min(first, piece)),
             pieces.with_values(tf.math.segment_max(limit, piece)),
         )
-
-    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
-        begins = tf.where(tf.gather(self._starts_word, pieces.values))[:, 0]
-        return tf.concat([begins, pieces.row_splits[-1:]], axis=0)
-
-    def entries(self, ids: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._entries, ids)
 
     # -- ASCII texts: words are strings -------------------------------------------------------------------------------
 

@@ -63,14 +63,15 @@ def checked(value: Any, holds: tf.Tensor | bool, rule: str, found: Any) -> Any:
 class Graph:
     """The inner functions of one tokenizer. TensorFlow does not save this plain object, only functions called in it.
 
-    A subclass says how texts become pieces: `pieces`, `with_offsets`, `words`, `entries` and `joined`.
+    A subclass says how texts become pieces: `pieces` and `with_offsets`.
     """
 
     resources: Mapping[str, Any] = {}  # attributes of the root: objects that TensorFlow has to save
 
-    def __init__(self, size: int, ids: Mapping[str, int]) -> None:
-        self.size = size
-        self.ids = ids
+    def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules) -> None:
+        self.size, self.ids = len(vocabulary), rules.special_ids(vocabulary)
+        self._entries = tf.constant(vocabulary.entries)
+        self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
         self.wrapping = {"cls": self.ids[CLS], "sep": self.ids[SEP], "pad": self.ids[PAD]}
         self.tokenize = graph_function(self.pieces, TEXTS)
         self.preprocess = graph_function(self.packed, TEXTS_OR_ROWS, LENGTH)
@@ -88,16 +89,12 @@ class Graph:
 
     def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
         """Return the places where words begin: (words + 1,) int64 row splits over the flat pieces."""
-        raise NotImplementedError
+        begins = tf.where(tf.gather(self._starts_word, pieces.values))[:, 0]
+        return tf.concat([begins, pieces.row_splits[-1:]], axis=0)
 
     def entries(self, ids: tf.Tensor) -> tf.Tensor:
         """Return the vocabulary's entries for ids; the shape is that of the ids."""
-        raise NotImplementedError
-
-    def joined(self, entries: tf.RaggedTensor) -> tf.Tensor:
-        """Return texts (B,) of entries (B, (pieces)): words are joined by spaces, pieces of words by nothing."""
-        text = tf.strings.reduce_join(entries, axis=-1, separator=" ")
-        return tf.strings.regex_replace(text, f" {CONTINUATION}", "")
+        return tf.gather(self._entries, ids)
 
     def segments(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the pieces (P,) of texts (B,) or rows (B, S), then begin and length of every segment, (B, S) each."""
@@ -148,17 +145,19 @@ class Graph:
         return self.pack(*self.segments(text), seq_length)
 
     def _join(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """Return texts (B,) of ids (B, (pieces)): words are joined by spaces, pieces of words by nothing."""
         left_out = tf.constant([self.ids[token] for token in (PAD, CLS, SEP)])
         is_said = tf.reduce_all(ids.values[:, tf.newaxis] != left_out, axis=-1)
         ids = tf.ragged.boolean_mask(ids, ids.with_values(is_said))
-        return self.joined(ids.with_values(self.entries(ids.values)))
+        text = tf.strings.reduce_join(ids.with_values(self.entries(ids.values)), axis=-1, separator=" ")
+        return tf.strings.regex_replace(text, f" {CONTINUATION}", "")
 
 
 class WordPieceGraph(Graph):
     """The inner functions of a tokenizer whose pieces an operation of tensorflow-text finds."""
 
     def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
-        super().__init__(len(vocabulary), rules.special_ids(vocabulary))
+        super().__init__(vocabulary, rules)
         self.wordpiece = WordPiece(vocabulary, rules, special_tokens_in_text)
         self.normalise = seldom_called(self._normalise, TEXTS)
 
@@ -180,9 +179,3 @@ class WordPieceGraph(Graph):
 
     def with_offsets(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
         return offsets.trace(self.wordpiece, text)
-
-    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
-        return self.wordpiece.words(pieces)
-
-    def entries(self, ids: tf.Tensor) -> tf.Tensor:
-        return self.wordpiece.entries(ids)

@@ -20,7 +20,6 @@ from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import UNK, Vocabulary
 from zoo.archive.wordpiece_model import (
     ADDED_MARKS,
-    CONTINUATION,
     FOUND_AS_GIVEN,
     FOUND_NORMALISED,
     MARK,
@@ -60,8 +59,6 @@ class WordPiece:
             ),
             no_pretokenization=self.chinese_words,
         )
-        self._entries = tf.constant(vocabulary.entries)
-        self._starts_word = tf.constant([not entry.startswith(CONTINUATION) for entry in vocabulary.entries])
 
     def _searches(self, added: Iterable[AddedToken]) -> tuple[AddedTokens | None, AddedTokens | None]:
         """Return the search in texts as given and the search in normalised texts; None where there is no such token.
@@ -175,12 +172,3 @@ class WordPiece:
             mark = self._size + ADDED_MARKS.index(search.mark)
             values = tf.tensor_scatter_nd_update(values, tf.where(values == mark), ids)
         return pieces.with_values(values) if found else pieces
-
-    def words(self, pieces: tf.RaggedTensor) -> tf.Tensor:
-        """Return the places where words begin: (words + 1,) int64 row splits over the flat pieces."""
-        begins = tf.where(tf.gather(self._starts_word, pieces.values))[:, 0]
-        return tf.concat([begins, pieces.row_splits[-1:]], axis=0)
-
-    def entries(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return the vocabulary's entries for ids; the shape is that of the ids."""
-        return tf.gather(self._entries, ids)
