@@ -61,7 +61,7 @@ def golden_arrays(
     """
     cases = cases or golden_cases(config)
     source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
-    how = {**_how(checkpoint, config), "under": under}
+    how = {**as_run(checkpoint, config), "under": under}
     answers = forward(*source, cases, **how)
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
@@ -100,10 +100,10 @@ def drift(
     found = compare_encoder(directory, parent, math.inf, name)
     gc.collect()
     shown = (SEQUENCE_OUTPUT, POOLED_OUTPUT, *axes_of)
-    return {output: _rounded_up(value) for output, value in found.items() if output in shown}
+    return {output: rounded_up(value) for output, value in found.items() if output in shown}
 
 
-def _how(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
+def as_run(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
     """Return the arguments of the forward pass that a person's choices decide."""
     return {
         "layers": config.layers,
@@ -129,7 +129,7 @@ def certify(directory: Path, arrays: Mapping[str, np.ndarray], name: str, allowe
     return EncoderCertificate(
         shapes=[(shape[0], shape[1]) for shape in shapes],
         tolerance=allowed,
-        max_difference={name: _rounded_up(value) for name, value in differences.items()},
+        max_difference={name: rounded_up(value) for name, value in differences.items()},
     )
 
 
@@ -172,7 +172,7 @@ def _head_arrays(
     return {name: array if array.dtype == np.int32 else array.astype(np.float32) for name, array in arrays.items()}
 
 
-def _rounded_up(value: float) -> float:
+def rounded_up(value: float) -> float:
     """Two runs of one model may differ in the last bits; the card states one digit, rounded up."""
     if value == 0:
         return 0.0

@@ -44,15 +44,15 @@ def inspect_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run_encoder(arguments: argparse.Namespace) -> int:
-    from export.planning import plan_encoder
+    from export.planning import plan_export
 
     request = request_from(arguments, EncoderRequest)
-    planned = plan_encoder(request)
+    planned = plan_export(request)
     if arguments.dry_run:
         print(to_json(planned.plan.to_dict()).rstrip() if arguments.json else planned.plan)
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
     if not arguments.dry_run:
-        _print_entries(_import_pipeline().export_planned(planned), arguments)
+        _print_entries(_import_pipeline().export_checkpoint(planned), arguments)
     return 0
 
 

@@ -22,7 +22,8 @@ from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from zoo.archive.card import Activation, HeadState, Pooler, Positions
+from zoo.archive.activation import Activation
+from zoo.archive.card import HeadState, Pooler, Positions
 from zoo.basics.display import sheet, size
 from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, Unsupported
 

@@ -21,8 +21,9 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from tokenizer.rules import Ops
-from zoo.archive.card import Activation, Pooler, Stored
-from zoo.contract import HEADS
+from zoo.archive.activation import Activation
+from zoo.archive.card import Pooler, Stored
+from zoo.contract import HEADS, Pooling, TaskName
 from zoo.registry.entry import NOT_STATED
 
 _NAME = {"help": "name of the archive and of its registry entry"}
@@ -31,6 +32,7 @@ _LICENCE = {"help": "licence of the weights, for card and registry"}
 
 
 NO_VOCABULARY = Path("none")  # --vocab none
+Made = Literal["text", "encoder", "all"]  # what `zoo export` makes of a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,23 @@ class EncoderOptions:
         default=None, metadata={"help": "keep these tokens alone, one a line", "metavar": "FILE"}
     )
     cased: bool | None = field(default=None, metadata={"help": "of the tokenizer that comes with the encoder"})
+    task: TaskName | None = field(
+        default=None, metadata={"help": "of a text archive, where it is another than the files beside the weights say"}
+    )
+    pooling: str | None = field(
+        default=None,
+        metadata={
+            "help": f"of a text archive: {', '.join(get_args(Pooling))}, or several as in first+max",
+            "metavar": "P",
+        },
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={"help": "of a text archive: most tokens of a text, [CLS] and [SEP] included", "metavar": "N"},
+    )
+    labels: Path | None = field(
+        default=None, metadata={"help": "of a text archive: the names of the classes, one a line", "metavar": "FILE"}
+    )
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,13 @@ class EncoderRequest(EncoderOptions):
     )
     name: str = field(metadata=_NAME)
     out: Path = field(metadata=_OUT)
+    kind: Made | None = field(
+        default=None,
+        metadata={
+            "help": "text, encoder, or all: text, encoder and tokenizer; without it, text if the checkpoint has a task "
+            "and a tokenizer that fits, else encoder"
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from export.cards import encoder_card, registry_entry, tokenizer_card
+from export.cards import encoder_card, registry_entry, text_card, tokenizer_card
 from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest, TokenizerRequest
-from export.planning import PlannedEncoder, plan_encoder, plan_tokenizer
+from export.planning import PlannedEncoder, PlannedText, plan_encoder, plan_tokenizer
 from export.saved_model.root import EncoderRoot, write_saved_model
+from export.saved_model.text_model import TextRoot
+from export.text_certificate import golden_answers
 from export.weights.derived import NUMPY, computed_in
 from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
@@ -76,6 +79,32 @@ def export_planned(planned: PlannedEncoder) -> dict[str, Entry]:
         return _release(built, request.out, tokenizer[0].name if tokenizer else None)
 
 
+def export_text(planned: PlannedText) -> dict[str, Entry]:
+    """Return name and registry entry of a new text archive, `OUT/NAME.tar.gz`, verified against golden texts.
+
+        planned = plan_text(EncoderRequest(Path("my-reviews"), "my_reviews", Path("dist")))
+        export_text(planned)["my_reviews"].task  # "classification"
+
+    With `kind="all"` the encoder and the tokenizer become archives of their own too: NAME_encoder, NAME_tokenizer and
+    NAME_tokenizer_preprocess. Raises what `export_encoder` does.
+    """
+    request = planned.request
+    planned.encoder.plan.checked(f"{request.name} (family {planned.encoder.family.name})")
+    encoder, of_tokenizer, tokenizer = planned.apart()
+    makes_all = request.kind == "all"
+    names = [encoder.request.name, *_tokenizer_names((of_tokenizer, tokenizer))] if makes_all else []
+    with workspace(request.out, [request.name, *names]) as work:
+        built = [_build_text(planned, work)]
+        if makes_all:
+            built += [_build_encoder(encoder, work), *_build_tokenizers(of_tokenizer, tokenizer, work)]
+        return _release(built, request.out, of_tokenizer.name if makes_all else None)
+
+
+def export_checkpoint(planned: PlannedEncoder | PlannedText) -> dict[str, Entry]:
+    """Return names and entries of the archives of a plan, whichever kind it is of."""
+    return export_text(planned) if isinstance(planned, PlannedText) else export_planned(planned)
+
+
 def export_tokenizer(request: TokenizerRequest, planned: TokenizerConfig | None = None) -> dict[str, Entry]:
     """Return names and entries of two new archives, `OUT/NAME.tar.gz` and `OUT/NAME_preprocess.tar.gz`, verified.
 
@@ -94,10 +123,21 @@ def export_tokenizer(request: TokenizerRequest, planned: TokenizerConfig | None 
 
 def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
     directory = work / "model"
-    _save_encoder(planned, directory)
+    how = (planned.vocabulary, planned.heads, planned.request.recompute, planned.padding_id)
+    _save_encoder(planned, directory, lambda encoder: EncoderRoot(encoder, *how))
     golden = golden_arrays(planned.checkpoint, planned.config, planned.heads, under=planned.under)
     write_golden(golden, directory)
     return _pack_and_verify(encoder_card(planned, directory, golden), directory, work)
+
+
+def _build_text(planned: PlannedText, work: Path) -> Built:
+    directory = work / "model"
+    encoder, tokenizer = planned.encoder, planned.tokenizer
+    how = (tokenizer.vocabulary, tokenizer.rules, planned.task, planned.special_tokens_in_text, encoder.padding_id)
+    _save_encoder(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute))
+    golden = golden_answers(planned)
+    write_golden(golden, directory)
+    return _pack_and_verify(text_card(planned, directory, golden), directory, work)
 
 
 def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: Path) -> list[Built]:
@@ -137,8 +177,8 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
     return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
 
 
-def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
-    """Read every planned variable, one at a time, and write the SavedModel."""
+def _save_encoder(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder], Any]) -> None:
+    """Read every planned variable, one at a time, and write the SavedModel of the root that is made of the encoder."""
     variables: dict[str, tf.Variable] = {}
     named: dict[str, tf.Variable] = {}  # ELECTRA's dense layer may be pooler and part of a head: one variable for both
     for variable in planned.plan.variables:
@@ -150,10 +190,8 @@ def _save_encoder(planned: PlannedEncoder, directory: Path) -> None:
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
     encoder = Encoder(planned.config, variables, compute)
-    how = (planned.heads, planned.request.recompute, planned.padding_id)
-    root = partial(EncoderRoot, encoder, planned.vocabulary, *how)
-    write_saved_model(root, directory)
-    del variables, named, encoder, root
+    write_saved_model(partial(make_root, encoder), directory)
+    del variables, named, encoder
     gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy
 
 

@@ -18,6 +18,7 @@ from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model, transformer_folder
+from export.tasks.reading import AskedTask, WithDenseLayers, find_task
 from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
@@ -30,7 +31,8 @@ from tokenizer.core_rules import checked_for_core
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import PAD, Vocabulary
 from zoo.archive.card import HeadState
-from zoo.errors import BadArgument, BadConfig
+from zoo.archive.task import TextTask
+from zoo.errors import BadArgument, BadConfig, BadVocabulary, Unsupported
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -124,6 +126,89 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
         padding_id,
         sentence,
     )
+
+
+@dataclass(frozen=True)
+class PlannedText:
+    """A text archive: its encoder, its tokenizer and its task. `checkpoint` has the variables of all of them."""
+
+    encoder: PlannedEncoder  # whose plan has the variables of the task's head
+    tokenizer: TokenizerConfig
+    special_tokens_in_text: bool
+    task: TextTask
+
+    alone: PlannedEncoder  # the encoder without the head, as an archive of its own has it
+
+    @property
+    def request(self) -> EncoderRequest:
+        return self.encoder.request
+
+    @property
+    def plan(self) -> WeightPlan:
+        return self.encoder.plan
+
+    @property
+    def family(self) -> Family:
+        return self.encoder.family
+
+    def apart(self) -> tuple[PlannedEncoder, TokenizerRequest, TokenizerConfig]:
+        """Return the plans of the encoder and of the tokenizer as archives of their own."""
+        request = self.request
+        encoder = replace(self.alone, request=replace(self.alone.request, name=f"{request.name}_encoder"))
+        name, in_text = f"{request.name}_tokenizer", self.special_tokens_in_text
+        of_tokenizer = TokenizerRequest(request.checkpoint, name, request.out, request.licence, None, in_text, "core")
+        return encoder, of_tokenizer, self.tokenizer
+
+
+def plan_export(request: EncoderRequest) -> PlannedEncoder | PlannedText:
+    """Return the plan of what a checkpoint is for: a text archive if it has a task, else an encoder.
+
+        plan_export(EncoderRequest(Path("bge-small-zh"), "bge_small_zh", Path("dist"))).task.name  # "vector"
+
+    `request.kind` decides it, if it is given. Raises what `plan_encoder` and `plan_text` do.
+    """
+    if request.kind == "encoder":
+        return plan_encoder(request)
+    checkpoint = open_checkpoint(request.checkpoint, request.config)
+    try:
+        planned = plan_text(request, checkpoint)
+    except (BadConfig, BadVocabulary, Unsupported):
+        if request.kind is not None or request.task is not None:
+            raise
+        planned = None
+    if planned is None and request.kind is not None:
+        raise BadConfig(
+            "nothing says for what this checkpoint was trained beyond its encoder. Choose a task, for example "
+            "`--task vector --pooling mean`, or add `--kind encoder`."
+        )
+    return planned or plan_encoder(request, checkpoint)
+
+
+def plan_text(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedText | None:
+    """Return the plan of a text archive; None if the checkpoint is an encoder alone and no task is asked for.
+
+    Raises what `plan_encoder` does, BadConfig where no text archive can be made of the task, and what reading the
+    tokenizer raises.
+    """
+    check_name(request.name)
+    opened = opened or open_checkpoint(request.checkpoint, request.config)
+    asked = AskedTask(request.task, request.pooling, request.max_length, request.labels)
+    planned = plan_encoder(replace(request, heads=request.heads or ()), opened)
+    found = find_task(planned.checkpoint, planned.layout, planned.config, planned.sentence, asked)
+    if found is None:
+        return None
+    if "pooled" not in (found.task.pooling or "") and request.pooler is None and planned.config.pooler == "dense":
+        # A pooler that the task does not read is left out; some classes have none.
+        planned = plan_encoder(replace(planned.request, pooler="first_token"), opened)
+    if planned.sentence:
+        planned = replace(planned, checkpoint=WithDenseLayers(planned.checkpoint, planned.sentence))
+    alone, planned = planned, replace(planned, plan=planned.plan.taking(found.head))
+    if planned.vocabulary is None:
+        raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
+    tokenizer = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
+    in_text = planned.checkpoint.format == "huggingface"  # there a literal [SEP] in a text is the special token
+    checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
+    return PlannedText(planned, tokenizer, in_text, found.task, alone)
 
 
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:

@@ -14,6 +14,7 @@ from tokenizer import offsets, packing
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, Vocabulary
 from tokenizer.wordpiece import WordPiece
+from zoo.archive.task import Truncation
 
 TEXTS = tf.TensorSpec([None], tf.string, name="text")  # (B,)
 TEXTS_OR_ROWS = tf.TensorSpec(None, tf.string, name="text")  # (B,) or (B, S)
@@ -27,6 +28,11 @@ LAID_END_TO_END = (
     tf.TensorSpec([None, None], tf.int32, name="lengths"),
 )
 
+_TRIMS: Mapping[Truncation, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "round_robin": packing.trim,
+    "longest_first": packing.trim_longest_first,
+    "only_second": packing.trim_only_second,
+}
 TOO_SHORT = "seq_length is too small: it must hold [CLS] and a [SEP] for each segment. Received:"
 
 
@@ -140,6 +146,21 @@ class Graph:
             return {key: tf.ensure_shape(value, shape) for key, value in self.rows(text, seq_length).items()}
 
         return tf.cond(tf.rank(text) == 1, texts, rows)
+
+    def trimmed(self, text: tf.Tensor, limit: int, truncation: Truncation) -> dict[str, tf.Tensor]:
+        """Return the packed inputs of texts (B,) or pairs (B, 2), as wide as the longest, at most `limit` columns.
+
+        The rank of `text` is known while the graph is built.
+        """
+        if text.shape.rank == 1:
+            pieces = self.tokenize(text)
+            longest = tf.cast(tf.reduce_max(tf.pad(pieces.row_lengths(), [[0, 1]])), tf.int32)
+            columns = tf.minimum(longest + 2, limit)
+            return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
+        pieces, begins, lengths = self.segments(text)
+        kept = _TRIMS[truncation](lengths, tf.constant(limit - 3))
+        columns = 3 + tf.reduce_max(tf.pad(tf.reduce_sum(kept, axis=1), [[0, 1]]))
+        return self.lay_out(pieces, begins, kept, columns)
 
     def _rows(self, text: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.pack(*self.segments(text), seq_length)

@@ -92,7 +92,7 @@ class _TextModel(_Root):
         self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool, seq_length: int, ops: Ops
     ) -> None:
         super().__init__()
-        graph = _GRAPHS[ops](vocabulary, rules, special_tokens_in_text)
+        self.graph = graph = _GRAPHS[ops](vocabulary, rules, special_tokens_in_text)  # a plain object: it is not saved
         for name, resource in graph.resources.items():
             setattr(self, name, resource)
         self.tokenize = _Tokenize(graph)

@@ -33,6 +33,27 @@ def trim(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_all(tf.reduce_sum(lengths, axis=1) <= room), lambda: lengths, cut)
 
 
+def trim_longest_first(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
+    """Return how many pieces of each text of a pair stay, (B, 2) int32, as Hugging Face's tokenizers cut pairs.
+
+    A pair that is too long keeps as many pieces of both; if the shorter text needs fewer, the longer one gets the rest.
+    A piece that is left over goes to the longer text, to the second one of equals. Source: `truncate_encodings` there,
+    of the strategy LongestFirst.
+    """
+    first, second = lengths[:, 0], lengths[:, 1]
+    short, long = tf.minimum(first, second), tf.maximum(first, second)
+    kept_short = tf.minimum(short, room // 2)
+    kept_long = tf.minimum(long, room - kept_short)
+    swapped = first > second
+    return tf.stack([tf.where(swapped, kept_long, kept_short), tf.where(swapped, kept_short, kept_long)], 1)
+
+
+def trim_only_second(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
+    """Return how many pieces of each text of a pair stay, (B, 2) int32, if the first one is cut last of all."""
+    first = tf.minimum(lengths[:, 0], room)
+    return tf.stack([first, tf.minimum(lengths[:, 1], room - first)], 1)
+
+
 def lay_out_rows(
     pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor, cls: int, sep: int, pad: int
 ) -> dict[str, tf.Tensor]:

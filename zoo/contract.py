@@ -23,6 +23,29 @@ DISCRIMINATOR_LOGITS = "discriminator_logits"
 ATTENTION_SCORES = "attention_scores"
 
 
+# The tasks of text archives: zoo/archive/task.py has what a card states of one, export/tasks/ the arithmetic.
+TaskName = Literal["vector", "classification"]
+
+
+class TaskCall(NamedTuple):
+    """How a text archive of a task is called: whether it takes texts [B], pairs [B, 2] or both, and what it gives.
+
+    `outputs` maps a name to axes, one letter an axis: B texts, D numbers, C labels, T tokens, E of any number a text.
+    An output of texts or whole numbers has to be repeated exactly.
+    """
+
+    takes: Literal["texts", "pairs", "both"]
+    outputs: Mapping[str, str]
+
+
+VECTOR = "vector"  # the only output, so the root gives it alone, without a dict
+TASKS: dict[TaskName, TaskCall] = {
+    "vector": TaskCall("both", {VECTOR: "BD"}),
+    "classification": TaskCall("both", {"logits": "BC", "scores": "BC", "label": "B"}),
+}
+TEXT = "text"  # the input of the signature
+
+
 class HeadCall(NamedTuple):
     """How a head of an archive is called: the outputs that it adds to the encoder's, and the inputs that it needs.
 

@@ -17,7 +17,8 @@ from export.readers.own_archive import settings_of
 from export.weights.config import EncoderConfig, read_config
 from export.weights.naming import archive_name
 from export.weights.plan import variable_parts
-from zoo.archive.card import Activation, EncoderCard
+from zoo.archive.activation import Activation
+from zoo.archive.card import EncoderCard
 from zoo.contract import INPUT_KEYS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadArchive
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from zoo.archive.card import Activation
+from zoo.archive.activation import Activation
 
 
 def activate(activation: Activation, x: tf.Tensor) -> tf.Tensor:

@@ -34,7 +34,7 @@ from export.encoder.positions import POSITIONS, Absolute
 from export.encoder.unpadding import Packed
 from export.weights.config import EncoderConfig
 from export.weights.vectors import EMBEDDINGS, with_vectors
-from zoo.archive.card import Activation
+from zoo.archive.activation import Activation
 from zoo.contract import DEFAULT, ENCODER_OUTPUTS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 
 NamedWeights: TypeAlias = Mapping[str, tf.Variable | tf.Tensor]  # by our names, such as "ffn/expand/kernel"

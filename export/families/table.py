@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from export.readers.protocol import Format, Shape
-from zoo.archive.card import Activation, Pooler, Positions
+from zoo.archive.activation import Activation
+from zoo.archive.card import Pooler, Positions
 
 Projection = Literal["none", "after_norm", "word"]
 Settings: TypeAlias = Mapping[str, Any]  # of a config file

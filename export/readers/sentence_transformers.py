@@ -77,6 +77,18 @@ def module_folders(folder: Path) -> list[Path]:
     return [folder / path for _, path in _modules(folder) if path]
 
 
+def limit_of_tokenizer(folder: Path) -> int | None:
+    """Return the most tokens of a text that the tokenizer's config beside a checkpoint states, None without any."""
+    try:
+        stated = _json(folder / _TOKENIZER_FILE)
+    except ValueError:  # missing, or damaged: the tokenizer's own reader says so
+        return None
+    limit = stated.get("model_max_length") if isinstance(stated, dict) else None
+    if not isinstance(limit, int | float) or isinstance(limit, bool):
+        return None
+    return int(limit) if 3 <= limit < 1e9 else None  # transformers writes 1e30 for a tokenizer without a limit
+
+
 def sentence_model(checkpoint: Checkpoint, hidden_size: int, positions: int) -> SentenceModel | None:
     """Return how texts become vectors with a checkpoint, from its card or the files beside it; None without these.
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from export.families.table import DEFAULTS, Family, Projection, Settings
 from export.readers.protocol import Format, Shape
-from zoo.archive.card import Activation, EncoderSizes, Pooler, Positions
+from zoo.archive.activation import Activation
+from zoo.archive.card import EncoderSizes, Pooler, Positions
 from zoo.errors import BadConfig, Unsupported
 
 # Keys of a config file that decide the arithmetic; all published configs of these families use the same words.

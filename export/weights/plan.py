@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,6 +100,17 @@ class WeightPlan:
     def leaving_out(self, variables: Mapping[str, tuple[str, ...]]) -> WeightPlan:
         """Return the plan with further variables left out, by reason: those of files beside the checkpoint."""
         return replace(self, left_out=dict(sorted({**self.left_out, **variables}.items())))
+
+    def taking(self, variables: Sequence[PlannedVariable]) -> WeightPlan:
+        """Return the plan with further variables, which were left out or unused before: those of a task's head."""
+        taken = {source for each in variables for source in each.sources}
+        rest = {reason: tuple(n for n in names if n not in taken) for reason, names in self.left_out.items()}
+        return replace(
+            self,
+            variables=(*self.variables, *variables),
+            left_out={reason: names for reason, names in rest.items() if names},
+            unused=tuple(name for name in self.unused if name not in taken),
+        )
 
     def read(self, variable: PlannedVariable, checkpoint: Checkpoint) -> np.ndarray:
         """Return one variable's numbers, fp32, in our orientation and joined.

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from zoo.archive.activation import Activation
 from zoo.archive.kinds import KINDS
+from zoo.archive.task import TextTask
 from zoo.archive.wordpiece_model import UNK, model_bytes
 from zoo.basics.untrusted import BadInput, check_cost, made_later, read_small
 from zoo.contract import CARD_FILE
@@ -19,23 +21,6 @@ from zoo.errors import BadArchive
 HeadState = Literal["trained", "absent", "random", "unknown"]
 Stored = Literal["float32", "bfloat16", "float16"]  # what matrices are stored in
 Computed = Literal["float32", "bfloat16"]  # what matrix products are computed in
-# "gelu" is the exact one, with erf. transformers' other words for one of these are in export/families/table.py.
-Activation = Literal[
-    "gelu",
-    "gelu_tanh",
-    "gelu_10",
-    "quick_gelu",
-    "relu",
-    "relu2",
-    "relu6",
-    "leaky_relu",
-    "silu",
-    "mish",
-    "tanh",
-    "sigmoid",
-    "laplace",
-    "linear",
-]
 Pooler = Literal["dense", "first_token", "discriminator"]
 # How the order of tokens counts: by a table; by turning queries and keys, or values too; by vectors of distances.
 Positions = Literal["absolute", "rotary", "rotary_values", "relative"]
@@ -161,10 +146,9 @@ class Card(_Record):
     files: dict[str, FileDigest]
 
 
-class EncoderCard(Card):
-    """Card of an encoder archive."""
+class ModelCard(Card):
+    """The fields of every card of an archive with the weights of an encoder."""
 
-    kind: Literal["encoder"] = "encoder"
     family: str
     sizes: EncoderSizes
     activation_reason: str
@@ -189,6 +173,12 @@ class EncoderCard(Card):
         "axis, each with its width there; widths that are missing are equal ones"
     )
     sentence: SentenceVectors | None = None
+
+
+class EncoderCard(ModelCard):
+    """Card of an encoder archive."""
+
+    kind: Literal["encoder"] = "encoder"
     certificate: EncoderCertificate
 
 
@@ -212,10 +202,9 @@ class AddedTokenRecord(_Record):
     in_vocabulary: bool = False
 
 
-class TokenizerCard(Card):
-    """Card of a tokenizer or preprocess archive."""
+class TokenizerFacts(_Record):
+    """Everything but the vocabulary that decides the ids of a text."""
 
-    kind: Literal["tokenizer", "preprocess"]
     lower_case: bool
     lower_case_reason: str
     strip_accents: bool
@@ -225,6 +214,12 @@ class TokenizerCard(Card):
     )
     special_tokens_in_text: bool
     added_tokens: list[AddedTokenRecord] = []
+
+
+class TokenizerCard(TokenizerFacts, Card):
+    """Card of a tokenizer or preprocess archive."""
+
+    kind: Literal["tokenizer", "preprocess"]
     notes: list[str] = []
     vocab_size: int
     vocabulary_sha256: str
@@ -245,6 +240,28 @@ class TokenizerCard(Card):
         return model_bytes(entries, self.special_tokens.get(UNK), not self.tokenize_chinese_chars, added)
 
 
+class TextCertificate(_Record):
+    """Golden texts (or pairs) and the largest difference of each output from what the original computation answers.
+
+    The answers lie in assets.extra/golden.npz. Labels and places in texts are equal. Differences are rounded up to one
+    digit.
+    """
+
+    texts: list[list[str]]
+    tolerance: float
+    max_difference: dict[str, float]
+
+
+class TextCard(ModelCard):
+    """Card of a text archive: an encoder, its tokenizer, and what is made of their outputs."""
+
+    kind: Literal["text"] = "text"
+    vocabulary_sha256: str
+    tokenizer: TokenizerFacts
+    task: TextTask
+    certificate: TextCertificate
+
+
 class _Stated(_Record):
     """The two fields of a card that say how to read the others."""
 
@@ -253,7 +270,12 @@ class _Stated(_Record):
 
 
 # name of a kind in zoo.archive.kinds -> class of its card
-CARDS: dict[str, type[Card]] = {"encoder": EncoderCard, "tokenizer": TokenizerCard, "preprocess": TokenizerCard}
+CARDS: dict[str, type[Card]] = {
+    "encoder": EncoderCard,
+    "tokenizer": TokenizerCard,
+    "preprocess": TokenizerCard,
+    "text": TextCard,
+}
 _MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
 _MOST_VALUES = 100_000  # that card has 4,000
 _PROBLEMS_SHOWN = 5

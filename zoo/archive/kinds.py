@@ -49,6 +49,16 @@ class Kind:
 
 
 _VOCABULARY = {"vocab_size": "vocab_size", "vocabulary_sha256": "vocabulary_sha256"}
+_ENCODER = {
+    "family": "family",
+    "layers": "sizes.layers",
+    "hidden_size": "sizes.hidden_size",
+    "heads": "sizes.heads",
+    "activation": "sizes.activation",
+    "parameters": "parameters",
+    "vocab_size": "sizes.vocab_size",
+    "vocabulary_sha256": "vocabulary_sha256",
+}
 
 KINDS = {
     kind.name: kind
@@ -58,22 +68,25 @@ KINDS = {
             chinese="编码器",
             takes="ids",
             gives="a dict of outputs",
-            facts={
-                "family": "family",
-                "layers": "sizes.layers",
-                "hidden_size": "sizes.hidden_size",
-                "heads": "sizes.heads",
-                "activation": "sizes.activation",
-                "parameters": "parameters",
-                "vocab_size": "sizes.vocab_size",
-                "vocabulary_sha256": "vocabulary_sha256",
-            },
+            facts=_ENCODER,
             command="export",
             options=("layers", "family", "activation", "pooler", "heads"),
             golden="rows",
             has_weights=True,
             tokenized_by="tokenizer",
             made_of="encoder",
+            page="card_encoder.html",
+        ),
+        Kind(
+            name="text",
+            chinese="文本模型",
+            takes="text",
+            gives="the answer of its task",
+            facts={**_ENCODER, "task": "task.name"},
+            command="export",
+            options=("layers", "family", "activation", "task", "pooling", "max_length"),
+            has_weights=True,
+            made_of="text",
             page="card_encoder.html",
         ),
         Kind(

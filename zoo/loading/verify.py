@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive.card import EncoderCard, GoldenText, TokenizerCard, read_card
+from zoo.archive.card import EncoderCard, GoldenText, TextCard, TokenizerCard, read_card
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import table
 from zoo.contract import (
@@ -31,6 +31,7 @@ from zoo.contract import (
 from zoo.errors import BadArchive, VerificationFailed, first_line
 from zoo.loading.checking import checking
 from zoo.loading.load import load_directory, prepare
+from zoo.loading.verify_text import Golden as Answers, checked_golden, differences
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers has some 10 MB
@@ -149,6 +150,14 @@ def _compare_encoder(encoder: Any, golden: Mapping[str, Array], tolerance: float
 
 
 def _read_golden(path: Path) -> dict[str, Array]:
+    golden = _read_arrays(path)
+    missing = [key for case in _cases(golden) for key in _GOLDEN_KEYS if key not in case]
+    if missing or not golden:
+        raise BadArchive(f"{path} lacks {', '.join(missing) or 'everything'}.")
+    return golden
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as file:  # numpy would read other formats too
             size = sum(member.file_size for member in file.infolist())
@@ -158,13 +167,9 @@ def _read_golden(path: Path) -> dict[str, Array]:
                 f"{path} holds {size:,} bytes, and {', '.join(odd) or 'arrays'}: no golden outputs of ours."
             )
         with np.load(path, allow_pickle=False) as file:
-            golden = {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise BadArchive(f"{path} cannot be read: {error}.") from error
-    missing = [key for case in _cases(golden) for key in _GOLDEN_KEYS if key not in case]
-    if missing or not golden:
-        raise BadArchive(f"{path} lacks {', '.join(missing) or 'everything'}.")
-    return golden
 
 
 def _cases(golden: Mapping[str, Array]) -> list[dict[str, Array]]:
@@ -206,6 +211,19 @@ def _difference(computed: Array, expected: Array) -> float:
     return difference if math.isfinite(difference) else math.inf
 
 
+# -- texts --------------------------------------------------------------------------------------------------------
+
+
+def _text_golden(directory: Path, card: TextCard) -> Answers:
+    return checked_golden(_read_arrays(directory / GOLDEN_FILE), card, directory)
+
+
+def _repeat_texts(loaded: Any, golden: Answers, card: TextCard) -> Repeated:
+    texts, answers = golden
+    tolerance = card.certificate.tolerance
+    return len(texts), tolerance, differences(loaded, texts, answers, tolerance, card.name)
+
+
 # -- tokenizers ---------------------------------------------------------------------------------------------------
 
 
@@ -235,4 +253,9 @@ def _ids(loaded: Any, text: list[str], length: int, card: TokenizerCard) -> list
 
 _TEXTS = Golden(lambda _, card: card.certificate, _repeat_tokenizer)
 # name of a kind in zoo.archive.kinds -> how its golden data is repeated
-GOLDEN = {"encoder": Golden(_encoder_golden, _repeat_encoder), "tokenizer": _TEXTS, "preprocess": _TEXTS}
+GOLDEN = {
+    "encoder": Golden(_encoder_golden, _repeat_encoder),
+    "tokenizer": _TEXTS,
+    "preprocess": _TEXTS,
+    "text": Golden(_text_golden, _repeat_texts),
+}

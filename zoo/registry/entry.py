@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
 
-from zoo.archive.card import Activation, Pooler
+from zoo.archive.activation import Activation
+from zoo.archive.card import Pooler
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
 from zoo.basics.untrusted import values_within
-from zoo.contract import HEADS
+from zoo.contract import HEADS, TASKS
 
 
 def _plain(text: str) -> str:
@@ -170,6 +171,11 @@ class Recipe(Record):
         default=None, description="pre-training heads; [] is none, null those whose weights look trained"
     )
     cased: bool | None = Field(default=None, description="of a tokenizer")
+    task: Literal[tuple(TASKS)] | None = Field(  # type: ignore[valid-type]
+        default=None, description="of a text archive, where the checkpoint's files do not say it"
+    )
+    pooling: Word | None = Field(default=None, description="of a text archive of the task vector, as for `task`")
+    max_length: Count | None = Field(default=None, description="tokens of a text archive, as for `task`")
 
 
 class Published(Record):
@@ -229,6 +235,9 @@ class Entry(Record):
     """One model: what it is, where it comes from, and its archive once it has been built."""
 
     kind: Annotated[KindName, _BY_EXPORTER]
+    task: Annotated[Word | None, Written(("exporter",), promised=True)] = Field(
+        default=None, description="of a text archive"
+    )
     family: Annotated[Word | None, _OF_THE_PARENT] = None
     description: Annotated[Text, _BY_PEOPLE] = ""
     layers: Annotated[Count | None, Written(("exporter",), promised=True)] = None

@@ -15,7 +15,7 @@ from export.encoder.activations import ACTIVATIONS, FACTORED, activate, layer_no
 from export.families.bert import BERT
 from export.oracle.forward import ACTIVATIONS as OF_ORACLE, meaning
 from export.oracle.names import Weights
-from zoo.archive.card import Activation
+from zoo.archive.activation import Activation
 
 X = np.linspace(-12, 12, 4001, dtype=np.float32).reshape(-1, 1)
 

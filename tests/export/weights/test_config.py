@@ -16,7 +16,7 @@ from export.weights.plan import WeightPlan
 from scripts.layouts import bert
 from tests.export.conftest import odd_config, write_odd
 from tests.export.weights.test_plan import Listing
-from zoo.archive.card import Activation
+from zoo.archive.activation import Activation
 from zoo.errors import BadConfig, Unsupported, WeightMismatch
 
 

@@ -1,0 +1,210 @@
+"""Answers to texts in plain Python and numpy, float64: tokenizer, forward pass, pooling, dense layers, scores.
+
+It shares nothing with the exporter: settings are read from the files beside the checkpoint once more, names are typed
+by hand. `Chosen` are the options that a person gave. One text at a time, without padding.
+
+Source: `Pooling`, `Dense`, `Normalize` and `CrossEncoder` of sentence_transformers; the classes
+…ForSequenceClassification and the text-classification pipeline of transformers; run_classifier.py of
+google-research/bert.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.oracle.forward import ACTIVATIONS, Case, ReferenceOutputs
+from export.oracle.names import Read
+from export.oracle.wordpiece import ReferenceTokenizer
+
+Answers = dict[str, np.ndarray]
+Text = tuple[str, ...]  # one text, or a pair
+Forward = Callable[[Sequence[Case]], list[ReferenceOutputs]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a person chose, and what was decided elsewhere: the task, the limit and the names of the classes."""
+
+    task: str
+    max_length: int
+    labels: Sequence[str] = ()
+    pooling: str | None = None  # --pooling
+    pairs_by: str = "round_robin"  # how a pair over the limit is cut
+
+
+class TextOracle:
+    """The answers of one checkpoint.
+
+    oracle = TextOracle(tokenizer, forward_pass, checkpoint.read, checkpoint.shapes, config, folder, chosen)
+    oracle.answers([("你好",)])[0]["vector"]  # (D,)
+    """
+
+    def __init__(
+        self,
+        tokenizer: ReferenceTokenizer,
+        forward: Forward,
+        read: Read,
+        names: Collection[str],
+        config: Mapping[str, Any],
+        folder: Path,
+        chosen: Chosen,
+    ) -> None:
+        self.tokenizer, self.forward, self.chosen = tokenizer, forward, chosen
+        self.read, self.names, self.config, self.folder = read, names, config, folder
+
+    def answers(self, texts: Sequence[Text]) -> list[Answers]:
+        """Return the outputs of the task for each text or pair, without the axis of the batch."""
+        answer = {"vector": self._vector, "classification": self._classification}[self.chosen.task]
+        prepared = [self._case(text) for text in texts]
+        return [answer(text, outputs) for text, outputs in zip(texts, self.forward(prepared), strict=True)]
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def _case(self, text: Text) -> Case:
+        first, *rest = text
+        prompt = self._prompt()
+        parts = [self.tokenizer.ids(self._lowered(each)) for each in (prompt + first, *rest)]
+        cls, sep = (self.tokenizer.number[name] for name in (self.tokenizer.cls, self.tokenizer.sep))
+        ids, types = [cls], [0]
+        for number, part in enumerate(self._cut(parts)):
+            ids += [*part, sep]
+            types += [number] * (len(part) + 1)
+        row = np.array([ids], np.int32)
+        return Case(row, np.ones_like(row), np.array([types], np.int32))
+
+    def _cut(self, parts: list[list[int]]) -> list[list[int]]:
+        room = self.chosen.max_length - 1 - len(parts)
+        if len(parts) == 1:
+            return [parts[0][:room]]
+        first, second = (len(part) for part in parts)
+        while first + second > room:  # one token at a time
+            if first != second:
+                first, second = (first - 1, second) if first > second else (first, second - 1)
+            else:
+                second -= 1
+        is_odd = first == second + 1 and second < len(parts[1])
+        if self.chosen.pairs_by == "longest_first" and is_odd and len(parts[0]) <= len(parts[1]):
+            first, second = second, first  # Hugging Face's tokenizers give the odd token to the longer text
+        return [parts[0][:first], parts[1][:second]]
+
+    def _lowered(self, text: str) -> str:
+        said = self._json("sentence_bert_config.json").get("do_lower_case") if self.chosen.task == "vector" else False
+        return text.lower() if said and not self.tokenizer.lower_case else text
+
+    def _prompt(self) -> str:
+        if self.chosen.task != "vector":
+            return ""
+        said = self._json("config_sentence_transformers.json", self._root())
+        return str((said.get("prompts") or {}).get(said.get("default_prompt_name") or "", ""))
+
+    # -- vectors ------------------------------------------------------------------------------------------------------
+
+    def _vector(self, text: Text, outputs: ReferenceOutputs) -> Answers:
+        x = self._pooled(outputs)
+        for kernel, bias, act in [] if self.chosen.pooling else self._dense_layers():
+            x = act(x @ kernel.T.astype(np.float64) + bias)
+        if any(kind == "Normalize" for kind, _ in self._modules()):
+            x = x / max(float(np.sqrt(np.sum(x * x))), 1e-12)
+        return {"vector": x}
+
+    def _pooled(self, outputs: ReferenceOutputs) -> np.ndarray:
+        tokens = outputs.layers[-1][0]  # (T, H)
+        count = len(tokens)
+        kinds = {
+            "cls": lambda: tokens[0],
+            "max": lambda: tokens.max(0),
+            "mean": lambda: tokens.sum(0) / count,
+            "mean_sqrt_len_tokens": lambda: tokens.sum(0) / np.sqrt(count),
+            "weightedmean": lambda: (tokens * np.arange(1, count + 1)[:, None]).sum(0) / (count * (count + 1) / 2),
+            "lasttoken": lambda: tokens[-1],
+            "pooled": lambda: outputs.pooled[0],
+        }
+        return np.concatenate([kinds[kind]() for kind in self._pooling_kinds()])
+
+    def _pooling_kinds(self) -> list[str]:
+        theirs = {"first": "cls", "mean_sqrt_len": "mean_sqrt_len_tokens"}
+        if self.chosen.pooling:
+            return [theirs.get(word, word) for word in self.chosen.pooling.split("+")]
+        path = next(path for kind, path in self._modules() if kind == "Pooling")
+        said = self._json("config.json", self._root() / path)
+        if mode := said.get("pooling_mode"):
+            return [mode] if isinstance(mode, str) else list(mode)
+        flags = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+        words = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+        return [word for flag, word in zip(flags, words, strict=True) if said.get(f"pooling_mode_{flag}")] or ["mean"]
+
+    def _dense_layers(self) -> list[tuple[np.ndarray, np.ndarray | float, Callable[[np.ndarray], np.ndarray]]]:
+        found = []
+        for kind, path in self._modules():
+            if kind == "Dense":
+                act = str(self._json("config.json", self._root() / path).get("activation_function") or "torch.nn.Tanh")
+                word = {"Identity": "linear"}.get(act.rpartition(".")[2], act.rpartition(".")[2].lower())
+                bias = f"{path}/linear.bias"
+                added = self.read(bias).astype(np.float64) if bias in self.names else 0.0
+                found.append((self.read(f"{path}/linear.weight"), added, ACTIVATIONS[word]))
+        return found
+
+    # -- classes ------------------------------------------------------------------------------------------------------
+
+    def _classification(self, text: Text, outputs: ReferenceOutputs) -> Answers:
+        logits = self._logits(outputs)
+        scores = self._scores(logits)
+        best = int(np.argmax(scores if len(logits) > 1 else logits))
+        return {"logits": logits, "scores": scores, "label": np.array(self.chosen.labels[best])}
+
+    def _logits(self, outputs: ReferenceOutputs) -> np.ndarray:
+        first, pooled = outputs.layers[-1][0, 0], outputs.pooled[0]
+        kind = str(self.config.get("model_type", ""))
+        if (name := self._name("output_weights")) is not None:
+            bias = self._name("output_bias")
+            assert bias is not None
+            return pooled @ self.read(name).T.astype(np.float64) + self.read(bias)
+        if self._name("classifier.out_proj.weight") is not None:
+            word = {"electra": "gelu", "roformer": str(self.config.get("hidden_act", "gelu"))}.get(kind, "tanh")
+            return self._dense(ACTIVATIONS[word](self._dense(first, "classifier.dense")), "classifier.out_proj")
+        if self._name("pre_classifier.weight") is not None:
+            return self._dense(np.maximum(self._dense(first, "pre_classifier"), 0), "classifier")
+        return self._dense(pooled, "classifier")
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        own = self.config.get("sentence_transformers") or {}
+        word = own.get("activation_fn") or self.config.get("sbert_ce_default_activation_function")
+        problem = self.config.get("problem_type")
+        if word is None:
+            many = problem == "multi_label_classification" or len(logits) == 1
+            word = "Identity" if problem == "regression" else "Sigmoid" if many else "Softmax"
+        if word.endswith("Identity"):
+            return logits
+        if word.endswith("Sigmoid"):
+            return 1 / (1 + np.exp(-logits))
+        powers = np.exp(logits - logits.max())
+        return powers / powers.sum()
+
+    def _dense(self, x: np.ndarray, scope: str) -> np.ndarray:
+        kernel, bias = (self._name(f"{scope}.{leaf}") for leaf in ("weight", "bias"))
+        assert kernel is not None and bias is not None
+        return x @ self.read(kernel).T.astype(np.float64) + self.read(bias)
+
+    def _name(self, ending: str) -> str | None:
+        return next((name for name in sorted(self.names) if f".{name}".replace("/", ".").endswith(f".{ending}")), None)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _modules(self) -> list[tuple[str, str]]:
+        file = self._root() / "modules.json"
+        listed = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        return [(module["type"].rpartition(".")[2], module["path"]) for module in listed]
+
+    def _root(self) -> Path:
+        return self.folder if (self.folder / "modules.json").is_file() else self.folder.parent
+
+    def _json(self, name: str, folder: Path | None = None) -> Mapping[str, Any]:
+        file = (folder or self.folder) / name
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,157 @@
+"""From strings to an answer: the root of a text archive, and the steps that the tasks in export/tasks/ are made of.
+
+B texts or pairs, T tokens of the longest of them, C classes, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from export.encoder.activations import activate
+from export.encoder.encoder import Encoder
+from export.encoder.pooling import pooled
+from export.encoder.training import Dropout
+from export.saved_model.root import EncoderRoot
+from export.tasks import TASKS
+from tokenizer.graph import Graph
+from tokenizer.module import Tokenizer
+from tokenizer.rules import TokenizerRules
+from tokenizer.vocabulary import Vocabulary
+from zoo.archive.task import TextTask
+from zoo.contract import INPUT_KEYS, INPUT_MASK, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
+
+Inputs = Mapping[str, tf.Tensor]  # the three inputs of an encoder, int32 [B, T]
+_PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}  # function -> names of its prompt
+_TEXTS, _PAIRS = (tf.TensorSpec(shape, tf.string, TEXT) for shape in ([None], [None, 2]))
+_SPECS = {"texts": (_TEXTS,), "pairs": (_PAIRS,), "both": (_TEXTS, _PAIRS)}  # by what a task takes
+
+
+@dataclass(frozen=True, eq=False)
+class TextModel:
+    """The steps from texts to an answer. `weights` are those of the task's head, by name: "task/dense_0/kernel"."""
+
+    task: TextTask
+    tokens: Graph
+    encoder: EncoderRoot
+    weights: Mapping[str, tf.Variable]
+
+    @property
+    def labels(self) -> tf.Tensor:
+        """The names of the classes, [C] strings."""
+        return tf.constant(self.task.labels, tf.string)
+
+    def answer(self, text: tf.Tensor, training: bool) -> Mapping[str, Any]:
+        """Return the outputs of the task for texts [B] or pairs [B, 2]."""
+        return TASKS[self.task.name].answer(self, text, training)
+
+    def packed(self, text: tf.Tensor) -> Inputs:
+        """Return the inputs of the encoder, as long as the longest text, cut to the limit."""
+        text = tf.strings.lower(text, encoding="utf-8") if self.task.lower_case else text
+        return self.tokens.trimmed(text, self.task.max_length, self.task.truncation)
+
+    def encode(self, inputs: Inputs, training: bool) -> Mapping[str, Any]:
+        """Return the outputs of the encoder, and its mask."""
+        ids, mask, types = (inputs[key] for key in INPUT_KEYS)
+        outputs = self.encoder.encode(ids, mask, types, training)
+        return {**outputs, INPUT_MASK: inputs[INPUT_MASK]}
+
+    def head(self, outputs: Mapping[str, Any], training: bool) -> tf.Tensor:
+        """Return what pooling and dense layers make of the encoder's outputs: [B, D], or [B, T, D] without pooling."""
+        task = self.task
+        x = pooled(task.pooling, outputs, outputs[INPUT_MASK]) if task.pooling else outputs[SEQUENCE_OUTPUT]
+        for number, layer in enumerate(task.dense):
+            x = self._dropped(x) if training and task.dropout else x
+            rows = tf.reshape(x, [-1, x.shape[-1]])  # a product of two matrices, whatever the rank
+            rows = tf.matmul(rows, self.weights[f"task/dense_{number}/kernel"])
+            if layer.bias:
+                rows = tf.nn.bias_add(rows, self.weights[f"task/dense_{number}/bias"])
+            rows = activate(layer.activation, rows)
+            x = rows if task.pooling else tf.reshape(rows, [*tf.unstack(tf.shape(x))[:-1], layer.outputs])
+        return x
+
+    def _dropped(self, x: tf.Tensor) -> tf.Tensor:
+        seed = tf.raw_ops.RandomUniformInt(shape=[2], minval=0, maxval=tf.int32.max, seed=1, seed2=1)
+        return Dropout(seed, self.task.dropout)(x)
+
+
+class TextRoot(tf.train.Checkpoint):
+    """What `hub.load` gives for a text archive: a callable of texts, with its tokenizer and its encoder as attributes.
+
+    | attribute | gives |
+    |---|---|
+    | `__call__(text, training=False)` | the answers for a list or tensor of texts [B] or pairs [B, 2] |
+    | `query(text)`, `passage(text)` | of vectors: the same with the prompt for queries or passages |
+    | `labels()` | the names of the classes, strings [C] |
+    | `tokenizer`, `encoder` | the contracts of those kinds of archives |
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        rules: TokenizerRules,
+        task: TextTask,
+        special_tokens_in_text: bool,
+        padding_id: int,
+        recompute: bool = False,
+        heads: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        head = {name: weight for name, weight in encoder.weights.items() if name.startswith("task/")}
+        self.encoder = EncoderRoot(encoder, vocabulary, heads, recompute, padding_id)
+        self.tokenizer = Tokenizer(vocabulary, rules, special_tokens_in_text, ops="core")
+        unused = () if "pooled" in (task.pooling or "").split("+") else ("pooler",)
+        own = [name for name in encoder.weights if name.partition("/")[0] not in (*unused, "nsp", "discriminator")]
+        self.variables = [encoder.weights[name] for name in own]
+        self.trainable_variables = list(self.variables)
+        self.regularization_losses: list[Callable[[], tf.Tensor]] = []
+        self._model = TextModel(task, self.tokenizer.graph, self.encoder, head)
+        self.__call__ = self._traced(task.prompts.get(task.default_prompt or "", ""), (False, True))
+        if task.name == VECTOR:
+            for name, names in _PROMPTED.items():
+                prompt = next((task.prompts[each] for each in names if each in task.prompts), "")
+                setattr(self, name, self._traced(prompt, (False,)))
+        if task.labels:
+            self.labels = tf.function(lambda: self._model.labels, input_signature=[], autograph=False)
+
+    def _traced(self, prompt: str, modes: tuple[bool, ...]) -> Any:
+        def call(text: tf.Tensor, training: bool = False) -> Any:
+            answers = self._model.answer(_prompted(text, prompt), training)
+            return answers.get(VECTOR, answers)
+
+        function = tf.function(call, autograph=False)
+        for spec in self._specs:
+            for training in modes:
+                function.get_concrete_function(spec, training=training)
+        return function
+
+    @property
+    def _specs(self) -> tuple[tf.TensorSpec, ...]:
+        return _SPECS[TASKS[self._model.task.name].call.takes]
+
+    def signatures(self) -> dict[str, Any]:
+        """Return `serving_default` of an input `text`; ragged outputs are padded with "", 0 or -1."""
+
+        def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            answers = self.__call__(text)
+            return {VECTOR: answers} if self._model.task.name == VECTOR else {k: _flat(v) for k, v in answers.items()}
+
+        spec = self._specs[0]
+        return {SERVING_SIGNATURE: tf.function(serving_default, autograph=False).get_concrete_function(spec)}
+
+
+def _prompted(text: tf.Tensor, prompt: str) -> tf.Tensor:
+    """Return texts with a prompt before each, pairs with a prompt before the first."""
+    if not prompt:
+        return text
+    return tf.constant(prompt if text.shape.rank == 1 else [prompt, ""]) + text
+
+
+def _flat(answer: Any) -> tf.Tensor:
+    if not isinstance(answer, tf.RaggedTensor):
+        return answer
+    return answer.to_tensor({tf.string: "", tf.float32: 0.0}.get(answer.dtype, -1))

@@ -1,0 +1,8 @@
+"""All tasks of text archives: what is made of the outputs of an encoder for texts."""
+
+from export.tasks.classification import CLASSIFICATION
+from export.tasks.table import Task
+from export.tasks.vector import VECTORS
+from zoo.contract import TaskName
+
+TASKS: dict[TaskName, Task] = {task.name: task for task in (VECTORS, CLASSIFICATION)}

@@ -1,0 +1,53 @@
+"""The class of a text or pair: sequence classification, several labels at once, regression, rerankers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from export.tasks.table import HeadForm, Task
+from zoo.archive.activation import Activation
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from export.saved_model.text_model import TextModel
+
+
+def _classes(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, Any]:
+    """Return logits and scores [B, C] and the label with the highest score [B]; C classes."""
+    import tensorflow as tf
+
+    logits = model.head(model.encode(model.packed(text), training), training)
+    scores = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, "identity": tf.identity}[model.task.scores](logits)
+    best = tf.argmax(logits, -1, output_type=tf.int32)  # neither softmax nor sigmoid changes the order
+    return {"logits": logits, "scores": scores, "label": tf.gather(model.labels, best)}
+
+
+def _two_layers(family: str, activation: Activation | None) -> HeadForm:
+    return HeadForm(
+        "huggingface", "first", (("classifier.dense", activation), ("classifier.out_proj", "linear")), (family,)
+    )
+
+
+CLASSIFICATION = Task(
+    name="classification",
+    title="classification",
+    classes=("ForSequenceClassification",),
+    forms=(
+        HeadForm(
+            "huggingface", "first", (("classifier.dense", "gelu"), ("classifier.out_proj", "linear")), ("electra",)
+        ),
+        HeadForm(
+            "huggingface", "first", (("classifier.dense", "tanh"), ("classifier.out_proj", "linear")), ("roberta",)
+        ),
+        HeadForm(
+            "huggingface", "first", (("classifier.dense", None), ("classifier.out_proj", "linear")), ("roformer",)
+        ),
+        HeadForm("huggingface", "first", (("pre_classifier", "relu"), ("classifier", "linear")), ("distilbert",)),
+        HeadForm("huggingface", "pooled", (("classifier", "linear"),)),
+        HeadForm("tf1", "pooled", (("", "linear"),)),
+        HeadForm("tf1", "pooled", (("loss", "linear"),)),
+    ),
+    answer=_classes,
+)

@@ -1,0 +1,295 @@
+"""Finds the task of a checkpoint, from its class, the names of its variables and the files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from export.families.table import Layout, joined
+from export.readers.protocol import Checkpoint, CheckpointView, Shape
+from export.readers.sentence_model import SentenceModel
+from export.readers.sentence_transformers import limit_of_tokenizer
+from export.tasks import TASKS
+from export.tasks.table import STORED, HeadForm, Task
+from export.weights.config import EncoderConfig
+from export.weights.plan import PlannedVariable
+from zoo.archive.activation import Activation
+from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
+from zoo.contract import Pooling, TaskName
+from zoo.errors import BadArgument, BadConfig
+
+_PRE_TRAINING = ("Model", "ForPreTraining", "ForMaskedLM", "LMHeadModel")  # ends of classes without a task of their own
+_SHORTEST = 3
+
+
+class WithDenseLayers(CheckpointView):
+    """A checkpoint that has the variables of sentence-transformers' dense layers too: "2_Dense/linear.weight"."""
+
+    def __init__(self, parent: Checkpoint, sentence: SentenceModel) -> None:
+        super().__init__(parent)
+        self._layers = {layer.folder: layer.weights for layer in sentence.dense}
+        beside = {
+            name: layer.weights.shapes[name.partition("/")[2]] for layer in sentence.dense for name in layer.variables
+        }
+        self.shapes = {**parent.shapes, **beside}
+
+    def read(self, name: str) -> Any:
+        folder, _, own = name.partition("/")
+        return self._layers[folder].read(own) if folder in self._layers else self.parent.read(name)
+
+
+@dataclass(frozen=True)
+class AskedTask:
+    """What a person chose about the task; None: as the files say."""
+
+    name: TaskName | None = None
+    pooling: str | None = None
+    max_length: int | None = None
+    labels: Path | None = None
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """A task, and the variables of its head as the archive will hold them."""
+
+    task: TextTask
+    head: tuple[PlannedVariable, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Head:
+    form: HeadForm
+    layers: tuple[DenseRecord, ...]
+    variables: tuple[PlannedVariable, ...]
+
+
+def find_task(
+    checkpoint: Checkpoint,
+    layout: Layout,
+    config: EncoderConfig,
+    sentence: SentenceModel | None,
+    asked: AskedTask = AskedTask(),
+) -> FoundTask | None:
+    """Return the task of a checkpoint, None if it is an encoder alone and no task was asked for.
+
+        find_task(checkpoint, layout, config, None).task.name  # "classification"
+
+    sentence-transformers' files mean vectors; else the class in config.json decides, else the names of a head. Raises
+    BadConfig if the task that was asked for does not fit, BadArgument for a wrong option.
+    """
+    if asked.max_length is not None and not _SHORTEST <= asked.max_length <= config.position_limit:
+        raise BadArgument(
+            f"--max-length {asked.max_length}: the model takes {_SHORTEST} to {config.position_limit:,} tokens."
+        )
+    name = asked.name or _named(checkpoint, layout, config, sentence)
+    if name is None:
+        if asked.pooling:
+            raise BadArgument("--pooling is of a text archive of vectors: add --task vector.")
+        return None
+    if asked.pooling and name != "vector":
+        raise BadArgument(f"--pooling is of vectors, and this is {TASKS[name].title}: add --task vector.")
+    if name == "vector":
+        return _vectors(checkpoint, config, sentence, asked)
+    return _with_head(TASKS[name], checkpoint, layout, config, asked)
+
+
+def _named(
+    checkpoint: Checkpoint, layout: Layout, config: EncoderConfig, sentence: SentenceModel | None
+) -> TaskName | None:
+    if sentence is not None:
+        return "vector"
+    classes = checkpoint.config.get("architectures")
+    said = [each for each in classes if isinstance(each, str)] if isinstance(classes, list) else []
+    for task in TASKS.values():
+        if any(each.endswith(end) for each in said for end in task.classes):
+            return task.name
+    if said:
+        return None
+    found = [task.name for task in TASKS.values() if _find_head(task, checkpoint, layout, config)]
+    return found[0] if len(found) == 1 else None
+
+
+# -- vectors ----------------------------------------------------------------------------------------------------------
+
+
+def _vectors(
+    checkpoint: Checkpoint, config: EncoderConfig, sentence: SentenceModel | None, asked: AskedTask
+) -> FoundTask:
+    if asked.pooling and (wrong := [each for each in asked.pooling.split("+") if each not in get_args(Pooling)]):
+        raise BadArgument(f"--pooling {asked.pooling}: {', '.join(wrong)} is none of {', '.join(get_args(Pooling))}.")
+    if sentence is None:
+        if asked.pooling is None:
+            raise BadArgument(
+                "no file beside this checkpoint says how the vector of a text is made of its tokens. Choose it: "
+                "`--task vector --pooling mean`, or first, max, …"
+            )
+        limit = asked.max_length or _limit(checkpoint, config)
+        return FoundTask(
+            TextTask(name="vector", pooling=asked.pooling, max_length=limit, reasons=[f"--pooling {asked.pooling}"])
+        )
+    if sentence.unknown and not asked.pooling:
+        raise BadConfig(
+            f"its vectors need more than is known here: {'; '.join(sentence.unknown)}. Export the encoder alone with "
+            "`--kind encoder`, or choose another vector with `--task vector --pooling mean`."
+        )
+    if not sentence.include_prompt and any(sentence.prompts.values()):
+        raise BadConfig(
+            "the tokens of a prompt are not pooled (include_prompt is false), which is not computed here. Export the "
+            "encoder alone with `--kind encoder`."
+        )
+    dense = () if asked.pooling else sentence.dense
+    records, variables = [], []
+    for number, layer in enumerate(dense):
+        has_bias = "linear.bias" in layer.weights.shapes
+        activation: Activation = "linear" if layer.activation == "identity" else layer.activation  # type: ignore[assignment]
+        records.append(DenseRecord(outputs=layer.outputs, activation=activation, bias=has_bias))
+        names = (f"{layer.folder}/linear.weight", f"{layer.folder}/linear.bias" if has_bias else None)
+        variables += _dense(number, layer.inputs, layer.outputs, names, transposed=True)
+    task = TextTask(
+        name="vector",
+        pooling=asked.pooling or "+".join(sentence.pooling),
+        dense=records,
+        normalize=sentence.normalize,
+        max_length=asked.max_length or sentence.max_length,
+        truncation=_truncation(checkpoint),
+        lower_case=sentence.lower_case,
+        prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        similarity=sentence.similarity,
+        reasons=[f"--pooling {asked.pooling}; dense layers are left out" if asked.pooling else "modules.json"],
+    )
+    return FoundTask(task, tuple(variables))
+
+
+# -- heads ------------------------------------------------------------------------------------------------------------
+
+
+def _with_head(
+    task: Task, checkpoint: Checkpoint, layout: Layout, config: EncoderConfig, asked: AskedTask
+) -> FoundTask:
+    found = _find_head(task, checkpoint, layout, config)
+    if found is None:
+        searched = ", ".join(
+            dict.fromkeys(
+                joined(scope, STORED[each.format][0].endings[0])
+                for each in _forms(task, layout)
+                for scope, _ in each.layers
+            )
+        )
+        raise BadConfig(
+            f"no head for {task.title} was found: {searched or 'none is known in files of this format'}. Export the "
+            "encoder alone with `--kind encoder`, or choose the task that it has with --task."
+        )
+    raw = checkpoint.config
+    classes = found.layers[-1].outputs
+    labels, why_labels = _labels(raw, classes, asked.labels)
+    scores, why_scores = _scores(raw, classes)
+    dropout = raw.get("classifier_dropout", raw.get("classifier_dropout_prob"))
+    record = TextTask(
+        name=task.name,
+        pooling=found.form.pooling,
+        dense=list(found.layers),
+        dropout=config.hidden_dropout if not isinstance(dropout, int | float) else float(dropout),
+        max_length=asked.max_length or _limit(checkpoint, config),
+        truncation=_truncation(checkpoint),
+        labels=labels,
+        scores=scores,
+        reasons=[why_labels, why_scores],
+    )
+    return FoundTask(record, found.variables)
+
+
+def _forms(task: Task, layout: Layout) -> Sequence[HeadForm]:
+    forms = [form for form in task.forms if form.format == layout.format]
+    return [form for form in forms if layout.family in form.families] or [form for form in forms if not form.families]
+
+
+def _find_head(task: Task, checkpoint: Checkpoint, layout: Layout, config: EncoderConfig) -> _Head | None:
+    """Return the first form of a head, under the first place beside the encoder, that a checkpoint has whole."""
+    for form in _forms(task, layout):
+        for place in dict.fromkeys((layout.prefix, *layout.beside, "")):
+            if head := _head_at(form, place, checkpoint.shapes, config):
+                return head
+    return None
+
+
+def _head_at(form: HeadForm, place: str, shapes: Mapping[str, Shape], config: EncoderConfig) -> _Head | None:
+    kernel, bias = STORED[form.format]
+    width = config.hidden_size
+    records, variables = [], []
+    for number, (scope, activation) in enumerate(form.layers):
+        names = [joined(place + scope, leaf.endings[0]) for leaf in (kernel, bias)]
+        shape = shapes.get(names[0])
+        if shape is None or len(shape) != 2 or names[1] not in shapes:
+            return None
+        inputs, outputs = shape[::-1] if kernel.transposed else shape
+        if inputs != width or shapes[names[1]] != (outputs,):
+            return None
+        records.append(DenseRecord(outputs=outputs, activation=activation or config.activation))
+        variables += _dense(number, inputs, outputs, (names[0], names[1]), kernel.transposed)
+        width = outputs
+    return _Head(form, tuple(records), tuple(variables))
+
+
+def _dense(
+    number: int, inputs: int, outputs: int, names: tuple[str, str | None], transposed: bool
+) -> list[PlannedVariable]:
+    kernel, bias = f"task/dense_{number}/kernel", f"task/dense_{number}/bias"
+    planned = [PlannedVariable(kernel, kernel, (names[0],), (outputs,), (inputs, outputs), transposed)]
+    if names[1]:
+        planned.append(PlannedVariable(bias, bias, (names[1],), (outputs,), (outputs,), False))
+    return planned
+
+
+# -- settings of the config -------------------------------------------------------------------------------------------
+
+
+def _labels(raw: Mapping[str, Any], count: int, file: Path | None) -> tuple[list[str], str]:
+    """Return a name for each class, and where they were read. Raises BadConfig if they are not as many as classes."""
+    if file is not None:
+        try:
+            names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadArgument(f"--labels {file} cannot be read: {error}.") from None
+        if len(names) != count:
+            raise BadConfig(f"{file} has {len(names)} labels, the head {count} classes. Give a line for each class.")
+        return names, f"labels of {file.name}"
+    stated = raw.get("id2label")
+    if isinstance(stated, Mapping):
+        named = {str(number): str(label) for number, label in stated.items()}
+        if named.keys() == {str(number) for number in range(count)}:
+            return [named[str(number)] for number in range(count)], "labels of id2label in config.json"
+        raise BadConfig(
+            f"id2label in the config has {len(named)} labels for the head's {count} classes. Give a file with a line "
+            "for each class: `--labels FILE`."
+        )
+    return [f"LABEL_{number}" for number in range(count)], "no file names the classes; --labels FILE would"
+
+
+def _scores(raw: Mapping[str, Any], classes: int) -> tuple[Scores, str]:
+    """Return what makes scores of logits, and why; as the pipelines of transformers and CrossEncoder choose it."""
+    own = raw.get("sentence_transformers")
+    word = own.get("activation_fn") if isinstance(own, Mapping) else raw.get("sbert_ce_default_activation_function")
+    if isinstance(word, str):
+        known: dict[str, Scores] = {"Sigmoid": "sigmoid", "Identity": "identity", "Softmax": "softmax"}
+        last = word.rpartition(".")[2]
+        if last not in known:
+            raise BadConfig(f"the config computes scores by {word!r:.80}, which is not known here. Correct the config.")
+        return known[last], f"scores by {word} in config.json"
+    problem = raw.get("problem_type")
+    if problem == "regression":
+        return "identity", "scores are the logits: problem_type is regression"
+    if problem == "multi_label_classification" or classes == 1:
+        return "sigmoid", "scores by a sigmoid: " + ("one class" if classes == 1 else "several labels at once")
+    return "softmax", "scores by softmax" + (f": problem_type is {problem}" if problem else "")
+
+
+def _truncation(checkpoint: Checkpoint) -> Truncation:
+    return "longest_first" if checkpoint.format == "huggingface" else "round_robin"
+
+
+def _limit(checkpoint: Checkpoint, config: EncoderConfig) -> int:
+    """Return the most tokens of a text: those of the tokenizer's config, if it has fewer than the model."""
+    return min(limit_of_tokenizer(checkpoint.path) or config.position_limit, config.position_limit)

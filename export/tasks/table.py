@@ -1,0 +1,65 @@
+"""What a task's row may say. The rows are in the files beside this one, a task each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from export.families.table import Leaf
+from export.readers.protocol import Format
+from zoo.archive.activation import Activation
+from zoo.contract import TASKS as CALLS, TaskCall, TaskName
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from export.saved_model.text_model import TextModel
+
+_ROWS = Leaf(("/output_weights",), transposed=True)  # stored [out, in]
+_OUTPUT_BIAS = Leaf(("/output_bias",))
+# Names of a dense layer in a checkpoint, behind its scope: kernel and bias.
+STORED: Mapping[Format, tuple[Leaf, Leaf]] = {
+    "tf1": (_ROWS, _OUTPUT_BIAS),
+    "tf2": (Leaf(("/kernel",)), Leaf(("/bias",))),
+    "huggingface": (Leaf((".weight",), transposed=True), Leaf((".bias",))),
+    "uer": (Leaf((".weight",), transposed=True), Leaf((".bias",))),
+    "archive": (Leaf(("/kernel",)), Leaf(("/bias",))),
+}
+
+
+@dataclass(frozen=True)
+class HeadForm:
+    """The dense layers of a task's head, as one class of a code base has them.
+
+        HeadForm("huggingface", "first", (("classifier.dense", "tanh"), ("classifier.out_proj", "linear")))
+
+    `layers` are scopes and the activation behind each; None is the activation of the config. `pooling` says which
+    output goes in, None every token's. `families` are those whose class has this form; empty for all others.
+    """
+
+    format: Format
+    pooling: str | None
+    layers: tuple[tuple[str, Activation | None], ...]
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of text archives. What goes in and comes out stands in `zoo.contract.TASKS` under the same name.
+
+    `classes` are the last words of transformers' classes with this task: "ForSequenceClassification". `forms` say where
+    its head lies. `answer(model, text, training)` returns the outputs of a batch of texts, int32 or float32 or strings.
+    `flat(answers)` returns them as tensors that a signature may give.
+    """
+
+    name: TaskName
+    title: str  # in sentences: "classification"
+    classes: tuple[str, ...]
+    forms: tuple[HeadForm, ...]
+    answer: Callable[[TextModel, tf.Tensor, bool], Mapping[str, Any]]
+
+    @property
+    def call(self) -> TaskCall:
+        """How a text archive of the task is called."""
+        return CALLS[self.name]

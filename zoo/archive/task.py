@@ -1,0 +1,56 @@
+"""The part of a text archive's card that says what it answers, and by which steps; see docs/text.md."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zoo.archive.activation import Activation
+from zoo.contract import TaskName
+
+# How a text, or a pair, over the limit is cut. "round_robin": one token each in turn, as google-research/bert.
+# "longest_first": the same, but a token that is left over goes to the longer text, as transformers. "only_second": the
+# first text stays whole.
+Truncation = Literal["round_robin", "longest_first", "only_second"]
+Scores = Literal["softmax", "sigmoid", "identity"]  # of logits
+# How the labels of tokens say where an entity begins and ends; "plain" labels have no B- or I-.
+Scheme = Literal["BIO", "BIOES", "BMES", "plain"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DenseRecord(_Part):
+    """A dense layer: y = activation(x · kernel + bias). Its variables are task/dense_0/kernel, task/dense_0/bias, …"""
+
+    outputs: int = Field(gt=0)
+    activation: Activation = "linear"
+    bias: bool = True
+
+
+class TextTask(_Part):
+    """Everything that decides an answer beyond the tokenizer and the encoder.
+
+    `pooling` is a kind of `zoo.contract.Pooling`, or several joined by "+"; None: the outputs of every token go on.
+    They go through `dense` and, if `normalize`, to the length 1.
+    """
+
+    name: TaskName
+    pooling: str | None
+    dense: list[DenseRecord] = []
+    normalize: bool = False
+    dropout: float = Field(default=0.0, description="rate before each dense layer, in training alone")
+    max_length: int = Field(ge=3, description="most tokens of a text or pair, [CLS] and [SEP] included")
+    truncation: Truncation = "round_robin"
+    lower_case: bool = Field(default=False, description="lower-case texts for a tokenizer that keeps capitals")
+    prompts: dict[str, str] = Field(default={}, description="name -> text that is put before a text")
+    default_prompt: str | None = Field(default=None, description="name of the prompt that every text gets")
+    similarity: str | None = None
+    labels: list[str] = []
+    scores: Scores = "identity"
+    scheme: Scheme | None = None
+    crf: bool = False
+    most_tokens: int | None = Field(default=None, description="of an answer span, or of candidates for a [MASK]")
+    reasons: list[str] = Field(default=[], description="sentences: where each of these was read")

@@ -1,0 +1,107 @@
+"""Repeats the golden answers of a text archive: numbers within the tolerance, labels and places exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.archive.card import TextCard
+from zoo.contract import GOLDEN_FILE, TASKS, VECTOR
+from zoo.errors import BadArchive, VerificationFailed, first_line
+from zoo.loading.load import load_directory
+
+Array = NDArray[Any]
+Golden = tuple[Sequence[Sequence[str]], Mapping[str, Array]]
+_SHOWN = 5  # problems that an error lists
+
+
+def compare_texts(
+    directory: Path, texts: Sequence[Sequence[str]], golden: Mapping[str, Array], tolerance: float, name: str
+) -> dict[str, float]:
+    """Return output -> largest difference between a saved text archive and its golden answers.
+
+    `golden` holds `n/output` for text number n. Texts are answered in one batch, and so are pairs. Logits are not
+    normed: their difference counts in parts of the largest one, where that is above 1. Raises CannotLoad, and
+    VerificationFailed when a number differs by more than `tolerance`, or anything else at all.
+    """
+    return differences(load_directory(directory, name), texts, golden, tolerance, name)
+
+
+def differences(
+    model: Any, texts: Sequence[Sequence[str]], golden: Mapping[str, Array], tolerance: float, name: str
+) -> dict[str, float]:
+    """Do what `compare_texts` does with a loaded model."""
+    found: dict[str, float] = {}
+    wrong = []
+    for width in (1, 2):
+        numbers = [number for number, text in enumerate(texts) if len(text) == width]
+        if not numbers:
+            continue
+        answers = _answers(model, [texts[number] for number in numbers], name)
+        for row, number in enumerate(numbers):
+            expected = {key.partition("/")[2]: value for key, value in golden.items() if key.startswith(f"{number}/")}
+            if not expected or not expected.keys() <= answers.keys():
+                raise VerificationFailed(
+                    f"{name} lacks outputs: it gives {', '.join(answers)}, not {', '.join(expected)}."
+                )
+            for output, value in expected.items():
+                difference = _difference(answers[output][row], value)
+                found[output] = max(found.get(output, 0.0), difference)
+                if not difference <= (tolerance if value.dtype.kind == "f" else 0.0):
+                    wrong.append(f"{output} of {_short(texts[number])} by {difference:.3g}")
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise VerificationFailed(
+            f"{name} differs from its golden answers by more than {tolerance:g}: {', '.join(wrong[:_SHOWN])}{more}."
+        )
+    return found
+
+
+def _answers(model: Any, texts: Sequence[Sequence[str]], name: str) -> Mapping[str, Sequence[Array]]:
+    """Return output -> an array for each text; rows of a batch are without padding."""
+    import tensorflow as tf
+
+    rows = [list(text) if len(text) == 2 else text[0] for text in texts]
+    try:
+        answers = model(tf.constant(rows, tf.string))
+    except Exception as error:  # whatever TensorFlow raises about a call
+        raise VerificationFailed(f"{name} cannot be called with its golden texts: {first_line(error)}") from error
+    named = answers if isinstance(answers, Mapping) else {VECTOR: answers}
+    return {output: [np.asarray(row) for row in value] for output, value in named.items()}
+
+
+def _difference(found: Array, expected: Array) -> float:
+    """Return the largest difference; inf for another shape, other texts, and anything that is not a number."""
+    if expected.dtype.kind in "US":
+        return 0.0 if _strings(found) == _strings(expected) else np.inf
+    if found.shape != expected.shape:
+        return np.inf
+    scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    difference = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64)), initial=0.0)) / scale
+    return difference if np.isfinite(difference) else np.inf
+
+
+def _strings(array: Array) -> list[str]:
+    return [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in array.reshape(-1)]
+
+
+def _short(text: Sequence[str]) -> str:
+    return " | ".join(part if len(part) <= 20 else part[:20] + "…" for part in text).__repr__()
+
+
+def checked_golden(golden: Mapping[str, Array], card: TextCard, directory: Path) -> Golden:
+    """Return the golden texts and answers of an archive. Raises BadArchive if a text has no answer."""
+    if card.task.name not in TASKS:
+        raise BadArchive(f"{card.name} has the task {card.task.name}, which is not known here: update bert-zoo.")
+    wanted = {
+        f"{number}/{output}"
+        for number in range(len(card.certificate.texts))
+        for output in TASKS[card.task.name].outputs
+    }
+    if missing := sorted(wanted - golden.keys()):
+        raise BadArchive(f"{directory / GOLDEN_FILE} lacks {', '.join(missing[:_SHOWN])} of {len(wanted)} answers.")
+    return card.certificate.texts, golden
