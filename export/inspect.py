@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.families import FAMILIES, detect
 from export.families.scope import placement
-from export.families.table import Family
+from export.families.table import Family, Layout
 from export.heads.planning import chosen_heads, head_states, plan_with_heads
 from export.options import NO_VOCABULARY
 from export.readers import open_checkpoint
@@ -17,11 +17,14 @@ from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model
+from export.tasks.reading import FoundTask, find_task
 from export.vocabulary import choose_vocabulary, heads_without_mask
 from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
+from tokenizer.core_rules import checked_for_core
+from tokenizer.source import read_tokenizer_source
 from zoo.archive.activation import Activation
 from zoo.archive.card import HeadState, Pooler, Positions
 from zoo.basics.display import sheet, size
@@ -101,6 +104,8 @@ class Inspection:
     vocabulary: FoundVocabulary
     export_options: tuple[str, ...] | None  # None: no options make the plan complete
     sentence: SentenceModel | None = None
+    task: FoundTask | None = None
+    no_task: str = ""  # why no text archive can be made of a checkpoint that has a task
     beside: Beside = field(default_factory=Beside)
 
     @property
@@ -145,6 +150,9 @@ class Inspection:
             "left_out": {reason: list(names) for reason, names in self.plan.left_out.items()},
             "notes": list(self.notes),
             "sentence": self.sentence and self.sentence.to_dict(),
+            "task": self.task and self.task.task.model_dump(mode="json"),
+            "no_task": self.no_task,
+            "kind": "text" if self.task else "encoder",
             "beside": asdict(self.beside),
             "complete": self.complete,
             "problems": {kind: list(problems) for kind, problems in self.problems.items()},
@@ -175,11 +183,15 @@ class Inspection:
                 "activation": f"{self.activation_word!r} means "
                 f"{_ACTIVATIONS.get(config.activation, config.activation)}: {config.activation_reason}",
                 "dropout": f"{config.hidden_dropout:g} hidden, {config.attention_dropout:g} attention",
-                "pooler": f"{config.pooler}, by default; {_POOLERS[config.pooler]}",
+                "pooler": "none: the task does not read it"
+                if self.task and not self.task.reads_pooler
+                else f"{config.pooler}, by default; {_POOLERS[config.pooler]}",
                 **{f"{head} head": self._head_in_words(head) for head in self.head_states},
                 "left out": "\n".join(f"{reason}: {_count(names)}" for reason, names in plan.left_out.items()),
                 "notes": "\n".join(self.notes),
                 "sentences": str(self.sentence or ""),
+                "task": str(self.task or ""),
+                "becomes": self._becomes(),
                 "other files": str(self.beside),
                 "vocabulary": str(self.vocabulary),
                 "parameters": f"{plan.parameters:,}{' with these heads' * bool(self.exported_heads)}, "
@@ -191,6 +203,11 @@ class Inspection:
                 "export": self.export_command or "not possible as it is, see the problems",
             }
         )
+
+    def _becomes(self) -> str:
+        if self.task:
+            return "a text archive, which takes strings; --kind encoder makes an encoder, --kind all both"
+        return "an encoder" + (f"; no text archive: {self.no_task}" if self.no_task else "")
 
     def _prefix_in_words(self) -> str:
         return f"under {self.prefix!r}" if self.prefix else "without a prefix"
@@ -238,8 +255,14 @@ def inspected(
     states = head_states(checkpoint, layout)
     heads = chosen_heads(states, None, config)
     sentence = sentence_model(checkpoint, config.hidden_size, config.position_limit)
-    plan = plan_with_heads(checkpoint, config, family, layout, heads).leaving_out(sentence.left_out if sentence else {})
     vocabulary = _vocabulary(checkpoint, family, config)
+    task, no_task = _task(checkpoint, layout, config, sentence, vocabulary)
+    if task:
+        heads, pooler = (), config.pooler if task.reads_pooler else "first_token"
+        config = read_config(checkpoint.config, family, layout.format, None, pooler, tables, checkpoint.heads)
+    taken = task.sources if task else ()
+    plan = plan_with_heads(checkpoint, config, family, layout, heads, taken=taken)
+    plan = plan.leaving_out(sentence.left_out if sentence else {}).taking(task.head if task else ())
     return Inspection(
         path=path,
         files=tuple(file.name for file in checkpoint.files),
@@ -257,6 +280,8 @@ def inspected(
         vocabulary=vocabulary,
         export_options=None if plan.remedy is None else (*asked, *plan.remedy, *_vocabulary_options(vocabulary, heads)),
         sentence=sentence,
+        task=task,
+        no_task=no_task,
         beside=files_beside(checkpoint.path),
     )
 
@@ -286,6 +311,25 @@ def _vocabulary(checkpoint: Checkpoint, family: Family, config: EncoderConfig) -
     assert vocabulary is not None  # only --vocab none gives none
     about = (found.notes, found.padding_id, vocabulary.has_mask)
     return FoundVocabulary(needed, file, len(vocabulary), vocabulary.sha256, None, *about)
+
+
+def _task(
+    checkpoint: Checkpoint,
+    layout: Layout,
+    config: EncoderConfig,
+    sentence: SentenceModel | None,
+    vocabulary: FoundVocabulary,
+) -> tuple[FoundTask | None, str]:
+    """Return the task of a text archive, or why none can be made of a checkpoint that has a task."""
+    try:
+        found = find_task(checkpoint, layout, config, sentence)
+        if found is None or not vocabulary.fits:
+            return None, "" if found is None else "no vocabulary fits"
+        tokenizer = read_tokenizer_source(checkpoint.path)
+        checked_for_core(tokenizer.vocabulary, tokenizer.rules, checkpoint.format == "huggingface")
+    except (BadConfig, BadVocabulary, Unsupported) as error:
+        return None, str(error)
+    return found, ""
 
 
 def _vocabulary_options(found: FoundVocabulary, heads: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class PlannedEncoder:
     """A request, and what was decided for it: which family, sizes, variables, heads and vocabulary."""
 
     request: EncoderRequest
+    opened: Checkpoint  # as it was read, before anything was derived from it
     checkpoint: Checkpoint
     derived: DerivedCheckpoint | None  # of fewer tokens or in half precision; None: neither of them
     family: Family
@@ -69,14 +70,16 @@ class PlannedEncoder:
         return Under(self.layout.prefix, self.request.averages)
 
 
-def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedEncoder:
+def plan_encoder(
+    request: EncoderRequest, opened: Checkpoint | None = None, taken: Collection[str] = ()
+) -> PlannedEncoder:
     """Return the plan of an export, made from names, shapes, config, vocabulary and the numbers of the heads alone.
 
         print(plan_encoder(EncoderRequest(Path("chinese_L-12_H-768_A-12"), "bert", Path("dist"))).plan)
 
-    Give `opened` if the request's checkpoint is open already, so that several exports unpack an archive only once.
-    The plan may lack variables; then `plan.checked(…)` raises WeightMismatch. Raises BadCheckpoint, BadConfig,
-    BadVocabulary or Unsupported if no plan can be made.
+    `taken` are names that a task uses beside the encoder. Give `opened` if the request's checkpoint is open already, so
+    that several exports unpack an archive only once. The plan may lack variables; then `plan.checked(…)` raises
+    WeightMismatch. Raises BadCheckpoint, BadConfig, BadVocabulary or Unsupported if no plan can be made.
     """
     check_name(request.name)
     parent = opened or open_checkpoint(request.checkpoint, request.config)
@@ -107,11 +110,12 @@ def plan_encoder(request: EncoderRequest, opened: Checkpoint | None = None) -> P
     states = head_states(parent, layout)
     heads = chosen_heads(states, request.heads, config)
     sentence = sentence_model(parent, config.hidden_size, config.position_limit)
-    plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out)
+    plan = plan_with_heads(checkpoint, config, family, layout, heads, leave_out, taken)
     plan = plan.leaving_out(sentence.left_out if sentence else {})
     check_heads(heads, vocabulary)
     return PlannedEncoder(
         request,
+        parent,
         checkpoint,
         derived,
         family,
@@ -160,28 +164,28 @@ class PlannedText:
         return encoder, of_tokenizer, self.tokenizer
 
 
-def plan_export(request: EncoderRequest) -> PlannedEncoder | PlannedText:
+def plan_export(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedEncoder | PlannedText:
     """Return the plan of what a checkpoint is for: a text archive if it has a task, else an encoder.
 
         plan_export(EncoderRequest(Path("bge-small-zh"), "bge_small_zh", Path("dist"))).task.name  # "vector"
 
     `request.kind` decides it, if it is given. Raises what `plan_encoder` and `plan_text` do.
     """
+    encoder = plan_encoder(request, opened)
     if request.kind == "encoder":
-        return plan_encoder(request)
-    checkpoint = open_checkpoint(request.checkpoint, request.config)
+        return encoder
     try:
-        planned = plan_text(request, checkpoint)
+        planned = _text_of(encoder)
     except (BadConfig, BadVocabulary, Unsupported):
         if request.kind is not None or request.task is not None:
             raise
-        planned = None
+        return encoder
     if planned is None and request.kind is not None:
         raise BadConfig(
             "nothing says for what this checkpoint was trained beyond its encoder. Choose a task, for example "
             "`--task vector --pooling mean`, or add `--kind encoder`."
         )
-    return planned or plan_encoder(request, checkpoint)
+    return planned or encoder
 
 
 def plan_text(request: EncoderRequest, opened: Checkpoint | None = None) -> PlannedText | None:
@@ -190,25 +194,28 @@ def plan_text(request: EncoderRequest, opened: Checkpoint | None = None) -> Plan
     Raises what `plan_encoder` does, BadConfig where no text archive can be made of the task, and what reading the
     tokenizer raises.
     """
-    check_name(request.name)
-    opened = opened or open_checkpoint(request.checkpoint, request.config)
+    return _text_of(plan_encoder(request, opened))
+
+
+def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
+    request = encoder.request
     asked = AskedTask(request.task, request.pooling, request.max_length, request.labels)
-    planned = plan_encoder(replace(request, heads=request.heads or ()), opened)
-    found = find_task(planned.checkpoint, planned.layout, planned.config, planned.sentence, asked)
+    found = find_task(encoder.checkpoint, encoder.layout, encoder.config, encoder.sentence, asked)
     if found is None:
         return None
-    if "pooled" not in (found.task.pooling or "") and request.pooler is None and planned.config.pooler == "dense":
-        # A pooler that the task does not read is left out; some classes have none.
-        planned = plan_encoder(replace(planned.request, pooler="first_token"), opened)
-    if planned.sentence:
-        planned = replace(planned, checkpoint=WithDenseLayers(planned.checkpoint, planned.sentence))
-    alone, planned = planned, replace(planned, plan=planned.plan.taking(found.head))
-    if planned.vocabulary is None:
+    if encoder.vocabulary is None:
         raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
-    tokenizer = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
-    in_text = planned.checkpoint.format == "huggingface"  # there a literal [SEP] in a text is the special token
+    wanted = replace(request, heads=request.heads or ())
+    if not found.reads_pooler and request.pooler is None:
+        wanted = replace(wanted, pooler="first_token")  # the task reads no pooler, and some classes have none
+    encoder = plan_encoder(wanted, encoder.opened, found.sources)
+    if encoder.sentence:
+        encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
+    tokenizer = read_tokenizer_source(request.vocab or encoder.checkpoint.path, request.cased)
+    in_text = encoder.checkpoint.format == "huggingface"  # there a literal [SEP] in a text is the special token
     checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
-    return PlannedText(planned, tokenizer, in_text, found.task, alone)
+    with_head = replace(encoder, plan=encoder.plan.taking(found.head))
+    return PlannedText(with_head, tokenizer, in_text, found.task, encoder)
 
 
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:

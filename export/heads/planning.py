@@ -87,15 +87,19 @@ def plan_with_heads(
     layout: Layout,
     heads: Sequence[str],
     leave_out: Collection[str] = (),
+    taken: Collection[str] = (),
 ) -> WeightPlan:
-    """Return the weight plan of an encoder and these heads; other heads are left out by name."""
+    """Return the weight plan of an encoder and these heads; other heads are left out by name.
+
+    `taken` are names that a task uses, which are not left out.
+    """
     sizes = {ours: sizes for head in heads for ours, sizes in HEADS[head].variables.items()}
     for head in heads:
         sizes |= _untied(HEADS[head], checkpoint, layout)
     shapes = {ours: shape_of(each, config) for ours, each in sizes.items()}
     family = replace(family, layouts=tuple(map(with_heads, family.layouts)))
     layout = with_heads(layout, checkpoint.shapes)
-    return make_plan(checkpoint.shapes, config, family, layout, shapes, leave_out)
+    return make_plan(checkpoint.shapes, config, family, layout, shapes, leave_out, taken)
 
 
 def rows_of_tokens(checkpoint: Checkpoint, layout: Layout) -> list[str]:

@@ -161,10 +161,10 @@ class TextOracle:
     def _logits(self, outputs: ReferenceOutputs) -> np.ndarray:
         first, pooled = outputs.layers[-1][0, 0], outputs.pooled[0]
         kind = str(self.config.get("model_type", ""))
-        if (name := self._name("output_weights")) is not None:
-            bias = self._name("output_bias")
-            assert bias is not None
-            return pooled @ self.read(name).T.astype(np.float64) + self.read(bias)
+        for place in ("", "loss/"):
+            if f"{place}output_weights" in self.names:
+                rows, bias = self.read(f"{place}output_weights"), self.read(f"{place}output_bias")
+                return pooled @ rows.T.astype(np.float64) + bias
         if self._name("classifier.out_proj.weight") is not None:
             word = {"electra": "gelu", "roformer": str(self.config.get("hidden_act", "gelu"))}.get(kind, "tanh")
             return self._dense(ACTIVATIONS[word](self._dense(first, "classifier.dense")), "classifier.out_proj")

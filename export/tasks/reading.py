@@ -57,6 +57,24 @@ class FoundTask:
     task: TextTask
     head: tuple[PlannedVariable, ...] = ()
 
+    @property
+    def sources(self) -> set[str]:
+        """The names of the head in the checkpoint."""
+        return {source for each in self.head for source in each.sources}
+
+    @property
+    def reads_pooler(self) -> bool:
+        return "pooled" in (self.task.pooling or "").split("+")
+
+    def __str__(self) -> str:
+        """The task in words: "classification: negative, positive; scores by softmax; at most 512 tokens"."""
+        task = self.task
+        how = [f"pooling {task.pooling}"] if task.pooling else []
+        how += [f"dense layer to {layer.outputs:,} with {layer.activation}" for layer in task.dense[:-1] or task.dense]
+        how += ["normalised"] if task.normalize else []
+        how += [", ".join(task.labels[:5]) + (", …" if len(task.labels) > 5 else "")] if task.labels else []
+        return f"{TASKS[task.name].title}: {'; '.join([*how, f'at most {task.max_length:,} tokens'])}"
+
 
 @dataclass(frozen=True)
 class _Head:

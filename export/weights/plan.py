@@ -174,17 +174,18 @@ def make_plan(
     layout: Layout,
     heads: Mapping[str, Shape] | None = None,
     leave_out: Collection[str] = (),
+    taken: Collection[str] = (),
 ) -> WeightPlan:
     """Return the plan for a checkpoint's shapes under a config; it lists every problem and raises nothing.
 
         make_plan(checkpoint.shapes, config, family, layout).checked("bert")
 
     `heads` are the variables of heads to export and their shapes; the layout has to have the scopes of all heads.
-    `leave_out` are names that a person leaves out.
+    `leave_out` are names that a person leaves out, `taken` those that a task uses.
     """
     names = Names(shapes, layout)
     canonical = family.canonical
-    variables, missing, misshapen, used = [], [], [], set()
+    variables, missing, misshapen, used = [], [], [], {*taken}
     incomplete = set()  # modules with a missing variable
     of_heads = {ours: {ours: shape} for ours, shape in (heads or {}).items()}
     for ours, shapes_of_parts in {**variable_parts(config), **of_heads}.items():

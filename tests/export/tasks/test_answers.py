@@ -1,0 +1,190 @@
+"""Answers to texts are those of transformers and sentence-transformers, from the directories that these wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.inspect import inspect_checkpoint
+from export.options import EncoderRequest
+from export.planning import PlannedEncoder, plan_export
+from export.text_certificate import golden_answers, golden_questions
+from scripts.random_checkpoint import write_tf1
+from scripts.text_answers import CLASSIFIERS, PAIRS, TEXTS, VECTORS
+from tests.export.conftest import write_odd
+from tests.export.tasks.conftest import answers, cases, planned_text, text_model, write_case
+from zoo.errors import BadArgument, BadConfig
+
+TOLERANCE = 1e-5
+CLASSES = [f"classifier: {name}" for name in CLASSIFIERS]
+POOLINGS = [f"vector: {name}" for name in VECTORS]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes(name: str, tmp_path: Path) -> None:
+    planned = planned_text(write_case(name, tmp_path / "saved"))
+    task, expected = planned.task, cases()[name]["answers"]
+    assert (task.name, task.max_length, task.truncation) == ("classification", 40, "longest_first")
+    assert task.labels == [f"class {number}" for number in range(len(expected[0]["logits"]))]
+    model = text_model(planned)
+    found = answers(model, TEXTS) + answers(model, PAIRS)
+    for ours, theirs in zip(found, expected, strict=True):
+        for output in ("logits", "scores"):
+            np.testing.assert_allclose(ours[output], theirs[output], rtol=0, atol=TOLERANCE)
+        assert ours["label"].item().decode() == task.labels[int(np.argmax(theirs["logits"]))]
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_vectors(name: str, tmp_path: Path) -> None:
+    planned = planned_text(write_case(name, tmp_path / "saved"))
+    assert (planned.task.name, planned.task.max_length) == ("vector", 30)
+    assert planned.task.prompts["query"] == "a 1: "
+    model, stored = text_model(planned), cases()[name]
+    for ours, theirs in zip(answers(model, TEXTS), stored["answers"], strict=True):
+        np.testing.assert_allclose(ours["vector"], theirs["vector"], rtol=0, atol=TOLERANCE)
+    queries = answers(model, [planned.task.prompts["query"] + text for text in TEXTS])
+    for ours, theirs in zip(queries, stored["query"], strict=True):
+        np.testing.assert_allclose(ours["vector"], theirs, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["classifier: electra", "classifier: bert of several labels", "vector: max and dense"])
+def test_the_oracle_answers_the_same(name: str, tmp_path: Path) -> None:
+    """The oracle reads the files by itself; golden texts are other ones, pairs and texts over the limit among them."""
+    planned = planned_text(write_case(name, tmp_path / "saved"))
+    golden, questions = golden_answers(planned), golden_questions(planned)
+    model = text_model(planned)
+    assert {len(text) for text in questions} == {1, 2}
+    for number, text in enumerate(questions):
+        row = list(text) if len(text) == 2 else text[0]
+        for output, value in answers(model, [row])[0].items():
+            expected = golden[f"{number}/{output}"]
+            if output == "label":
+                assert value.item().decode() == str(expected)
+            else:
+                np.testing.assert_allclose(value, expected, rtol=0, atol=TOLERANCE)
+
+
+# -- what a checkpoint is for -----------------------------------------------------------------------------------------
+
+
+def test_a_plain_checkpoint_stays_an_encoder_until_a_task_is_asked_for(tmp_path: Path) -> None:
+    write_odd(tmp_path / "odd")
+    request: dict[str, Any] = {"checkpoint": tmp_path / "odd", "name": "odd", "out": tmp_path / "out"}
+    assert isinstance(plan_export(EncoderRequest(**request)), PlannedEncoder)
+    with pytest.raises(BadArgument, match="`--task vector --pooling mean`"):
+        plan_export(EncoderRequest(**request, task="vector"))
+    with pytest.raises(BadArgument, match="add --task vector"):
+        plan_export(EncoderRequest(**request, pooling="mean", kind="text"))
+    with pytest.raises(BadConfig, match="`--task vector --pooling mean`, or add `--kind encoder`"):
+        plan_export(EncoderRequest(**request, kind="text"))
+    planned = planned_text(tmp_path / "odd", task="vector", pooling="first+max", max_length=9)
+    assert (planned.task.pooling, planned.task.max_length, planned.task.truncation) == ("first+max", 9, "round_robin")
+    assert answers(text_model(planned), ["你好"])[0]["vector"].shape == (64,)
+    for wrong in ({"pooling": "middle"}, {"pooling": "mean", "max_length": 41}, {"pooling": "mean", "max_length": 2}):
+        with pytest.raises(BadArgument, match="middle|3 to 40"):
+            plan_export(EncoderRequest(**request, task="vector", **wrong))  # type: ignore[arg-type]
+
+
+def test_kind_encoder_leaves_the_head_out_by_name(tmp_path: Path) -> None:
+    folder = write_case("classifier: bert", tmp_path / "saved")
+    planned = plan_export(EncoderRequest(folder, "bert", tmp_path, kind="encoder"))
+    assert isinstance(planned, PlannedEncoder)
+    assert planned.plan.left_out["head of a fine-tuned task"] == ("classifier.bias", "classifier.weight")
+
+
+def test_a_head_of_tf1_is_found_by_its_names(tmp_path: Path) -> None:
+    arrays = write_odd(tmp_path / "odd")
+    head = {"output_weights": np.full((3, 32), 0.1, np.float32), "output_bias": np.arange(3, dtype=np.float32)}
+    config = json.loads((tmp_path / "odd" / "bert_config.json").read_text())
+    shutil.copytree(tmp_path / "odd", tmp_path / "tuned")
+    write_tf1(tmp_path / "tuned", config, {name: array.shape for name, array in (arrays | head).items()})
+    (tmp_path / "labels.txt").write_text("差\n中\n好\n", encoding="utf-8")
+    planned = planned_text(tmp_path / "tuned", labels=tmp_path / "labels.txt")
+    task = planned.task
+    assert (task.name, task.labels, task.scores) == ("classification", ["差", "中", "好"], "softmax")
+    assert {each.sources[0] for each in planned.plan.variables if each.ours.startswith("task/")} == head.keys()
+    golden = golden_answers(planned)
+    number = golden_questions(planned).index(("你好",))
+    np.testing.assert_allclose(
+        answers(text_model(planned), ["你好"])[0]["logits"], golden[f"{number}/logits"], rtol=0, atol=TOLERANCE
+    )
+
+
+def test_labels_are_as_many_as_classes(tmp_path: Path) -> None:
+    folder = write_case("classifier: bert", tmp_path / "saved")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("yes\nno\n")
+    with pytest.raises(BadConfig, match="2 labels, the head 3 classes"):
+        planned_text(folder, labels=labels, kind="text")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "yes", "1": "no"}}))
+    with pytest.raises(BadConfig, match="id2label in the config has 2 labels for the head's 3 classes"):
+        planned_text(folder, kind="text")
+    labels.write_text("yes\nno\nperhaps\n")
+    assert planned_text(folder, labels=labels).task.labels == ["yes", "no", "perhaps"]
+
+
+def test_the_activation_of_a_cross_encoder_makes_its_scores(tmp_path: Path) -> None:
+    folder = write_case("classifier: bert of one class", tmp_path / "saved")
+    config = json.loads((folder / "config.json").read_text())
+    assert planned_text(folder).task.scores == "sigmoid"
+    for settings, scores in (
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, "identity"),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Sigmoid"}, "sigmoid"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | settings))
+        assert planned_text(folder).task.scores == scores
+    (folder / "config.json").write_text(json.dumps(config | {"sentence_transformers": {"activation_fn": "own.Swish"}}))
+    with pytest.raises(BadConfig, match=r"scores by 'own\.Swish'"):
+        planned_text(folder, kind="text")
+
+
+@pytest.mark.parametrize("name", ["classifier: distilbert", "vector: cls and mean"])
+def test_inspect_says_what_export_makes(name: str, tmp_path: Path) -> None:
+    folder = write_case(name, tmp_path / "saved")
+    inspection, planned = inspect_checkpoint(folder), planned_text(folder)
+    assert inspection.task is not None and inspection.task.task == planned.task
+    assert inspection.to_dict()["kind"] == "text" and "a text archive, which takes strings" in str(inspection)
+    assert inspection.plan == planned.plan
+    assert (inspection.export_command or "").endswith("--name NAME --out DIR")
+
+
+def test_cutting_pairs() -> None:
+    """Both rules against plain loops, over all lengths of a small room."""
+    from tokenizer.packing import trim, trim_longest_first, trim_only_second
+
+    lengths = [(first, second) for first in range(9) for second in range(9)]
+    for room in range(9):
+        tensor = tf.constant(lengths, tf.int32)
+        rust = [_cut_by_tokenizers(*pair, room) for pair in lengths]
+        assert trim_longest_first(tensor, tf.constant(room)).numpy().tolist() == rust
+        assert trim(tensor, tf.constant(room)).numpy().tolist() == [_cut_by_google(*pair, room) for pair in lengths]
+        second = [[min(a, room), min(b, room - min(a, room))] for a, b in lengths]
+        assert trim_only_second(tensor, tf.constant(room)).numpy().tolist() == second
+
+
+def _cut_by_google(first: int, second: int, room: int) -> list[int]:
+    while first + second > room:
+        if first > second:
+            first -= 1
+        else:
+            second -= 1
+    return [first, second]
+
+
+def _cut_by_tokenizers(first: int, second: int, room: int) -> list[int]:
+    """`truncate_encodings` of Hugging Face's tokenizers."""
+    if first + second <= room:
+        return [first, second]
+    short, long = sorted((first, second))
+    long = short if short > room else max(short, room - short)
+    if short + long > room:
+        short = room // 2
+        long = short + room % 2
+    return [long, short] if first > second else [short, long]
