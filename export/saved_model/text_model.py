@@ -17,7 +17,7 @@ from export.encoder.pooling import pooled
 from export.encoder.training import Dropout
 from export.saved_model.root import EncoderRoot
 from export.tasks import TASKS
-from tokenizer.graph import Graph
+from tokenizer.graph import Graph, graph_function
 from tokenizer.module import Tokenizer
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
@@ -116,7 +116,10 @@ class TextRoot(tf.train.Checkpoint):
                 prompt = next((task.prompts[each] for each in names if each in task.prompts), "")
                 setattr(self, name, self._traced(prompt, (False,)))
         if task.labels:
-            self.labels = tf.function(lambda: self._model.labels, input_signature=[], autograph=False)
+            self.labels = graph_function(self._labels)
+
+    def _labels(self) -> tf.Tensor:
+        return self._model.labels
 
     def _traced(self, prompt: str, modes: tuple[bool, ...]) -> Any:
         def call(text: tf.Tensor, training: bool = False) -> Any:

@@ -1,0 +1,118 @@
+"""A text archive as people get it: exported from a classifier that transformers saved, loaded with tensorflow_hub."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+
+from scripts.text_answers import PAIRS, TEXTS
+from tests.export.tasks.conftest import cases, write_case
+from zoo.archive.card import TextCard, read_card
+from zoo.archive.unpack import unpack
+from zoo.command import main
+from zoo.errors import VerificationFailed
+from zoo.loading.verify_text import differences
+from zoo.registry.writing import own_registry
+
+CASE = "classifier: bert"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    write_case(CASE, folder / "saved")
+    command = ["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out"), "--kind", "all"]
+    assert main(command) == 0
+    unpack(folder / "out" / "odd.tar.gz", folder / "odd")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(out: Path) -> Any:
+    return hub.load(str(out / "odd"))
+
+
+def test_answers_of_lists_tensors_and_pairs(model: Any) -> None:
+    expected = cases()[CASE]["answers"]
+    for texts, theirs in ((TEXTS, expected[: len(TEXTS)]), (PAIRS, expected[len(TEXTS) :])):
+        for given in (texts, tf.constant(texts)):
+            answer = model(given)
+            assert answer.keys() == {"logits", "scores", "label"}
+            for output in ("logits", "scores"):
+                wanted = [each[output] for each in theirs]
+                np.testing.assert_allclose(answer[output], wanted, rtol=0, atol=1e-5)
+    assert [label.decode() for label in model(["你好"])["label"].numpy()] == ["class 0"]
+    assert [label.decode() for label in model.labels().numpy()] == ["class 0", "class 1", "class 2"]
+    assert model.signatures["serving_default"](text=tf.constant(["你好"]))["logits"].shape == (1, 3)
+
+
+def test_no_texts_and_texts_that_are_not_utf_8(model: Any) -> None:
+    assert model(tf.constant([], tf.string))["logits"].shape == (0, 3)
+    broken, whole = model([b"\xff\xe4\xbd\xa0\xe5\xa5\xbd\xe4", "你好"])["logits"].numpy()
+    np.testing.assert_allclose(broken, whole, rtol=0, atol=1e-6)  # bytes that are no text are skipped
+
+
+def test_training_has_dropout(model: Any) -> None:
+    first, second = (model(["你好"], training=True)["logits"].numpy() for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(["你好", "a"], training=True)["logits"][:, 0])
+    names = {variable.name.partition(":")[0] for variable in model.trainable_variables}
+    assert {"task/dense_0/kernel", "task/dense_0/bias", "bert/pooler/dense/kernel"} <= names
+    assert None not in tape.gradient(loss, model.trainable_variables)
+
+
+def test_the_tokenizer_and_the_encoder_inside(model: Any) -> None:
+    tokens = model.tokenizer(["你好，a"])
+    assert [token.decode() for token in tokens.numpy()[0]] == ["你", "好", "，", "a"]
+    assert model.encoder(tokens)["sequence_output"].shape == (1, 4, 32)
+    packed = model.tokenizer.preprocess(["你好"], seq_length=8)
+    assert packed["input_word_ids"].numpy().tolist() == [[2, 5, 6, 3, 0, 0, 0, 0]]
+
+
+def test_card_and_rows(out: Path) -> None:
+    card = read_card(out / "odd")
+    assert isinstance(card, TextCard)
+    assert (card.task.name, card.task.pooling, card.needs) == ("classification", "pooled", [])
+    assert card.left_out.keys() == {"buffer that only counts positions"} or not card.left_out
+    assert "FastWordpieceTokenizeWithOffsets" not in card.ops
+    assert max(card.certificate.max_difference.values()) <= card.certificate.tolerance == 2e-5
+    models = own_registry(out / "out" / "registry.json").models
+    rows = {name: (row.kind, row.task, row.tokenizer) for name, row in models.items()}
+    assert rows == {
+        "odd": ("text", "classification", None),
+        "odd_encoder": ("encoder", None, "odd_tokenizer"),
+        "odd_tokenizer": ("tokenizer", None, None),
+        "odd_tokenizer_preprocess": ("preprocess", None, None),
+    }
+
+
+def test_zoo_verify_repeats_the_golden_answers(out: Path, model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(out / "odd")]) == 0
+    said = capsys.readouterr().out
+    assert "odd (text)" in said and "golden texts agree" in said and "scores" in said
+    card = read_card(out / "odd")
+    assert isinstance(card, TextCard)
+    with np.load(out / "odd" / "assets.extra" / "golden.npz") as file:
+        golden = dict(file)
+    for key, value in (("3/label", np.array("class 9")), ("4/logits", golden["4/logits"] + np.float32(1e-3))):
+        with pytest.raises(VerificationFailed, match=key.partition("/")[2]):
+            differences(model, card.certificate.texts, {**golden, key: value}, card.certificate.tolerance, "odd")
+
+
+def test_tensorflow_text_is_not_imported(out: Path) -> None:
+    """In a process of its own: everything else in this one may have imported it."""
+    code = (
+        "import sys, tensorflow_hub as hub\n"
+        f"label = hub.load({str(out / 'odd')!r})(['你好'])['label'].numpy()[0].decode()\n"
+        "print(label, 'tensorflow_text' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split("\n")[0] == "class 0 False", done.stderr[-2000:]
