@@ -1,13 +1,11 @@
-"""Sentence embeddings with two archives and nothing but TensorFlow: mean pooling over the mask, cosine similarity.
+"""Vectors of sentences with one archive and nothing but TensorFlow: strings in, vectors out, cosine similarity.
 
-python examples/sentence_similarity.py ENCODER_URL PREPROCESS_URL
+python examples/sentence_similarity.py URL
 """
 
 import sys
 
-import tensorflow as tf
 import tensorflow_hub as hub
-import tensorflow_text  # noqa: F401  (registers the operations of the tokenizer)
 
 SENTENCES = [
     "A man is playing a guitar.",
@@ -18,18 +16,10 @@ SENTENCES = [
 ]
 PARAPHRASES = [(0, 1), (2, 3)]
 
-encoder_url, preprocess_url = sys.argv[1:]
-preprocess, encoder = hub.load(preprocess_url), hub.load(encoder_url)
-
-inputs = preprocess(tf.constant(SENTENCES))
-outputs = encoder(inputs)
-print("sequence_output", tuple(outputs["sequence_output"].shape))
-print("pooled_output  ", tuple(outputs["pooled_output"].shape))
-
-# Padded positions of sequence_output are zero, so a plain sum over tokens is a sum over the real ones.
-lengths = tf.reduce_sum(tf.cast(inputs["input_mask"], tf.float32), axis=1, keepdims=True)
-vectors = tf.math.l2_normalize(tf.reduce_sum(outputs["sequence_output"], axis=1) / lengths, axis=1)
-similarity = tf.matmul(vectors, vectors, transpose_b=True).numpy()
+embed = hub.load(sys.argv[1])
+vectors = embed(SENTENCES).numpy()  # of length 1, so that a product of two is their cosine similarity
+print("vectors", vectors.shape)
+similarity = vectors @ vectors.T
 
 print("\ncosine similarity")
 for i, sentence in enumerate(SENTENCES):

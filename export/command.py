@@ -49,7 +49,7 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     request = request_from(arguments, EncoderRequest)
     planned = plan_export(request)
     if arguments.dry_run:
-        print(to_json(planned.plan.to_dict()).rstrip() if arguments.json else planned.plan)
+        print(to_json(planned.to_dict()).rstrip() if arguments.json else planned)
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
     if not arguments.dry_run:
         _print_entries(_import_pipeline().export_checkpoint(planned), arguments)

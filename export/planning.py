@@ -18,7 +18,7 @@ from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model, transformer_folder
-from export.tasks.reading import AskedTask, WithDenseLayers, find_task
+from export.tasks.reading import AskedTask, FoundTask, WithDenseLayers, find_task
 from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
@@ -56,6 +56,13 @@ class PlannedEncoder:
     vocabulary_notes: tuple[str, ...]
     padding_id: int
     sentence: SentenceModel | None  # of the files of sentence-transformers beside the checkpoint
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the weight plan for programs."""
+        return self.plan.to_dict()
+
+    def __str__(self) -> str:
+        return str(self.plan)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,6 +161,13 @@ class PlannedText:
     @property
     def family(self) -> Family:
         return self.encoder.family
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the weight plan and the task for programs."""
+        return {**self.plan.to_dict(), "task": self.task.model_dump(mode="json")}
+
+    def __str__(self) -> str:
+        return f"{self.plan}\na text archive, {FoundTask(self.task)}"
 
     def apart(self) -> tuple[PlannedEncoder, TokenizerRequest, TokenizerConfig]:
         """Return the plans of the encoder and of the tokenizer as archives of their own."""
