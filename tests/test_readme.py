@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from export.options import EncoderRequest, TokenizerRequest
-from export.pipeline import export_encoder, export_tokenizer
+from export.pipeline import export_encoder, export_text, export_tokenizer
+from export.planning import plan_text
 from scripts.random_checkpoint import write
 from tests.conftest import ROOT
+from tests.export.tasks.conftest import write_case
 from tests.localserver import running_server
 from zoo.command import main
 
@@ -31,6 +33,9 @@ def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write("albert_tiny", tmp_path / "checkpoint")
     export_encoder(EncoderRequest(tmp_path / "checkpoint", "albert_tiny", tmp_path / "dist"))
     export_tokenizer(TokenizerRequest(tmp_path / "checkpoint", "bert_tokenizer_chinese", tmp_path / "dist"))
+    planned = plan_text(EncoderRequest(write_case("vector: mean", tmp_path / "saved"), "text", tmp_path / "dist"))
+    assert planned is not None
+    export_text(planned)
     with running_server() as server:
         base = server.serve_directory(tmp_path / "dist")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -38,6 +43,7 @@ def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.chdir(tmp_path / "dist")
         names = {
             "encoder_url": f"{base}albert_tiny.tar.gz",
+            "text_url": f"{base}text.tar.gz",
             "tokenizer_url": f"{base}bert_tokenizer_chinese.tar.gz",
         }
         for block in blocks("README.md", "python"):
