@@ -123,8 +123,7 @@ def export_tokenizer(request: TokenizerRequest, planned: TokenizerConfig | None 
 
 def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
     directory = work / "model"
-    how = (planned.vocabulary, planned.heads, planned.request.recompute, planned.padding_id)
-    _save_encoder(planned, directory, lambda encoder: EncoderRoot(encoder, *how))
+    save_encoder(planned, directory)
     golden = golden_arrays(planned.checkpoint, planned.config, planned.heads, under=planned.under)
     write_golden(golden, directory)
     return _pack_and_verify(encoder_card(planned, directory, golden), directory, work)
@@ -134,7 +133,7 @@ def _build_text(planned: PlannedText, work: Path) -> Built:
     directory = work / "model"
     encoder, tokenizer = planned.encoder, planned.tokenizer
     how = (tokenizer.vocabulary, tokenizer.rules, planned.task, planned.special_tokens_in_text, encoder.padding_id)
-    _save_encoder(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute))
+    _save(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute))
     golden = golden_answers(planned)
     write_golden(golden, directory)
     return _pack_and_verify(text_card(planned, directory, golden), directory, work)
@@ -177,7 +176,13 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
     return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
 
 
-def _save_encoder(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder], Any]) -> None:
+def save_encoder(planned: PlannedEncoder, directory: Path) -> None:
+    """Write the SavedModel of a plan: no card, and nothing is compared."""
+    how = (planned.vocabulary, planned.heads, planned.request.recompute, planned.padding_id)
+    _save(planned, directory, lambda encoder: EncoderRoot(encoder, *how))
+
+
+def _save(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder], Any]) -> None:
     """Read every planned variable, one at a time, and write the SavedModel of the root that is made of the encoder."""
     variables: dict[str, tf.Variable] = {}
     named: dict[str, tf.Variable] = {}  # ELECTRA's dense layer may be pooler and part of a head: one variable for both

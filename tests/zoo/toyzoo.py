@@ -1,13 +1,17 @@
-"""A zoo of real archives, exported once a session: an encoder with heads, its tokenizer and preprocessor."""
+"""A zoo of real archives, exported once a run: an encoder with heads, its tokenizer and preprocessor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.once import made_once
 from zoo.archive.unpack import unpack
+from zoo.contract import REGISTRY_FILE
+from zoo.fetching.registries import read_registry
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,23 @@ class ToyZoo:
 
     def unpacked(self, name: str = "toy") -> Path:
         """Return an unpacked directory that all tests share."""
-        place = self.directory / "unpacked" / name
-        if not place.is_dir():
-            unpack(self.archive(name), place)
-        return place
+        return self.directory / "unpacked" / name
 
 
 @pytest.fixture(scope="session")
 def toy_zoo(tmp_path_factory: pytest.TempPathFactory) -> ToyZoo:
     """The zoo itself. (Importing the builder imports TensorFlow, which most tests here do without.)"""
+    return ToyZoo(made_once(tmp_path_factory, "toy-zoo", _make))
+
+
+def _make(place: Path) -> None:
     from export.options import EncoderRequest, TokenizerRequest
     from export.pipeline import export_encoder, export_tokenizer
     from tests.export.conftest import write_odd
 
-    checkpoint, out = tmp_path_factory.mktemp("toy-checkpoint"), tmp_path_factory.mktemp("toy-zoo")
-    write_odd(checkpoint)
-    export_encoder(EncoderRequest(checkpoint, "toy", out))
-    export_tokenizer(TokenizerRequest(checkpoint, "toy_tokenizer", out))
-    return ToyZoo(out)
+    with TemporaryDirectory() as checkpoint:
+        write_odd(Path(checkpoint))
+        export_encoder(EncoderRequest(Path(checkpoint), "toy", place))
+        export_tokenizer(TokenizerRequest(Path(checkpoint), "toy_tokenizer", place))
+    for name in read_registry(place / REGISTRY_FILE).names():
+        unpack(place / f"{name}.tar.gz", place / "unpacked" / name)

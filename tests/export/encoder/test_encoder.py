@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from export.oracle.forward import Case
-from tests.export.conftest import as_inputs, case, differences, export_and_load, reference, write_odd
+from tests.export.conftest import as_inputs, case, differences, reference, save_and_load, write_odd
 
 TOLERANCE = 2e-5
 
@@ -20,7 +20,7 @@ def test_agrees_with_the_checkpoint(encoder: Any, odd: Path) -> None:
     assert differences(encoder, inputs, *reference(odd, inputs)) < TOLERANCE
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_mask_agrees_and_padding_changes_nothing(data: st.DataObject, encoder: Any, odd: Path) -> None:
     batch, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 13))
@@ -67,20 +67,20 @@ def test_no_rows_and_one_token(encoder: Any) -> None:
 
 
 def test_truncated_keeps_the_first_layers_and_the_pooler(odd: Path, tmp_path: Path) -> None:
-    encoder = export_and_load(odd, tmp_path, layers=2)
+    encoder = save_and_load(odd, tmp_path, layers=2)
     inputs = case(2, 6)
     assert differences(encoder, inputs, *reference(odd, inputs, layers=2)) < TOLERANCE
 
 
 def test_activation_can_be_chosen(encoder: Any, odd: Path, tmp_path: Path) -> None:
-    changed = export_and_load(odd, tmp_path, activation="gelu_tanh")
+    changed = save_and_load(odd, tmp_path, activation="gelu_tanh")
     inputs = case(2, 6)
     assert differences(changed, inputs, *reference(odd, inputs, activation="gelu_tanh")) < TOLERANCE
     assert differences(encoder, inputs, *reference(odd, inputs, activation="gelu_tanh")) > 10 * TOLERANCE
 
 
 def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> None:
-    encoder = export_and_load(odd, tmp_path, pooler="first_token")
+    encoder = save_and_load(odd, tmp_path, pooler="first_token")
     inputs = case(2, 6)
     assert differences(encoder, inputs, *reference(odd, inputs, pooler=False)) < TOLERANCE
     outputs = encoder(as_inputs(inputs))
@@ -89,7 +89,7 @@ def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> N
 
 def test_a_genuine_tiny_checkpoint(tmp_path: Path, shared: Path) -> None:
     directory = shared / "checkpoints/tiny_bert_tf1"
-    encoder = export_and_load(directory, tmp_path)
+    encoder = save_and_load(directory, tmp_path)
     inputs = case(2, 9, vocab=15)
     assert differences(encoder, inputs, *reference(directory, inputs)) < TOLERANCE
 
@@ -105,7 +105,7 @@ def test_dropout_only_in_training_and_reproducible(encoder: Any, out: Path) -> N
 
 def test_no_dropout_where_the_config_has_none(tmp_path: Path) -> None:
     write_odd(tmp_path / "odd", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    encoder = export_and_load(tmp_path / "odd", tmp_path / "out")
+    encoder = save_and_load(tmp_path / "odd", tmp_path / "out")
     inputs = as_inputs(case(2, 6))
     trained, plain = (encoder(inputs, training=training)["pooled_output"] for training in (True, False))
     np.testing.assert_allclose(trained, plain, rtol=0, atol=TOLERANCE)  # the same formula, its constants elsewhere
