@@ -13,13 +13,15 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
+from export.cards import _pooler_in_words
 from export.options import EncoderRequest
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.pipeline import export_encoder, save_encoder
-from export.planning import plan_encoder
+from export.planning import PlannedEncoder, plan_encoder
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
 from tests.once import made_once
+from zoo.archive.card import EncoderCard
 from zoo.archive.unpack import unpack
 
 # An export collects garbage often; what was imported is none, and need not be looked through each time.
@@ -55,7 +57,7 @@ def write_odd(
 ) -> dict[str, np.ndarray]:
     """Write an odd checkpoint in the TF1 layout, with its vocabulary; return its arrays."""
     layout, extra = FAMILIES[family]
-    config = odd_config(**extra, **changes)
+    config = odd_config(**extra | changes)
     write_vocabulary(directory / "vocab.txt", VOCABULARY)
     return write_tf1(directory, config, LAYOUTS[layout](config), seed=seed, scale=SCALE, slots=slots)
 
@@ -91,6 +93,18 @@ def save_and_load(checkpoint: Path, out: Path, **how: Any) -> Any:
     planned.plan.checked("odd")
     save_encoder(planned, out / "odd")
     return hub.load(str(out / "odd"))
+
+
+def sketched_card(planned: PlannedEncoder) -> EncoderCard:
+    """Return as much of an archive's card as is needed to rebuild its encoder."""
+    return EncoderCard.model_construct(
+        name="odd",
+        family=planned.family.name,
+        sizes=planned.config.sizes(),
+        activation_reason=planned.config.activation_reason,
+        truncated_from=planned.config.truncated_from,
+        pooler=_pooler_in_words(planned.config),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.cards import _pooler_in_words
 from export.convert.rebuilding import OUTPUT_KEYS, PlainRoot, plain_encoder
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest
 from export.planning import PlannedEncoder, plan_encoder
-from tests.export.conftest import FAMILIES, as_inputs, case, write_odd
+from tests.export.conftest import FAMILIES, as_inputs, case, sketched_card, write_odd
 from zoo.archive.card import EncoderCard
 from zoo.errors import BadArchive
 
@@ -36,21 +35,13 @@ CHOICES: list[tuple[str, dict[str, Any]]] = [
 
 
 def planned(directory: Path, family: str, **how: Any) -> tuple[PlannedEncoder, dict[str, tf.Variable], EncoderCard]:
-    """A plan, its variables by our names, and as much of a card as the plain encoder reads."""
+    """A plan, its variables by our names, and a card."""
     write_odd(directory, family=family)
     plan = plan_encoder(EncoderRequest(directory, "odd", directory, heads=(), **how))
     values = {each.ours: plan.plan.read(each, plan.checkpoint) for each in plan.plan.variables}
     names = {each.ours: each.name for each in plan.plan.variables}
     variables = {ours: tf.Variable(value, name=names[ours]) for ours, value in values.items()}
-    card = EncoderCard.model_construct(
-        name="odd",
-        family=plan.family.name,
-        sizes=plan.config.sizes(),
-        activation_reason=plan.config.activation_reason,
-        truncated_from=plan.config.truncated_from,
-        pooler=_pooler_in_words(plan.config),
-    )
-    return plan, variables, card
+    return plan, variables, sketched_card(plan)
 
 
 @pytest.mark.parametrize(("family", "how"), CHOICES, ids=lambda part: str(part) if part else "")

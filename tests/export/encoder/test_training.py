@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_hub as hub
 from tensorflow.python.eager import context
 
 from export.convert.rebuilding import plain_encoder
 from export.encoder.encoder import Drops, Encoder, Inference
 from export.encoder.training import Dropout, Training
 from export.encoder.unpadding import Packed
+from export.options import EncoderRequest
+from export.planning import plan_encoder
 from export.weights.config import EncoderConfig
-from tests.export.conftest import as_inputs, case, export_and_load, write_odd
-from zoo.archive.card import EncoderCard, read_card
+from tests.export.conftest import as_inputs, case, save_and_load, sketched_card, write_odd
 
 
 def given(real: int) -> dict[str, tf.Tensor]:
@@ -71,38 +71,45 @@ FAMILIES = ["bert", "albert of two groups", pytest.param("albert_brightmart", ma
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of one block, and of ALBERT one more of another block."""
     directory = tmp_path_factory.mktemp("odd")
+    layers = 3 if "groups" in request.param else 2
     without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    write_odd(directory, family=request.param, **without)
+    write_odd(directory, family=request.param, num_hidden_layers=layers, **without)
     return directory
+
+
+@pytest.fixture(scope="module")
+def recomputed(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The odd encoder, which computes its layers again."""
+    return save_and_load(odd, tmp_path_factory.mktemp("recomputed"), recompute=True, heads=())
+
+
+def plain_of(checkpoint: Path, variables: Sequence[tf.Variable]) -> Encoder:
+    """Return an encoder of these variables that moves no tokens and calls no saved function."""
+    return plain_encoder(variables, sketched_card(plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint))))
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_training_gives_the_plain_gradients(recompute: bool, checkpoint: Path, tmp_path: Path) -> None:
-    """The plain ones are of an encoder that moves no tokens and calls no saved function."""
-    encoder = export_and_load(checkpoint, tmp_path, recompute=recompute, heads=())
-    card = read_card(tmp_path / "odd")
-    assert isinstance(card, EncoderCard)
-    variables, plain = encoder.trainable_variables, plain_encoder(encoder.variables, card)
-    expected = gradients(variables, partial(encoded, plain))
-    for training in (False, True):
+    encoder = save_and_load(checkpoint, tmp_path, recompute=recompute, heads=())
+    variables = encoder.trainable_variables
+    expected = gradients(variables, partial(encoded, plain_of(checkpoint, encoder.variables)))
+    for training in [True] if recompute else [False, True]:  # without training nothing is computed again
         found = gradients(variables, partial(encoder, training=training))
         for variable, one, other in zip(variables, expected, found, strict=True):
             scale = np.abs(one).max()
             np.testing.assert_allclose(other / scale, one / scale, atol=2e-5, err_msg=variable.name)
 
 
-def test_a_layer_that_is_computed_again_drops_the_same(odd: Path, out: Path, tmp_path: Path) -> None:
+def test_a_layer_that_is_computed_again_drops_the_same(recomputed: Any, encoder: Any) -> None:
     """With dropout: the same seeds give the same gradients, whether kept or computed again."""
-    export_and_load(odd, tmp_path, recompute=True)
     found = []
-    for directory in (out / "odd", tmp_path / "odd"):
+    for each in (encoder, recomputed):
         tf.random.set_seed(7)
-        encoder = hub.load(str(directory))
-        found.append(gradients(encoder.trainable_variables, partial(encoder, training=True)))
+        found.append(gradients(each.trainable_variables, partial(each, training=True)))
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max())
-    encoder = hub.load(str(out / "odd"))
     plain = gradients(encoder.trainable_variables, encoder)
     assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(found[0], plain, strict=True))
 
@@ -124,20 +131,19 @@ class PlainDropout(Inference):
         return Drops(scores, hidden, hidden)
 
 
-def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_dropout_is_where_and_as_large_as_it_has_to_be(checkpoint: Path, monkeypatch: Any) -> None:
     """With the same numbers drawn, training gives the gradients of plain dropout, in either layout."""
     monkeypatch.setattr(Dropout, "_drawn_for", lambda _, x: tf.cast(drawn(tf.shape(x)), tf.uint16))
-    encoder = export_and_load(checkpoint, tmp_path, heads=())
-    card = read_card(tmp_path / "odd")
-    assert isinstance(card, EncoderCard)
-    plain = plain_encoder(encoder.variables, card)
+    plan = plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint, heads=()))
+    variables = [tf.Variable(plan.plan.read(each, plan.checkpoint), name=each.name) for each in plan.plan.variables]
+    plain = plain_of(checkpoint, variables)
     config = replace(plain.config, hidden_dropout=0.25, attention_dropout=0.125)
     training = replace(plain, config=config, forms=Training())
     found = []
     for each in (replace(training, forms=PlainDropout()), training, replace(training, layout=Packed)):
         encode = partial(encoded, each)
         output = encode(given(real=9))["sequence_output"]  # without padding: the same shapes draw the same
-        found.append([output, *gradients(encoder.variables, encode, real=9)])
+        found.append([output, *gradients(variables, encode, real=9)])
     for one, *others in zip(*found, strict=True):
         for other in others:
             np.testing.assert_allclose(other / np.abs(one).max(), one / np.abs(one).max(), atol=2e-5)
@@ -151,8 +157,7 @@ def test_dropout_drops_as_much_as_it_says_and_neighbours_by_chance(rate: float) 
         assert abs(share - expected) < 5 * np.sqrt(expected / dropped.size)
 
 
-def test_a_product_that_no_gradient_needs_is_not_computed_again(odd: Path, encoder: Any, tmp_path: Path) -> None:
-    recomputed = export_and_load(odd, tmp_path, recompute=True, heads=())
+def test_a_product_that_no_gradient_needs_is_not_computed_again(encoder: Any, recomputed: Any) -> None:
     kept = weight_products(encoder)
     assert kept >= 3 * (3 * 4)  # of 3 layers, 4 weights each: forward, and both gradients
     assert weight_products(recomputed) - kept == 2 * 2  # of the 2 layers before the last, those that begin each part
