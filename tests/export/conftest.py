@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
 from export.cards import _pooler_in_words
+from export.encoder.encoder import Encoder
 from export.options import EncoderRequest
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.pipeline import export_encoder, save_encoder
@@ -23,6 +25,7 @@ from scripts.random_checkpoint import write_tf1, write_vocabulary
 from tests.once import made_once
 from zoo.archive.card import EncoderCard
 from zoo.archive.unpack import unpack
+from zoo.contract import INPUT_KEYS
 
 # An export collects garbage often; what was imported is none, and need not be looked through each time.
 gc.freeze()
@@ -95,6 +98,15 @@ def save_and_load(checkpoint: Path, out: Path, **how: Any) -> Any:
     return hub.load(str(out / "odd"))
 
 
+def computed(checkpoint: Path, **how: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the planned encoder, to be called as a loaded one: the formulas that are saved, without saving them."""
+    planned = plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint, **how))
+    variables = planned.plan.checked("odd").variables
+    weights = {each.ours: tf.Variable(planned.plan.read(each, planned.checkpoint)) for each in variables}
+    encoder = Encoder(planned.config, weights)
+    return lambda inputs: encoder.encode(*(tf.constant(inputs[key]) for key in INPUT_KEYS))
+
+
 def sketched_card(planned: PlannedEncoder) -> EncoderCard:
     """Return as much of an archive's card as is needed to rebuild its encoder."""
     return EncoderCard.model_construct(
@@ -141,7 +153,7 @@ def reference(directory: Path, *cases: Case, **how: Any) -> list[ReferenceOutput
 
 
 def as_inputs(case: Case) -> dict[str, np.ndarray]:
-    return dict(zip(("input_word_ids", "input_mask", "input_type_ids"), case, strict=True))
+    return dict(zip(INPUT_KEYS, case, strict=True))
 
 
 def differences(encoder: Any, inputs: Case, answer: ReferenceOutputs) -> float:

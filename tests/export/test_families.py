@@ -18,6 +18,7 @@ from tests.export.conftest import (
     FAMILIES,
     as_inputs,
     case,
+    computed,
     differences,
     export_and_load,
     reference,
@@ -90,6 +91,9 @@ def test_the_card_says_what_it_is(family: str, out: Path) -> None:
     assert card.sizes.blocks == shares
     tanh = "albert" in family and "relu" not in family
     assert card.sizes.activation == ("gelu_tanh" if tanh else "relu" if "relu" in family else "gelu")
+    heads = {"discriminator"} if "electra" in family else {"mlm", "nsp"}
+    assert set(card.exported_heads) == heads and all(card.heads[head] == "trained" for head in heads)
+    assert {f"{head}_logits" for head in heads} <= card.certificate.max_difference.keys()
     assert ("no pooler" in card.pooler or "none" in card.pooler) == ("electra" in family)
 
 
@@ -98,7 +102,7 @@ def test_truncated(family: str, checkpoint: Path, tmp_path: Path) -> None:
     assert planned.plan.checked("odd") and planned.config.layers == 2
     if family not in ("albert of two groups", "albert_brightmart", "electra"):
         return  # the same graph as one of these, or as BERT's in test_encoder.py
-    encoder = export_and_load(checkpoint, tmp_path, layers=2)
+    encoder = computed(checkpoint, layers=2)
     inputs = case(2, 6)
     assert differences(encoder, inputs, *reference(checkpoint, inputs, layers=2, **poolers(family))) < TOLERANCE
 
@@ -137,7 +141,7 @@ def test_the_same_weights_from_transformers(family: str, encoder: Any, tmp_path:
     if family == "electra without projection":  # google/electra-base has one all the same (transformers#7530)
         stale = {"electra.embeddings_project.weight": np.ones((32, 32), np.float32)}
         save_file(converted | stale, tmp_path / "hf/model.safetensors")
-    from_transformers = export_and_load(tmp_path / "hf", tmp_path / "out")
+    from_transformers = computed(tmp_path / "hf")
     inputs = case(3, 8)
     assert differences(from_transformers, inputs, *reference(tmp_path / "hf", inputs, **poolers(family))) < TOLERANCE
     ours = encoder(as_inputs(inputs))
@@ -147,20 +151,9 @@ def test_the_same_weights_from_transformers(family: str, encoder: Any, tmp_path:
 
 def test_electra_with_the_predecessors_pooler(tmp_path: Path) -> None:
     write_odd(tmp_path / "odd", family="electra")
-    encoder = export_and_load(tmp_path / "odd", tmp_path / "out", pooler="discriminator")
+    encoder = computed(tmp_path / "odd", pooler="discriminator")
     inputs = case(2, 6)
     assert differences(encoder, inputs, *reference(tmp_path / "odd", inputs, pooler=True)) < TOLERANCE
-
-
-def test_electra_generator_on_request(tmp_path: Path) -> None:
-    write_odd(tmp_path / "odd", family="electra")
-    config = json.loads((tmp_path / "odd/bert_config.json").read_text())
-    generator = config | {"hidden_size": 24, "intermediate_size": 28, "num_attention_heads": 3}
-    (tmp_path / "odd/bert_config.json").write_text(json.dumps(generator))
-    encoder = export_and_load(tmp_path / "odd", tmp_path / "out", family="electra_generator")
-    inputs = case(2, 6)
-    answers = reference(tmp_path / "odd", inputs, pooler=False, family="electra_generator")
-    assert differences(encoder, inputs, *answers) < TOLERANCE
 
 
 def test_missing_sizes_are_filled_in_from_the_shapes_and_noted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from export.oracle.forward import Case
-from tests.export.conftest import as_inputs, case, differences, reference, save_and_load, write_odd
+from tests.export.conftest import as_inputs, case, computed, differences, reference, save_and_load, write_odd
 
 TOLERANCE = 2e-5
 
@@ -72,8 +72,8 @@ def test_truncated_keeps_the_first_layers_and_the_pooler(odd: Path, tmp_path: Pa
     assert differences(encoder, inputs, *reference(odd, inputs, layers=2)) < TOLERANCE
 
 
-def test_activation_can_be_chosen(encoder: Any, odd: Path, tmp_path: Path) -> None:
-    changed = save_and_load(odd, tmp_path, activation="gelu_tanh")
+def test_activation_can_be_chosen(encoder: Any, odd: Path) -> None:
+    changed = computed(odd, activation="gelu_tanh")
     inputs = case(2, 6)
     assert differences(changed, inputs, *reference(odd, inputs, activation="gelu_tanh")) < TOLERANCE
     assert differences(encoder, inputs, *reference(odd, inputs, activation="gelu_tanh")) > 10 * TOLERANCE
@@ -87,9 +87,9 @@ def test_without_pooler_the_first_token_is_given(odd: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(outputs["pooled_output"], outputs["sequence_output"][:, 0])
 
 
-def test_a_genuine_tiny_checkpoint(tmp_path: Path, shared: Path) -> None:
+def test_a_genuine_tiny_checkpoint(shared: Path) -> None:
     directory = shared / "checkpoints/tiny_bert_tf1"
-    encoder = save_and_load(directory, tmp_path)
+    encoder = computed(directory)
     inputs = case(2, 9, vocab=15)
     assert differences(encoder, inputs, *reference(directory, inputs)) < TOLERANCE
 

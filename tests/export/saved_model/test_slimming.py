@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
 from export.saved_model.inlining import inline_called_once
 from export.saved_model.slimming import slim
-from tests.export.conftest import export_and_load, write_odd
+from tests.export.conftest import save_and_load, write_odd
 
 
 def functions(directory: Path) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_products_are_fused_with_what_follows_them(fused: str, out: Path, tmp_pa
     directory = out / "odd"
     if fused == "GeluApproximate":
         write_odd(tmp_path / "checkpoint")
-        export_and_load(tmp_path / "checkpoint", tmp_path, activation="gelu_tanh", heads=())
+        save_and_load(tmp_path / "checkpoint", tmp_path, activation="gelu_tanh", heads=())
         directory = tmp_path / "odd"
     found = optimised(directory)
     fast = any("Mkl" in op for op in found)  # oneDNN's kernels, or TensorFlow's own where it is switched off
