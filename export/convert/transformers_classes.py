@@ -27,6 +27,7 @@ from zoo.errors import VerificationFailed
 Arrays: TypeAlias = dict[str, np.ndarray]  # by our names, such as "block_0/attention/query/kernel"
 HeadOutputs: TypeAlias = Mapping[str, str]  # our head -> the field of a class's outputs that has the head's logits
 
+
 @dataclass(frozen=True)
 class TransformersClass:
     """The class that a family becomes.

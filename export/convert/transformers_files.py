@@ -23,7 +23,8 @@ from export.weights.config import EncoderConfig
 from export.weights.derived import NUMPY
 from export.weights.naming import Names
 from export.weights.plan import variable_parts
-from zoo.archive.card import Activation, Stored
+from zoo.archive.activation import Activation
+from zoo.archive.card import Stored
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _DECODER = "mlm/decoder/rows"  # of a masked-language-model head that is not tied to the word table
@@ -78,7 +79,9 @@ def write_weights(planned: PlannedEncoder, chosen: ChosenClass, stored: Stored, 
     from safetensors.numpy import save_file
 
     arrays = _by_transformers_names(planned, chosen)
-    save_file({name: _narrowed(array, stored) for name, array in arrays.items()}, directory / WEIGHTS_FILE, {"format": "pt"})
+    save_file(
+        {name: _narrowed(array, stored) for name, array in arrays.items()}, directory / WEIGHTS_FILE, {"format": "pt"}
+    )
     config = json.dumps(_settings(planned, chosen), indent=2, sort_keys=True)
     (directory / CONFIG_FILE).write_text(config + "\n", encoding="utf-8")
 
@@ -103,8 +106,8 @@ def _refusal(head: str, row: TransformersClass, config: EncoderConfig) -> str | 
 def _about_pooler(row: TransformersClass, config: EncoderConfig) -> str | None:
     if row.pools and config.pooler == "first_token":
         return (
-            f"the archive has no pooler, and {row.model} makes one of random weights: take last_hidden_state[:, 0], not "
-            "pooler_output, or load it with add_pooling_layer=False"
+            f"the archive has no pooler, and {row.model} makes one of random weights: take last_hidden_state[:, 0] and "
+            "not pooler_output, or load it with add_pooling_layer=False"
         )
     if not row.pools and config.pooler != "first_token":
         return f"{row.model} has no pooler: its weights are in the file, and pooled_output is not computed"
@@ -137,7 +140,8 @@ def _settings(planned: PlannedEncoder, chosen: ChosenClass) -> dict[str, Any]:
 def _by_transformers_names(planned: PlannedEncoder, chosen: ChosenClass) -> Arrays:
     """Return every variable of the class under its name in transformers' files."""
     layout = _layout_of(chosen.row)
-    names, found = Names({}, layout), {}
+    names = Names({}, layout)
+    found: Arrays = {}
     for ours, value in chosen.row.weights(_apart(planned, chosen.heads), planned.config).items():
         leaf = layout.leaves[ours.rpartition("/")[2]]
         for name in _names(ours, names, layout):
@@ -167,7 +171,8 @@ def _names(ours: str, names: Names, layout: Layout) -> set[str]:
 
 def _apart(planned: PlannedEncoder, heads: Collection[str]) -> Arrays:
     """Return the numbers of every planned variable by our names, each query, key, value, bias and norm apart."""
-    parts, found = variable_parts(planned.config), {}
+    parts = variable_parts(planned.config)
+    found: Arrays = {}
     for variable in planned.plan.variables:
         if variable.ours.partition("/")[0] in HEADS.keys() - {*heads}:
             continue

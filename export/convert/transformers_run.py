@@ -29,7 +29,8 @@ def main() -> None:
         sys.exit(NO_CLASS)
     asked = numpy.load(questions / "questions.npz")
     count = len({name.partition("/")[0] for name in asked.files})
-    answers, missing = {}, {}
+    answers: dict = {}
+    missing = {}
     for name in dict.fromkeys(["AutoModel", *said["architectures"]]):
         model, loading = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
         missing[name] = sorted(loading["missing_keys"])

@@ -81,7 +81,10 @@ def _settings(
         "tokenize_chinese_chars": card.tokenize_chinese_chars,
         **special,
         "added_tokens_decoder": {
-            **{str(number): _token(special[f"{name.strip('[]').lower()}_token"]) for name, number in card.special_tokens.items()},
+            **{
+                str(number): _token(special[f"{name.strip('[]').lower()}_token"])
+                for name, number in card.special_tokens.items()
+            },
             **{str(each.id): _added(each, card.special_tokens_in_text) for each in whole},
         },
     }

@@ -310,8 +310,8 @@ def test_half_precision_is_told(out: Path) -> None:
     half = Derivation(parent_sha256="a" * 64, stored_in="bfloat16", computed_in="bfloat16", drift={})
     card = card.model_copy(update={"derivation": half})
     assert "stores matrices in bfloat16" in conversion.notes(card)[1]
-    assert conversion._tolerance(card, None) == card.certificate.tolerance
-    assert conversion._tolerance(odd_card(out), None) == TOLERANCE
+    assert conversion.allowed_difference(card) == card.certificate.tolerance
+    assert conversion.allowed_difference(odd_card(out)) == TOLERANCE
 
 
 def odd_card(out: Path) -> EncoderCard:
