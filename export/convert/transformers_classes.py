@@ -22,7 +22,7 @@ from export.families.nezha import NEZHA
 from export.families.roformer import ROFORMER
 from export.families.table import Family, Settings
 from export.weights.config import EncoderConfig
-from zoo.errors import VerificationFailed
+from zoo.errors import Unsupported, VerificationFailed
 
 Arrays: TypeAlias = dict[str, np.ndarray]  # by our names, such as "block_0/attention/query/kernel"
 HeadOutputs: TypeAlias = Mapping[str, str]  # our head -> the field of a class's outputs that has the head's logits
@@ -79,7 +79,14 @@ def _projected(config: EncoderConfig) -> Settings:
 
 
 def _of_albert(config: EncoderConfig) -> Settings:
-    return {**_projected(config), "num_hidden_groups": config.blocks}
+    """Raises Unsupported where AlbertModel, which divides twice, would take another block: 14 groups in 18 layers."""
+    layers, blocks = config.layers, config.blocks
+    if tuple(int(layer / (layers / blocks)) for layer in range(layers)) != config.block_of_layer:
+        raise Unsupported(
+            f"AlbertModel shares {blocks} blocks among {layers} layers in another order than the archive. Convert it "
+            "with --to onnx, or cut it to other layers first."
+        )
+    return {**_projected(config), "num_hidden_groups": blocks}
 
 
 def _of_roformer(config: EncoderConfig) -> Settings:

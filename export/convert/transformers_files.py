@@ -51,9 +51,12 @@ class ChosenClass:
 def chosen_class(planned: PlannedEncoder) -> ChosenClass:
     """Return the class for a planned encoder.
 
-    chosen_class(planned).architectures  # ("BertForPreTraining",)
+        chosen_class(planned).architectures  # ("BertForPreTraining",)
+
+    Raises Unsupported if none computes what the encoder does.
     """
     row, config = CLASSES[planned.family.name], planned.config
+    row.settings(config)  # raises now, before the work
     refused = {head: why for head in planned.heads if (why := _refusal(head, row, config))}
     wanted = [head for head in planned.heads if head not in refused]
     architectures, covered = [], set[str]()
