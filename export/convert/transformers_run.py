@@ -35,7 +35,7 @@ def main() -> None:
         model, loading = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
         missing[name] = sorted(loading["missing_keys"])
         takes = inspect.signature(model.forward).parameters
-        for number in range(count if name == "AutoModel" else 1):
+        for number in range(count if name == "AutoModel" else min(count, 1)):
             keys = [key for key in ("input_ids", "attention_mask", "token_type_ids") if key in takes]
             tensors = {key: torch.tensor(asked[f"{number}/{key}"].astype("int64")) for key in keys}
             with torch.no_grad():

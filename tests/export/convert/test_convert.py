@@ -126,7 +126,7 @@ def test_transformers(run: Callable[..., int], out: Path, capsys: pytest.Capture
     assert (made / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1] == VOCABULARY
     settings = json.loads((made / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast" and settings["split_special_tokens"]
-    assert settings["pad_token"] == "[PAD]" and settings["model_max_length"] == 40
+    assert settings["cls_token"] == "[CLS]" and settings["model_max_length"] == 40
     assert run("transformers", "--tokenizer", "none", "--force") == 0
     assert "vocab.txt alone says nothing of capitals" in capsys.readouterr().out
     assert sorted(report(made)["files"]) == ["config.json", "model.safetensors", "vocab.txt"]
