@@ -81,23 +81,23 @@ def compare(
 ) -> Comparison:
     """Return how far two sets of answers are apart.
 
-    Raises VerificationFailed with every wrong name, type and shape; if these are right, with every output that differs
-    by more than `tolerance`. Without a tolerance, numbers only have to be finite.
+    A batch may have outputs that others lack. Raises VerificationFailed with every wrong name, type and shape; if these
+    are right, with every output that differs by more than `tolerance`. Without a tolerance, numbers only have to be
+    finite.
     """
     if problems := [*dict.fromkeys(_odd_forms(expected, found))]:
         raise VerificationFailed(f"the converted model has other outputs than the archive: {'; '.join(problems)}.")
-    pairs = {key: [(a[key], b[key]) for a, b in zip(expected, found, strict=True)] for key in OUTPUT_KEYS}
+    keys = dict.fromkeys(key for batch in expected for key in batch)
+    rows = [*zip(expected, found, (batch[INPUT_MASK] for batch in asked), strict=True)]
+    triples = {key: [(a[key], b[key], mask) for a, b, mask in rows if key in a] for key in keys}
     compared = Comparison(
         batches=[(batch[INPUT_WORD_IDS].shape[0], batch[INPUT_WORD_IDS].shape[1]) for batch in asked],
         tolerance=tolerance,
-        scale={key: max(1.0, *(float(np.abs(a).max()) for a, _ in pair)) for key, pair in pairs.items()},
-        differences={key: max(_difference(a, b) for a, b in pair) for key, pair in pairs.items()},
-        cosine={
-            key: min(_cosine(a, b, batch[INPUT_MASK]) for (a, b), batch in zip(pair, asked, strict=True))
-            for key, pair in pairs.items()
-        },
+        scale={key: max(1.0, *(float(np.abs(a).max()) for a, _, _ in each)) for key, each in triples.items()},
+        differences={key: max(_difference(a, b) for a, b, _ in each) for key, each in triples.items()},
+        cosine={key: min(_cosine(*each) for each in some) for key, some in triples.items()},
     )
-    allowed = {key: math.inf if tolerance is None else tolerance * compared.scale[key] for key in OUTPUT_KEYS}
+    allowed = {key: math.inf if tolerance is None else tolerance * compared.scale[key] for key in keys}
     wrong = {
         key: value for key, value in compared.differences.items() if not value <= allowed[key] or value == math.inf
     }
@@ -126,7 +126,7 @@ def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
 
 def _cosine(expected: NDArray[Any], found: NDArray[Any], mask: NDArray[Any]) -> float:
     """Return the least cosine between two vectors of the last axis. Vectors of padding are zero and left out."""
-    if expected.ndim == 3:
+    if expected.shape[:-1] == mask.shape:
         expected, found = expected[mask != 0], found[mask != 0]
     lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
     return float(((expected * found).sum(-1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min())

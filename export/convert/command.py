@@ -13,11 +13,11 @@ from zoo.errors import BadArgument
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, find_encoder, find_pair
 
 Run = Callable[[argparse.Namespace], int]
-FORMATS = ("onnx", "tflite", "tfjs", "serving")
+FORMATS = ("onnx", "tflite", "tfjs", "serving", "transformers")
 
 
 def convert_command(parser: argparse.ArgumentParser) -> Run:
-    """Write an encoder for ONNX, TFLite, TensorFlow.js or TensorFlow Serving, and compare it with the archive."""
+    """Write an encoder for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it."""
     parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")
@@ -36,14 +36,18 @@ def _run(options: argparse.Namespace) -> int:
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_encoder, ready
     from export.convert.serving import converter_versions, write_serving
+    from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
+    asked = Conversion(model, options.to, out, options.quantize, options.force)
     if options.to == "serving":
         if options.quantize or options.force:
             raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
         converter_versions()
         report = None if options.dry_run else write_serving(model, out)
+    elif options.to == "transformers":
+        ready_for_transformers(asked)
+        report = None if options.dry_run else convert_to_transformers(asked)
     else:
-        asked = Conversion(model, options.to, out, options.quantize, options.force)
         ready(asked)
         report = None if options.dry_run else convert_encoder(asked)
     if report is None:

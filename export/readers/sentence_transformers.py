@@ -21,12 +21,12 @@ from zoo.contract import Pooling
 from zoo.errors import BadConfig, ZooError
 
 MODULES_FILE = "modules.json"
-_PROMPTS_FILE = "config_sentence_transformers.json"
+PROMPTS_FILE = "config_sentence_transformers.json"
 _TOKENIZER_FILE = "tokenizer_config.json"
 _TRANSFORMER_FILES = tuple(
     f"sentence_{word}_config.json" for word in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
 )
-BESIDE_MODULES = (_PROMPTS_FILE, *_TRANSFORMER_FILES)  # files of settings that belong to no folder of a module
+BESIDE_MODULES = (PROMPTS_FILE, *_TRANSFORMER_FILES)  # files of settings that belong to no folder of a module
 _MOST_BYTES, _MOST_VALUES, _MOST_MODULES = 1 << 20, 50_000, 20
 _OURS = "sentence_transformers."  # types of another package are code that a repository brings along
 
@@ -37,7 +37,7 @@ _WORDS = {
 }
 # Pooling modes in the order in which sentence-transformers puts several beside each other: key of older files, word of
 # newer ones, our word.
-_MODES: tuple[tuple[str, str, Pooling], ...] = (
+MODES: tuple[tuple[str, str, Pooling], ...] = (
     ("pooling_mode_cls_token", "cls", "first"),
     ("pooling_mode_max_tokens", "max", "max"),
     ("pooling_mode_mean_tokens", "mean", "mean"),
@@ -247,9 +247,9 @@ class _Reading:
         for key in ("word_embedding_dimension", "embedding_dimension"):
             if (said := settings.get(key, self.width)) != self.width:
                 self.problems.append(f"{place}: {key!r} is {said!r:.80}, the encoder's outputs have {self.width}")
-        flags = {key: self._typed(place, settings, key, bool) for key, _, _ in _MODES}
-        by_word = {word: ours for _, word, ours in _MODES}
-        older = [word for key, word, _ in _MODES if flags[key]]
+        flags = {key: self._typed(place, settings, key, bool) for key, _, _ in MODES}
+        by_word = {word: ours for _, word, ours in MODES}
+        older = [word for key, word, _ in MODES if flags[key]]
         said = settings.get("pooling_mode")
         newer = [said] if isinstance(said, str) else said
         if newer is None:
@@ -315,7 +315,7 @@ class _Reading:
         self.found["normalize"] = True
 
     def _prompts(self) -> None:
-        file = self.root / _PROMPTS_FILE
+        file = self.root / PROMPTS_FILE
         if not file.is_file():
             return
         settings, place = self._settings(file), self._name(file)

@@ -114,6 +114,24 @@ def test_onnx(run: Callable[..., int], quantize: tuple[str, ...]) -> None:
     }
 
 
+def test_transformers(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("transformers", "--dry-run") == 0 and not list(Path.cwd().iterdir())
+    assert run("transformers", "--quantize", "int8") == 2
+    assert "--quantize int8 goes with --to onnx, tflite" in capsys.readouterr().err
+    assert run("transformers") == 0
+    said, made = capsys.readouterr().out, Path("odd-transformers")
+    assert "loads as BertForPreTraining" in said and "split_special_tokens=False" in said
+    found = report(made)
+    assert found["comparison"]["differences"].keys() == {"sequence_output", "pooled_output", "mlm_logits", "nsp_logits"}
+    assert (made / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1] == VOCABULARY
+    settings = json.loads((made / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast" and settings["split_special_tokens"]
+    assert settings["cls_token"] == "[CLS]" and settings["model_max_length"] == 40
+    assert run("transformers", "--tokenizer", "none", "--force") == 0
+    assert "vocab.txt alone says nothing of capitals" in capsys.readouterr().out
+    assert sorted(report(made)["files"]) == ["config.json", "model.safetensors", "vocab.txt"]
+
+
 def test_tfjs_without_node_says_that_nobody_looked(
     run: Callable[..., int],
     encoder: Any,
@@ -310,8 +328,8 @@ def test_half_precision_is_told(out: Path) -> None:
     half = Derivation(parent_sha256="a" * 64, stored_in="bfloat16", computed_in="bfloat16", drift={})
     card = card.model_copy(update={"derivation": half})
     assert "stores matrices in bfloat16" in conversion.notes(card)[1]
-    assert conversion._tolerance(card, None) == card.certificate.tolerance
-    assert conversion._tolerance(odd_card(out), None) == TOLERANCE
+    assert conversion.allowed_difference(card) == card.certificate.tolerance
+    assert conversion.allowed_difference(odd_card(out)) == TOLERANCE
 
 
 def odd_card(out: Path) -> EncoderCard:
