@@ -222,6 +222,7 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     wanted = replace(request, heads=request.heads or ())
     if not found.reads_pooler and request.pooler is None:
         wanted = replace(wanted, pooler="first_token")  # the task reads no pooler, and some classes have none
+    alone = plan_encoder(wanted, encoder.opened) if encoder.plan.problems else encoder
     encoder = plan_encoder(wanted, encoder.opened, found.sources)
     if encoder.sentence:
         encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
@@ -229,7 +230,7 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     in_text = encoder.checkpoint.format == "huggingface"  # there a literal [SEP] in a text is the special token
     checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
     with_head = replace(encoder, plan=encoder.plan.taking(found.head))
-    return PlannedText(with_head, tokenizer, in_text, found.task, encoder)
+    return PlannedText(with_head, tokenizer, in_text, found.task, alone)
 
 
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from scripts.text_answers import PAIRS, TEXTS
-from tests.export.tasks.conftest import cases, write_case
+from tests.export.tasks.conftest import cases, planned_text, write_case
 from zoo.archive.card import TextCard, read_card
 from zoo.archive.unpack import unpack
 from zoo.command import main
@@ -28,8 +28,7 @@ CASE = "classifier: bert"
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     write_case(CASE, folder / "saved")
-    command = ["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out"), "--kind", "all"]
-    assert main(command) == 0
+    assert main(["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out")]) == 0
     unpack(folder / "out" / "odd.tar.gz", folder / "odd")
     return folder
 
@@ -85,8 +84,25 @@ def test_card_and_rows(out: Path) -> None:
     assert "FastWordpieceTokenizeWithOffsets" not in card.ops
     assert max(card.certificate.max_difference.values()) <= card.certificate.tolerance == 2e-5
     models = own_registry(out / "out" / "registry.json").models
-    rows = {name: (row.kind, row.task, row.tokenizer) for name, row in models.items()}
-    assert rows == {
+    assert {name: (row.kind, row.task) for name, row in models.items()} == {"odd": ("text", "classification")}
+
+
+def test_the_encoder_and_the_tokenizer_as_archives_of_their_own(tmp_path: Path) -> None:
+    """What `--kind all` makes beside the text archive; a slow test builds them."""
+    planned = planned_text(write_case(CASE, tmp_path / "saved"), kind="all")
+    encoder, request, _ = planned.apart()
+    assert (encoder.request.name, request.name, request.ops) == ("texts_encoder", "texts_tokenizer", "core")
+    assert not [each.ours for each in encoder.plan.variables if each.ours.startswith("task/")]
+    assert encoder.plan.left_out.keys() >= {"head of a fine-tuned task"}
+
+
+@pytest.mark.slow
+def test_kind_all_writes_four_archives(tmp_path: Path) -> None:
+    write_case(CASE, tmp_path / "saved")
+    command = ["export", str(tmp_path / "saved"), "--name", "odd", "--out", str(tmp_path / "out"), "--kind", "all"]
+    assert main(command) == 0
+    models = own_registry(tmp_path / "out" / "registry.json").models
+    assert {name: (row.kind, row.task, row.tokenizer) for name, row in models.items()} == {
         "odd": ("text", "classification", None),
         "odd_encoder": ("encoder", None, "odd_tokenizer"),
         "odd_tokenizer": ("tokenizer", None, None),

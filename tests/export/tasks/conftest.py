@@ -19,6 +19,7 @@ from export.saved_model.text_model import TextModel
 from scripts.architectures import sibling_weights
 from tokenizer.core_graph import CoreGraph
 
+_GRAPHS: dict[tuple[bool, bool, str], CoreGraph] = {}  # most cases have one vocabulary
 DATA = Path(__file__).parent.parent / "data" / "text_answers.json.gz"
 
 
@@ -64,7 +65,9 @@ def text_model(planned: PlannedText) -> TextModel:
     """The steps of a text archive over the weights of its checkpoint, without a graph that could be saved."""
     encoder, tokenizer = planned.encoder, planned.tokenizer
     weights = {each.ours: tf.constant(encoder.plan.read(each, encoder.checkpoint)) for each in encoder.plan.variables}
-    graph = CoreGraph(tokenizer.vocabulary, tokenizer.rules, planned.special_tokens_in_text)
+    key = (tokenizer.lower_case, planned.special_tokens_in_text, tokenizer.vocabulary.sha256)
+    if (graph := _GRAPHS.get(key)) is None:
+        graph = _GRAPHS[key] = CoreGraph(tokenizer.vocabulary, tokenizer.rules, planned.special_tokens_in_text)
     head = {name: weight for name, weight in weights.items() if name.startswith("task/")}
     return TextModel(planned.task, graph, _Bare(Encoder(encoder.config, weights)), head)  # type: ignore[arg-type]
 
