@@ -149,6 +149,11 @@ def albert_transformers_arrays(arrays: Mapping[str, np.ndarray], **how: bool) ->
         name = re.sub(r"^bert/(embeddings|pooler)", r"albert/\1", name).replace("albert/pooler/dense", "albert/pooler")
         name = re.sub(r"^cls/predictions/(transform/)?", "predictions/", name)
         renamed[name.replace("cls/seq_relationship", "sop_classifier/classifier")] = array
+    projection = "bert/encoder/embedding_hidden_mapping_in"
+    if f"{projection}/kernel" not in arrays:  # AlbertModel always has it: here it changes nothing
+        width = arrays["bert/pooler/dense/kernel"].shape[0]
+        renamed[f"{projection}/kernel"] = np.eye(width, dtype=np.float32)
+        renamed[f"{projection}/bias"] = np.zeros(width, np.float32)
     return transformers_arrays(renamed, **how)
 
 

@@ -62,6 +62,7 @@ ALBERT = Family(
     model_types=("albert",),
     activations={"tf1": TANH_IN_TF1, "huggingface": ERF_IN_TRANSFORMERS},
     projection="after_norm",
+    always_projects=("huggingface",),  # AlbertTransformer, whatever the widths
     blocks=lambda raw: int(raw.get("num_hidden_groups", 1)),
     refused={"inner_group_num": (1,)},
     defaults={"huggingface": {"hidden_act": "gelu_new"}},

@@ -125,6 +125,7 @@ class Family:
     poolers: tuple[Pooler, ...] = ("dense", "first_token")  # the first is the default
     projection: Projection = "none"  # "after_norm": embeddings at their own width; "word": only the word part
     positions: Callable[[Settings], Positions] = lambda raw: "absolute"  # any other kind has no table of positions
+    always_projects: tuple[Format, ...] = ()  # projects after the norm even to the same width
     blocks: Callable[[Mapping[str, Any]], int] = lambda raw: int(raw["num_hidden_layers"])
     refused: Mapping[str, tuple[Any, ...]] | None = None  # config key -> the values that are converted
     on_request: bool = False  # never detected, only named

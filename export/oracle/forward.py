@@ -99,7 +99,9 @@ def _embed(weights: Weights, case: Case, config: Mapping[str, Any], eps: float) 
     if config.get("use_task_id"):  # ERNIE 3.0: every token is of task 0 unless somebody says otherwise
         x = x + weights.table("task")[0]
     x = reference_layer_norm(x, *weights.norm("embedding norm"), eps)
-    if "project" in weights.scopes and x.shape[-1] != config["hidden_size"]:
+    # transformers' AlbertTransformer projects to the same width, too; others leave such a matrix unused.
+    in_albert = weights.has("project") and weights.scopes["project"].endswith("embedding_hidden_mapping_in")
+    if "project" in weights.scopes and (in_albert or x.shape[-1] != config["hidden_size"]):
         kernel, bias = weights.dense("project")
         x = x @ kernel + bias
     return x

@@ -93,6 +93,7 @@ def settings_of(card: EncoderCard) -> Mapping[str, Any]:
         "num_hidden_groups": sizes.blocks,
         "hidden_size": sizes.hidden_size,
         "embedding_size": sizes.embedding_size,
+        "always_projects": sizes.always_projects,
         "num_attention_heads": sizes.heads,
         "intermediate_size": sizes.intermediate_size,
         "vocab_size": sizes.vocab_size,

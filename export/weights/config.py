@@ -56,6 +56,7 @@ class EncoderConfig:
     activation_chosen: bool  # by a person, not by what the release means
     pooler: Pooler
     projection: Projection = "none"
+    always_projects: bool = False  # also to the same width
     positions: Positions = "absolute"
     layer_norm_epsilon: float = 1e-12
     hidden_dropout: float = 0.0
@@ -78,7 +79,7 @@ class EncoderConfig:
     @property
     def projects(self) -> bool:
         """Whether normed embeddings are projected to the hidden size; by the config, not by what a file holds."""
-        return self.projection == "after_norm" and self.embedding_size != self.hidden_size
+        return self.projection == "after_norm" and (self.embedding_size != self.hidden_size or self.always_projects)
 
     @property
     def normed_size(self) -> int:
@@ -190,6 +191,8 @@ def read_config(
         activation_chosen=chosen,
         pooler=pooler or family.poolers[0],
         projection=family.projection,
+        always_projects=raw.get("embedding_size") == raw["hidden_size"]
+        and (source_format in family.always_projects or raw.get("always_projects") is True),
         positions=positions,
         layer_norm_epsilon=float(raw["layer_norm_eps"]),
         hidden_dropout=float(raw["hidden_dropout_prob"]),

@@ -13,6 +13,7 @@ import tensorflow_hub as hub
 from safetensors.numpy import save_file
 
 from export.options import EncoderRequest
+from export.pipeline import export_encoder
 from export.planning import plan_encoder
 from tests.export.conftest import (
     FAMILIES,
@@ -147,6 +148,22 @@ def test_the_same_weights_from_transformers(family: str, encoder: Any, tmp_path:
     ours = encoder(as_inputs(inputs))
     for name in ("sequence_output", "pooled_output"):
         np.testing.assert_allclose(from_transformers(as_inputs(inputs))[name], ours[name], atol=1e-6)
+
+
+def test_transformers_albert_projects_to_the_same_width_too(tmp_path: Path) -> None:
+    """As AlbertTransformer does; the archive keeps the projection, and so does an export of the archive."""
+    family = "albert without projection"
+    converted = write_transformers(tmp_path / "hf", write_odd(tmp_path / "tf1", family=family), family=family)
+    same = computed(tmp_path / "hf")
+    name = "albert.encoder.embedding_hidden_mapping_in"
+    weight = np.random.default_rng(5).normal(0, 0.3, (32, 32)).astype(np.float32)
+    save_file(converted | {f"{name}.weight": weight}, tmp_path / "hf" / "model.safetensors")
+    projected, inputs = computed(tmp_path / "hf"), case(2, 7)
+    (answer,) = reference(tmp_path / "hf", inputs)
+    assert differences(projected, inputs, answer) < TOLERANCE < 0.1 < differences(same, inputs, answer)
+    export_encoder(EncoderRequest(tmp_path / "hf", "odd", tmp_path / "out"))
+    again = computed(tmp_path / "out" / "odd.tar.gz")
+    assert differences(again, inputs, answer) < TOLERANCE
 
 
 def test_electra_with_the_predecessors_pooler(tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ class EncoderSizes(_Record):
     hidden_dropout: float
     attention_dropout: float
     positions: Positions = "absolute"
+    always_projects: bool = Field(
+        default=False, description="whether embeddings are projected although they are as wide as the hidden size"
+    )
 
 
 class Derivation(_Record):
