@@ -189,19 +189,21 @@ class Builder:
         return export_tokenizer(request)
 
     def export_weights(self, step: Step, request: EncoderRequest, inputs: Inputs) -> dict[str, Entry]:
-        """Export an encoder; return its row. Raises BadConfig if the checkpoint contradicts the registry."""
-        from export.pipeline import export_planned
-        from export.planning import plan_encoder
+        """Export an encoder or a text archive; return its row. Raises BadConfig if the checkpoint contradicts it."""
+        from export.pipeline import export_checkpoint
+        from export.planning import PlannedText, plan_export
 
-        planned = plan_encoder(request, self._opened(request))
+        planned = plan_export(replace(request, kind=request.kind or "encoder"), self._opened(request))
+        encoder = planned.encoder if isinstance(planned, PlannedText) else planned
         found = {
-            **planned.config.sizes().model_dump(),
-            "family": planned.family.name,
-            "vocabulary_sha256": planned.vocabulary.sha256 if planned.vocabulary else None,
+            **encoder.config.sizes().model_dump(),
+            "family": encoder.family.name,
+            "vocabulary_sha256": encoder.vocabulary.sha256 if encoder.vocabulary else None,
+            "task": planned.task.name if isinstance(planned, PlannedText) else None,
         }
         _check_facts(step.name, self._facts(step), found, inputs)
-        self._beside = "; ".join(str(planned.sentence or "").splitlines())
-        return export_planned(planned)
+        self._beside = "" if encoder is not planned else "; ".join(str(encoder.sentence or "").splitlines())
+        return export_checkpoint(planned)
 
     def _opened(self, request: EncoderRequest) -> Checkpoint:
         """Return the checkpoint of the request. It stays open, because the next step may read it too."""

@@ -84,10 +84,10 @@ KINDS = {
             gives="the answer of its task",
             facts={**_ENCODER, "task": "task.name"},
             command="export",
-            options=("layers", "family", "activation", "task", "pooling", "max_length"),
+            options=("layers", "family", "activation", "kind", "task", "pooling", "max_length"),
             has_weights=True,
             made_of="text",
-            page="card_encoder.html",
+            page="card_text.html",
         ),
         Kind(
             name="tokenizer",

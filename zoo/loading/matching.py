@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, TokenizerCard
+from zoo.archive.card import EncoderCard, TextCard, TokenizerCard
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
@@ -53,6 +53,12 @@ class EncoderWithTokenizer(FoundEncoder):
 def find_encoder(handle: str | Path, registry: Registry | str | Path | None = None) -> FoundEncoder:
     """Return an encoder, fetched if need be. Raises BadArgument for a tokenizer, and what `resolve` does."""
     directory, card = find_model(handle, registry=registry)
+    if isinstance(card, TextCard):
+        raise BadArgument(
+            f"{handle} is a text archive, which has its tokenizer inside: call it with texts, "
+            f"`zoo.load({str(handle)!r})(['你好'])`. For vectors by other rules, export the encoder: "
+            "`zoo export … --kind encoder`."
+        )
     if not isinstance(card, EncoderCard):
         raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
     return FoundEncoder(directory, card)

@@ -64,6 +64,10 @@ def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> di
         "pooler": own.pooler or whole.pooler,
         "heads": None if own.heads is None else tuple(own.heads),
         "cased": whole.cased,
+        "kind": entry.kind,
+        "task": own.task or whole.task,
+        "pooling": own.pooling or whole.pooling,
+        "max_length": own.max_length or whole.max_length,
     }
     options: dict[str, Any] = {"name": its if kind.comes_along else name}
     options |= {option: recipe[option] for option in kind.options}

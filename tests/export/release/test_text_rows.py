@@ -1,0 +1,37 @@
+"""A row of kind text: `zoo build` makes the text archive, and the command that is printed for it does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.export.tasks.conftest import write_case
+from tests.zoo.site.test_site import page_of
+from zoo.command import main
+from zoo.errors import BadArgument
+from zoo.registry.entry import Entry, NoteSource, Recipe
+from zoo.registry.recipes import option_words, stated_options
+from zoo.registry.writing import own_registry, update_registry
+
+
+def test_zoo_build_of_a_text_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_case("vector: mean", tmp_path / "sources" / "small_texts")
+    note = NoteSource(kind="note", text="a directory of sentence-transformers")
+    row = Entry(kind="text", task="vector", licence="MIT", sources=[note], recipe=Recipe(max_length=20))
+    update_registry(tmp_path / "registry.json", {"small_texts": row})
+    assert option_words(stated_options("small_texts", note, {"small_texts": row})) == [
+        *("--name", "small_texts", "--kind", "text", "--max-length", "20", "--licence", "MIT")
+    ]
+    out = tmp_path / "dist"
+    command = ["build", "small_texts", "--registry", str(tmp_path / "registry.json"), "--out", str(out)]
+    assert main([*command, "--sources", str(tmp_path / "sources")]) == 0, capsys.readouterr()
+    built = own_registry(out / "registry.json").models["small_texts"]
+    assert (built.kind, built.task, built.licence) == ("text", "vector", "MIT")
+    card = page_of(out).cards["small_texts"]
+    assert "golden texts were answered" in card and "a 1: " in card and "task" in card
+    model = zoo.load_model(out / "small_texts.tar.gz")
+    assert model.card.task.max_length == 20  # type: ignore[attr-defined]
+    with pytest.raises(BadArgument, match=r"has its tokenizer inside: call it with texts, `zoo\.load\("):
+        zoo.TextEncoder(out / "small_texts.tar.gz")
