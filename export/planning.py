@@ -34,6 +34,10 @@ from zoo.archive.card import HeadState
 from zoo.archive.task import TextTask
 from zoo.errors import BadArgument, BadConfig, BadVocabulary, Unsupported
 
+_NO_RULES = (
+    "an archive that is exported again does not say how its tokenizer treats capitals, accents and added tokens. Give "
+    "the tokenizer's own files with --vocab DIR, or choose --cased or --uncased."
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -219,6 +223,8 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
         return None
     if encoder.vocabulary is None:
         raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
+    if encoder.opened.format == "archive" and request.vocab is None and request.cased is None:
+        raise BadVocabulary(f"{_NO_RULES} Or add `--kind encoder`.")
     wanted = replace(request, heads=request.heads or ())
     if not found.reads_pooler and request.pooler is None:
         wanted = replace(wanted, pooler="first_token")  # the task reads no pooler, and some classes have none

@@ -20,7 +20,7 @@ from export.readers.renamed import RenamedVariables, as_stored
 from tokenizer.hugging_face import CONFIG_FILE
 from tokenizer.tokenizer_json import JSON_FILE
 from tokenizer.vocabulary import STANDARD, UNK, Vocabulary
-from zoo.archive.card import EncoderCard, read_card
+from zoo.archive.card import ModelCard, read_card
 from zoo.archive.digests import sha256_and_size
 from zoo.archive.wordpiece_model import vocabulary_sha256
 from zoo.contract import CARD_FILE
@@ -39,7 +39,7 @@ def is_own_archive(folder: Path) -> bool:
 def open_own_archive(
     folder: Path, container: Container, work: Path | None = None, packed: Path | None = None
 ) -> OpenedCheckpoint:
-    """Return an encoder archive as a checkpoint of the format "archive", under the archive's own names.
+    """Return the encoder of an archive as a checkpoint of the format "archive", under the archive's own names.
 
     `folder` is the unpacked archive, `packed` the .tar.gz if there is one.
     `path` of the checkpoint is a temporary directory with the vocabulary (inside `work`, if given), which is removed
@@ -47,8 +47,10 @@ def open_own_archive(
     for a cut ALBERT of several groups, whose card does not say which layer uses which block.
     """
     card = read_card(folder)
-    if not isinstance(card, EncoderCard):
-        raise BadCheckpoint(f"{folder} is an archive of kind {card.kind}, and has no weights. Give an encoder's.")
+    if not isinstance(card, ModelCard):
+        raise BadCheckpoint(
+            f"{folder} is an archive of kind {card.kind}, and has no weights. Give that of an encoder or a text archive."
+        )
     _check_digests(folder, card, container)
     sizes, whole = card.sizes, card.truncated_from or card.sizes.layers
     if whole != sizes.layers and sizes.blocks not in (1, sizes.layers):
@@ -78,14 +80,14 @@ def open_own_archive(
     return checkpoint
 
 
-def _check_digests(folder: Path, card: EncoderCard, container: Container) -> None:
+def _check_digests(folder: Path, card: ModelCard, container: Container) -> None:
     for file in (*container.files, folder / "saved_model.pb"):
         name = file.relative_to(folder).as_posix()
         if card.files.get(name) != sha256_and_size(file):
             raise DamagedArchive(f"{name} of {card.name} in {folder} is not the file on its card. Fetch it again.")
 
 
-def settings_of(card: EncoderCard) -> Mapping[str, Any]:
+def settings_of(card: ModelCard) -> Mapping[str, Any]:
     """Return the sizes on a card under the keys of google-research/bert's configs."""
     sizes = card.sizes
     return {
@@ -109,7 +111,7 @@ def settings_of(card: EncoderCard) -> Mapping[str, Any]:
     }
 
 
-def _facts(card: EncoderCard) -> Iterator[str]:
+def _facts(card: ModelCard) -> Iterator[str]:
     yield f"made from the archive {card.name}, which was made from {', '.join(sorted(card.source.files))}"
     yield f"its activation is {card.sizes.activation}: {card.activation_reason}"
     if card.truncated_from:

@@ -61,7 +61,7 @@ _LEFTOVERS: Mapping[Format, Mapping[str, str]] = {
     "tf2": _TF2,
     "huggingface": _PYTORCH,
     "uer": _PYTORCH,
-    "archive": {},
+    "archive": {r"task/.*": "head of the text archive"},
 }
 
 

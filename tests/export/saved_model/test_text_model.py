@@ -12,12 +12,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
+from export.options import EncoderRequest
+from export.planning import PlannedEncoder, PlannedText, plan_export
 from scripts.text_answers import PAIRS, TEXTS
 from tests.export.tasks.conftest import cases, planned_text, write_case
 from zoo.archive.card import TextCard, read_card
 from zoo.archive.unpack import unpack
 from zoo.command import main
-from zoo.errors import VerificationFailed
+from zoo.errors import BadVocabulary, VerificationFailed
 from zoo.loading.verify_text import differences
 from zoo.registry.writing import own_registry
 
@@ -94,6 +96,18 @@ def test_the_encoder_and_the_tokenizer_as_archives_of_their_own(tmp_path: Path) 
     assert (encoder.request.name, request.name, request.ops) == ("texts_encoder", "texts_tokenizer", "core")
     assert not [each.ours for each in encoder.plan.variables if each.ours.startswith("task/")]
     assert encoder.plan.left_out.keys() >= {"head of a fine-tuned task"}
+
+
+def test_the_archive_is_a_checkpoint_of_its_encoder(out: Path, tmp_path: Path) -> None:
+    """Its head is left out by name; a text archive of it needs to be told how the tokenizer treats capitals."""
+    request: dict[str, Any] = {"checkpoint": out / "out" / "odd.tar.gz", "name": "again", "out": tmp_path}
+    planned = plan_export(EncoderRequest(**request, layers=1))
+    assert isinstance(planned, PlannedEncoder) and planned.config.layers == 1
+    left_out = planned.plan.checked("again").left_out
+    assert left_out["head of the text archive"] == ("task/dense_0/bias", "task/dense_0/kernel")
+    with pytest.raises(BadVocabulary, match="choose --cased or --uncased. Or add `--kind encoder`"):
+        plan_export(EncoderRequest(**request, task="vector", pooling="mean"))
+    assert isinstance(plan_export(EncoderRequest(**request, task="vector", pooling="mean", cased=False)), PlannedText)
 
 
 @pytest.mark.slow
