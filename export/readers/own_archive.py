@@ -49,7 +49,7 @@ def open_own_archive(
     card = read_card(folder)
     if not isinstance(card, ModelCard):
         raise BadCheckpoint(
-            f"{folder} is an archive of kind {card.kind}, and has no weights. Give that of an encoder or a text archive."
+            f"{folder} is an archive of kind {card.kind}, and has no weights. Give that of an encoder or text archive."
         )
     _check_digests(folder, card, container)
     sizes, whole = card.sizes, card.truncated_from or card.sizes.layers
