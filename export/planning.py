@@ -18,6 +18,7 @@ from export.readers.beside import beside_notes
 from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model, transformer_folder
+from export.tasks import TASKS
 from export.tasks.reading import AskedTask, FoundTask, WithDenseLayers, find_task
 from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
@@ -225,7 +226,8 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
         raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
     if encoder.opened.format == "archive" and request.vocab is None and request.cased is None:
         raise BadVocabulary(f"{_NO_RULES} Or add `--kind encoder`.")
-    wanted = replace(request, heads=request.heads or ())
+    of_task = [head] if (head := TASKS[found.task.name].encoder_head) else []
+    wanted = replace(request, heads=(*(request.heads or ()), *of_task))
     if not found.reads_pooler and request.pooler is None:
         wanted = replace(wanted, pooler="first_token")  # the task reads no pooler, and some classes have none
     alone = plan_encoder(wanted, encoder.opened) if encoder.plan.problems else encoder
@@ -233,7 +235,8 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     if encoder.sentence:
         encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
     tokenizer = read_tokenizer_source(request.vocab or encoder.checkpoint.path, request.cased)
-    in_text = encoder.checkpoint.format == "huggingface"  # there a literal [SEP] in a text is the special token
+    # In files of transformers a literal [SEP] in a text is the special token.
+    in_text = encoder.checkpoint.format == "huggingface" or TASKS[found.task.name].special_tokens_in_text
     checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
     with_head = replace(encoder, plan=encoder.plan.taking(found.head))
     return PlannedText(with_head, tokenizer, in_text, found.task, alone)

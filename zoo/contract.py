@@ -24,7 +24,7 @@ ATTENTION_SCORES = "attention_scores"
 
 
 # The tasks of text archives: zoo/archive/task.py has what a card states of one, export/tasks/ the arithmetic.
-TaskName = Literal["vector", "classification"]
+TaskName = Literal["vector", "classification", "span", "fill_mask"]
 
 
 class TaskCall(NamedTuple):
@@ -42,6 +42,10 @@ VECTOR = "vector"  # the only output, so the root gives it alone, without a dict
 TASKS: dict[TaskName, TaskCall] = {
     "vector": TaskCall("both", {VECTOR: "BD"}),
     "classification": TaskCall("both", {"logits": "BC", "scores": "BC", "label": "B"}),
+    "span": TaskCall(
+        "pairs", {"answer": "B", "start": "B", "limit": "B", "score": "B", "null_score": "B", "logits": "BTC"}
+    ),
+    "fill_mask": TaskCall("texts", {"token": "BEC", "score": "BEC"}),
 }
 TEXT = "text"  # the input of the signature
 

@@ -187,6 +187,16 @@ def _vectors(
 def _with_head(
     task: Task, checkpoint: Checkpoint, layout: Layout, config: EncoderConfig, asked: AskedTask
 ) -> FoundTask:
+    common: dict[str, Any] = {
+        "name": task.name,
+        "max_length": asked.max_length or _limit(checkpoint, config),
+        "truncation": task.truncation or _truncation(checkpoint),
+        "most_tokens": task.most_tokens,
+    }
+    if asked.labels is not None and (task.encoder_head or task.outputs):
+        raise BadArgument(f"--labels are of classes, and this is {task.title}: leave the option out.")
+    if task.encoder_head:
+        return FoundTask(TextTask(**common, pooling=None, reasons=list(task.reasons)))
     found = _find_head(task, checkpoint, layout, config)
     if found is None:
         searched = ", ".join(
@@ -202,19 +212,25 @@ def _with_head(
         )
     raw = checkpoint.config
     classes = found.layers[-1].outputs
-    labels, why_labels = _labels(raw, classes, asked.labels)
-    scores, why_scores = _scores(raw, classes)
+    if task.outputs not in (None, classes):
+        raise BadConfig(
+            f"the head for {task.title} has {classes} outputs, not {task.outputs}. Export the encoder alone with "
+            "`--kind encoder`."
+        )
+    labels, scores, reasons = [], "identity", list(task.reasons)
+    if task.outputs is None:
+        labels, why_labels = _labels(raw, classes, asked.labels)
+        scores, why_scores = _scores(raw, classes)
+        reasons = [why_labels, why_scores]
     dropout = raw.get("classifier_dropout", raw.get("classifier_dropout_prob"))
     record = TextTask(
-        name=task.name,
+        **common,
         pooling=found.form.pooling,
         dense=list(found.layers),
         dropout=config.hidden_dropout if not isinstance(dropout, int | float) else float(dropout),
-        max_length=asked.max_length or _limit(checkpoint, config),
-        truncation=_truncation(checkpoint),
         labels=labels,
         scores=scores,
-        reasons=[why_labels, why_scores],
+        reasons=reasons,
     )
     return FoundTask(record, found.variables)
 

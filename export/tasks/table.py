@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from export.families.table import Leaf
 from export.readers.protocol import Format
 from zoo.archive.activation import Activation
+from zoo.archive.task import Truncation
 from zoo.contract import TASKS as CALLS, TaskCall, TaskName
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ class Task:
     classes: tuple[str, ...]
     forms: tuple[HeadForm, ...]
     answer: Callable[[TextModel, tf.Tensor, bool], Mapping[str, Any]]
+    outputs: int | None = None  # of the head, which then are no classes: they have no labels and no scores of their own
+    encoder_head: str | None = None  # the head in export/heads/ that answers, in place of `forms`
+    truncation: Truncation | None = None  # None: pairs are cut as the code base of the checkpoint does it
+    most_tokens: int | None = None
+    special_tokens_in_text: bool = False  # find a literal [MASK] in files of every code base
+    reasons: tuple[str, ...] = ()  # sentences for the card
 
     @property
     def call(self) -> TaskCall:
