@@ -133,7 +133,7 @@ def _build_text(planned: PlannedText, work: Path) -> Built:
     directory = work / "model"
     encoder, tokenizer = planned.encoder, planned.tokenizer
     how = (tokenizer.vocabulary, tokenizer.rules, planned.task, planned.special_tokens_in_text, encoder.padding_id)
-    _save(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute))
+    _save(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute, encoder.heads))
     golden = golden_answers(planned)
     write_golden(golden, directory)
     return _pack_and_verify(text_card(planned, directory, golden), directory, work)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from export.certificate import as_run, rounded_up, tolerance
-from export.oracle.forward import forward
+from export.oracle.forward import ReferenceOutputs, forward
+from export.oracle.heads import HeadOracle
 from export.oracle.stored_names import as_published
 from export.oracle.texts import Chosen, TextOracle
 from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
@@ -42,6 +43,8 @@ def golden_questions(planned: PlannedText) -> list[tuple[str, ...]]:
     long, half = "，".join("好" * (_OVER * limit // 2)), "好 " * (limit // 2)
     texts += [(long,), (long, "真的？"), ("真的？", long), (long, long + "！"), (half, half)]
     takes = TASKS[planned.task.name].takes
+    if takes == "pairs":  # every text is a context too
+        texts += [("好？", *text) for text in texts if len(text) == 1]
     return [text for text in texts if takes == "both" or (len(text) == 2) == (takes == "pairs")]
 
 
@@ -52,6 +55,11 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     stored = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
     run = {**as_run(checkpoint, encoder.config), "under": encoder.under}
     chosen = Chosen(task.name, task.max_length, task.labels, planned.request.pooling, task.truncation)
+
+    def masked_logits(outputs: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
+        heads = HeadOracle(*stored, run["activation"], run["family"], run["source"], encoder.under)
+        return heads.mlm(outputs, {"masked_lm_positions": positions})["mlm_logits"]
+
     oracle = TextOracle(
         reference_tokenizer(planned),
         lambda cases: forward(*stored, cases, **run),
@@ -60,6 +68,7 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
         checkpoint.config,
         checkpoint.path,
         chosen,
+        masked_logits,
     )
     arrays: dict[str, np.ndarray] = {}
     for number, answers in enumerate(oracle.answers(golden_questions(planned))):

@@ -18,13 +18,19 @@ from typing import Any
 
 import numpy as np
 
+from export.oracle.answers import answer_in_context, tokens_for_masks
 from export.oracle.forward import ACTIVATIONS, Case, ReferenceOutputs
 from export.oracle.names import Read
 from export.oracle.wordpiece import ReferenceTokenizer
 
 Answers = dict[str, np.ndarray]
 Text = tuple[str, ...]  # one text, or a pair
+MaskedLogits = Callable[[ReferenceOutputs, np.ndarray], np.ndarray]  # of positions (1, M): (1, M, V)
 Forward = Callable[[Sequence[Case]], list[ReferenceOutputs]]
+
+
+# kernel and bias of the head for spans, in transformers' files and in those of google-research/bert
+_SPANS = (("qa_outputs/weight", "qa_outputs/bias"), ("cls/squad/output_weights", "cls/squad/output_bias"))
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,22 @@ class TextOracle:
         config: Mapping[str, Any],
         folder: Path,
         chosen: Chosen,
+        masked_logits: MaskedLogits | None = None,
     ) -> None:
+        self.masked_logits = masked_logits
         self.tokenizer, self.forward, self.chosen = tokenizer, forward, chosen
         self.read, self.names, self.config, self.folder = read, names, config, folder
 
     def answers(self, texts: Sequence[Text]) -> list[Answers]:
         """Return the outputs of the task for each text or pair, without the axis of the batch."""
-        answer = {"vector": self._vector, "classification": self._classification}[self.chosen.task]
         prepared = [self._case(text) for text in texts]
-        return [answer(text, outputs) for text, outputs in zip(texts, self.forward(prepared), strict=True)]
+        answered = zip(texts, prepared, self.forward(prepared), strict=True)
+        if self.chosen.task == "span":
+            return [self._span(*each) for each in answered]
+        if self.chosen.task == "fill_mask":
+            return [self._filled(case, outputs) for _, case, outputs in answered]
+        answer = {"vector": self._vector, "classification": self._classification}[self.chosen.task]
+        return [answer(text, outputs) for text, _, outputs in answered]
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -83,6 +96,9 @@ class TextOracle:
         if len(parts) == 1:
             return [parts[0][:room]]
         first, second = (len(part) for part in parts)
+        if self.chosen.pairs_by == "only_second":
+            first = min(first, room)
+            return [parts[0][:first], parts[1][: room - first]]
         while first + second > room:  # one token at a time
             if first != second:
                 first, second = (first - 1, second) if first > second else (first, second - 1)
@@ -193,6 +209,23 @@ class TextOracle:
 
     def _name(self, ending: str) -> str | None:
         return next((name for name in sorted(self.names) if f".{name}".replace("/", ".").endswith(f".{ending}")), None)
+
+    # -- parts of a context, tokens ------------------------------------------------------------------------------------
+
+    def _span(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
+        rows, bias = next(names for names in _SPANS if self._stored(names[0]))
+        kernel, added = (self.read(self._stored(name)).astype(np.float64) for name in (rows, bias))
+        count = int(case.types.sum()) - 1
+        first = case.types.size - 1 - count
+        return answer_in_context(self.tokenizer, text[1], outputs.layers[-1][0] @ kernel.T + added, first, count)
+
+    def _filled(self, case: Case, outputs: ReferenceOutputs) -> Answers:
+        assert self.masked_logits is not None
+        positions = np.flatnonzero(case.ids[0] == self.tokenizer.number[self.tokenizer.mask])[None]
+        return tokens_for_masks(self.tokenizer.entries, self.masked_logits(outputs, positions)[0])
+
+    def _stored(self, ending: str) -> str:
+        return next((name for name in sorted(self.names) if f"/{name}".replace(".", "/").endswith(f"/{ending}")), "")
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -125,7 +125,9 @@ class ReferenceTokenizer:
         self.lower_case = lower_case
         self.strip_accents = lower_case if strip_accents is None else strip_accents
         self.chinese_chars = chinese_chars
-        self.unknown, self.cls, self.sep = (special.get(name, name) for name in ("[UNK]", "[CLS]", "[SEP]"))
+        self.entries = entries
+        spelled = (special.get(name, name) for name in ("[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+        self.unknown, self.cls, self.sep, self.mask = spelled
         special_first = sorted(added, key=lambda token: not token.special)
         self.in_text = [(token.content, token) for token in special_first if not token.normalized]
         self.in_normal_form = [(self.normal_form(token.content), token) for token in special_first if token.normalized]

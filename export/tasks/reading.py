@@ -217,7 +217,9 @@ def _with_head(
             f"the head for {task.title} has {classes} outputs, not {task.outputs}. Export the encoder alone with "
             "`--kind encoder`."
         )
-    labels, scores, reasons = [], "identity", list(task.reasons)
+    labels: list[str] = []
+    scores: Scores = "identity"
+    reasons = list(task.reasons)
     if task.outputs is None:
         labels, why_labels = _labels(raw, classes, asked.labels)
         scores, why_scores = _scores(raw, classes)

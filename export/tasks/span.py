@@ -48,7 +48,8 @@ def _answer(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, A
     starts, limits = _words(model, text[:, 1], begin - first[:, tf.newaxis], length, exists)
     contexts = tf.repeat(text[:, 1:], _CANDIDATES, 1)
     answers = tf.strings.substr(contexts, starts, limits - starts)
-    lower = tf.strings.lower(answers, encoding="utf-8")
+    # A character NUL would end the text for tf.strings.lower.
+    lower = tf.strings.lower(tf.strings.regex_replace(answers, r"\x00", "\x01"), encoding="utf-8")
     is_same = (lower[:, :, tf.newaxis] == lower[:, tf.newaxis]) & exists[:, tf.newaxis]  # (B, K, K)
     total = tf.reduce_sum(tf.where(is_same, scores[:, tf.newaxis], 0.0), -1)
     best = tf.argmax(tf.where(exists, total, -1.0), -1, output_type=tf.int32)  # the first of equals

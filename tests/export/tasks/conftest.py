@@ -13,21 +13,25 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 
 from export.encoder.encoder import Encoder
+from export.heads import HEADS
 from export.options import EncoderRequest
 from export.planning import PlannedText, plan_export
 from export.saved_model.text_model import TextModel
 from scripts.architectures import sibling_weights
 from tokenizer.core_graph import CoreGraph
+from zoo.contract import INPUT_KEYS
 
 _GRAPHS: dict[tuple[bool, bool, str], CoreGraph] = {}  # most cases have one vocabulary
-DATA = Path(__file__).parent.parent / "data" / "text_answers.json.gz"
+DATA = Path(__file__).parent.parent / "data"
+FILES = ("text_answers.json.gz", "span_answers.json.gz")
 
 
 @cache
 def cases() -> dict[str, Any]:
-    """The cases of scripts/text_answers.py."""
-    found: dict[str, Any] = json.loads(gzip.decompress(DATA.read_bytes()))
-    return found
+    """The cases of scripts/text_answers.py and scripts/span_answers.py."""
+    return {
+        name: case for file in FILES for name, case in json.loads(gzip.decompress((DATA / file).read_bytes())).items()
+    }
 
 
 def write_case(name: str, folder: Path) -> Path:
@@ -59,6 +63,10 @@ class _Bare:
 
     def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
         return self.encoder.encode(ids, mask, types)
+
+    def mlm(self, inputs: Any, training: bool) -> Any:
+        outputs = self.encode(*(inputs[key] for key in INPUT_KEYS), training)
+        return HEADS["mlm"].compute(self.encoder, outputs, inputs)
 
 
 def text_model(planned: PlannedText) -> TextModel:
