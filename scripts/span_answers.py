@@ -1,4 +1,4 @@
-"""Writes what transformers' pipelines answer in contexts and for [MASK] with tiny models, for the tests of text archives.
+"""Writes what transformers' pipelines answer with tiny models, for the tests of span answers and of [MASK] tokens.
 
     /path/to/python/with/torch -m scripts.span_answers tests/export/data/span_answers.json.gz
 

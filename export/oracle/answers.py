@@ -41,11 +41,12 @@ def answer_in_context(
         begin, limit = places[start][0], places[end][1]
         text = source[begin:limit].decode().lower()
         found.setdefault(text, [0.0, begin, limit])[0] += score
-    score, begin, limit = max(found.values(), key=lambda each: each[0], default=[0.0, 0, 0])
+    score, *place = max(found.values(), key=lambda each: each[0], default=[0.0, 0, 0])
+    first, behind = map(int, place)
     return {
-        "answer": np.array(source[int(begin) : int(limit)].decode()),
-        "start": np.array(int(begin), np.int32),
-        "limit": np.array(int(limit), np.int32),
+        "answer": np.array(source[first:behind].decode()),
+        "start": np.array(first, np.int32),
+        "limit": np.array(behind, np.int32),
         "score": np.array(score),
         "null_score": np.array(begins[0] * ends[0]),
         "logits": logits,
