@@ -30,7 +30,8 @@ def _tokens(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, A
     counts = tf.reduce_sum(tf.cast(is_mask, tf.int32), 1)
     places = tf.RaggedTensor.from_row_lengths(tf.cast(tf.where(is_mask)[:, 1], tf.int32), counts)
     positions = places.to_tensor(0)  # (B, M)
-    outputs = model.encoder.mlm({**inputs, MASKED_POSITIONS: positions}, training=training)
+    head = model.encoder.mlm.__call__  # an attribute of the object: Python itself looks for it in the class alone
+    outputs = head({**inputs, MASKED_POSITIONS: positions}, training=training)
     logits = tf.boolean_mask(outputs[MLM_LOGITS], tf.sequence_mask(counts, tf.shape(positions)[1]))  # (S, V)
     chances = tf.nn.softmax(logits)
     # Some tables have more rows than the vocabulary has tokens.

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from export.options import EncoderRequest
+from export.pipeline import export_text
 from export.planning import PlannedEncoder, PlannedText, plan_export
 from scripts.text_answers import PAIRS, TEXTS
 from tests.export.tasks.conftest import cases, planned_text, write_case
@@ -146,3 +147,13 @@ def test_tensorflow_text_is_not_imported(out: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.split("\n")[0] == "class 0 False", done.stderr[-2000:]
+
+
+def test_a_masked_language_model_is_exported_and_answers(tmp_path: Path) -> None:
+    """Its head is an object inside of the archive, which is called before it is saved."""
+    planned = planned_text(write_case("masks: bert", tmp_path / "saved"), task="fill_mask")
+    export_text(planned)
+    unpack(tmp_path / "out" / "texts.tar.gz", tmp_path / "texts")
+    answer = hub.load(str(tmp_path / "texts"))(["你好 [MASK]", "a"])
+    assert [len(masks) for masks in answer["token"].to_list()] == [1, 0]
+    assert answer["score"].to_list()[0][0] == sorted(answer["score"].to_list()[0][0], reverse=True)
