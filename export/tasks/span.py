@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from export.tasks.table import HeadForm, Task
-from tokenizer.ragged import owners
 from zoo.contract import INPUT_MASK, INPUT_TYPE_IDS
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def _words(
     `begin` is the number of a span's first piece in its context, `length` the number of pieces behind it.
     """
     import tensorflow as tf
+
+    from tokenizer.ragged import owners
 
     ids, starts, limits = model.tokens.with_offsets(contexts)
     words = model.tokens.words(ids)  # (words + 1,)
