@@ -50,7 +50,8 @@ class TextModel:
 
     def packed(self, text: tf.Tensor) -> Inputs:
         """Return the inputs of the encoder, as long as the longest text, cut to the limit."""
-        text = tf.strings.lower(text, encoding="utf-8") if self.task.lower_case else text
+        if self.task.lower_case:  # NUL, which no tokenizer keeps, would end the text for tf.strings.lower
+            text = tf.strings.lower(tf.strings.regex_replace(text, r"\x00", ""), encoding="utf-8")
         return self.tokens.trimmed(text, self.task.max_length, self.task.truncation)
 
     def encode(self, inputs: Inputs, training: bool) -> Mapping[str, Any]:
