@@ -13,9 +13,9 @@ import numpy as np
 
 from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
-from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
+from export.oracle.wordpiece import golden_texts
 from export.planning import PlannedEncoder, PlannedText
-from export.text_certificate import certify_texts, golden_questions
+from export.text_certificate import certify_texts, reference_tokenizer
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
@@ -60,7 +60,7 @@ def text_card(planned: PlannedText, directory: Path, golden: Mapping[str, np.nda
         derivation=_derivation(encoder, source, None),
         tokenizer=TokenizerFacts(**_rules_on_card(tokenizer, planned.special_tokens_in_text)),
         task=planned.task,
-        certificate=certify_texts(directory, golden_questions(planned), golden, planned),
+        certificate=certify_texts(directory, golden, planned),
     )
 
 
@@ -133,14 +133,7 @@ def tokenizer_card(
 ) -> TokenizerCard:
     vocabulary, rules, in_text = source.vocabulary, source.rules, request.special_tokens_in_text
     whole = rules.whole_tokens(vocabulary, in_text)
-    reference = ReferenceTokenizer(
-        vocabulary.entries,
-        rules.lower_case,
-        rules.strip_accents,
-        rules.tokenize_chinese_chars,
-        rules.special_tokens,
-        whole,
-    )
+    reference = reference_tokenizer(source, in_text)
     return TokenizerCard(
         kind=kind,
         name=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from export.heads import HEADS
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
-from export.oracle.names import AS_PUBLISHED, Under
+from export.oracle.names import AS_PUBLISHED, Read, Under
 from export.oracle.stored_names import as_published
 from export.readers.protocol import Checkpoint
 from export.weights.config import EncoderConfig
@@ -60,8 +60,7 @@ def golden_arrays(
     Outputs of heads are computed for the first case only: one row of logits is as long as the vocabulary.
     """
     cases = cases or golden_cases(config)
-    source = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
-    how = {**as_run(checkpoint, config), "under": under}
+    source, how = published(checkpoint), as_run(checkpoint, config, under)
     answers = forward(*source, cases, **how)
     arrays: dict[str, np.ndarray] = {}
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
@@ -103,9 +102,15 @@ def drift(
     return {output: rounded_up(value) for output, value in found.items() if output in shown}
 
 
-def as_run(checkpoint: Checkpoint, config: EncoderConfig) -> dict[str, Any]:
+def published(checkpoint: Checkpoint) -> tuple[Read, Collection[str], Mapping[str, Any]]:
+    """Return what the oracle computes with: reader and names of the variables as published, and the config."""
+    return *as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config
+
+
+def as_run(checkpoint: Checkpoint, config: EncoderConfig, under: Under) -> dict[str, Any]:
     """Return the arguments of the forward pass that a person's choices decide."""
     return {
+        "under": under,
         "layers": config.layers,
         "pooler": config.pooler != "first_token",
         "activation": config.activation if config.activation_chosen else None,

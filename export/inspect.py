@@ -17,14 +17,12 @@ from export.readers.beside import Beside, files_beside
 from export.readers.protocol import Checkpoint, Format
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model
-from export.tasks.reading import FoundTask, find_task
+from export.tasks.reading import FoundTask, find_task, find_tokenizer
 from export.vocabulary import choose_vocabulary, heads_without_mask
 from export.weights.config import EncoderConfig, read_config
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
-from tokenizer.core_rules import checked_for_core
-from tokenizer.source import read_tokenizer_source
 from zoo.archive.activation import Activation
 from zoo.archive.card import HeadState, Pooler, Positions
 from zoo.basics.display import sheet, size
@@ -325,8 +323,7 @@ def _task(
         found = find_task(checkpoint, layout, config, sentence)
         if found is None or not vocabulary.fits:
             return None, "" if found is None else "no vocabulary fits"
-        tokenizer = read_tokenizer_source(checkpoint.path)
-        checked_for_core(tokenizer.vocabulary, tokenizer.rules, checkpoint.format == "huggingface")
+        find_tokenizer(checkpoint, found.task)
     except (BadConfig, BadVocabulary, Unsupported) as error:
         return None, str(error)
     return found, ""

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from export.cards import encoder_card, registry_entry, text_card, tokenizer_card
@@ -23,7 +22,7 @@ from export.planning import PlannedEncoder, PlannedText, plan_encoder, plan_toke
 from export.saved_model.root import EncoderRoot, write_saved_model
 from export.saved_model.text_model import TextRoot
 from export.text_certificate import golden_answers
-from export.weights.derived import NUMPY, computed_in
+from export.weights.derived import computed_in, narrowed
 from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
@@ -191,23 +190,13 @@ def _save(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder
             variables[variable.ours] = named[variable.name]
             continue
         value = planned.plan.read(variable, planned.checkpoint)
-        variables[variable.ours] = tf.Variable(_stored(value, planned), name=variable.name)
+        variables[variable.ours] = tf.Variable(narrowed(value, planned.request.dtype), name=variable.name)
         named[variable.name] = variables[variable.ours]
     compute = tf.as_dtype(computed_in(planned.request.dtype))
     encoder = Encoder(planned.config, variables, compute)
     write_saved_model(partial(make_root, encoder), directory)
     del variables, named, encoder
     gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy
-
-
-def _stored(value: np.ndarray, planned: PlannedEncoder) -> np.ndarray:
-    """Return a variable's numbers in the precision that the archive stores.
-
-    The matrices of a checkpoint in half precision are rounded already. A folded table may be the sum of two of them,
-    which half precision would round once more: it stays in float32.
-    """
-    half = value.astype(NUMPY[planned.request.dtype], copy=False) if value.ndim == 2 else value
-    return half if half is value or np.array_equal(half.astype(np.float32), value) else value
 
 
 def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:

@@ -19,7 +19,7 @@ from export.readers.protocol import Checkpoint
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import sentence_model, transformer_folder
 from export.tasks import TASKS
-from export.tasks.reading import AskedTask, FoundTask, WithDenseLayers, find_task
+from export.tasks.reading import AskedTask, FoundTask, WithDenseLayers, find_task, find_tokenizer
 from export.vocabulary import check_heads, choose_vocabulary
 from export.weights.config import EncoderConfig, read_config
 from export.weights.derived import DerivedCheckpoint, kept_ids, pruned
@@ -234,10 +234,7 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     encoder = plan_encoder(wanted, encoder.opened, found.sources)
     if encoder.sentence:
         encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
-    tokenizer = read_tokenizer_source(request.vocab or encoder.checkpoint.path, request.cased)
-    # In files of transformers a literal [SEP] in a text is the special token.
-    in_text = encoder.checkpoint.format == "huggingface" or TASKS[found.task.name].special_tokens_in_text
-    checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
+    tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
     with_head = replace(encoder, plan=encoder.plan.taking(found.head))
     return PlannedText(with_head, tokenizer, in_text, found.task, alone)
 

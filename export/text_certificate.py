@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from export.certificate import as_run, rounded_up, tolerance
+from export.certificate import as_run, published, rounded_up, tolerance
 from export.oracle.forward import ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
-from export.oracle.stored_names import as_published
 from export.oracle.texts import Chosen, TextOracle
 from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
 from export.planning import PlannedText
 from export.weights.derived import computed_in
+from tokenizer.source import TokenizerConfig
 from zoo.archive.card import TextCertificate
 from zoo.contract import TASKS
 from zoo.loading.verify_text import compare_texts
@@ -23,16 +23,16 @@ from zoo.loading.verify_text import compare_texts
 _OVER = 3  # times the limit: the length of a golden text that is cut
 
 
-def reference_tokenizer(planned: PlannedText) -> ReferenceTokenizer:
+def reference_tokenizer(tokenizer: TokenizerConfig, special_tokens_in_text: bool) -> ReferenceTokenizer:
     """Return the published tokenizer with the rules of a planned archive."""
-    vocabulary, rules = planned.tokenizer.vocabulary, planned.tokenizer.rules
+    vocabulary, rules = tokenizer.vocabulary, tokenizer.rules
     return ReferenceTokenizer(
         vocabulary.entries,
         rules.lower_case,
         rules.strip_accents,
         rules.tokenize_chinese_chars,
         rules.special_tokens,
-        rules.whole_tokens(vocabulary, planned.special_tokens_in_text),
+        rules.whole_tokens(vocabulary, special_tokens_in_text),
     )
 
 
@@ -52,16 +52,16 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     """Return the answers of the original computation: `n/output` of each golden text, as `GOLDEN_FILE` holds them."""
     encoder, task = planned.encoder, planned.task
     checkpoint = encoder.checkpoint
-    stored = (*as_published(checkpoint.stored.read, checkpoint.stored.shapes), checkpoint.config)
-    run = {**as_run(checkpoint, encoder.config), "under": encoder.under}
+    stored, run = published(checkpoint), as_run(checkpoint, encoder.config, encoder.under)
     chosen = Chosen(task.name, task.max_length, task.labels, planned.request.pooling, task.truncation)
 
+    heads = HeadOracle(*stored, run["activation"], run["family"], run["source"], encoder.under)
+
     def masked_logits(outputs: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
-        heads = HeadOracle(*stored, run["activation"], run["family"], run["source"], encoder.under)
         return heads.mlm(outputs, {"masked_lm_positions": positions})["mlm_logits"]
 
     oracle = TextOracle(
-        reference_tokenizer(planned),
+        reference_tokenizer(planned.tokenizer, planned.special_tokens_in_text),
         lambda cases: forward(*stored, cases, **run),
         checkpoint.read,
         checkpoint.shapes,
@@ -77,10 +77,9 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     return arrays
 
 
-def certify_texts(
-    directory: Path, texts: Sequence[Sequence[str]], arrays: Mapping[str, np.ndarray], planned: PlannedText
-) -> TextCertificate:
+def certify_texts(directory: Path, arrays: Mapping[str, np.ndarray], planned: PlannedText) -> TextCertificate:
     """Return how far an archive is from its golden answers. Raises VerificationFailed beyond what is allowed."""
+    texts = golden_questions(planned)
     allowed = tolerance(planned.encoder.config, computed_in(planned.request.dtype))
     found = compare_texts(directory, texts, arrays, allowed, planned.request.name)
     gc.collect()  # a loaded model hangs in reference cycles; its weights must go before the next one is loaded

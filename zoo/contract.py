@@ -13,6 +13,7 @@ POOLED_OUTPUT = "pooled_output"
 ENCODER_OUTPUTS = "encoder_outputs"
 DEFAULT = "default"
 
+LEAST_TOKENS = 3  # that a limit may be: [CLS], one token, [SEP]
 # How the outputs for a text become its vector: zoo/loading/pooling.py has the arithmetic.
 Pooling = Literal["first", "mean", "pooled", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
 

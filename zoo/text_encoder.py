@@ -14,7 +14,7 @@ from zoo.contract import INPUT_KEYS, INPUT_MASK
 from zoo.errors import BadArgument
 from zoo.loading.load import load_checked
 from zoo.loading.matching import find_pair
-from zoo.loading.pooling import AskedVectors
+from zoo.loading.pooling import AskedVectors, lowered
 from zoo.registry.registry import Registry
 
 _Inputs = Mapping[str, NDArray[np.int32]]
@@ -94,7 +94,7 @@ class TextEncoder:
         if self.how.prompt:
             texts = tf.constant(self.how.prompt if texts.shape.rank == 1 else [self.how.prompt, ""]) + texts
         if self.how.lower_case:
-            texts = tf.strings.lower(texts, encoding="utf-8")
+            texts = lowered(texts)
         packed = self._tokenizer.preprocess(texts, tf.constant(self.max_length))
         return {key: packed[key] for key in INPUT_KEYS}
 

@@ -44,12 +44,14 @@ def _run(options: argparse.Namespace) -> int:
             raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
         converter_versions()
         report = None if options.dry_run else write_serving(model, out)
-    elif options.to == "transformers":
-        ready_for_transformers(asked)
-        report = None if options.dry_run else convert_to_transformers(asked)
     else:
-        ready(asked)
-        report = None if options.dry_run else convert_encoder(asked)
+        check: Callable[[Conversion], object]
+        check, convert = ready, convert_encoder
+        if options.to == "transformers":
+            check, convert = ready_for_transformers, convert_to_transformers
+        if options.dry_run:  # a conversion checks by itself
+            check(asked)
+        report = None if options.dry_run else convert(asked)
     if report is None:
         plan = _plan(model, options, out)
         print_json(plan) if options.json else print(sheet(plan))

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from export.readers.sentence_transformers import MODES, MODULES_FILE, PROMPTS_FILE
-from zoo.archive.card import EncoderCard, SentenceVectors
+from zoo.archive.card import EncoderCard, SentenceVectors, to_json
 
 SETTINGS_FILE = "sentence_bert_config.json"
 _TYPES = "sentence_transformers.models."  # as all versions read them
@@ -26,19 +25,24 @@ def write_sentence_files(card: EncoderCard, directory: Path) -> str | None:
     if beyond:
         return f"sentence-transformers' files (its vectors need more than the encoder: {'; '.join(beyond)})"
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), *([("2_Normalize", "Normalize")] * stated.normalize)]
-    listed = [
-        {"idx": number, "name": str(number), "path": path, "type": _TYPES + word}
-        for number, (path, word) in enumerate(modules)
-    ]
-    _write(directory / MODULES_FILE, listed)
-    _write(directory / SETTINGS_FILE, {"max_seq_length": stated.max_length, "do_lower_case": stated.lower_case})
-    _write(directory / PROMPTS_FILE, _prompts(stated))
+    pooled = stated.pooling.split("+")
+    files: dict[str, object] = {
+        MODULES_FILE: [
+            {"idx": number, "name": str(number), "path": path, "type": _TYPES + word}
+            for number, (path, word) in enumerate(modules)
+        ],
+        SETTINGS_FILE: {"max_seq_length": stated.max_length, "do_lower_case": stated.lower_case},
+        PROMPTS_FILE: _prompts(stated),
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": card.sizes.hidden_size,
+            **{key: ours in pooled for key, _, ours in MODES},
+            "include_prompt": stated.include_prompt,
+        },
+    }
     for path, _ in modules[1:]:
         (directory / path).mkdir()
-    pooled = stated.pooling.split("+")
-    pooling = {key: ours in pooled for key, _, ours in MODES}
-    width = {"word_embedding_dimension": card.sizes.hidden_size}
-    _write(directory / "1_Pooling" / "config.json", {**width, **pooling, "include_prompt": stated.include_prompt})
+    for name, content in files.items():
+        (directory / name).write_text(to_json(content), encoding="utf-8")
     return None
 
 
@@ -48,7 +52,3 @@ def _prompts(stated: SentenceVectors) -> dict[str, Any]:
         "default_prompt_name": stated.default_prompt,
         "similarity_fn_name": stated.similarity,
     }
-
-
-def _write(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ biases and norms of a block), and each gets the name that the family's table has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,11 @@ from export.heads import HEADS
 from export.heads.planning import with_heads
 from export.planning import PlannedEncoder
 from export.weights.config import EncoderConfig
-from export.weights.derived import NUMPY
+from export.weights.derived import narrowed
 from export.weights.naming import Names
 from export.weights.plan import variable_parts
 from zoo.archive.activation import Activation
-from zoo.archive.card import Stored
+from zoo.archive.card import Stored, to_json
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _DECODER = "mlm/decoder/rows"  # of a masked-language-model head that is not tied to the word table
@@ -83,10 +82,9 @@ def write_weights(planned: PlannedEncoder, chosen: ChosenClass, stored: Stored, 
 
     arrays = _by_transformers_names(planned, chosen)
     save_file(
-        {name: _narrowed(array, stored) for name, array in arrays.items()}, directory / WEIGHTS_FILE, {"format": "pt"}
+        {name: narrowed(array, stored) for name, array in arrays.items()}, directory / WEIGHTS_FILE, {"format": "pt"}
     )
-    config = json.dumps(_settings(planned, chosen), indent=2, sort_keys=True)
-    (directory / CONFIG_FILE).write_text(config + "\n", encoding="utf-8")
+    (directory / CONFIG_FILE).write_text(to_json(_settings(planned, chosen)), encoding="utf-8")
 
 
 def transformers_word(activation: Activation) -> str:
@@ -184,9 +182,3 @@ def _apart(planned: PlannedEncoder, heads: Collection[str]) -> Arrays:
         ends = np.cumsum([shape[-1] for shape in pieces.values()])[:-1]
         found |= dict(zip(pieces, np.split(value, ends, axis=-1), strict=True))
     return found
-
-
-def _narrowed(array: np.ndarray, stored: Stored) -> np.ndarray:
-    """Return a matrix in the precision that the archive stores; in float32 if that would change a number."""
-    half = array.astype(NUMPY[stored], copy=False) if array.ndim == 2 else array
-    return half if half is array or np.array_equal(half.astype(np.float32), array) else array

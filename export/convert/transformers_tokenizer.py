@@ -18,7 +18,7 @@ from export.readers.own_archive import VOCABULARY_FILE
 from tokenizer.hugging_face import ADDED_FILE, CONFIG_FILE, SPECIAL_FILE
 from tokenizer.rules import AddedToken
 from tokenizer.vocabulary import STANDARD, Vocabulary
-from zoo.archive.card import TokenizerCard
+from zoo.archive.card import TokenizerCard, to_json
 from zoo.errors import BadVocabulary
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
@@ -51,10 +51,13 @@ def write_tokenizer_files(
     behind = [token for token in whole if not token.in_vocabulary]
     _write_vocabulary(vocabulary, behind, directory)
     special = _special_tokens(card, vocabulary)
-    _write(directory / CONFIG_FILE, _settings(card, special, whole, model.card.sizes.position_limit, takes_types))
-    _write(directory / SPECIAL_FILE, special)
-    if behind:
-        _write(directory / ADDED_FILE, {token.content: token.id for token in behind})
+    files: dict[str, Mapping[str, Any]] = {
+        CONFIG_FILE: _settings(card, special, whole, model.card.sizes.position_limit, takes_types),
+        SPECIAL_FILE: special,
+        **({ADDED_FILE: {token.content: token.id for token in behind}} if behind else {}),
+    }
+    for name, content in files.items():
+        (directory / name).write_text(to_json(content), encoding="utf-8")
     if not card.special_tokens_in_text:
         _unmark_special(directory / JSON_FILE)
     return report, [] if card.special_tokens_in_text else [_SPLIT]
@@ -82,20 +85,15 @@ def _settings(
         **special,
         "added_tokens_decoder": {
             **{
-                str(number): _token(special[f"{name.strip('[]').lower()}_token"])
-                for name, number in card.special_tokens.items()
+                str(number): _token(AddedToken(content, number, special=True), True)
+                for number, content in zip(card.special_tokens.values(), special.values(), strict=True)
             },
-            **{str(each.id): _added(each, card.special_tokens_in_text) for each in whole},
+            **{str(each.id): _token(each, card.special_tokens_in_text) for each in whole},
         },
     }
 
 
-def _token(content: str) -> dict[str, Any]:
-    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
-    return {"content": content, **flags, "special": True}
-
-
-def _added(token: AddedToken, may_be_special: bool) -> dict[str, Any]:
+def _token(token: AddedToken, may_be_special: bool) -> dict[str, Any]:
     flags = {flag: getattr(token, flag) for flag in ("lstrip", "normalized", "rstrip", "single_word")}
     return {"content": token.content, **flags, "special": token.special and may_be_special}
 
@@ -125,7 +123,3 @@ def _write_vocabulary(vocabulary: Vocabulary, behind: list[AddedToken] | tuple[(
     if not same:
         file.unlink()
     return same
-
-
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

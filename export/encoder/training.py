@@ -68,6 +68,20 @@ class Dropout:
         return tf.reshape(drawn, tf.shape(x))
 
 
+def drawn_seeds(*shape: int) -> tf.Tensor:
+    """Return random seeds of a shape, other ones at every call.
+
+    The operation has seeds of its own, since TensorFlow refuses random operations without one under op determinism. It
+    is the raw operation, since tf.random.uniform would write the exporter's tf.random.set_seed into the graph.
+    """
+    return tf.raw_ops.RandomUniformInt(shape=[*shape], minval=0, maxval=tf.int32.max, seed=1, seed2=1)
+
+
+def possible_rate(rate: float) -> float:
+    """Return a rate that `Dropout` can have: rounded down, so that it stays below 1."""
+    return int(rate * _STEPS) / _STEPS
+
+
 @dataclass(frozen=True)
 class Training(Inference):
     """The formulas of training, with other dropout at every call; they give no attention scores.
@@ -110,21 +124,14 @@ class Training(Inference):
     # -- dropout ------------------------------------------------------------------------------------------------------
 
     def seeds(self, layers: int) -> Sequence[tf.Tensor]:
-        """Return random seeds [3, 2] for the embeddings and for each layer.
-
-        The operation has seeds of its own, since TensorFlow refuses random operations without one under op
-        determinism. It is the raw operation, since tf.random.uniform would write the exporter's tf.random.set_seed
-        into the graph.
-        """
-        shape = [1 + layers, 3, 2]
-        seeds = tf.raw_ops.RandomUniformInt(shape=shape, minval=0, maxval=tf.int32.max, seed=1, seed2=1)
-        unstacked: Sequence[tf.Tensor] = tf.unstack(seeds)
+        """Return random seeds [3, 2] for the embeddings and for each layer."""
+        unstacked: Sequence[tf.Tensor] = tf.unstack(drawn_seeds(1 + layers, 3, 2))
         return unstacked
 
     def drops(self, seed: Any, config: EncoderConfig) -> Drops:
         scores, hidden, feed_forward = tf.unstack(seed)
         rates = (config.attention_dropout, config.hidden_dropout)
-        of_scores, of_hidden = (int(rate * _STEPS) / _STEPS for rate in rates)  # rounded down: below 1 as before
+        of_scores, of_hidden = map(possible_rate, rates)
         after = FACTORED[config.activation].after  # what `transition` leaves out
         return Drops(Dropout(scores, of_scores), Dropout(hidden, of_hidden), Dropout(feed_forward, of_hidden, after))
 

@@ -28,9 +28,8 @@ Text = tuple[str, ...]  # one text, or a pair
 MaskedLogits = Callable[[ReferenceOutputs, np.ndarray], np.ndarray]  # of positions (1, M): (1, M, V)
 Forward = Callable[[Sequence[Case]], list[ReferenceOutputs]]
 
-
-# kernel and bias of the head for spans, in transformers' files and in those of google-research/bert
-_SPANS = (("qa_outputs/weight", "qa_outputs/bias"), ("cls/squad/output_weights", "cls/squad/output_bias"))
+# Kernel and bias of the head for spans: transformers', and those of google-research/bert with "." between their parts.
+_SPANS = (("qa_outputs.weight", "qa_outputs.bias"), ("cls.squad.output_weights", "cls.squad.output_bias"))
 
 
 @dataclass(frozen=True)
@@ -208,13 +207,14 @@ class TextOracle:
         return x @ self.read(kernel).T.astype(np.float64) + self.read(bias)
 
     def _name(self, ending: str) -> str | None:
+        """Return the variable whose last parts are these, such as "classifier.weight", whatever stands before them."""
         return next((name for name in sorted(self.names) if f".{name}".replace("/", ".").endswith(f".{ending}")), None)
 
     # -- parts of a context, tokens ------------------------------------------------------------------------------------
 
     def _span(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
-        rows, bias = next(names for names in _SPANS if self._stored(names[0]))
-        kernel, added = (self.read(self._stored(name)).astype(np.float64) for name in (rows, bias))
+        spelled = next(names for names in _SPANS if self._name(names[0]))
+        kernel, added = (self.read(name).astype(np.float64) for name in map(self._name, spelled) if name)
         count = int(case.types.sum()) - 1
         first = case.types.size - 1 - count
         return answer_in_context(self.tokenizer, text[1], outputs.layers[-1][0] @ kernel.T + added, first, count)
@@ -223,9 +223,6 @@ class TextOracle:
         assert self.masked_logits is not None
         positions = np.flatnonzero(case.ids[0] == self.tokenizer.number[self.tokenizer.mask])[None]
         return tokens_for_masks(self.tokenizer.entries, self.masked_logits(outputs, positions)[0])
-
-    def _stored(self, ending: str) -> str:
-        return next((name for name in sorted(self.names) if f"/{name}".replace(".", "/").endswith(f"/{ending}")), "")
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from export.readers.safetensors_file import SafetensorsFile
 from export.readers.sentence_model import DenseLayer, SentenceModel, restated
 from export.readers.torch_file import TorchFile
 from zoo.basics.untrusted import BadInput, parse_json, read_small
-from zoo.contract import Pooling
+from zoo.contract import LEAST_TOKENS, Pooling
 from zoo.errors import BadConfig, ZooError
 
 MODULES_FILE = "modules.json"
@@ -77,16 +77,21 @@ def module_folders(folder: Path) -> list[Path]:
     return [folder / path for _, path in _modules(folder) if path]
 
 
-def limit_of_tokenizer(folder: Path) -> int | None:
-    """Return the most tokens of a text that the tokenizer's config beside a checkpoint states, None without any."""
+def limit_of_tokenizer(folder: Path, positions: int) -> int:
+    """Return the most tokens of a text that the tokenizer's config beside a checkpoint states, else all positions."""
     try:
         stated = _json(folder / _TOKENIZER_FILE)
     except ValueError:  # missing, or damaged: the tokenizer's own reader says so
-        return None
+        return positions
     limit = stated.get("model_max_length") if isinstance(stated, dict) else None
-    if not isinstance(limit, int | float) or isinstance(limit, bool):
-        return None
-    return int(limit) if 3 <= limit < 1e9 else None  # transformers writes 1e30 for a tokenizer without a limit
+    if _is_no_limit(limit, positions) or not isinstance(limit, int | float) or limit < LEAST_TOKENS:
+        return positions
+    return int(limit)
+
+
+def _is_no_limit(limit: object, positions: int) -> bool:
+    """Whether a "model_max_length" allows all positions: transformers writes 1e30 for a tokenizer without a limit."""
+    return limit is None or (isinstance(limit, int | float) and not isinstance(limit, bool) and limit > positions)
 
 
 def sentence_model(checkpoint: Checkpoint, hidden_size: int, positions: int) -> SentenceModel | None:
@@ -227,7 +232,7 @@ class _Reading:
             place, limit = _TOKENIZER_FILE, self._limit_of_tokenizer()
         elif limit > self.positions:
             self.facts.append(f"{place} says 'max_seq_length' {limit:,}; the model has {self.positions:,} positions")
-        if limit < 3:
+        if limit < LEAST_TOKENS:
             self.problems.append(f"{place}: the limit of {limit} tokens leaves no room for a text")
         self.found["max_length"] = min(limit, self.positions)
 
@@ -237,8 +242,8 @@ class _Reading:
         if not file.is_file():
             return self.positions
         limit = self._settings(file).get("model_max_length")
-        if limit is None or (isinstance(limit, int | float) and not isinstance(limit, bool) and limit > self.positions):
-            return self.positions  # transformers writes 1e30 for a tokenizer without a limit
+        if _is_no_limit(limit, self.positions):
+            return self.positions
         return self._typed(self._name(file), {"limit": limit}, "limit", int) or self.positions
 
     def _pooling(self, path: str) -> None:

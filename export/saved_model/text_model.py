@@ -14,7 +14,8 @@ import tensorflow as tf
 from export.encoder.activations import activate
 from export.encoder.encoder import Encoder
 from export.encoder.pooling import pooled
-from export.encoder.training import Dropout
+from export.encoder.training import Dropout, drawn_seeds, possible_rate
+from export.heads import HEADS
 from export.saved_model.root import EncoderRoot
 from export.tasks import TASKS
 from tokenizer.graph import Graph, graph_function
@@ -23,6 +24,7 @@ from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.task import TextTask
 from zoo.contract import INPUT_KEYS, INPUT_MASK, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
+from zoo.loading.pooling import lowered
 
 Inputs = Mapping[str, tf.Tensor]  # the three inputs of an encoder, int32 [B, T]
 _PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}  # function -> names of its prompt
@@ -50,8 +52,7 @@ class TextModel:
 
     def packed(self, text: tf.Tensor) -> Inputs:
         """Return the inputs of the encoder, as long as the longest text, cut to the limit."""
-        if self.task.lower_case:  # NUL, which no tokenizer keeps, would end the text for tf.strings.lower
-            text = tf.strings.lower(tf.strings.regex_replace(text, r"\x00", ""), encoding="utf-8")
+        text = lowered(text) if self.task.lower_case else text
         return self.tokens.trimmed(text, self.task.max_length, self.task.truncation)
 
     def encode(self, inputs: Inputs, training: bool) -> Mapping[str, Any]:
@@ -75,8 +76,7 @@ class TextModel:
         return x
 
     def _dropped(self, x: tf.Tensor) -> tf.Tensor:
-        seed = tf.raw_ops.RandomUniformInt(shape=[2], minval=0, maxval=tf.int32.max, seed=1, seed2=1)
-        return Dropout(seed, self.task.dropout)(x)
+        return Dropout(drawn_seeds(2), possible_rate(self.task.dropout))(x)
 
 
 class TextRoot(tf.train.Checkpoint):
@@ -105,8 +105,9 @@ class TextRoot(tf.train.Checkpoint):
         head = {name: weight for name, weight in encoder.weights.items() if name.startswith("task/")}
         self.encoder = EncoderRoot(encoder, vocabulary, heads, recompute, padding_id)
         self.tokenizer = Tokenizer(vocabulary, rules, special_tokens_in_text, ops="core")
-        unused = () if "pooled" in (task.pooling or "").split("+") else ("pooler",)
-        own = [name for name in encoder.weights if name.partition("/")[0] not in (*unused, "nsp", "discriminator")]
+        unused = HEADS.keys() - {TASKS[task.name].encoder_head}
+        unused |= set() if "pooled" in (task.pooling or "").split("+") else {"pooler"}
+        own = [name for name in encoder.weights if name.partition("/")[0] not in unused]
         self.variables = [encoder.weights[name] for name in own]
         self.trainable_variables = list(self.variables)
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from export.families.table import Layout, joined
 from export.readers.protocol import Checkpoint, CheckpointView, Shape
@@ -15,13 +15,13 @@ from export.tasks import TASKS
 from export.tasks.table import STORED, HeadForm, Task
 from export.weights.config import EncoderConfig
 from export.weights.plan import PlannedVariable
+from tokenizer.core_rules import checked_for_core
+from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from zoo.archive.activation import Activation
 from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
-from zoo.contract import Pooling, TaskName
+from zoo.contract import LEAST_TOKENS, TaskName
 from zoo.errors import BadArgument, BadConfig
-
-_PRE_TRAINING = ("Model", "ForPreTraining", "ForMaskedLM", "LMHeadModel")  # ends of classes without a task of their own
-_SHORTEST = 3
+from zoo.loading.pooling import check_pooling
 
 
 class WithDenseLayers(CheckpointView):
@@ -97,9 +97,9 @@ def find_task(
     sentence-transformers' files mean vectors; else the class in config.json decides, else the names of a head. Raises
     BadConfig if the task that was asked for does not fit, BadArgument for a wrong option.
     """
-    if asked.max_length is not None and not _SHORTEST <= asked.max_length <= config.position_limit:
+    if asked.max_length is not None and not LEAST_TOKENS <= asked.max_length <= config.position_limit:
         raise BadArgument(
-            f"--max-length {asked.max_length}: the model takes {_SHORTEST} to {config.position_limit:,} tokens."
+            f"--max-length {asked.max_length}: the model takes {LEAST_TOKENS} to {config.position_limit:,} tokens."
         )
     name = asked.name or _named(checkpoint, layout, config, sentence)
     if name is None:
@@ -129,14 +129,28 @@ def _named(
     return found[0] if len(found) == 1 else None
 
 
+def find_tokenizer(
+    checkpoint: Checkpoint, task: TextTask, vocab: Path | None = None, cased: bool | None = None
+) -> tuple[TokenizerConfig, bool]:
+    """Return the tokenizer of a text archive, and whether it finds literal special tokens in texts.
+
+    In files of transformers a literal [SEP] in a text is the special token. Raises what `read_tokenizer_source` does,
+    and Unsupported for rules that core operations cannot follow.
+    """
+    tokenizer = read_tokenizer_source(vocab or checkpoint.path, cased)
+    in_text = checkpoint.format == "huggingface" or TASKS[task.name].special_tokens_in_text
+    checked_for_core(tokenizer.vocabulary, tokenizer.rules, in_text)
+    return tokenizer, in_text
+
+
 # -- vectors ----------------------------------------------------------------------------------------------------------
 
 
 def _vectors(
     checkpoint: Checkpoint, config: EncoderConfig, sentence: SentenceModel | None, asked: AskedTask
 ) -> FoundTask:
-    if asked.pooling and (wrong := [each for each in asked.pooling.split("+") if each not in get_args(Pooling)]):
-        raise BadArgument(f"--pooling {asked.pooling}: {', '.join(wrong)} is none of {', '.join(get_args(Pooling))}.")
+    if asked.pooling:
+        check_pooling(asked.pooling)
     if sentence is None:
         if asked.pooling is None:
             raise BadArgument(
@@ -328,4 +342,4 @@ def _truncation(checkpoint: Checkpoint) -> Truncation:
 
 def _limit(checkpoint: Checkpoint, config: EncoderConfig) -> int:
     """Return the most tokens of a text: those of the tokenizer's config, if it has fewer than the model."""
-    return min(limit_of_tokenizer(checkpoint.path) or config.position_limit, config.position_limit)
+    return limit_of_tokenizer(checkpoint.path, config.position_limit)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from export.families.table import Leaf
+from export.families.table import PYTORCH, TENSORFLOW, Leaf
 from export.readers.protocol import Format
 from zoo.archive.activation import Activation
 from zoo.archive.task import Truncation
@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
     from export.saved_model.text_model import TextModel
 
-_ROWS = Leaf(("/output_weights",), transposed=True)  # stored [out, in]
-_OUTPUT_BIAS = Leaf(("/output_bias",))
-# Names of a dense layer in a checkpoint, behind its scope: kernel and bias.
+# Kernel and bias of a head's dense layer in a checkpoint. TF1's heads store the kernel as rows, [out, in].
 STORED: Mapping[Format, tuple[Leaf, Leaf]] = {
-    "tf1": (_ROWS, _OUTPUT_BIAS),
-    "tf2": (Leaf(("/kernel",)), Leaf(("/bias",))),
-    "huggingface": (Leaf((".weight",), transposed=True), Leaf((".bias",))),
-    "uer": (Leaf((".weight",), transposed=True), Leaf((".bias",))),
-    "archive": (Leaf(("/kernel",)), Leaf(("/bias",))),
+    "tf1": (TENSORFLOW["rows"]._replace(transposed=True), TENSORFLOW["output_bias"]),
+    "huggingface": (PYTORCH["kernel"], PYTORCH["bias"]),
 }
 
 
@@ -51,7 +46,6 @@ class Task:
 
     `classes` are the last words of transformers' classes with this task: "ForSequenceClassification". `forms` say where
     its head lies. `answer(model, text, training)` returns the outputs of a batch of texts, int32 or float32 or strings.
-    `flat(answers)` returns them as tensors that a signature may give.
     """
 
     name: TaskName

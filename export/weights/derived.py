@@ -28,6 +28,16 @@ def computed_in(dtype: Stored) -> Computed:
     return "bfloat16" if dtype == "bfloat16" else "float32"
 
 
+def narrowed(value: np.ndarray, stored: Stored) -> np.ndarray:
+    """Return a variable's numbers in the precision that an archive stores.
+
+    The matrices of a checkpoint in half precision are rounded already. A folded table may be the sum of two of them,
+    which half precision would round once more: it stays in float32.
+    """
+    half = value.astype(NUMPY[stored], copy=False) if value.ndim == 2 else value
+    return half if half is value or np.array_equal(half.astype(np.float32), value) else value
+
+
 class DerivedCheckpoint(CheckpointView):
     """A view of `parent` with matrices rounded to `dtype` and only the rows of `kept` tokens.
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo.archive.activation import Activation
-from zoo.contract import TaskName
+from zoo.contract import LEAST_TOKENS, TaskName
 
 # How a text, or a pair, over the limit is cut. "round_robin": one token each in turn, as google-research/bert.
 # "longest_first": the same, but a token that is left over goes to the longer text, as transformers. "only_second": the
@@ -42,7 +42,7 @@ class TextTask(_Part):
     dense: list[DenseRecord] = []
     normalize: bool = False
     dropout: float = Field(default=0.0, description="rate before each dense layer, in training alone")
-    max_length: int = Field(ge=3, description="most tokens of a text or pair, [CLS] and [SEP] included")
+    max_length: int = Field(ge=LEAST_TOKENS, description="most tokens of a text or pair, [CLS] and [SEP] included")
     truncation: Truncation = "round_robin"
     lower_case: bool = Field(default=False, description="lower-case texts for a tokenizer that keeps capitals")
     prompts: dict[str, str] = Field(default={}, description="name -> text that is put before a text")

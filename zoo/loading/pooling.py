@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from zoo.archive.card import EncoderCard, TokenizerCard
-from zoo.contract import INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
+from zoo.contract import INPUT_MASK, LEAST_TOKENS, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
 
 _USUAL = "mean"  # pooling of models whose card states none
 _USUAL_LENGTH = 128
-_SHORTEST = 3  # [CLS], one token, [SEP]
 _TINY = 1e-12  # the least length that a vector is divided by; as torch.nn.functional.normalize
 
 
@@ -90,8 +89,8 @@ def text_vectors(asked: AskedVectors, card: EncoderCard, tokenizer: TokenizerCar
             "that. Give a pooling, such as pooling='mean', for vectors of the encoder alone: they are other vectors "
             "than sentence-transformers gives."
         )
-    if asked.max_length is not None and not _SHORTEST <= asked.max_length <= limit:
-        raise BadArgument(f"max_length={asked.max_length}: {card.name} takes {_SHORTEST} to {limit} tokens.")
+    if asked.max_length is not None and not LEAST_TOKENS <= asked.max_length <= limit:
+        raise BadArgument(f"max_length={asked.max_length}: {card.name} takes {LEAST_TOKENS} to {limit} tokens.")
     prompt = asked.prompt
     if prompt is None:
         prompt = stated.prompts.get(stated.default_prompt or "", "") if stated else ""
@@ -118,6 +117,13 @@ def check_pooling(pooling: Any) -> None:
 
 def _unknown(pooling: str) -> list[str]:
     return [f"pooling {kind!r}" for kind in pooling.split("+") if kind not in _POOLINGS]
+
+
+def lowered(texts: Any) -> Any:
+    """Return a string tensor in lower case. A NUL, which no tokenizer keeps, would end a text for tf.strings.lower."""
+    import tensorflow as tf
+
+    return tf.strings.lower(tf.strings.regex_replace(texts, r"\x00", ""), encoding="utf-8")
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------

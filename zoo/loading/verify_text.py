@@ -90,7 +90,7 @@ def _strings(array: Array) -> list[str]:
 
 
 def _short(text: Sequence[str]) -> str:
-    return " | ".join(part if len(part) <= 20 else part[:20] + "…" for part in text).__repr__()
+    return repr(" | ".join(part if len(part) <= 20 else part[:20] + "…" for part in text))
 
 
 def checked_golden(golden: Mapping[str, Array], card: TextCard, directory: Path) -> Golden:

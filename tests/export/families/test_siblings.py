@@ -27,10 +27,10 @@ from export.heads.planning import chosen_heads, head_states, plan_with_heads, ro
 from export.options import EncoderRequest
 from export.oracle.forward import Case
 from export.oracle.names import Under
-from export.pipeline import _stored
 from export.planning import plan_encoder
 from export.readers.protocol import OpenedCheckpoint
 from export.weights.config import EncoderConfig, read_config
+from export.weights.derived import narrowed
 from export.weights.folded import folded
 from export.weights.naming import table_shapes
 from export.weights.plan import WeightPlan
@@ -265,7 +265,7 @@ def test_the_head_of_an_archive_keeps_what_no_config_states(tmp_path: Path) -> N
 def test_half_precision_rounds_a_folded_table_once(dtype: Stored, tmp_path: Path) -> None:
     """The sum of two rounded tables is no number of half precision."""
     found = plan_encoder(EncoderRequest(write(tmp_path, "ernie"), "odd", tmp_path, dtype=dtype))
-    stored = {each.ours: _stored(found.plan.read(each, found.checkpoint), found) for each in found.plan.variables}
+    stored = {each.ours: narrowed(found.plan.read(each, found.checkpoint), dtype) for each in found.plan.variables}
     single = {ours for ours, array in stored.items() if array.ndim == 2 and array.dtype == np.float32}
     assert single == {"embeddings/type/table"}
     encoder = Encoder(found.config, {ours: tf.Variable(array.astype(np.float32)) for ours, array in stored.items()})

@@ -20,6 +20,7 @@ from scripts.text_answers import CLASSIFIERS, PAIRS, TEXTS, VECTORS
 from tests.export.conftest import write_odd
 from tests.export.tasks.conftest import answers, cases, planned_text, text_model, write_case
 from zoo.errors import BadArgument, BadConfig
+from zoo.loading.pooling import lowered
 
 TOLERANCE = 1e-5
 CLASSES = [f"classifier: {name}" for name in CLASSIFIERS]
@@ -153,6 +154,17 @@ def test_inspect_says_what_export_makes(name: str, tmp_path: Path) -> None:
     assert inspection.to_dict()["kind"] == "text" and "a text archive, which takes strings" in str(inspection)
     assert inspection.plan == planned.plan
     assert (inspection.export_command or "").endswith("--name NAME --out DIR")
+
+
+def test_lower_casing_goes_on_behind_a_nul(tmp_path: Path) -> None:
+    """For a tokenizer that keeps capitals, in the graph and in zoo.TextEncoder: both call `lowered`."""
+    folder = write_case("vector: mean", tmp_path / "saved")
+    settings = {"max_seq_length": 30, "do_lower_case": True}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+    found = answers(text_model(planned_text(folder)), ["THE\x00 HOTEL", "the hotel", "the"])
+    np.testing.assert_array_equal(found[0]["vector"], found[1]["vector"])
+    assert np.abs(found[0]["vector"] - found[2]["vector"]).max() > 0.1
+    assert lowered(tf.constant(["A\x00É"])).numpy()[0].decode() == "aé"
 
 
 def test_cutting_pairs() -> None:
