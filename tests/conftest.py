@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("reference material (../shared) is not here")
     return SHARED
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_to_look_through() -> Iterator[None]:
+    """At the end of a file, collect garbage, and let the collector pass over what is left: it looked through it again
+    and again, and more of it after every file."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CANDIDATES = 256  # rows that are tried at once for the first child of a node
+_CANDIDATES = 256  # rows that are tried at once for the first child of a node; after a failure twice as many
+_MOST_LOOKED_AT = 1 << 14  # rows of children that are looked at for them
 _TOO_FEW = 16  # free rows among so many, for which no later node looks there again: that would cost minutes
 
 
@@ -97,13 +98,14 @@ class _FreeRows:
     def _find(self, symbols: np.ndarray) -> int:
         if not len(symbols):
             return int(np.argmax(self._base_is_free))
-        first = self._first
+        first, count = self._first, _CANDIDATES
+        most = max(_CANDIDATES, _MOST_LOOKED_AT // len(symbols))
         while True:
-            if first + _CANDIDATES + symbols[-1] >= len(self._row_is_free):
+            if first + count + symbols[-1] >= len(self._row_is_free):
                 more = np.ones(len(self._row_is_free), bool)
                 self._row_is_free = np.concatenate([self._row_is_free, more])
                 self._base_is_free = np.concatenate([self._base_is_free, more])
-            rows = first + np.flatnonzero(self._row_is_free[first : first + _CANDIDATES])
+            rows = first + np.flatnonzero(self._row_is_free[first : first + count])
             if first == self._first and len(rows) <= _TOO_FEW:
                 self._first += _CANDIDATES
             bases = rows - symbols[0]
@@ -112,4 +114,6 @@ class _FreeRows:
             fits = self._row_is_free[bases[:, np.newaxis] + symbols].all(axis=1)
             if fits.any():
                 return int(bases[np.argmax(fits)])
-            first += _CANDIDATES
+            first += count
+            if first > self._first:
+                count = min(2 * count, most)
