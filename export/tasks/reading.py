@@ -157,9 +157,14 @@ def _vectors(
                 "no file beside this checkpoint says how the vector of a text is made of its tokens. Choose it: "
                 "`--task vector --pooling mean`, or first, max, …"
             )
-        limit = asked.max_length or _limit(checkpoint, config)
         return FoundTask(
-            TextTask(name="vector", pooling=asked.pooling, max_length=limit, reasons=[f"--pooling {asked.pooling}"])
+            TextTask(
+                name="vector",
+                pooling=asked.pooling,
+                max_length=asked.max_length or _limit(checkpoint, config),
+                truncation=_truncation(checkpoint),
+                reasons=[f"--pooling {asked.pooling}"],
+            )
         )
     if sentence.unknown and not asked.pooling:
         raise BadConfig(

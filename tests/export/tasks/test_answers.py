@@ -87,6 +87,8 @@ def test_a_plain_checkpoint_stays_an_encoder_until_a_task_is_asked_for(tmp_path:
     planned = planned_text(tmp_path / "odd", task="vector", pooling="first+max", max_length=9)
     assert (planned.task.pooling, planned.task.max_length, planned.task.truncation) == ("first+max", 9, "round_robin")
     assert answers(text_model(planned), ["你好"])[0]["vector"].shape == (64,)
+    theirs = planned_text(write_case("classifier: bert", tmp_path / "hf"), task="vector", pooling="mean")
+    assert theirs.task.truncation == "longest_first"  # as transformers cuts pairs
     for wrong in ({"pooling": "middle"}, {"pooling": "mean", "max_length": 41}, {"pooling": "mean", "max_length": 2}):
         with pytest.raises(BadArgument, match="middle|3 to 40"):
             plan_export(EncoderRequest(**request, task="vector", **wrong))  # type: ignore[arg-type]
