@@ -158,6 +158,17 @@ def test_inspect_says_what_export_makes(name: str, tmp_path: Path) -> None:
     assert (inspection.export_command or "").endswith("--name NAME --out DIR")
 
 
+def test_training_drops_what_goes_into_the_head(tmp_path: Path) -> None:
+    """The encoder here computes without dropout, so all that differs is the head's; a tenth of 32 numbers is dropped."""
+    planned = planned_text(write_case("classifier: bert", tmp_path / "saved"))
+    assert planned.task.dropout == 0.1
+    model, texts = text_model(planned), tf.constant(["你好"] * 50)
+    logits = model.answer(texts, True)["logits"].numpy()
+    same = model.answer(texts, False)["logits"].numpy()
+    assert np.abs(logits - same).max() > 1e-3 and len(np.unique(logits[:, 0])) > 10
+    assert np.abs(logits.mean(0) - same[0]).max() < 0.5, "what stays is scaled up"
+
+
 def test_lower_casing_goes_on_behind_a_nul(tmp_path: Path) -> None:
     """For a tokenizer that keeps capitals, in the graph and in zoo.TextEncoder: both call `lowered`."""
     folder = write_case("vector: mean", tmp_path / "saved")
