@@ -159,7 +159,7 @@ def test_inspect_says_what_export_makes(name: str, tmp_path: Path) -> None:
 
 
 def test_training_drops_what_goes_into_the_head(tmp_path: Path) -> None:
-    """The encoder here computes without dropout, so all that differs is the head's; a tenth of 32 numbers is dropped."""
+    """The encoder here computes without dropout, so all that differs is the head's."""
     planned = planned_text(write_case("classifier: bert", tmp_path / "saved"))
     assert planned.task.dropout == 0.1
     model, texts = text_model(planned), tf.constant(["你好"] * 50)
