@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard
+from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, write_card
 from zoo.archive.digests import file_digests
 from zoo.archive.pack import pack
 from zoo.fetching.resolve import resolve
@@ -34,6 +34,16 @@ def make_tokenizer_card(directory: Path, name: str = "small", **changes: object)
         "certificate": [GoldenText(text=["你好"], ids=[2, 7, 8, 3])],
     }
     return TokenizerCard.model_validate(facts | changes)
+
+
+def built_archive(out: Path, name: str, content: bytes = b"graph") -> ArchiveRecord:
+    """Pack an archive without a model in it into `out`."""
+    directory = out / "built" / name
+    (directory / "variables").mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(content + name.encode())
+    write_card(make_tokenizer_card(directory, name), directory)
+    digest = pack(directory, out / f"{name}.tar.gz")
+    return ArchiveRecord(urls=[f"{name}.tar.gz"], sha256=digest.sha256, size=digest.size)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from zoo.commands.serve import serve_command
 from zoo.commands.sign import keygen_command, sign_command
 from zoo.commands.site import site_command
 from zoo.commands.verify import verify_command
+from zoo.commands.wheel import wheel_command
 
 COMMANDS: dict[str, Register] = {
     "list": list_command,
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Register] = {
     "cache": cache_command,
     "bundle": bundle_command,
     "install": install_command,
+    "wheel": wheel_command,
     "embed": embed_command,
     "registry": registry_command,
     "site": site_command,

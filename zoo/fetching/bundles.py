@@ -60,7 +60,7 @@ def bundle(
         _add(tar, listing)
         for name in entries:
             packed = Path(work) / f"{name}.tar.gz"
-            _packed(name, known.archive(name), packed)
+            archive_file(name, known.archive(name), packed)
             _add(tar, packed)
             packed.unlink()
     return list(entries)
@@ -90,8 +90,11 @@ def _remote(record: ArchiveRecord) -> list[str]:
     return [url for url in record.urls if local_path(url) is None and shown(url) == url]
 
 
-def _packed(name: str, record: ArchiveRecord, target: Path) -> None:
-    """Write the published archive to `target`, packed again from the cache or downloaded."""
+def archive_file(name: str, record: ArchiveRecord, target: Path) -> None:
+    """Write the published archive of a row to `target`, packed again from the cache or downloaded.
+
+    Raises DownloadFailed, DigestMismatch, CannotWrite.
+    """
     place = cache_directory() / str(record.sha256)
     if damage(place) is None and pack(place, target).sha256 == record.sha256:
         return  # packing again may give other bytes: gzip's output depends on the version of zlib

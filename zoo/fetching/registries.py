@@ -16,6 +16,7 @@ from zoo.fetching.cache import cache_directory
 from zoo.fetching.freshness import check_expiry, check_number
 from zoo.fetching.installed import with_installed
 from zoo.fetching.url_records import key_of
+from zoo.fetching.wheels import with_wheels
 from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry
 from zoo.registry.writing import placed, readable
 from zoo.transport.http import read_bytes
@@ -30,8 +31,9 @@ def read_registry(place: str | Path | None = None) -> Registry:
         read_registry("https://host/zoo/registry.json").entry("albert_tiny").layers  # 4
 
     Without `place` it is the registry that ZOO_REGISTRY names; if that is not set, the packaged registry together with
-    the models that were installed from bundles. Raises BadRegistry, which lists its problems; Untrusted when no key of
-    ZOO_TRUSTED_KEY has signed it; Stale when it has expired, or a later one of that URL and key was trusted before.
+    the models that were installed from bundles, or by pip as wheels. Raises BadRegistry, which lists its problems;
+    Untrusted when no key of ZOO_TRUSTED_KEY has signed it; Stale when it has expired, or a later one of that URL and
+    key was trusted before.
     """
     given = place or os.environ.get("ZOO_REGISTRY")
     source = str(given or PACKAGED)
@@ -43,7 +45,7 @@ def read_registry(place: str | Path | None = None) -> Registry:
         ) from None
     with readable(source, " Check --registry and ZOO_REGISTRY."):
         registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
-    return registry if given else with_installed(registry)
+    return registry if given else with_wheels(with_installed(registry))
 
 
 def _read_local(path: Path, source: str) -> Registry:

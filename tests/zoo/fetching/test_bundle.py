@@ -12,10 +12,9 @@ import pytest
 
 import zoo
 from tests.localserver import LocalServer
-from tests.zoo.small import make_tokenizer_card, tree
-from zoo.archive.card import FileDigest, read_card, write_card
+from tests.zoo.small import built_archive, tree
+from zoo.archive.card import FileDigest, read_card
 from zoo.archive.digests import file_digests, sha256_and_size, sha256_of
-from zoo.archive.pack import pack
 from zoo.command import main
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, DownloadFailed, UnknownModel, Unverified, ZooError
 from zoo.fetching.bundles import from_bundle, is_bundle
@@ -26,25 +25,15 @@ from zoo.registry.registry import Registry
 from zoo.registry.writing import update_registry
 
 
-def built(out: Path, name: str, content: bytes = b"graph") -> ArchiveRecord:
-    """Pack an archive without a model in it into `out`."""
-    directory = out / "built" / name
-    (directory / "variables").mkdir(parents=True)
-    (directory / "saved_model.pb").write_bytes(content + name.encode())
-    write_card(make_tokenizer_card(directory, name), directory)
-    digest = pack(directory, out / f"{name}.tar.gz")
-    return ArchiveRecord(urls=[f"{name}.tar.gz"], sha256=digest.sha256, size=digest.size)
-
-
 @pytest.fixture
 def dist(tmp_path: Path) -> Path:
     """Registry and archives: encoder `bert` (alias `old-bert`) and tokenizer `words` of one vocabulary, `tiny`."""
     out = tmp_path / "dist"
     shared = {"vocab_size": 99, "vocabulary_sha256": "a" * 64}
     entries = {
-        "bert": Entry(kind="encoder", aliases=["old-bert"], archive=built(out, "bert"), **shared),
-        "words": Entry(kind="tokenizer", archive=built(out, "words"), **shared),
-        "tiny": Entry(kind="encoder", archive=built(out, "tiny")),
+        "bert": Entry(kind="encoder", aliases=["old-bert"], archive=built_archive(out, "bert"), **shared),
+        "words": Entry(kind="tokenizer", archive=built_archive(out, "words"), **shared),
+        "tiny": Entry(kind="encoder", archive=built_archive(out, "tiny")),
         "later": Entry(kind="encoder"),
     }
     update_registry(out / "registry.json", entries)
@@ -223,7 +212,7 @@ def test_a_model_that_left_the_cache(bundled: Path, tmp_path: Path, server: Loca
 def test_a_later_installation_replaces_an_earlier_one(bundled: Path, tmp_path: Path) -> None:
     zoo.install(bundled)
     before = zoo.path("bert")
-    record = built(tmp_path / "second", "bert", b"other graph")
+    record = built_archive(tmp_path / "second", "bert", b"other graph")
     update_registry(tmp_path / "second" / "registry.json", {"bert": Entry(kind="encoder", archive=record)})
     zoo.bundle("bert", tmp_path / "second.tar", registry=tmp_path / "second" / "registry.json")
     zoo.install(tmp_path / "second.tar")
