@@ -52,6 +52,7 @@ def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(place))
     for name in ("ZOO_REGISTRY", "ZOO_OFFLINE", "ZOO_MIRROR", "ZOO_TRUSTED_KEY", "ZOO_ALLOW_STALE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ZOO_BUILD", "never")  # no test asks the hubs; those that build ask a server of their own
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -35,6 +35,7 @@ from zoo.errors import (  # `X as X` tells type checkers that X is public
     DamagedArchive as DamagedArchive,
     DigestMismatch as DigestMismatch,
     DownloadFailed as DownloadFailed,
+    MissingExtra as MissingExtra,
     NotBuilt as NotBuilt,
     Stale as Stale,
     UnknownModel as UnknownModel,

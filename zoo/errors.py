@@ -27,7 +27,7 @@ class BadRegistry(ZooError):
 
 
 class NotBuilt(ZooError):
-    """The registry knows the name, but no archive of it has been built."""
+    """The registry knows the name, but no archive of it is published."""
 
 
 class DownloadFailed(ZooError, OSError):
@@ -60,6 +60,10 @@ class DamagedArchive(BadArchive):
 
 class CannotLoad(ZooError):
     """A model that TensorFlow refuses, or that needs a package which is not installed."""
+
+
+class MissingExtra(ZooError):
+    """Something needs a package that an extra of bert-zoo brings; the message has the `pip install`."""
 
 
 class BadArgument(ZooError, ValueError):

@@ -86,14 +86,15 @@ class Builder:
         """
         began = time.monotonic()
         try:
-            rows = self._run(step, inputs)
+            rows = self.build(step, inputs)
         except Exception as error:  # TensorFlow raises errors of any class, and the other rows can still be built
             reason = f"{type(error).__name__}: {error}" if isinstance(error, ZooError) else first_line(error)
             rows = [failed(name, reason, self._job.done) for name in step.rows]
         seconds = round(time.monotonic() - began, 1)
         return [row.model_copy(update={"seconds": seconds}) for row in rows]
 
-    def _run(self, step: Step, given: Inputs | None) -> list[Row]:
+    def build(self, step: Step, given: Inputs | None = None) -> list[Row]:
+        """Return what `run` does; raise the error of a step that fails."""
         inputs, self._beside = given or self._read(step), ""
         if rows := self.unchanged(step, inputs):
             return rows

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from export.limits import ZIP_ERRORS, most_unpacked, opened_zip
+from export.release.hubs import advised, hub_of, listing
+from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write, move_into_place
 from zoo.basics.locks import part_of
 from zoo.basics.untrusted import parse_json, read_small
 from zoo.basics.urls import file_name, shown
 from zoo.errors import DigestMismatch, DownloadFailed
-from zoo.registry.entry import HuggingFaceSource
+from zoo.registry.entry import HubSource
 from zoo.transport.download import download
-from zoo.transport.http import read_bytes
 
 # A repository often has the same weights in several formats. The first of these that it has is enough.
 _WEIGHTS = (
@@ -27,6 +28,7 @@ _WEIGHTS = (
     "tf_model.h5",
 )
 _INDEX = ".index.json"
+_SMALL = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")  # the larger ones of the small files
 _MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size is unknown
 _MOST_WEIGHTS = 64 << 30  # bytes of weights, or of an archive of them
 _WEIGHT_FILES = (".safetensors", ".bin", ".h5")
@@ -34,15 +36,10 @@ _MOST_LISTED = 4 << 20  # bytes of an index
 _MOST_VALUES = 200_000
 _CHUNK = 1 << 20
 
-
-class _Listed(NamedTuple):
-    """The size and the sha256 of a file, as a repository lists them. It lists the sha256 of large files only."""
-
-    sha256: str | None
-    size: int | None
+Announce = Callable[[int | None], object]  # called before the first byte with the bytes to come, if known
 
 
-def fetch_file(url: str, place: Path) -> Path:
+def fetch_file(url: str, place: Path, announce: Announce = lambda size: None) -> Path:
     """Return the file of a URL in the directory `place`, downloaded only once.
 
     Raises DownloadFailed when it is an archive whose own checksums do not fit.
@@ -50,6 +47,7 @@ def fetch_file(url: str, place: Path) -> Path:
     name = file_name(url)
     with _filled(place) as part:
         if part is not None:
+            announce(None)
             download([url], part / name, resume=True, limit=_MOST_WEIGHTS)
             if problem := _damage(part / name):
                 (part / name).unlink()
@@ -57,15 +55,21 @@ def fetch_file(url: str, place: Path) -> Path:
     return place / name
 
 
-def fetch_repository(source: HuggingFaceSource, place: Path, weights: bool = True) -> Path:
+def fetch_repository(
+    source: HubSource, place: Path, weights: bool = True, announce: Announce = lambda size: None
+) -> Path:
     """Return the directory `place` with the config, vocabulary and weights of a repository, downloaded only once.
 
     Without `weights`, only the files of the tokenizer. The hub lists the files of a repository; if a mirror of the hub
-    cannot, the usual names are tried. Raises DownloadFailed.
+    cannot, the usual names are tried. Raises DownloadFailed; MissingExtra, before the weights are downloaded, if they
+    could not be read here.
     """
     with _filled(place) as part:
         if part is not None:
-            _Repository(source, part).fetch(weights)
+            repository = _Repository(source, part)
+            announce(repository.size(weights))
+            with advised(source):
+                repository.fetch(weights)
     return place
 
 
@@ -105,9 +109,23 @@ def _damage(file: Path) -> str:
 class _Repository:
     """A repository of the hub, downloaded into the directory `part`."""
 
-    def __init__(self, source: HuggingFaceSource, part: Path) -> None:
-        self._source, self._part = source, part
-        self._listed = _listing(source)
+    def __init__(self, source: HubSource, part: Path) -> None:
+        self._source, self._part, self._hub = source, part, hub_of(source)
+        self._listed = listing(source)
+        self._unread = ""  # weights that need a package which is not installed
+
+    def size(self, weights: bool) -> int | None:
+        """Return the bytes that will be downloaded, small files left out; None if the hub lists no sizes."""
+        sizes = {name: known.size or 0 for name, known in (self._listed or {}).items()}
+        wanted = [*_WEIGHTS, *_SMALL] if weights else _SMALL
+        by_name = {name: [path for path in sizes if Path(path).name == name] for name in wanted}
+        chosen = [min(paths, key=len) for name, paths in by_name.items() if paths and name not in _WEIGHTS]
+        main = next((min(by_name[name], key=len) for name in _WEIGHTS if weights and by_name[name]), None)
+        if main is not None:
+            stem, _, suffix = main.removesuffix(_INDEX).rpartition(".")
+            shards = [path for path in sizes if path.startswith(f"{stem}-") and path.endswith(f".{suffix}")]
+            chosen += [main, *(shards if main.endswith(_INDEX) else [])]
+        return sum(sizes[path] for path in chosen) or None
 
     def fetch(self, weights: bool) -> None:
         place = self._modules(weights)
@@ -120,7 +138,9 @@ class _Repository:
             self._try(f"{place}config.json")  # it may name the class of the tokenizer
             return
         self._get(f"{place}config.json")
-        main = next((place + name for name in _WEIGHTS if self._try(place + name)), None)
+        main = next((place + name for name in _WEIGHTS if self._try_weights(place + name)), None)
+        if main is None and self._unread:
+            imported("safetensors", f"reading {self._unread}", "hf")  # which raises
         if main is None:
             raise DownloadFailed(f"{self._source.page}: none of {', '.join(_WEIGHTS)} is there.")
         if main.endswith(_INDEX):
@@ -158,6 +178,13 @@ class _Repository:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DownloadFailed(f"{self._source.file_url(index)} is not an index of shards.") from None
 
+    def _try_weights(self, name: str) -> bool:
+        """Do what `_try` does, but leave out a file that no package here can read."""
+        if ".safetensors" in name and find_spec("safetensors") is None:
+            self._unread = name if self._listed is None or name in self._listed else self._unread
+            return False
+        return self._try(name)
+
     def _try(self, name: str) -> bool:
         """Download a file if the repository has it; return whether it has."""
         if self._listed is not None and name not in self._listed:
@@ -179,22 +206,7 @@ class _Repository:
         try:
             # A small file is listed without a digest and may have changed since an earlier run: it is never continued.
             resume = large or self._listed is None
-            download([self._source.file_url(name)], self._part / name, known, resume=resume, limit=limit)
+            address, headers = self._source.file_url(name), self._hub.headers()
+            download([address], self._part / name, known, resume=resume, limit=limit, headers=headers)
         except DigestMismatch as error:
             raise DownloadFailed(str(error)) from None
-
-
-def _listing(source: HuggingFaceSource) -> Mapping[str, _Listed] | None:
-    """Return the files of a repository by path; None when there is no listing, as on many mirrors."""
-    endpoint = source.page.removesuffix(source.repository)
-    try:
-        text = read_bytes(f"{endpoint}api/models/{source.repository}/tree/{source.revision}?recursive=true", _MOST_TEXT)
-        found = parse_json(text, _MOST_VALUES)
-        files = [each for each in found if each["type"] == "file"]
-        listed = {each["path"]: ((each.get("lfs") or {}).get("oid"), each.get("size")) for each in files}
-        return {
-            str(path): _Listed(sha256 if isinstance(sha256, str) else None, size if isinstance(size, int) else None)
-            for path, (sha256, size) in listed.items()
-        }
-    except (DownloadFailed, ValueError, KeyError, TypeError, AttributeError):
-        return None

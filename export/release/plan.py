@@ -57,8 +57,12 @@ def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[S
         if kind.comes_along and name != maker + kind.suffix:
             raise BadRegistry(f"{name} comes with {maker!r}, whose export calls it {maker + kind.suffix!r}.")
         steps.setdefault(maker if kind.comes_along else name, []).append(name)
-    made = [Step(name, _rows(name, models), origin(name, models)) for name in steps]
-    return sorted(made, key=lambda step: _place(step, models))
+    return sorted((make_step(name, models) for name in steps), key=lambda step: _place(step, models))
+
+
+def make_step(name: str, models: Mapping[str, Entry]) -> Step:
+    """Return the export that makes one model, which no other export makes."""
+    return Step(name, _rows(name, models), origin(name, models))
 
 
 def groups(steps: Iterable[Step]) -> Iterator[Sequence[Step]]:

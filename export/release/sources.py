@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.release.fetching import fetch_file, fetch_repository
+from export.release.hubs import advised, at, pinned
+from export.release.upstream import compared, known_revision
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
+from zoo.basics.locks import delete
 from zoo.basics.urls import file_name, shown
-from zoo.errors import BadCheckpoint, DownloadFailed
+from zoo.errors import BadCheckpoint, DigestMismatch, DownloadFailed, MissingExtra
 from zoo.fetching.cache import cache_directory
-from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Source, UrlSource
+from zoo.registry.entry import Entry, HubSource, NoteSource, RemoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
 
 _OF_A_TOKENIZER = re.compile(
@@ -52,12 +55,21 @@ class Inputs:
         return hashlib.sha256(to_json(part or dict(self.files)).encode()).hexdigest()
 
 
+def _silent(said: str, size: int | None) -> None:
+    """Announce nothing. (A function with a name: a shelf is sent to other processes.)"""
+
+
 @dataclass(frozen=True)
 class Shelf:
-    """Where checkpoints are looked for: in `folder`, which a person filled, and in `cache`, which keeps downloads."""
+    """Where checkpoints are looked for: in `folder`, which a person filled, and in `cache`, which keeps downloads.
+
+    The files of a source have to be those that it sent first, see `export.release.upstream`. `announce` is called
+    before a download with the source in words and the bytes to come, None if nobody knows.
+    """
 
     folder: Path | None = None
     cache: Path | None = None
+    announce: Callable[[str, int | None], object] = _silent
 
     def find(self, name: str, entry: Entry) -> Found | None:
         """Return the checkpoint of a model if it is on this disk, else None; nothing is downloaded."""
@@ -79,38 +91,66 @@ class Shelf:
 
         Raises DownloadFailed with the error of every source, and the notes that tell a person where to look.
         """
-        found, problems = self.find(name, entry), []
-        for source in () if found else entry.sources:
+        found, problems = self.find(name, entry), list[Exception]()
+        if found and (self.folder and found.path.parent == self.folder):
+            return found.read()
+        first = [found.source] if found else []
+        for source in (*first, *(source for source in entry.sources if source not in first)):
             if isinstance(source, NoteSource):
-                problems.append(f"for a person: {source.text}")
+                problems.append(DownloadFailed(f"for a person: {source.text}"))
                 continue
             try:
-                found = Found(self._fetched(source, entry), source, said(source))
-                break
-            except DownloadFailed as error:
-                problems.append(str(error).rstrip("."))
-        if found is None:
-            said_all, stems = "; ".join(problems) or "Its row names no source", " or ".join(_stems(name, entry))
-            raise DownloadFailed(
-                f"there is no checkpoint of {name}. {said_all}. If you have it, put it into a directory, packed or "
-                f"unpacked, under one of these names, and run `zoo build` with --sources DIR: {stems}."
-            )
-        return found.read()
+                return self._fetched(source, entry)
+            except (DownloadFailed, DigestMismatch, MissingExtra) as error:
+                problems.append(error)
+        if problems and all(isinstance(problem, MissingExtra) for problem in problems):
+            raise problems[0]
+        said_all = "; ".join(str(problem).rstrip(".") for problem in problems) or "Its row names no source"
+        raise DownloadFailed(
+            f"there is no checkpoint of {name}. {said_all}. If you have it, put it, packed or unpacked, into a "
+            f"directory DIR under one of these names, and give --sources DIR: {' or '.join(_stems(name, entry))}."
+        )
 
-    def _fetched(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
-        place = self._place(source, entry)
-        if isinstance(source, UrlSource):
-            return fetch_file(source.url, place)
-        return fetch_repository(source, place, weights=KINDS[entry.kind].has_weights)
+    def _fetched(self, source: RemoteSource, entry: Entry) -> Inputs:
+        """Return the checkpoint of a source, downloaded unless it lies in the cache. Raises DigestMismatch."""
+        place, record = self._place(source, entry), self._root() / f"{_stem(source)}-{_key(_identity(source))}.json"
 
-    def _place(self, source: UrlSource | HuggingFaceSource, entry: Entry) -> Path:
+        def announce(size: int | None) -> None:
+            self.announce(said(source), size)
+
         if isinstance(source, UrlSource):
-            identity, stem = source.url, _stem(source)
-        else:  # for a tokenizer only the vocabulary is downloaded, so it has a directory of its own
-            part = "" if KINDS[entry.kind].has_weights else " vocabulary"
-            identity, stem = f"{source.repository}@{source.revision}{part}", _stem(source)
-        key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        return (self.cache or cache_directory() / "sources") / f"{stem}-{key}"
+            path, revision = fetch_file(source.url, place, announce), ""
+        else:
+            revision = known_revision(record)
+            with advised(source):
+                exact = source if place.is_dir() else at(source, revision) if revision else pinned(source)
+            revision = revision or (exact.revision if exact is not source else "")
+            path = fetch_repository(exact, place, KINDS[entry.kind].has_weights, announce)
+        inputs = Found(path, source, said(source)).read()
+        try:
+            compared(record, said(source), inputs.files, revision)
+        except DigestMismatch:
+            delete(place)  # the next run downloads it again
+            raise
+        return inputs
+
+    def _place(self, source: RemoteSource, entry: Entry) -> Path:
+        # For a tokenizer only the vocabulary is downloaded, so it has a directory of its own.
+        part = "" if isinstance(source, UrlSource) or KINDS[entry.kind].has_weights else " vocabulary"
+        return self._root() / f"{_stem(source)}-{_key(_identity(source) + part)}"
+
+    def _root(self) -> Path:
+        return self.cache or cache_directory() / "sources"
+
+
+def _identity(source: RemoteSource) -> str:
+    if isinstance(source, UrlSource):
+        return source.url
+    return f"{'' if source.kind == 'huggingface' else source.kind + ' '}{source.repository}@{source.revision}"
+
+
+def _key(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def digests(path: Path) -> dict[str, str]:
@@ -144,9 +184,9 @@ def _stems(name: str, entry: Entry) -> list[str]:
     return list(dict.fromkeys(stem for stem, _ in _conventions(name, entry)))
 
 
-def _stem(source: UrlSource | HuggingFaceSource) -> str:
+def _stem(source: RemoteSource) -> str:
     """Return the last part of a source's address, "rbt3" or "chinese_L-12_H-768_A-12", without .zip or .tar.gz."""
-    if isinstance(source, HuggingFaceSource):
+    if isinstance(source, HubSource):
         return source.repository.partition("/")[2]
     file = file_name(source.url)
     return next((file.removesuffix(suffix) for suffix in ARCHIVES if file.endswith(suffix)), file)
@@ -162,6 +202,6 @@ def _beside(folder: Path, stem: str) -> Path | None:
 
 def said(source: Source) -> str:
     """Return a source in words for the report: "hfl/rbt3 at main", or a URL without its password."""
-    if isinstance(source, HuggingFaceSource):
+    if isinstance(source, HubSource):
         return f"{source.repository} at {source.revision}"
     return shown(source.url) if isinstance(source, UrlSource) else source.text

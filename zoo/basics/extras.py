@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import MissingExtra
 
 _OURS = ("zoo", "export", "tokenizer")
 
@@ -17,18 +17,19 @@ def imported(module: str, who: str, extra: str, install: str | None = None, advi
 
         imported("jinja2", "the catalogue page", "site").Environment
 
-    Raises ZooError when a package is missing: `who` needs the extra, and `pip install` of `install`, or of the extra.
+    Raises MissingExtra when a package is missing: `who` needs the extra, and `pip install` of `install`, or of the
+    extra.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         if (error.name or "").partition(".")[0] in _OURS:
             raise
-        raise ZooError(_words(who, extra, install, error) + advice) from error
+        raise MissingExtra(_words(who, extra, install, error) + advice) from error
 
 
 def versions_of(packages: Sequence[str], who: str, extra: str) -> dict[str, str]:
-    """Return the versions of the packages that an extra brings. Raises ZooError, which names all missing ones."""
+    """Return the versions of the packages that an extra brings. Raises MissingExtra, which names all missing ones."""
     found, missing = {}, []
     for package in packages:
         try:
@@ -36,7 +37,7 @@ def versions_of(packages: Sequence[str], who: str, extra: str) -> dict[str, str]
         except PackageNotFoundError:
             missing.append(package)
     if missing:
-        raise ZooError(_words(who, extra, None, f"not installed: {', '.join(missing)}"))
+        raise MissingExtra(_words(who, extra, None, f"not installed: {', '.join(missing)}"))
     return found
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+_IDS = ("zoo://", "hf://", "ms://")
 _FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
 
 
 def local_path(source: str) -> Path | None:
-    """Return the path of a file URL or of a plain path, and None for an http(s) URL."""
+    """Return the path of a file URL or of a plain path; None for an http(s) URL, and for zoo:// and the hubs' ids."""
     parts = urlsplit(source)
-    if parts.scheme in ("http", "https"):
+    if parts.scheme in ("http", "https") or source.startswith(_IDS):
         return None
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)
 

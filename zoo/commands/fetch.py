@@ -1,9 +1,10 @@
-"""`zoo fetch`: fetches models into the cache and prints their directories."""
+"""`zoo fetch`: fetches or builds models into the cache and prints their directories."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
 from zoo.fetching.registries import read_registry
@@ -12,9 +13,12 @@ from zoo.registry.registry import Registry
 
 
 def fetch_command(parser: argparse.ArgumentParser) -> Run:
-    """Fetch and verify models; print their unpacked directories, ready for hub.load."""
+    """Fetch models, or build those that are not published; print their unpacked directories, ready for hub.load."""
     parser.add_argument("handles", metavar="NAME|URL|TAR.GZ", nargs="+")
     parser.add_argument("--sha256", metavar="HEX", help="the sha256 that the archive must have; for one model")
+    parser.add_argument(
+        "--sources", metavar="DIR", type=Path, help="checkpoints that are here already, for models that are built"
+    )
     add_unverified(parser)
     add_registry(parser)
     add_json(parser)
@@ -32,6 +36,7 @@ def fetch_command(parser: argparse.ArgumentParser) -> Run:
                 sha256=arguments.sha256,
                 allow_unverified=arguments.allow_unverified,
                 thorough=True,
+                sources=arguments.sources,
             )
             paths[handle] = str(path)
             if not arguments.json:
@@ -50,5 +55,5 @@ def _registry(handles: list[str], place: str | None) -> Registry | None:
         return None
     registry = read_registry(place)
     for name in names:
-        registry.archive(name)
+        registry.entry(name)
     return registry

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 
 from zoo.basics.display import sheet, size, table
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.fetching.building import built_here
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
-from zoo.registry.entry import Entry, HuggingFaceSource, Source, UrlSource
-from zoo.registry.recipes import Way, ways
+from zoo.registry.entry import Entry, HubSource, Source, UrlSource
+from zoo.registry.recipes import origin
 from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
 
@@ -72,7 +72,7 @@ def url_command(parser: argparse.ArgumentParser) -> Run:
 def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
     matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
-    build = {} if entry.archive else {"build": [asdict(way) for way in ways(name, registry.models)]}
+    build = {} if entry.archive else {"build": registry.fetch_command(name)}
     return {"name": name, **_known(entry), **matching, **build, "urls": registry.urls(entry)}
 
 
@@ -92,7 +92,7 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
     entry = registry.models[name]
     archive = entry.archive
     texts = {field: text for field, value in _known(entry).items() if (text := _text(value))}
-    cached = cache_directory() / archive.sha256 if archive and archive.sha256 else None
+    cached = cache_directory() / archive.sha256 if archive and archive.sha256 else built_here(name, registry)
     return {
         "name": name,
         **{field.replace("_", " "): text for field, text in texts.items()},
@@ -101,8 +101,8 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
         "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
         "urls": "\n".join(registry.urls(entry)),
         "cached": str(cached) if cached and cached.is_dir() else "",
-        "sources": "\n".join(map(_source_text, entry.sources)) if archive else "",
-        "to build": "" if archive else "\n".join(map(_way_text, ways(name, registry.models))),
+        "sources": "\n".join(map(_source_text, registry.models[origin(name, registry.models)].sources)),
+        "to build": "" if archive or cached else registry.fetch_command(name),
         "formerly": "\n".join(f"{each.url} {published_size(each)}".rstrip() for each in entry.history),
     }
 
@@ -123,14 +123,10 @@ def _derivation_text(entry: Entry) -> str:
     return f"{layers}{entry.derivation.parent}"
 
 
-def _way_text(way: Way) -> str:
-    return f"{way.fetch}\n  {way.command}" + (f"  # {way.why}" if way.why else "")
-
-
 def _source_text(source: Source) -> str:
     if isinstance(source, UrlSource):
         return source.url
-    return source.page if isinstance(source, HuggingFaceSource) else source.text
+    return source.page if isinstance(source, HubSource) else source.text
 
 
 def _archive_text(entry: Entry) -> str:

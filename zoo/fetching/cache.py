@@ -7,11 +7,14 @@ The cache directory holds, where D is the sha256 of an archive and K a key made 
     .D.<random>.tmp/      the archive while it is unpacked
     url-K.json            which archive the URL sent last
     .url-K.part/          the archive that the URL is sending
+    built-K.json          which archive a model has become that was built here
+    .built-K.part/        archives that are being built
+    sources/              checkpoints that were fetched to build from them, and records of what was fetched first
     registry-K.json       the registry that the URL sent last
     registry-K.C.minisig  the signature of that registry; C is the digest of its bytes
     number-K.json         the highest number of a trusted registry; K is made of its URL and of the key that signed it
-    installed/            the registry of the models that were installed from bundles
-    .D.lock, .url-K.lock
+    installed/            the registry of the models that were installed
+    .D.lock, .url-K.lock, .built-K.lock
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from zoo.basics.locks import delete, locked_if_free, part_of
 from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 
 _log = logging.getLogger("zoo")
-_LEFTOVER = re.compile(r"\.?(?P<stem>[0-9a-f]{64}|url-[0-9a-f]{32})\.(part|json|.*tmp)")
+_LEFTOVER = re.compile(r"\.?(?P<stem>[0-9a-f]{64}|(url|built)-[0-9a-f]{32})\.(part|json|.*tmp)")
 
 
 def cache_directory() -> Path:

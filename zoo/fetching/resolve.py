@@ -16,11 +16,12 @@ from zoo.basics.locks import part_of
 from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, ZooError
+from zoo.fetching.building import built
 from zoo.fetching.cache import cache_directory, check_cache, fill, keep, vacant, waiting_for
 from zoo.fetching.registries import read_registry
 from zoo.fetching.url_records import given, record_of, remember
 from zoo.registry.entry import ArchiveRecord
-from zoo.registry.registry import PACKAGED, Registry
+from zoo.registry.registry import Registry
 from zoo.transport.download import download
 from zoo.transport.http import Version
 from zoo.trust.signatures import check_file, refuse_bare
@@ -35,8 +36,9 @@ def resolve(
     sha256: str | None = None,
     allow_unverified: bool = False,
     thorough: bool = False,
+    sources: Path | None = None,
 ) -> Path:
-    """Return the directory of a model, fetched, verified and unpacked.
+    """Return the directory of a model, fetched, verified and unpacked; a name that is not published is built.
 
         hub.load(str(resolve("albert_tiny")))
         hub.load(str(resolve("https://host/albert_tiny.tar.gz", sha256="ab12…")))
@@ -51,14 +53,21 @@ def resolve(
     answer, or the network is forbidden, the archive that it sent last is used. With ZOO_TRUSTED_KEY set, a URL needs a
     sha256, and an archive a sha256 or a signature beside it.
 
-    Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
+    A name without an archive is built from its checkpoint, which is fetched, or lies in the folder `sources`; see
+    `zoo.fetching.building`.
+
+    Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite; and
+    what an export raises.
     """
     pin = _pin(sha256)
     if (name := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
+        if known.entry(name).archive is None:
+            place = built(name, known, known.fetch_command(name), sources=sources, thorough=thorough)
+            return _pinned(place, name, pin)
         archive = _recorded(name, known, pin, allow_unverified)
         if archive.sha256:
-            return _by_digest(name, archive, cache_directory(), _fetch_command(name, known), thorough)
+            return _by_digest(name, archive, cache_directory(), known.fetch_command(name), thorough)
         return _first(archive.urls, cache_directory(), thorough)
     try:
         path = local_path(str(handle))
@@ -97,6 +106,13 @@ def _pin(sha256: str | None) -> str | None:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise DigestMismatch(f"sha256 {sha256!r} is not one: 64 hexadecimal digits.")
     return sha256.lower() if sha256 else None
+
+
+def _pinned(place: Path, name: str, pin: str | None) -> Path:
+    """Return the directory of an archive that was built here. Raises DigestMismatch when it should be another one."""
+    if pin not in (None, place.name):
+        raise DigestMismatch(f"{name} is asked for as sha256 {pin}, the archive that was built here is {place.name}.")
+    return place
 
 
 # -- archives whose sha256 is known -------------------------------------------------------------------------------
@@ -145,12 +161,6 @@ def _missing_offline(name: str, root: Path, command: str) -> str:
         f"{name} is not in {root}, and ZOO_OFFLINE forbids the network. "
         f"`ZOO_OFFLINE=0 {command}` fetches it once; after that it is used offline."
     )
-
-
-def _fetch_command(name: str, registry: Registry) -> str:
-    """Return the command that fetches a model of a registry: 'zoo fetch albert_tiny --registry https://…'."""
-    known = registry.place in (str(PACKAGED), os.environ.get("ZOO_REGISTRY"))
-    return f"zoo fetch {name}" + ("" if known else f" --registry {shlex.quote(shown(registry.place))}")
 
 
 # -- archives and URLs that are in no registry --------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
@@ -123,22 +123,64 @@ class UrlSource(_Checkpoint):
     url: WebAddress
 
 
-class HuggingFaceSource(_Checkpoint):
-    """A repository of huggingface.co, or of the mirror that HF_ENDPOINT names."""
+class HubSource(_Checkpoint):
+    """A repository of a hub: a directory of files by owner and name, in several revisions."""
 
-    kind: Literal["huggingface"]
     repository: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
-    revision: Text = "main"
+    revision: Text
 
     @property
     def page(self) -> str:
-        """Address of the repository, at HF_ENDPOINT as it is when asked."""
-        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-        return f"{endpoint.rstrip('/')}/{self.repository}"
+        """Address of the repository for people."""
+        raise NotImplementedError
 
     def file_url(self, file: str) -> str:
         """Return the address of one file: `source.file_url("config.json")`."""
-        return f"{self.page}/resolve/{self.revision}/{file}"
+        raise NotImplementedError
+
+
+class HuggingFaceSource(HubSource):
+    """A repository of huggingface.co, or of the mirror that HF_ENDPOINT names."""
+
+    kind: Literal["huggingface"]
+    revision: Text = "main"
+
+    @property
+    def endpoint(self) -> str:
+        """HF_ENDPOINT as it is when asked, without a slash at the end."""
+        return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+    @property
+    def page(self) -> str:
+        """Address of the repository, at HF_ENDPOINT."""
+        return f"{self.endpoint}/{self.repository}"
+
+    def file_url(self, file: str) -> str:
+        """Return the address of one file: `source.file_url("config.json")`."""
+        return f"{self.page}/resolve/{quote(self.revision, safe='')}/{file}"
+
+
+class ModelScopeSource(HubSource):
+    """A repository of modelscope.cn, or of the domain that MODELSCOPE_DOMAIN names."""
+
+    kind: Literal["modelscope"]
+    revision: Text = "master"
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the hub: https, unless MODELSCOPE_DOMAIN says http://."""
+        domain = (os.environ.get("MODELSCOPE_DOMAIN") or "www.modelscope.cn").rstrip("/")
+        return domain if domain.startswith(("https://", "http://")) else f"https://{domain}"
+
+    @property
+    def page(self) -> str:
+        """Address of the repository for people."""
+        return f"{self.endpoint}/models/{self.repository}"
+
+    def file_url(self, file: str) -> str:
+        """Return the address of one file: `source.file_url("config.json")`."""
+        where = urlencode({"Revision": self.revision, "FilePath": file})
+        return f"{self.endpoint}/api/v1/models/{self.repository}/repo?{where}"
 
 
 class NoteSource(Record):
@@ -148,7 +190,8 @@ class NoteSource(Record):
     text: Text
 
 
-Source = Annotated[UrlSource | HuggingFaceSource | NoteSource, Field(discriminator="kind")]
+RemoteSource = UrlSource | HuggingFaceSource | ModelScopeSource
+Source = Annotated[RemoteSource | NoteSource, Field(discriminator="kind")]
 
 
 # -- building -----------------------------------------------------------------------------------------------------

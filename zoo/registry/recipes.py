@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.archive.kinds import KINDS
-from zoo.registry.entry import NOT_STATED, Entry, HuggingFaceSource, NoteSource, Recipe, Source
+from zoo.registry.entry import NOT_STATED, Entry, HubSource, NoteSource, Recipe, Source
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
@@ -91,17 +91,20 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def not_built(name: str, models: Mapping[str, Entry], place: str) -> str:
-    """Return why the registry at `place` has no archive of a model and the next move, in one line."""
-    text = f"{name} is in {place}, but no archive of it has been built"
-    found = ways(name, models)
-    if not found:
-        return f"{text}: see `zoo export --help`."
-    first = next((way for way in found if not way.by_hand), found[0])
-    more = f" `zoo info {name}` shows {len(found) - 1} more." if len(found) > 1 else ""
+def is_by_hand(name: str, models: Mapping[str, Entry]) -> bool:
+    """Return whether no program can fetch the checkpoint that a model is built from."""
+    return all(isinstance(source, NoteSource) for source in models[origin(name, models)].sources)
+
+
+def not_built(name: str, models: Mapping[str, Entry], place: str, command: str) -> str:
+    """Return why the registry at `place` has no archive of a model, and the one `command` that builds it here."""
+    text, whole = f"{name} is in {place}, but no archive of it is published", origin(name, models)
+    if not is_by_hand(name, models):
+        return f"{text}. `{command}` builds it from its checkpoint and prints its directory."
+    notes = "; ".join(source.text for source in models[whole].sources if isinstance(source, NoteSource))
     return (
-        f"{text}. Fetch {first.fetch}, then run `{first.command}`; it is known to --registry dist/registry.json "
-        f"from then on.{more}"
+        f"{text}, and no program can fetch its checkpoint: {notes or 'its row names no source'}. Put the checkpoint, "
+        f"packed or unpacked, into a directory DIR under the name {whole}; then `{command}` builds it."
     )
 
 
@@ -118,7 +121,7 @@ def _fetched(source: Source, is_encoder: bool) -> tuple[str, str]:
     """Return what to fetch, in words, and the name it has where the command runs."""
     if isinstance(source, NoteSource):
         return source.text, "CHECKPOINT"
-    if isinstance(source, HuggingFaceSource):
+    if isinstance(source, HubSource):
         directory = source.repository.partition("/")[2]
         return f"the files of {source.page} into a directory {directory}", directory
     file = source.url.rpartition("/")[2]

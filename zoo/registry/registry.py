@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -14,11 +16,11 @@ from zoo.archive.card import to_json
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
 from zoo.basics.untrusted import BadJson, made_later, parse_strict_json
-from zoo.basics.urls import local_path
+from zoo.basics.urls import local_path, shown
 from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
 from zoo.errors import BadRegistry, NotBuilt, UnknownModel
 from zoo.registry.entry import ArchiveRecord, Count, Entry, Moment, Name, Record, Text, check_unknown
-from zoo.registry.recipes import not_built
+from zoo.registry.recipes import is_by_hand, not_built
 
 PACKAGED = Path(__file__).parent.with_name(REGISTRY_FILE)
 
@@ -124,8 +126,17 @@ class Registry(Record):
         """Return the archive of a name or alias, its URLs absolute. Raises UnknownModel or NotBuilt."""
         entry = self.entry(name)
         if entry.archive is None:
-            raise NotBuilt(not_built(self.canonical(name), self.models, self.place))
+            name = self.canonical(name)
+            raise NotBuilt(not_built(name, self.models, self.place, self.fetch_command(name)))
         return entry.archive.model_copy(update={"urls": self.urls(entry)})
+
+    def fetch_command(self, name: str) -> str:
+        """Return the command that brings a model into the cache: 'zoo fetch albert_tiny --registry https://…'."""
+        is_known = self.place in (str(PACKAGED), os.environ.get("ZOO_REGISTRY"))
+        registry = "" if is_known else f" --registry {shlex.quote(shown(self.place))}"
+        name = self.canonical(name)
+        by_hand = " --sources DIR" if self.models[name].archive is None and is_by_hand(name, self.models) else ""
+        return f"zoo fetch {name}{registry}{by_hand}"
 
     def urls(self, entry: Entry) -> list[str]:
         """Return the absolute URLs of an entry's archive, mirrors in order; file URLs where the registry is local."""

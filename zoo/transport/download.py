@@ -6,7 +6,7 @@ import errno
 import shutil
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,6 +49,7 @@ def download(
     resume: bool = False,
     unless_version: Version | None = None,
     limit: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Version | None:
     """Write the file to `target` and return the version that its source names; None if that is `unless_version`.
 
@@ -63,7 +64,8 @@ def download(
     only the length that the server announces is checked.
 
     A file of unknown size may have `limit` bytes, by default 4 GiB. Some of the disk stays free. A source that sends
-    less than a kilobyte a second, over a minute, is given up, even if it is the only one.
+    less than a kilobyte a second, over a minute, is given up, even if it is the only one. `headers` go to every source:
+    with a secret in them there may be only one.
 
     Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources and what
     each said. Raises CannotWrite when the target cannot be written.
@@ -76,7 +78,7 @@ def download(
     queue = deque((source, False) for source in sources)  # True for one that was too slow before
     refusals: list[tuple[str, Refused]] = []
     turn: _Turn | None = None
-    with cannot_write(target, kept=target if resume else None), session() as connection:
+    with cannot_write(target, kept=target if resume else None), session(headers) as connection:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             while turn or queue:
@@ -86,8 +88,8 @@ def download(
                 start = _first_byte(turn, file, sha256, size)
                 try:
                     if start == 0 or start != size:
-                        headers = _conditions(turn, start, unless_version)
-                        with requested(turn.source, connection, headers, start) as answer:
+                        conditions = _conditions(turn, start, unless_version)
+                        with requested(turn.source, connection, conditions, start) as answer:
                             if answer is None or (unless_version and answer.version == unless_version):
                                 return None
                             # From here on the bytes on the disk are this answer's: if it is cut, continue from there.

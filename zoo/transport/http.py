@@ -123,11 +123,14 @@ def _answer(response: requests.Response, start: int, decode: bool) -> Answer:
     return Answer(start, total, version, read, _PACKED_CHUNK if decode else _CHUNK)
 
 
-def read_bytes(source: str, most: int | None = None) -> bytes:
-    """Return the bytes of a small file at a source, at most `most`, by default 64 MiB. Raises DownloadFailed."""
+def read_bytes(source: str, most: int | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return the bytes of a small file at a source, at most `most`, by default 64 MiB. Raises DownloadFailed.
+
+    `headers` are those of `session`.
+    """
     content, most, began = bytearray(), _SMALL if most is None else most, time.monotonic()
     try:
-        with session() as connection, requested(source, connection, decode=True) as answer:
+        with session(headers) as connection, requested(source, connection, decode=True) as answer:
             for chunk in answer.chunks() if answer else ():
                 content += chunk
                 if len(content) > most:
@@ -153,8 +156,10 @@ class _Session(requests.Session):
 
 
 @contextmanager
-def session() -> Iterator[requests.Session]:
+def session(headers: Mapping[str, str] | None = None) -> Iterator[requests.Session]:
     """Yield a session that repeats a request after a failed connection or a busy server.
+
+    `headers` go with every request; Authorization not with one that a redirect leads to another host.
 
     It uses the proxies that the environment names (https_proxy, no_proxy, …).
     """
@@ -169,7 +174,7 @@ def session() -> Iterator[requests.Session]:
         respect_retry_after_header=False,  # it may say an hour; a person should decide to wait that long
     )
     with _Session() as made:
-        made.headers.update({"User-Agent": f"bert-zoo/{__version__}", "Accept-Encoding": "identity"})
+        made.headers.update({"User-Agent": f"bert-zoo/{__version__}", "Accept-Encoding": "identity", **(headers or {})})
         made.max_redirects = _REDIRECTS
         for scheme in ("http://", "https://"):
             made.mount(scheme, PatientAdapter(max_retries=retry))

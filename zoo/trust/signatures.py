@@ -202,5 +202,14 @@ def refuse_bare(url: str) -> None:
         )
 
 
+def refuse_unsigned(name: str, command: str) -> None:
+    """Raise Untrusted for a model that would be built from a checkpoint when ZOO_TRUSTED_KEY is set; see `command`."""
+    if keys := trusted_keys():
+        raise Untrusted(
+            f"{name} is not published, and nobody has signed the checkpoint that it would be built from: {VARIABLE} "
+            f"asks for a signature by {_names(keys)}. `{VARIABLE}= {command}` builds it once all the same."
+        )
+
+
 def _names(keys: list[PublicKey]) -> str:
     return " or ".join(key.name for key in keys)

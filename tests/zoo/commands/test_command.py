@@ -132,7 +132,7 @@ def test_a_wrong_name_is_told_before_anything_is_fetched(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fetch", "later"), "zoo: NotBuilt: later is in "),
+        (("fetch", "later"), "zoo: NotBuilt: later is not published"),
         (("verify", "nothing"), "zoo: UnknownModel: no model 'nothing'"),
         (("info", "nothing"), "zoo: UnknownModel"),
     ],

@@ -144,7 +144,7 @@ def test_what_cannot_be_bundled_leaves_nothing_behind(dist: Path, tmp_path: Path
     registry, out = dist / "registry.json", tmp_path / "out" / "x.tar"
     for name, error, words in (
         ("brt", UnknownModel, "Did you mean 'bert'"),
-        ("later", ZooError, "no archive of it has been built"),
+        ("later", ZooError, "no archive of it is published"),
         ([], UnknownModel, "a bundle needs at least one model"),
     ):
         with pytest.raises(error, match=words):

@@ -145,7 +145,7 @@ def test_offline(served: str, server: LocalServer, small_zoo: SmallZoo, monkeypa
 
 def test_unbuilt_and_unwritable(small_zoo: SmallZoo, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = read_registry(small_zoo.registry)
-    with pytest.raises(NotBuilt, match="no archive of it has been built"):
+    with pytest.raises(NotBuilt, match="later is not published, and ZOO_BUILD forbids building it here"):
         fetch("later", registry)
 
     def refuse(*_: object, **__: object) -> None:

@@ -79,7 +79,7 @@ def test_relative_urls_start_at_a_served_registry(small_zoo: SmallZoo, server: L
     assert registry.place == url
     assert registry.urls(registry.entry("small")) == [f"{server.url}/models/v1/small.tar.gz"]
     assert registry.urls(registry.entry("later")) == []
-    with pytest.raises(NotBuilt, match=r"later is in http.* no archive of it has been built"):
+    with pytest.raises(NotBuilt, match=r"later is in http.* no archive of it is published"):
         registry.archive("later")
 
 

@@ -14,6 +14,7 @@ import zoo
 from export.command import export_encoder_command, export_tokenizer_command
 from tests.conftest import ROOT
 from zoo.command import main
+from zoo.errors import NotBuilt
 from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry
 from zoo.registry.entry import ArchiveRecord, Entry, HuggingFaceSource
@@ -156,12 +157,13 @@ def test_the_vocabulary_is_googles(shared: Path) -> None:
 @pytest.mark.parametrize("name", UNBUILT)
 def test_an_unbuilt_row_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", name]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"zoo: NotBuilt: {name} is in ") and "then run `zoo export" in said and said.count("\n") == 1
+    said, command = capsys.readouterr().err, f"zoo fetch {name}"
+    assert said.startswith(f"zoo: NotBuilt: {name} is not published") and said.count("\n") == 1
+    assert f"`ZOO_BUILD=auto {command}` builds it once" in said
     assert main(["info", name]) == 0
-    shown = capsys.readouterr().out
-    for way in ways(name, REGISTRY.models):
-        assert way.fetch in shown and way.command in shown
+    assert ["to", "build", *command.split()] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    with pytest.raises(NotBuilt, match=f"`{command}` builds it"):
+        zoo.url(name)
 
 
 @pytest.mark.parametrize("name", UNBUILT)

@@ -1,0 +1,190 @@
+"""A name that is published nowhere answers its first call, from an upstream with Google's and the hub's layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from export.oracle.forward import Case, forward
+from export.readers import open_checkpoint
+from export.release import fetching
+from export.release.sources import Shelf
+from tests.conftest import ROOT
+from tests.export.release.releasing import REPOSITORY, Upstream, make_upstream, serve_repository
+from tests.localserver import LocalServer, Reply, running_server
+from tests.zoo.conftest import no_sockets  # noqa: F401, a fixture
+from zoo.basics.urls import offline
+from zoo.errors import DownloadFailed, MissingExtra
+from zoo.fetching.cache import cache_directory
+from zoo.fetching.registries import read_registry
+from zoo.fetching.resolve import resolve
+from zoo.registry.entry import Entry, HuggingFaceSource
+
+COMMIT = "5" * 40
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, Path]]:
+    with running_server() as server:
+        yield make_upstream(tmp_path_factory.mktemp("upstream"), server), tmp_path_factory.mktemp("first-use")
+
+
+@pytest.fixture
+def upstream(environment: tuple[Upstream, Path], own_cache: None, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    """What a new user's machine knows: the registry, a network. All tests share a cache: an export takes seconds."""
+    made, cache = environment
+    for name, value in {
+        "ZOO_BUILD": "",
+        "ZOO_CACHE": str(cache),
+        "ZOO_REGISTRY": str(made.registry),
+        "HF_ENDPOINT": made.server.url,
+        "no_proxy": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("zoo.transport.http.PAUSE", 0.0)
+    return made
+
+
+def test_the_first_call_builds(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+    """A truncation, from a TF1 archive of its parent; its tokenizer from a repository, without the weights there."""
+    server = upstream.server
+    encoder = zoo.load("base_1")
+    checkpoint = open_checkpoint(next(cache_directory().rglob("base.zip")))
+    ids = np.array([[2, 5, 6, 3]], np.int32)
+    case = Case(ids, np.ones_like(ids), np.zeros_like(ids))
+    answer = forward(checkpoint.read, checkpoint.shapes, {**checkpoint.config, "num_hidden_layers": 1}, [case])[0]
+    np.testing.assert_allclose(encoder(ids)["pooled_output"], answer.pooled, atol=2e-5)
+    said = f"base_1 is not published; building it from {server.url}/models/base.zip, about 23.4 KiB"
+    assert (
+        said in caplog.text and f"words is not published; building it from {REPOSITORY} at main, 701 B" in caplog.text
+    )
+    assert server.asked.count("/models/base.zip") == 1
+    assert f"/{REPOSITORY}/resolve/main/model.safetensors" not in server.asked
+    assert [file for file in cache_directory().iterdir() if file.suffix in (".part", ".tmp")] == []
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_the_second_call_opens_no_socket(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = zoo.TextEncoder("base_1")
+    assert encode(["你好"]).shape == (1, 24)
+    assert zoo.KerasLayer("base_1")(np.array([[2, 5, 3]], np.int32))["pooled_output"].shape == (1, 24)
+    assert zoo.load_model("base_1").card.name == "base_1" and zoo.path("words_preprocess").is_dir()
+    monkeypatch.setenv("ZOO_BUILD", "never")
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    assert zoo.path("base_1") == zoo.path("base_1")
+
+
+def test_the_parent_is_there_for_all_truncations(upstream: Upstream) -> None:
+    """Its checkpoint was fetched once, for itself and all that is cut from it."""
+    with offline():
+        assert Shelf().get("base", zoo.info("base")).path.name == "base.zip"
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+
+def entry(repository: str, revision: str = "main") -> Entry:
+    return Entry(
+        kind="encoder", sources=[HuggingFaceSource(kind="huggingface", repository=repository, revision=revision)]
+    )
+
+
+def serve_at_commit(server: LocalServer, repository: str, commit: str = COMMIT) -> None:
+    """Serve a repository whose branch means a commit, with files under the commit alone, as the hub does."""
+    serve_repository(server, repository=repository)
+    for path in [path for path in server.replies if path.startswith(f"/{repository}/resolve/main/")]:
+        server.replies[path.replace("/main/", f"/{commit}/")] = server.replies.pop(path)
+    server.replies[f"/api/models/{repository}/tree/{commit}"] = server.replies.pop(
+        f"/api/models/{repository}/tree/main"
+    )
+    server.serve(f"/api/models/{repository}/revision/main", json.dumps({"sha": commit}).encode())
+
+
+def test_a_revision_means_the_commit_of_its_first_use(upstream: Upstream, tmp_path: Path) -> None:
+    server = upstream.server
+    serve_at_commit(server, "a/pinned")
+    first = Shelf(cache=tmp_path).get("odd", entry("a/pinned"))
+    server.serve("/api/models/a/pinned/revision/main", json.dumps({"sha": "6" * 40}).encode())
+    words = Shelf(cache=tmp_path).get("words", Entry(kind="tokenizer", sources=entry("a/pinned").sources))
+    assert words.files.items() <= first.files.items()
+    assert [path for path in server.asked if path.startswith("/a/pinned/resolve/") and COMMIT not in path] == []
+
+
+def test_what_upstream_has_changed_is_refused(upstream: Upstream, tmp_path: Path) -> None:
+    server, where = upstream.server, entry("a/moving")
+    serve_repository(server, repository="a/moving", api=False)
+    first = Shelf(cache=tmp_path).get("odd", where)
+    for path in first.path.iterdir():
+        path.unlink()
+    first.path.rmdir()
+    server.serve("/a/moving/resolve/main/vocab.txt", b"[PAD]\nother\n")
+    with pytest.raises(DownloadFailed, match=r"vocab.txt of a/moving at main should be what was first used here") as no:
+        Shelf(cache=tmp_path).get("odd", where)
+    assert not first.path.exists()
+    record = next(word for word in str(no.value).split() if word.endswith(".json"))
+    Path(record).unlink()  # as the message says
+    assert Shelf(cache=tmp_path).get("odd", where).files != first.files
+
+
+def test_a_missing_extra_is_told_before_the_weights_are_fetched(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = upstream.server
+    monkeypatch.setattr(fetching, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for repository, api in (("a/listed", True), ("a/unlisted", False)):
+        serve_repository(server, repository=repository, api=api)
+        with pytest.raises(MissingExtra, match=r"`pip install 'bert-zoo\[hf\]'`"):
+            Shelf(cache=tmp_path).get("odd", entry(repository))
+        assert f"/{repository}/resolve/main/model.safetensors" not in server.asked
+        server.serve(f"/{repository}/resolve/main/pytorch_model.bin", b"weights")
+    assert "pytorch_model.bin" in Shelf(cache=tmp_path).get("odd", entry("a/unlisted")).files
+
+
+def test_a_host_that_does_not_answer(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(DownloadFailed, match="HF_ENDPOINT names another host"):
+        Shelf(cache=tmp_path).get("odd", entry("a/b"))
+
+
+def test_a_token_is_for_the_hub_alone(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = upstream.server
+    monkeypatch.setenv("HF_TOKEN", " hf_secret\n")
+    serve_repository(server, repository="a/private")
+    with running_server() as elsewhere:
+        place, name = "/a/private/resolve/main/", "model.safetensors"
+        elsewhere.replies["/cdn"] = server.replies[place + name]
+        # Another host, since for requests another port of one host is another one too.
+        server.serve(place + name, Reply(status=302, headers={"Location": f"{elsewhere.url}/cdn"}))
+        Shelf(cache=tmp_path).get("odd", entry("a/private"))
+        assert "Authorization" not in elsewhere.headers[0]
+    asked = dict(zip(server.asked, server.headers, strict=True))
+    assert {asked[place + each].get("Authorization") for each in ("config.json", name)} == {"Bearer hf_secret"}
+    assert "Authorization" not in asked["/models/base.zip"]
+
+
+# -- several processes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_eight_processes_build_once(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    code = "import sys, zoo; print(zoo.path('words'))"
+    command = [sys.executable, "-c", code]
+    asked = upstream.server.asked.count(f"/{REPOSITORY}/resolve/main/vocab.txt")
+    running = [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    said = [process.communicate() for process in running]
+    assert len({out for out, _ in said}) == 1 and sum("exporting words" in error for _, error in said) == 1
+    assert upstream.server.asked.count(f"/{REPOSITORY}/resolve/main/vocab.txt") == asked + 1
+    assert resolve("words", registry=read_registry(upstream.registry), thorough=True).is_dir()
