@@ -153,14 +153,17 @@ class Graph:
         The rank of `text` is known while the graph is built.
         """
         if text.shape.rank == 1:
-            pieces = self.tokenize(text)
-            longest = tf.cast(tf.reduce_max(tf.pad(pieces.row_lengths(), [[0, 1]])), tf.int32)
-            columns = tf.minimum(longest + 2, limit)
-            return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
+            return self.packed_pieces(self.tokenize(text), limit)
         pieces, begins, lengths = self.segments(text)
         kept = _TRIMS[truncation](lengths, tf.constant(limit - 3))
         columns = 3 + tf.reduce_max(tf.pad(tf.reduce_sum(kept, axis=1), [[0, 1]]))
         return self.lay_out(pieces, begins, kept, columns)
+
+    def packed_pieces(self, pieces: tf.RaggedTensor, limit: int) -> dict[str, tf.Tensor]:
+        """Return the packed inputs of the pieces of texts (B, (pieces)), as `trimmed` does of the texts."""
+        longest = tf.cast(tf.reduce_max(tf.pad(pieces.row_lengths(), [[0, 1]])), tf.int32)
+        columns = tf.minimum(longest + 2, limit)
+        return packing.lay_out_texts(pieces.values, pieces.row_splits, columns, **self.wrapping)
 
     def _rows(self, text: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.pack(*self.segments(text), seq_length)

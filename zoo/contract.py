@@ -25,7 +25,7 @@ ATTENTION_SCORES = "attention_scores"
 
 
 # The tasks of text archives: zoo/archive/task.py has what a card states of one, export/tasks/ the arithmetic.
-TaskName = Literal["vector", "classification", "span", "fill_mask"]
+TaskName = Literal["vector", "classification", "token_classification", "span", "fill_mask"]
 
 
 class TaskCall(NamedTuple):
@@ -43,6 +43,18 @@ VECTOR = "vector"  # the only output, so the root gives it alone, without a dict
 TASKS: dict[TaskName, TaskCall] = {
     "vector": TaskCall("both", {VECTOR: "BD"}),
     "classification": TaskCall("both", {"logits": "BC", "scores": "BC", "label": "B"}),
+    "token_classification": TaskCall(
+        "texts",
+        {
+            "label": "BE",
+            "start": "BE",
+            "limit": "BE",
+            "score": "BE",
+            "token_label": "BT",
+            "token_score": "BT",
+            "logits": "BTC",
+        },
+    ),
     "span": TaskCall(
         "pairs", {"answer": "B", "start": "B", "limit": "B", "score": "B", "null_score": "B", "logits": "BTC"}
     ),

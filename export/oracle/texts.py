@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from export.oracle.answers import answer_in_context, tokens_for_masks
+from export.oracle.entities import entities_of
 from export.oracle.forward import ACTIVATIONS, Case, ReferenceOutputs
 from export.oracle.names import Read
 from export.oracle.wordpiece import ReferenceTokenizer
@@ -71,6 +72,8 @@ class TextOracle:
         answered = zip(texts, prepared, self.forward(prepared), strict=True)
         if self.chosen.task == "span":
             return [self._span(*each) for each in answered]
+        if self.chosen.task == "token_classification":
+            return [self._entities(*each) for each in answered]
         if self.chosen.task == "fill_mask":
             return [self._filled(case, outputs) for _, case, outputs in answered]
         answer = {"vector": self._vector, "classification": self._classification}[self.chosen.task]
@@ -176,16 +179,19 @@ class TextOracle:
     def _logits(self, outputs: ReferenceOutputs) -> np.ndarray:
         first, pooled = outputs.layers[-1][0, 0], outputs.pooled[0]
         kind = str(self.config.get("model_type", ""))
-        for place in ("", "loss/"):
-            if f"{place}output_weights" in self.names:
-                rows, bias = self.read(f"{place}output_weights"), self.read(f"{place}output_bias")
-                return pooled @ rows.T.astype(np.float64) + bias
         if self._name("classifier.out_proj.weight") is not None:
             word = {"electra": "gelu", "roformer": str(self.config.get("hidden_act", "gelu"))}.get(kind, "tanh")
             return self._dense(ACTIVATIONS[word](self._dense(first, "classifier.dense")), "classifier.out_proj")
         if self._name("pre_classifier.weight") is not None:
             return self._dense(np.maximum(self._dense(first, "pre_classifier"), 0), "classifier")
-        return self._dense(pooled, "classifier")
+        return self._last_layer(pooled)
+
+    def _last_layer(self, x: np.ndarray) -> np.ndarray:
+        for place in ("", "loss/"):
+            if f"{place}output_weights" in self.names:
+                rows, bias = self.read(f"{place}output_weights"), self.read(f"{place}output_bias")
+                return np.asarray(x @ rows.T.astype(np.float64) + bias)
+        return self._dense(x, "classifier")
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         own = self.config.get("sentence_transformers") or {}
@@ -218,6 +224,16 @@ class TextOracle:
         count = int(case.types.sum()) - 1
         first = case.types.size - 1 - count
         return answer_in_context(self.tokenizer, text[1], outputs.layers[-1][0] @ kernel.T + added, first, count)
+
+    def _entities(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
+        logits = self._last_layer(outputs.layers[-1][0])
+        pieces = [piece for word in self.tokenizer.offsets(text[0].encode()) for piece in word]
+        fields = [name for name in self.names if name.endswith(("transitions", "transition", "trans"))]
+        matrices = [name for name in fields if self.read(name).shape == (logits.shape[1],) * 2]
+        crf = [self.read(name) for name in matrices]
+        if matrices and (scope := matrices[0].removesuffix("transitions")) + "start_transitions" in self.names:
+            crf += [self.read(f"{scope}{end}_transitions") for end in ("start", "end")]
+        return entities_of(pieces, logits, self.chosen.labels, crf)
 
     def _filled(self, case: Case, outputs: ReferenceOutputs) -> Answers:
         assert self.masked_logits is not None

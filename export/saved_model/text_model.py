@@ -109,7 +109,8 @@ class TextRoot(tf.train.Checkpoint):
         unused |= set() if "pooled" in (task.pooling or "").split("+") else {"pooler"}
         own = [name for name in encoder.weights if name.partition("/")[0] not in unused]
         self.variables = [encoder.weights[name] for name in own]
-        self.trainable_variables = list(self.variables)
+        # No output has a gradient to the scores of a CRF, which only choose.
+        self.trainable_variables = [encoder.weights[name] for name in own if not name.startswith("task/crf/")]
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
         self._model = TextModel(task, self.tokenizer.graph, self.encoder, head)
         self.__call__ = self._traced(task.prompts.get(task.default_prompt or "", ""), (False, True))

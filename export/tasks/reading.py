@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from export.readers.protocol import Checkpoint, CheckpointView, Shape
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import limit_of_tokenizer
 from export.tasks import TASKS
+from export.tasks.crf import find_crf
+from export.tasks.schemes import scheme_of
 from export.tasks.table import STORED, HeadForm, Task
 from export.weights.config import EncoderConfig
 from export.weights.plan import PlannedVariable
@@ -22,6 +24,7 @@ from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
 from zoo.contract import LEAST_TOKENS, TaskName
 from zoo.errors import BadArgument, BadConfig
 from zoo.loading.pooling import check_pooling
+from zoo.safety.written import MOST_LOOPED
 
 
 class WithDenseLayers(CheckpointView):
@@ -72,6 +75,7 @@ class FoundTask:
         how = [f"pooling {task.pooling}"] if task.pooling else []
         how += [f"dense layer to {layer.outputs:,} with {layer.activation}" for layer in task.dense[:-1] or task.dense]
         how += ["normalised"] if task.normalize else []
+        how += [f"labels by {task.scheme}{', decoded by a CRF' if task.crf else ''}"] if task.scheme else []
         how += [", ".join(task.labels[:5]) + (", …" if len(task.labels) > 5 else "")] if task.labels else []
         return f"{TASKS[task.name].title}: {'; '.join([*how, f'at most {task.max_length:,} tokens'])}"
 
@@ -81,6 +85,7 @@ class _Head:
     form: HeadForm
     layers: tuple[DenseRecord, ...]
     variables: tuple[PlannedVariable, ...]
+    crf: tuple[PlannedVariable, ...] = ()
 
 
 def find_task(
@@ -123,10 +128,13 @@ def _named(
     for task in TASKS.values():
         if any(each.endswith(end) for each in said for end in task.classes):
             return task.name
-    if said:
-        return None
-    found = [task.name for task in TASKS.values() if _find_head(task, checkpoint, layout, config)]
-    return found[0] if len(found) == 1 else None
+    heads = {name: head for name, task in TASKS.items() if (head := _find_head(task, checkpoint, layout, config))}
+    for name, head in heads.items():
+        if head.crf:  # a class of one's own has any name
+            return name
+    # The head of a token classifier has the names of a classifier's; only its class or a CRF tells it.
+    found = [name for name in heads if not TASKS[name].of_tokens]
+    return found[0] if len(found) == 1 and not said else None
 
 
 def find_tokenizer(
@@ -229,6 +237,8 @@ def _with_head(
             f"no head for {task.title} was found: {searched or 'none is known in files of this format'}. Export the "
             "encoder alone with `--kind encoder`, or choose the task that it has with --task."
         )
+    if found.crf and common["max_length"] > MOST_LOOPED:
+        raise BadConfig(f"a CRF labels at most {MOST_LOOPED:,} tokens together: add `--max-length {MOST_LOOPED}`.")
     raw = checkpoint.config
     classes = found.layers[-1].outputs
     if task.outputs not in (None, classes):
@@ -241,7 +251,7 @@ def _with_head(
     reasons = list(task.reasons)
     if task.outputs is None:
         labels, why_labels = _labels(raw, classes, asked.labels)
-        scores, why_scores = _scores(raw, classes)
+        scores, why_scores = _scores_of_tokens(found) if task.of_tokens else _scores(raw, classes)
         reasons = [why_labels, why_scores]
     dropout = raw.get("classifier_dropout", raw.get("classifier_dropout_prob"))
     record = TextTask(
@@ -251,9 +261,11 @@ def _with_head(
         dropout=config.hidden_dropout if not isinstance(dropout, int | float) else float(dropout),
         labels=labels,
         scores=scores,
+        scheme=scheme_of(labels) if task.of_tokens else None,
+        crf=bool(found.crf),
         reasons=reasons,
     )
-    return FoundTask(record, found.variables)
+    return FoundTask(record, (*found.variables, *found.crf))
 
 
 def _forms(task: Task, layout: Layout) -> Sequence[HeadForm]:
@@ -266,7 +278,9 @@ def _find_head(task: Task, checkpoint: Checkpoint, layout: Layout, config: Encod
     for form in _forms(task, layout):
         for place in dict.fromkeys((layout.prefix, *layout.beside, "")):
             if head := _head_at(form, place, checkpoint.shapes, config):
-                return head
+                classes = head.layers[-1].outputs
+                crf = find_crf(checkpoint.shapes, form.format, classes) if task.of_tokens else ()
+                return replace(head, crf=crf)
     return None
 
 
@@ -339,6 +353,13 @@ def _scores(raw: Mapping[str, Any], classes: int) -> tuple[Scores, str]:
     if problem == "multi_label_classification" or classes == 1:
         return "sigmoid", "scores by a sigmoid: " + ("one class" if classes == 1 else "several labels at once")
     return "softmax", "scores by softmax" + (f": problem_type is {problem}" if problem else "")
+
+
+def _scores_of_tokens(head: _Head) -> tuple[Scores, str]:
+    if head.crf:
+        where = head.crf[0].sources[0].rpartition(".")[0] or head.crf[0].sources[0]
+        return "softmax", f"labels by the CRF {where} over all tokens, [CLS] and [SEP] too; scores are their chances"
+    return "softmax", "the best label of each token; scores by softmax, the mean of an entity's tokens"
 
 
 def _truncation(checkpoint: Checkpoint) -> Truncation:

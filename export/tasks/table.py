@@ -54,6 +54,7 @@ class Task:
     forms: tuple[HeadForm, ...]
     answer: Callable[[TextModel, tf.Tensor, bool], Mapping[str, Any]]
     outputs: int | None = None  # of the head, which then are no classes: they have no labels and no scores of their own
+    of_tokens: bool = False  # the labels are of tokens, and a CRF may choose them
     encoder_head: str | None = None  # the head in export/heads/ that answers, in place of `forms`
     truncation: Truncation | None = None  # None: pairs are cut as the code base of the checkpoint does it
     most_tokens: int | None = None

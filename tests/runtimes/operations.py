@@ -31,6 +31,9 @@ _TOKENIZER = """
 _CORE_TOKENIZER = """
     FloorMod HashTableV2 InvertPermutation LookupTableFindV2 LookupTableImportV2 RaggedGather StatelessWhile
 """
+_ANSWERS = """
+    ArgMax Log StopGradient
+"""
 TEXT_OPS = {  # of tensorflow-text -> the library of its wheel that a runtime without Python loads
     "FastWordpieceTokenizeWithOffsets": "_fast_wordpiece_tokenizer.so",
     "NormalizeUTF8": "_normalize_ops.so",
@@ -39,6 +42,7 @@ TEXT_OPS = {  # of tensorflow-text -> the library of its wheel that a runtime wi
 ENCODER_OPS = frozenset(f"{_BOTH}{_ENCODER}".split())
 TOKENIZER_OPS = frozenset(f"{_BOTH}{_TOKENIZER}".split()).union(TEXT_OPS)
 CORE_TOKENIZER_OPS = TOKENIZER_OPS.difference(TEXT_OPS).union(_CORE_TOKENIZER.split())
+TEXT_ARCHIVE_OPS = ENCODER_OPS | CORE_TOKENIZER_OPS | frozenset(_ANSWERS.split())
 KNOWN_TO_2_9 = Path(__file__).parent / "operations_2_9.json"  # operation -> its attributes
 
 # Set on gradients that `--recompute` saves. Runtimes that do not know them pass over them, and say so in their log.

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.export.conftest import write_odd
 from tests.runtimes import answers
 from tests.runtimes.conftest import NO_OLD_PYTHONS, OLD_PYTHONS
-from tests.runtimes.operations import ENCODER_OPS, KNOWN_TO_2_9, TOKENIZER_OPS
+from tests.runtimes.operations import ENCODER_OPS, KNOWN_TO_2_9, TEXT_ARCHIVE_OPS, TOKENIZER_OPS
 from tests.tokenizer.texts import mixtures
 
 pytestmark = pytest.mark.skipif(not OLD_PYTHONS, reason=NO_OLD_PYTHONS)
@@ -70,7 +70,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tokens": [["[CLS]", "你", "好", "[SEP]", "w7", "[SEP]"], ["[CLS]", "w1", "吗", "##好", "[SEP]", ""]],
         "texts": texts,
         "pairs": list(zip(texts[:50], texts[50:100], strict=True)),
-        "operations": sorted(ENCODER_OPS | TOKENIZER_OPS),
+        "operations": sorted(ENCODER_OPS | TOKENIZER_OPS | TEXT_ARCHIVE_OPS),
     }
     path.write_text(json.dumps(content), encoding="utf-8")
     return path

@@ -7,7 +7,7 @@ to: TensorFlow takes any condition of several values for true, whatever the valu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from zoo.safety import written
@@ -36,46 +36,51 @@ class _Function(NamedTuple):
 
 def odd_loops(graph: Any) -> list[str]:
     """Return a problem for every loop in a MetaGraphDef that may take more steps than MOST_LOOPED."""
+    places = dict.fromkeys(place for place, _, steps in loops(graph) if steps is None)
+    return [f"a loop in {place} may take more than {written.MOST_LOOPED:,} steps" for place in places]
+
+
+def loops(graph: Any) -> Iterator[tuple[str, Any, int | None]]:
+    """Yield the place and the node of every loop, and the most steps that it takes; None if no limit is proven."""
     library = {
         each.signature.name: _Function(each, {node.name: node for node in each.node_def})
         for each in graph.graph_def.library.function
     }
-    problems: dict[str, None] = {}
     for place, nodes in bodies(graph):
-        named = {node.name: node for node in nodes if node.op == "Const"}
-        for node in nodes:
-            if node.op == LOOP_OP and not _is_bounded(node, named, library):
-                problems[f"a loop in {place} may take more than {written.MOST_LOOPED} steps"] = None
-    return [*problems]
+        constants = {node.name: node for node in nodes if node.op == "Const"}
+        yield from ((place, node, _limit(node, constants, library)) for node in nodes if node.op == LOOP_OP)
 
 
-def _is_bounded(loop: Any, constants: Mapping[str, Any], library: Mapping[str, _Function]) -> bool:
+def _limit(loop: Any, constants: Mapping[str, Any], library: Mapping[str, _Function]) -> int | None:
     condition, body = (library.get(loop.attr[name].func.name) for name in ("cond", "body"))
-    counted = _counted(condition) if condition else None
+    counted, limit = _counted(condition) if condition else (None, 0)
     if body is None or counted is None or not counted < min(len(loop.input), len(body.definition.signature.output_arg)):
-        return False
+        return None
     begins = _number(constants.get(loop.input[counted].partition(":")[0]))
     step = body.result(counted)
     if begins is None or begins < 0 or step is None or step.op != "AddV2" or len(step.input) < 2:
-        return False
-    return body.argument(step.input[0]) == counted and _number(body.made_by(step.input[1])) == 1
-
-
-def _counted(condition: _Function) -> int | None:
-    """Return the argument that a loop's condition compares with its limit, None if the condition has another form."""
-    if len(condition.definition.signature.output_arg) != 1:
         return None
+    is_counted = body.argument(step.input[0]) == counted and _number(body.made_by(step.input[1])) == 1
+    return limit if is_counted else None
+
+
+def _counted(condition: _Function) -> tuple[int | None, int]:
+    """Return the argument that a loop's condition compares with a limit, and the limit; None for any other form."""
+    if len(condition.definition.signature.output_arg) != 1:
+        return None, 0
     one = condition.result(0)
     if one is None or one.op != "EnsureShape" or not one.input or not _is_scalar(one.attr["shape"].shape):
-        return None
+        return None, 0
     both = condition.made_by(one.input[0])
     if both is None or both.op != "LogicalAnd" or len(both.input) < 2:
-        return None
+        return None, 0
     less = condition.made_by(both.input[0])
     if less is None or less.op != "Less" or len(less.input) < 2:
-        return None
+        return None, 0
     limit = _number(condition.made_by(less.input[1]))
-    return condition.argument(less.input[0]) if limit is not None and limit <= written.MOST_LOOPED else None
+    if limit is None or limit > written.MOST_LOOPED:
+        return None, 0
+    return condition.argument(less.input[0]), max(limit, 0)
 
 
 def _is_scalar(shape: Any) -> bool:

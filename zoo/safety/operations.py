@@ -62,7 +62,7 @@ _COMPUTING = {
         RandomUniform RandomUniformInt StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniform
         StatelessRandomUniformFullInt StatelessRandomUniformV2
     """,
-    # How long a call takes is bounded by the size of its inputs: zoo.safety.loops lets a loop take 256 steps at most.
+    # How long a call takes is bounded by the size of its inputs: zoo.safety.loops lets a loop take 2,048 steps at most.
     "control": """
         Assert If NoOp PartitionedCall Placeholder PlaceholderWithDefault StatefulPartitionedCall StatelessIf
         StatelessWhile

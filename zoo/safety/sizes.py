@@ -14,7 +14,7 @@ from typing import Any
 
 from zoo.safety import written
 from zoo.safety.form import bodies
-from zoo.safety.operations import LOOP_OP
+from zoo.safety.loops import loops
 
 _SMALL = 4 << 20  # bytes; a smaller file cannot hold enough messages to matter
 _MOST_FIELDS = 2_000_000  # LaBSE's vocabulary of 501,153 entries takes 501,153 fields, or twice as many
@@ -117,6 +117,10 @@ def _odd_calls(graph: Any) -> list[str]:
     """Return a problem if functions call themselves, or call each other so often that TensorFlow would never finish."""
     places = dict(bodies(graph))
     calls = {place: _calls(nodes, places.keys()) for place, nodes in places.items()}
+    for place, loop, most in loops(graph):
+        for name in _called(loop):
+            if name in places:
+                calls[place][name] += (most or written.MOST_LOOPED) - 1
     steps: dict[str, int] = {}
     depths: dict[str, int] = {}
     try:
@@ -133,14 +137,17 @@ def _odd_calls(graph: Any) -> list[str]:
 
 
 def _calls(nodes: Any, places: Collection[str]) -> Counter[str]:
-    """Return function -> how often one run of these nodes calls it; a loop counts as the most steps it may take."""
+    """Return function -> how often one run of these nodes calls it; a loop calls its own once here."""
     calls: Counter[str] = Counter()
     for node in nodes:
         calls[node.op] += 1  # a node can call a function by using its name as operation
-        for value in node.attr.values():
-            if value.WhichOneof("value") == "func":
-                calls[value.func.name] += written.MOST_LOOPED if node.op == LOOP_OP else 1
+        calls.update(_called(node))
     return Counter({name: times for name, times in calls.items() if name in places})
+
+
+def _called(node: Any) -> list[str]:
+    """Return the functions that the attributes of a node name."""
+    return [value.func.name for value in node.attr.values() if value.WhichOneof("value") == "func"]
 
 
 def _odd_outputs(graph: Any) -> list[str]:

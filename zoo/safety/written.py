@@ -142,7 +142,8 @@ ARGUMENT_ATTRIBUTES = MappingProxyType({"_output_shapes": "list", "_user_specifi
 REFUSED_ATTRIBUTES = frozenset({"allowed_devices", "config", "container", "executor_type", "use_node_name_sharing"})
 DEVICES = frozenset({"", "/device:CPU:0", "/device:CPU:*"})
 CUSTOM_GRADIENT = re.compile(r"CustomGradient-[0-9]+")
-MOST_LOOPED = 256  # steps of a loop; ours take 200, a step for each character of the longest word
+# Steps of a loop. Ours take 200, a step for each character of the longest word, or one for each token of a text.
+MOST_LOOPED = 2_048
 MOST_OUTPUTS = 1_000  # outputs of a node; ours have at most 16
 GRADIENT_OPS = frozenset({"IdentityN"})  # operations that may have _gradient_op_type
 

@@ -23,7 +23,7 @@ from zoo.contract import INPUT_KEYS
 
 _GRAPHS: dict[tuple[bool, bool, str], CoreGraph] = {}  # most cases have one vocabulary
 DATA = Path(__file__).parent.parent / "data"
-FILES = ("text_answers.json.gz", "span_answers.json.gz")
+FILES = ("text_answers.json.gz", "span_answers.json.gz", "token_answers.json.gz")
 
 
 @cache

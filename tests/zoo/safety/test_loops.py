@@ -69,7 +69,7 @@ def test_a_loop_with_a_limit_is_accepted(tmp_path: Path) -> None:
     ],
 )
 def test_a_loop_without_is_refused(condition: Any, step: Any, first: Any, tmp_path: Path) -> None:
-    with pytest.raises(BadArchive, match="a loop in __inference_.* may take more than 256 steps"):
+    with pytest.raises(BadArchive, match="a loop in __inference_.* may take more than 2,048 steps"):
         checked(tmp_path / "model", looped(condition, step, first))
 
 
@@ -91,6 +91,19 @@ def test_loops_in_loops_count_as_all_their_steps(tmp_path: Path) -> None:
 
     with pytest.raises(BadArchive, match="runs more than 500,000 nodes"):
         checked(tmp_path / "model", looped(below(200), outer))
+
+
+def test_a_loop_counts_as_the_steps_that_it_may_take(tmp_path: Path) -> None:
+    """Few steps leave room for many operations in each."""
+
+    def many(count: tf.Tensor, size: tf.Tensor) -> State:
+        for _ in range(300):
+            size = size * size
+        return count + 1, size
+
+    assert "StatelessWhile" in checked(tmp_path / "few", looped(below(1_000), many))
+    with pytest.raises(BadArchive, match="runs more than 500,000 nodes"):
+        checked(tmp_path / "more", looped(below(1_700), many))
 
 
 def test_a_loop_that_calls_what_is_not_there_is_refused(tmp_path: Path) -> None:
