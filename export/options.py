@@ -15,6 +15,7 @@ such as --cased and --uncased. The metadata of a field:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -110,6 +111,13 @@ class EncoderOptions:
     max_length: int | None = field(
         default=None,
         metadata={"help": "of a text archive: most tokens of a text, [CLS] and [SEP] included", "metavar": "N"},
+    )
+    prompts: Mapping[str, str] | None = field(
+        default=None,
+        metadata={
+            "help": "of a text archive of vectors: put a text before texts, 'query=查询: '; once for each prompt",
+            "metavar": "NAME=TEXT",
+        },
     )
     labels: Path | None = field(
         default=None, metadata={"help": "of a text archive: the names of the classes, one a line", "metavar": "FILE"}
@@ -225,10 +233,22 @@ def card_notes(options: EncoderOptions | TokenizerRequest) -> list[str]:
     return [note for name, note in notes.items() if note and name in given]
 
 
+class _Named(argparse.Action):
+    """Collects the values NAME=TEXT of an option that is given several times: {"query": "q: "}."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *_: Any) -> None:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise argparse.ArgumentError(self, f"{value!r} is not NAME=TEXT")
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: text})
+
+
 def _value(annotation: Any) -> dict[str, Any]:
     """Return how argparse reads a value: {"type": int} for `int | None`, {"choices": ("a", "b")} for a Literal."""
     kinds = get_args(annotation)
     kind = next(each for each in kinds if each is not NoneType) if NoneType in kinds else annotation
+    if get_origin(kind) is Mapping:
+        return {"action": _Named}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
     return {"type": _names if get_origin(kind) is tuple else kind}

@@ -218,7 +218,7 @@ def plan_text(request: EncoderRequest, opened: Checkpoint | None = None) -> Plan
 
 def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     request = encoder.request
-    asked = AskedTask(request.task, request.pooling, request.max_length, request.labels)
+    asked = AskedTask(request.task, request.pooling, request.max_length, request.labels, request.prompts)
     found = find_task(encoder.checkpoint, encoder.layout, encoder.config, encoder.sentence, asked)
     if found is None:
         return None

@@ -195,12 +195,12 @@ class Builder:
         from export.planning import PlannedText, plan_export
 
         planned = plan_export(replace(request, kind=request.kind or "encoder"), self._opened(request))
-        encoder = planned.encoder if isinstance(planned, PlannedText) else planned
+        encoder, task = (planned.encoder, planned.task) if isinstance(planned, PlannedText) else (planned, None)
         found = {
             **encoder.config.sizes().model_dump(),
             "family": encoder.family.name,
             "vocabulary_sha256": encoder.vocabulary.sha256 if encoder.vocabulary else None,
-            "task": planned.task.name if isinstance(planned, PlannedText) else None,
+            **({"task": task.name, "pooling": task.pooling, "max_length": task.max_length} if task else {}),
         }
         _check_facts(step.name, self._facts(step), found, inputs)
         self._beside = "" if encoder is not planned else "; ".join(str(encoder.sentence or "").splitlines())

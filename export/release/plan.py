@@ -41,7 +41,7 @@ class Estimate:
 
 
 def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[Step]:
-    """Return the exports that make the models of `names`, or every model if None, in the order to run them.
+    """Return the exports that make the models of `names`, in the order to run them; None is all but those on request.
 
         [step.name for step in make_steps(registry, ["bert_3", "bert"])]  # ["bert", "bert_3"]
 
@@ -50,7 +50,10 @@ def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[S
     every unknown name, BadRegistry for a preprocess row that is not called like its tokenizer with _preprocess.
     """
     models = registry.models
-    asked = list(models) if names is None else _canonical(registry, names)
+    if names is None:
+        asked = [name for name, entry in models.items() if not entry.on_request]
+    else:
+        asked = _canonical(registry, names)
     steps: dict[str, list[str]] = {}
     for name in asked:
         kind, maker = KINDS[models[name].kind], origin(name, models)

@@ -51,6 +51,7 @@ class AskedTask:
     pooling: str | None = None
     max_length: int | None = None
     labels: Path | None = None
+    prompts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,19 @@ def find_task(
         )
     name = asked.name or _named(checkpoint, layout, config, sentence)
     if name is None:
-        if asked.pooling:
-            raise BadArgument("--pooling is of a text archive of vectors: add --task vector.")
+        if option := _of_vectors(asked):
+            raise BadArgument(f"{option} is of a text archive of vectors: add --task vector.")
         return None
-    if asked.pooling and name != "vector":
-        raise BadArgument(f"--pooling is of vectors, and this is {TASKS[name].title}: add --task vector.")
+    if name != "vector" and (option := _of_vectors(asked)):
+        raise BadArgument(f"{option} is of vectors, and this is {TASKS[name].title}: add --task vector.")
     if name == "vector":
         return _vectors(checkpoint, config, sentence, asked)
     return _with_head(TASKS[name], checkpoint, layout, config, asked)
+
+
+def _of_vectors(asked: AskedTask) -> str:
+    """Return an option that was given and that only vectors have, '' without one."""
+    return "--pooling" if asked.pooling else "--prompts" if asked.prompts else ""
 
 
 def _named(
@@ -171,7 +177,8 @@ def _vectors(
                 pooling=asked.pooling,
                 max_length=asked.max_length or _limit(checkpoint, config),
                 truncation=_truncation(checkpoint),
-                reasons=[f"--pooling {asked.pooling}"],
+                prompts=dict(asked.prompts or {}),
+                reasons=[f"--pooling {asked.pooling}", *_reason_of_prompts(asked)],
             )
         )
     if sentence.unknown and not asked.pooling:
@@ -179,7 +186,8 @@ def _vectors(
             f"its vectors need more than is known here: {'; '.join(sentence.unknown)}. Export the encoder alone with "
             "`--kind encoder`, or choose another vector with `--task vector --pooling mean`."
         )
-    if not sentence.include_prompt and any(sentence.prompts.values()):
+    prompts = {**sentence.prompts, **(asked.prompts or {})}
+    if not sentence.include_prompt and any(prompts.values()):
         raise BadConfig(
             "the tokens of a prompt are not pooled (include_prompt is false), which is not computed here. Export the "
             "encoder alone with `--kind encoder`."
@@ -200,12 +208,19 @@ def _vectors(
         max_length=asked.max_length or sentence.max_length,
         truncation=_truncation(checkpoint),
         lower_case=sentence.lower_case,
-        prompts=dict(sentence.prompts),
+        prompts=prompts,
         default_prompt=sentence.default_prompt,
         similarity=sentence.similarity,
-        reasons=[f"--pooling {asked.pooling}; dense layers are left out" if asked.pooling else "modules.json"],
+        reasons=[
+            f"--pooling {asked.pooling}; dense layers are left out" if asked.pooling else "modules.json",
+            *_reason_of_prompts(asked),
+        ],
     )
     return FoundTask(task, tuple(variables))
+
+
+def _reason_of_prompts(asked: AskedTask) -> list[str]:
+    return [f"--prompts {', '.join(asked.prompts)}: given with the export"] if asked.prompts else []
 
 
 # -- heads ------------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ _ENCODER: dict[str, Any] = {
     "recompute": True,
     "keep_tokens": Path("a/tokens.txt"),
     "cased": False,
+    "prompts": {"query": "查询: ", "passage": "a=b, c"},
 }
 _TOKENIZER: dict[str, Any] = {"licence": "MIT", "cased": True, "special_tokens_in_text": True, "ops": "core"}
 

@@ -52,6 +52,7 @@ Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 Word = Annotated[Text, StringConstraints(max_length=200)]  # which has a column in tables
+PromptName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=200)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 KindName = Annotated[
     str,
@@ -219,6 +220,9 @@ class Recipe(Record):
     )
     pooling: Word | None = Field(default=None, description="of a text archive of the task vector, as for `task`")
     max_length: Count | None = Field(default=None, description="tokens of a text archive, as for `task`")
+    prompts: dict[PromptName, Text] | None = Field(
+        default=None, description="of a text archive: name -> text that is put before a text, beside those of its files"
+    )
 
 
 class Published(Record):
@@ -282,7 +286,14 @@ class Entry(Record):
         default=None, description="of a text archive"
     )
     family: Annotated[Word | None, _OF_THE_PARENT] = None
-    description: Annotated[Text, _BY_PEOPLE] = ""
+    pooling: Annotated[Word | None, Written(("exporter",), promised=True)] = Field(
+        default=None, description="of a text archive of vectors: 'first', 'mean', …"
+    )
+    max_length: Annotated[Count | None, Written(("exporter",), promised=True)] = Field(
+        default=None, description="most tokens of a text that a text archive takes, [CLS] and [SEP] included"
+    )
+    description: Annotated[Text, _BY_PEOPLE] = Field(default="", description="what it is for, in one line")
+    description_zh: Annotated[Text, _BY_PEOPLE] = Field(default="", description="the same in Chinese")
     layers: Annotated[Count | None, Written(("exporter",), promised=True)] = None
     hidden_size: Annotated[Count | None, _OF_THE_PARENT] = None
     heads: Annotated[Count | None, _OF_THE_PARENT] = Field(default=None, description="of attention, in every layer")
@@ -296,6 +307,14 @@ class Entry(Record):
         default=None, description="name of the tokenizer that an encoder was trained with"
     )
     licence: Annotated[Text, Written(("people", "exporter"))] = NOT_STATED
+    on_request: Annotated[bool, _BY_PEOPLE] = Field(
+        default=False,
+        description="whether it is built only where its name is asked for: its licence lets nobody hand on an archive",
+    )
+    paper: Annotated[WebAddress | None, _BY_PEOPLE] = None
+    facts: Annotated[list[Text], _BY_PEOPLE] = Field(
+        default=[], description="where the facts of this row were read, and what is not known"
+    )
     aliases: Annotated[list[Name], _BY_PEOPLE] = []
     sources: Annotated[list[Source], _BY_PEOPLE] = Field(
         default=[], description="where the checkpoint is published, the best first"

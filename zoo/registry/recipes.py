@@ -68,6 +68,7 @@ def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> di
         "task": own.task or whole.task,
         "pooling": own.pooling or whole.pooling,
         "max_length": own.max_length or whole.max_length,
+        "prompts": own.prompts or whole.prompts,
     }
     options: dict[str, Any] = {"name": its if kind.comes_along else name}
     options |= {option: recipe[option] for option in kind.options}
@@ -80,12 +81,16 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
 
     option_words({"layers": 3, "heads": (), "recompute": True, "cased": False})
     # ["--layers", "3", "--heads", "none", "--recompute", "--uncased"]
+
+    A mapping is one option for each of its names: ["--prompts", "query=q: "].
     """
     words: list[str] = []
     for option, value in options.items():
         word = option.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{word}" if value else f"--un{word}")
+        elif isinstance(value, Mapping):
+            words += [each for name, text in value.items() for each in (f"--{word}", f"{name}={text}")]
         else:
             words += [f"--{word}", (",".join(value) or "none") if isinstance(value, tuple) else str(value)]
     return words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -32,6 +32,9 @@ SHORT = (
     "roberta_wwm_large",
     "rbt3",
     "macbert_base",
+    "bge_small_zh",
+    "bge_base_zh",
+    "all_minilm_l6_v2",
 )
 _NONE = "–"
 _MARKED = re.compile(r"(<!-- models -->\n)(.*?)(<!-- /models -->)", flags=re.DOTALL)
@@ -57,51 +60,67 @@ PAGES = (
 @dataclass(frozen=True)
 class _Words:
     header: Sequence[str]
-    other_names: str
+    more: Sequence[str]  # columns that the short table leaves out
     of: str
     was: str
     built: str
     unbuilt: str
     not_stated: str
-    kind: Callable[[Kind], str]  # shown in place of a family by kinds that have none
+    kind: Callable[[Kind], str]
+    task: str  # of a text archive, behind its kind
+    tasks: Mapping[str, str]  # names of tasks that are written otherwise
+    description: Callable[[Entry], str]
 
 
 _WORDS = {
     "en": _Words(
-        header=("name", "family", "layers", "hidden size", "parameters", "size", "licence", "archive"),
-        other_names="other names",
+        header=("name", "kind", "family", "layers", "hidden size", "parameters", "size", "licence", "archive"),
+        more=("other names", "for"),
         of="{} of {}",
         was="was {}",
         built="built",
         unbuilt="not built",
         not_stated=NOT_STATED,
         kind=attrgetter("name"),
+        task="{}: {}",
+        tasks={},
+        description=attrgetter("description"),
     ),
     "zh": _Words(
-        header=("名字", "家族", "层数", "隐层宽度", "参数量", "大小", "许可", "包"),
-        other_names="别名",
+        header=("名字", "种类", "家族", "层数", "隐层宽度", "参数量", "大小", "许可", "包"),
+        more=("别名", "用途"),
         of="{1} 层取前 {0} 层",
         was="原 {}",
         built="已构建",
         unbuilt="未构建",
         not_stated="未注明",
         kind=attrgetter("chinese"),
+        task="{}：{}",
+        tasks={
+            "vector": "句向量",
+            "classification": "分类",
+            "token_classification": "实体识别",
+            "span": "阅读理解",
+            "fill_mask": "填空",
+        },
+        description=lambda entry: entry.description_zh or entry.description,
     ),
 }
 
 
 def markdown_table(registry: Registry, language: Language = "en", short: bool = False) -> str:
-    """Return the table of a registry's models; `short` keeps a dozen of them and leaves out aliases.
+    """Return the table of a registry's models; `short` keeps a dozen of them and leaves out aliases and descriptions.
 
-    Models without weights, such as tokenizers, come first. Within a family models go from small to large, truncated
-    ones before the one they are cut from. The size is the archive's, or, until it is built, what the predecessor's was.
+    Models without weights, such as tokenizers, come first, then encoders, then text models by task. Within a family
+    models go from small to large, truncated ones before the one they are cut from. The size is the archive's, or, until
+    it is built, what the predecessor's was.
     """
     words = _WORDS[language]
     names = [name for name in in_order(registry) if not short or name in SHORT]
     rows = [list(words.header), *(_row(name, registry, words) for name in names)]
     if not short:
-        others = [", ".join(f"`{alias}`" for alias in registry.models[name].aliases) or _NONE for name in names]
-        rows = [[*row, other] for row, other in zip(rows, [words.other_names, *others], strict=True)]
+        more = [words.more, *(_more(registry.models[name], words) for name in names)]
+        rows = [[*row, *cells] for row, cells in zip(rows, more, strict=True)]
     rows.insert(1, ["-"] * len(rows[0]))
     return "".join(f"|{'|'.join(row)}|\n" if row[0] == "-" else f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -143,7 +162,15 @@ def _place(registry: Registry, name: str) -> tuple[object, ...]:
     entry, source = registry.models[name], origin(name, registry.models)
     whole = registry.models[source]
     has_weights = KINDS[entry.kind].has_weights
-    return (has_weights, entry.family or "", whole.parameters or 0, source.casefold(), entry.layers or 0, name)
+    return (
+        has_weights,
+        entry.task or "",
+        entry.family or "",
+        whole.parameters or 0,
+        source.casefold(),
+        entry.layers or 0,
+        name,
+    )
 
 
 def _row(name: str, registry: Registry, words: _Words) -> list[str]:
@@ -151,7 +178,10 @@ def _row(name: str, registry: Registry, words: _Words) -> list[str]:
     kind = KINDS[entry.kind]
     return [
         f"`{name}`",
-        entry.family or (_NONE if "family" in kind.facts else words.kind(kind)),
+        words.task.format(words.kind(kind), words.tasks.get(entry.task, entry.task))
+        if entry.task
+        else words.kind(kind),
+        entry.family or _NONE,
         _layers(entry, registry, words),
         _NONE if entry.hidden_size is None else str(entry.hidden_size),
         _NONE if entry.parameters is None else f"{entry.parameters / 1e6:.1f} M",
@@ -159,6 +189,11 @@ def _row(name: str, registry: Registry, words: _Words) -> list[str]:
         words.not_stated if entry.licence == NOT_STATED else entry.licence,
         words.built if entry.archive else words.unbuilt,
     ]
+
+
+def _more(entry: Entry, words: _Words) -> list[str]:
+    aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
+    return [aliases or _NONE, words.description(entry).replace("|", "\\|") or _NONE]
 
 
 def _layers(entry: Entry, registry: Registry, words: _Words) -> str:

@@ -59,8 +59,15 @@ class Fact:
     def sought(self) -> str:
         """The text in which the search field looks for words, in lower case."""
         entry = self.entry
-        words = (self.name, *entry.aliases, entry.family or "", entry.kind, entry.description, entry.licence)
-        return " ".join(words).casefold()
+        said = (
+            entry.family or "",
+            entry.kind,
+            entry.task or "",
+            entry.description,
+            entry.description_zh,
+            entry.licence,
+        )
+        return " ".join((self.name, *entry.aliases, *said)).casefold()
 
     def for_script(self) -> dict[str, Any]:
         """Return the values that the page's scripts read."""

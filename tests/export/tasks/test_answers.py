@@ -94,6 +94,19 @@ def test_a_plain_checkpoint_stays_an_encoder_until_a_task_is_asked_for(tmp_path:
             plan_export(EncoderRequest(**request, task="vector", **wrong))  # type: ignore[arg-type]
 
 
+def test_prompts_that_are_given_stand_beside_those_of_the_files(tmp_path: Path) -> None:
+    folder = write_case("vector: mean", tmp_path / "saved")
+    own = planned_text(folder).task.prompts
+    planned = planned_text(folder, prompts={"query": "查询: ", "passage": "b c"})
+    assert planned.task.prompts == {**own, "query": "查询: ", "passage": "b c"} != own
+    assert planned.task.reasons == ["modules.json", "--prompts query, passage: given with the export"]
+    write_odd(tmp_path / "odd")
+    plain = planned_text(tmp_path / "odd", task="vector", pooling="first", prompts={"query": "查询: "})
+    assert plain.task.prompts == {"query": "查询: "}
+    with pytest.raises(BadArgument, match="--prompts is of vectors, and this is classification"):
+        planned_text(write_case("classifier: bert", tmp_path / "tuned"), prompts={"query": "q"}, kind="text")
+
+
 def test_kind_encoder_leaves_the_head_out_by_name(tmp_path: Path) -> None:
     folder = write_case("classifier: bert", tmp_path / "saved")
     planned = plan_export(EncoderRequest(folder, "bert", tmp_path, kind="encoder"))

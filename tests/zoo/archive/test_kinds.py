@@ -116,7 +116,7 @@ def test_a_made_up_kind_goes_the_whole_way(tmp_path: Path, capsys: pytest.Captur
     assert "counter" in json.loads(json_schema())["$defs"]["Entry"]["properties"]["kind"]["enum"]
     assert main(["list", "--registry", str(registry)]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["words_counter", "counter", "9"]
-    assert "| `words_counter` | 计数器 | – | 9 |" in markdown_table(zoo_registry(registry), "zh")
+    assert "| `words_counter` | 计数器 | – | – | 9 |" in markdown_table(zoo_registry(registry), "zh")
     loaded = zoo.load("words_counter", registry=registry)
     assert loaded(tf.constant(["abc"])).numpy().tolist() == [3]
     assert main(["verify", "words_counter", "--registry", str(registry)]) == 0

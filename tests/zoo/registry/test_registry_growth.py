@@ -281,7 +281,9 @@ def test_the_check_names_unknown_fields_and_skipped_rows(later: Path, capsys: py
     problems, notes = check_registry(later)
     assert problems == [f"later: {KIND_SHOULD_BE}; the row is skipped"]
     assert notes == [
-        *(f"a: unknown field {field!r} is ignored" for field in ("colours", "gated", "prompt", "signed_by")),
+        *(f"a: unknown field {field} is ignored" for field in ("'colours'", "'gated'")),
+        "a: unknown field 'prompt' is ignored; did you mean 'prompts'?",
+        "a: unknown field 'signed_by' is ignored",
         "registry.json: unknown field 'channel' is ignored",
     ]
     capsys.readouterr()
@@ -305,4 +307,5 @@ def test_each_field_says_who_writes_it() -> None:
     assert list(marks) == list(Entry.model_fields)
     assert [name for name, field in Entry.model_fields.items() if not field.metadata] == [], "each has its mark"
     by_people = {name for name, written in marks.items() if "people" in written.by}
-    assert by_people == {"description", "tokenizer", "licence", "aliases", "sources", "recipe", "history"}
+    words = {"description", "description_zh", "paper", "facts", "licence", "on_request"}
+    assert by_people == words | {"tokenizer", "aliases", "sources", "recipe", "history"}

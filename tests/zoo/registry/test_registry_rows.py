@@ -17,7 +17,7 @@ from zoo.command import main
 from zoo.errors import NotBuilt
 from zoo.fetching.registries import read_registry
 from zoo.registry.check import check_registry
-from zoo.registry.entry import ArchiveRecord, Entry, HuggingFaceSource
+from zoo.registry.entry import ArchiveRecord, Entry, HuggingFaceSource, Recipe
 from zoo.registry.recipes import ways
 from zoo.registry.table import PAGES, SHORT, Page, markdown_table
 
@@ -105,7 +105,38 @@ def test_an_export_of_the_same_bytes_keeps_the_mirrors_of_an_archive() -> None:
 def test_there_is_a_row_for_every_model() -> None:
     cut = {f"{name}_{k}" for name, layers in CUT.items() for k in layers}
     tokenizers = {"bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess"}
-    assert set(REGISTRY.names()) == MODELS.keys() | cut | tokenizers
+    encoders = {name for name in REGISTRY.names() if REGISTRY.models[name].kind != "text"}
+    assert encoders == MODELS.keys() | cut | tokenizers
+
+
+TEXTS = {name: entry for name, entry in REGISTRY.models.items() if entry.kind == "text"}
+COUNTED = {name: entry for name, entry in TEXTS.items() if entry.family == "bert" and entry.parameters}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_text_rows_count_their_parameters(name: str) -> None:
+    """Encoders without poolers, which no vector here needs, and dense layers, counted from the papers."""
+    entry = COUNTED[name]
+    assert entry.layers and entry.hidden_size and entry.vocab_size
+    dense = 1792 * (entry.hidden_size + 1) if "1,792 numbers" in entry.description else 0
+    positions = 1024 if "up to 1,024 tokens" in entry.description or name == "stella_base_zh_v3_1792d" else 512
+    pooler = (entry.hidden_size + 1) * entry.hidden_size
+    whole = parameters("bert", entry.layers, entry.hidden_size, entry.hidden_size)
+    tables = (entry.vocab_size - 21128 + positions - 512) * entry.hidden_size
+    assert entry.parameters == whole - pooler + tables + dense
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_rows_say_what_they_are(name: str) -> None:
+    entry = TEXTS[name]
+    assert entry.task and entry.facts and entry.description and entry.description_zh
+    assert not re.search("[一-龥]", entry.description) and re.search("[一-龥]", entry.description_zh)
+    for source in entry.sources:
+        assert isinstance(source, HuggingFaceSource)
+        stated = any("no public source that was read states a revision" in fact for fact in entry.facts)
+        assert (source.revision == "main") if stated else re.fullmatch("[0-9a-f]{40}", source.revision)
+    free = re.fullmatch(r"MIT|Apache-2\.0", entry.licence)
+    assert entry.on_request is not bool(free), "only what may be handed on is built without being asked for"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -182,6 +213,9 @@ def test_commands_are_accepted(name: str) -> None:
             layers = entry.derivation.layers if entry.derivation else None
             assert (parsed.name, parsed.layers) == (name, layers)
             assert parsed.activation in (None, entry.activation)
+        elif entry.kind == "text":
+            recipe = entry.recipe or Recipe()
+            assert (parsed.name, parsed.kind, parsed.prompts) == (name, "text", recipe.prompts)
         else:
             assert name in (parsed.name, f"{parsed.name}_preprocess") and parsed.cased is False
 
@@ -190,9 +224,10 @@ def test_a_repository_is_asked_at_hf_endpoint(monkeypatch: pytest.MonkeyPatch) -
     source = REGISTRY.entry("rbt3").sources[0]
     assert isinstance(source, HuggingFaceSource)
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    assert source.file_url("config.json") == "https://huggingface.co/hfl/rbt3/resolve/main/config.json"
+    place = f"hfl/rbt3/resolve/{source.revision}/config.json"
+    assert source.file_url("config.json") == f"https://huggingface.co/{place}"
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
-    assert source.file_url("config.json") == "https://mirror.example/hfl/rbt3/resolve/main/config.json"
+    assert source.file_url("config.json") == f"https://mirror.example/{place}"
     assert "https://mirror.example/hfl/rbt3" in ways("rbt3", REGISTRY.models)[0].fetch
 
 

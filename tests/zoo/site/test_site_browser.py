@@ -171,7 +171,7 @@ def test_the_plot_of_what_was_measured(dist: Path, tmp_path: Path, opened: Open)
     write_site(folder)
     with served(folder) as base:
         page = opened(base)
-        assert page.input_value("#metric") == "work"  # one of 35 was timed
+        assert page.input_value("#metric") == "work"  # only one was timed
         page.select_option("#metric", "32")
         assert page.locator("#drawing a").get_attribute("aria-label").endswith("140 ms")
         assert "Some CPU" in page.inner_text("#plot .note") and page.is_hidden(".when-computed")
