@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo.basics.urls import local_path
+from zoo.errors import CannotLoad
 from zoo.loading.load import checked_model
 
 
@@ -14,10 +15,16 @@ def register() -> None:
         hub.KerasLayer("zoo://albert_tiny", trainable=True)  # tf_keras
         hub.load("dist/albert_tiny.tar.gz")  # or file:///…/albert_tiny.tar.gz
 
-    What is loaded that way is checked as `zoo.load` checks it, and raises the same errors.
+    What is loaded that way is checked as `zoo.load` checks it, and raises the same errors. Raises CannotLoad without
+    tensorflow_hub, which nothing else in `zoo` needs.
     """
-    from tensorflow_hub import registry
-
+    try:
+        from tensorflow_hub import registry
+    except ImportError as error:  # also pkg_resources, which its release 0.16.1 imports and setuptools 81 removed
+        raise CannotLoad(
+            f"tensorflow_hub cannot be imported: {error}. `pip install tensorflow-hub 'setuptools<81'` brings it; "
+            "`zoo.load` works without it."
+        ) from error
     if not any(isinstance(resolver, _ZooResolver) for resolver in registry.resolver._impls):
         registry.resolver.add_implementation(_ZooResolver())
 

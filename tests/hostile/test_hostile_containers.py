@@ -116,7 +116,7 @@ def test_golden_outputs(case: str, toy_zoo: ToyZoo, tmp_path: Path, monkeypatch:
                     file.writestr(name, content)
 
     monkeypatch.setattr("zoo.loading.verify._MOST_GOLDEN", 1 << 20)
-    monkeypatch.setattr("tensorflow_hub.load", None)
+    monkeypatch.setattr("tensorflow.saved_model.load", None)
     with pytest.raises(BadArchive, match=words):
         verify(make_hostile(toy_zoo.unpacked(), tmp_path / "model", make))
 
@@ -201,7 +201,7 @@ def test_hostile_bundles(case: str, toy_zoo: ToyZoo, tmp_path: Path) -> None:
 
 def test_a_hostile_archive_in_a_right_bundle(toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every digest is right; the operations are looked at all the same."""
-    monkeypatch.setattr("tensorflow_hub.load", None)
+    monkeypatch.setattr("tensorflow.saved_model.load", None)
     case = next(case for case in all_cases() if case.name == "named_tanh")
     directory = make_hostile(toy_zoo.unpacked(), tmp_path / "model", case.make)
     registry = json.loads(toy_zoo.registry.read_text())

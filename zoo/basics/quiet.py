@@ -8,12 +8,13 @@ import warnings
 
 
 def import_tensorflow_quietly() -> None:
-    """Import tensorflow and tensorflow_hub without their messages about missing GPUs and old dependencies.
+    """Import tensorflow without its messages about missing GPUs and old dependencies.
 
     C++ code writes some of these messages before it reads any log level, so the file descriptor of stderr is
-    redirected. Errors are not lost: they are Python exceptions.
+    redirected. Without a GPU it logs an error, so the level leaves out these, too, unless TF_CPP_MIN_LOG_LEVEL is set.
+    Errors are not lost: they are Python exceptions.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -22,7 +23,6 @@ def import_tensorflow_quietly() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import tensorflow  # noqa: F401
-            import tensorflow_hub  # noqa: F401
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from zoo.archive.card import Card, EncoderCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
+from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.basics.urls import local_path
 from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.fetching.bundles import from_bundle, is_bundle
@@ -145,11 +147,11 @@ def load_directory(directory: Path, name: str, needs: Sequence[str] = ()) -> Any
     asks for any other module than tensorflow_text, CannotLoad.
     """
     _import_packages(name, needs)
-    import tensorflow_hub as hub
+    import tensorflow as tf
 
     try:
         with _no_collection():
-            model = hub.load(str(directory))
+            model = tf.saved_model.load(str(directory))
             without_traces(model)
     except Exception as error:  # whatever TensorFlow raises about a SavedModel
         raise CannotLoad(f"{name} does not load from {directory}: {first_line(error)}") from error
@@ -189,8 +191,10 @@ def _import_packages(name: str, needs: Sequence[str]) -> None:
     if unknown:
         raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
     try:
-        for module in ("tensorflow_hub", *needs):
+        if "tensorflow" not in sys.modules:
+            import_tensorflow_quietly()
+        for module in needs:
             importlib.import_module(module)
     except ImportError as error:
-        wanted = " ".join(["tensorflow", "tensorflow-hub", *(_PACKAGES[need] for need in needs)])
+        wanted = " ".join(["tensorflow", *(_PACKAGES[need] for need in needs)])
         raise CannotLoad(f"{name} needs `pip install {wanted}`: {error}.") from error

@@ -81,9 +81,7 @@ def test_pins_and_names_are_refused_where_they_mean_nothing(toy_zoo: ToyZoo, bun
 
 def test_a_missing_package_is_told_with_its_command(toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
-    with pytest.raises(
-        CannotLoad, match=r"^toy_tokenizer needs `pip install tensorflow tensorflow-hub tensorflow-text`"
-    ):
+    with pytest.raises(CannotLoad, match=r"^toy_tokenizer needs `pip install tensorflow tensorflow-text`"):
         zoo.load(toy_zoo.unpacked("toy_tokenizer"))
     zoo.load(toy_zoo.unpacked())  # an encoder goes without
 
@@ -99,8 +97,8 @@ def test_garbage_is_not_collected_while_tensorflow_loads(
     toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool
 ) -> None:
     """And is again afterwards if it was before, whether it loads or not."""
-    found, load = [], hub.load
-    monkeypatch.setattr(hub, "load", lambda path: found.append(gc.isenabled()) or load(path))
+    found, load = [], tf.saved_model.load
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: found.append(gc.isenabled()) or load(path))
     (gc.enable if enabled else gc.disable)()
     try:
         load_directory(toy_zoo.unpacked(), "toy")

@@ -73,7 +73,6 @@ def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("it was loaded")
 
-    monkeypatch.setattr("tensorflow_hub.load", refuse)
     monkeypatch.setattr("tensorflow.saved_model.load", refuse)
 
 
