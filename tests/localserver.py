@@ -57,6 +57,8 @@ class Reply:
 class LocalServer:
     """`server.replies["/x"] = [Reply(status=500), Reply(b"…")]`: the last reply repeats. `server.asked` is the log.
 
+    A script for "/x?y=1" counts for that query alone, one for "/x" for every other.
+
     HEAD is answered as GET is, without the body, unless "HEAD /x" has a script of its own.
     """
 
@@ -95,7 +97,8 @@ def running_server() -> Iterator[LocalServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            reply = server.reply_to(urlsplit(self.path).path, dict(self.headers))
+            place = self.path if self.path in server.replies else urlsplit(self.path).path
+            reply = server.reply_to(place, dict(self.headers))
             self._answer(reply, reply.body[: reply.sent])
 
         def do_HEAD(self) -> None:

@@ -114,10 +114,11 @@ def url(name: str, registry: str | Path | None = None) -> str:
 
 
 def path(name: str, registry: str | Path | None = None) -> Path:
-    """Return the directory of a model, fetched, verified and unpacked: `hub.load(str(zoo.path("albert_tiny")))`.
+    """Return the directory of a model, fetched or built, and verified: `hub.load(str(zoo.path("albert_tiny")))`.
 
-    Raises UnknownModel, NotBuilt, DownloadFailed, DigestMismatch, BadArchive, CannotWrite.
+    An id of a hub, `zoo.path("hf://BAAI/bge-base-zh-v1.5")`, works too. Raises UnknownModel, NotBuilt, DownloadFailed,
+    DigestMismatch, BadArchive, CannotWrite, and what an export raises.
     """
     from zoo.fetching.resolve import resolve
 
-    return resolve(f"zoo://{name}", registry=registry)
+    return resolve(name if "://" in name else f"zoo://{name}", registry=registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoo.basics.urls import local_path
 from zoo.errors import CannotLoad
+from zoo.fetching.hub_ids import SCHEMES
 from zoo.loading.load import checked_model
 
 
@@ -13,6 +14,7 @@ def register() -> None:
         zoo.register()
         hub.load("zoo://albert_tiny")
         hub.KerasLayer("zoo://albert_tiny", trainable=True)  # tf_keras
+        hub.load("hf://BAAI/bge-base-zh-v1.5")
         hub.load("dist/albert_tiny.tar.gz")  # or file:///…/albert_tiny.tar.gz
 
     What is loaded that way is checked as `zoo.load` checks it, and raises the same errors. Raises CannotLoad without
@@ -33,7 +35,7 @@ class _ZooResolver:
     """What hub calls a resolver: it asks those that came last first, and takes the first that supports a handle."""
 
     def is_supported(self, handle: str) -> bool:
-        return handle.startswith("zoo://") or _is_local_archive(handle)
+        return handle.startswith(("zoo://", *SCHEMES)) or _is_local_archive(handle)
 
     def __call__(self, handle: str) -> str:
         return str(checked_model(handle)[0])

@@ -18,6 +18,7 @@ from export.release.sources import Found, Inputs, Shelf
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
+from zoo.fetching.hub_ids import hub_source
 from zoo.registry.entry import Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
 from zoo.registry.recipes import option_words, stated_options
 from zoo.registry.registry import Registry
@@ -28,7 +29,10 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Addition:
-    """A model to add. `checkpoint` is a path, a URL or owner/repository; `options` are those of `zoo export`."""
+    """A model to add. `checkpoint` is a path, a URL, owner/repository or an id of a hub.
+
+    `options` are those of `zoo export`.
+    """
 
     checkpoint: str
     name: str
@@ -126,11 +130,13 @@ def _source(addition: Addition) -> Source:
         return _note(Path(checkpoint))
     if checkpoint.startswith(("http://", "https://")):
         return UrlSource(kind="url", url=checkpoint, **chosen)
+    if (found := hub_source(checkpoint)) is not None:
+        return found.model_copy(update=chosen)
     if _REPOSITORY.fullmatch(checkpoint):
         return HuggingFaceSource(kind="huggingface", repository=checkpoint, **chosen)
     raise BadArgument(
         f"{checkpoint!r} is no checkpoint: no file or directory has this path, and it is neither a URL nor "
-        "owner/repository of Hugging Face."
+        "owner/repository of Hugging Face, hf://owner/repository or ms://owner/repository."
     )
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 
+from export.options import EncoderRequest, TokenizerRequest
+from export.readers.sentence_transformers import transformer_folder
 from export.release.builder import Builder, Job
 from export.release.plan import Step, estimate, make_step
 from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Inputs, Shelf
 from zoo.basics.display import size
 from zoo.basics.quiet import import_tensorflow_quietly
+from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, Unsupported, WeightMismatch
 from zoo.fetching.building import Order
+from zoo.registry.entry import NoteSource
 
 _log = logging.getLogger("zoo")
 
@@ -25,17 +30,46 @@ def build(order: Order, out: Path) -> None:
     Raises DownloadFailed when no source delivers the checkpoint, and what an export raises.
     """
     step = make_step(order.name, order.models)
-    inputs = _shelf(order).get(step.origin, order.models[step.origin])
-    about = estimate(step, order.models)
-    words = "exporting %s from %s, and comparing it with this checkpoint: about %.0f seconds."
-    _log.warning(words, order.name, inputs.said, about.seconds)
-    _outside_of_scopes(lambda: _export(order, step, inputs, out))
+    shelf, entry = _shelf(order), order.models[step.origin]
+    if order.as_found and not isinstance(source := entry.sources[0], NoteSource):
+        inputs = shelf.fetched(source, entry)
+    else:
+        inputs = shelf.get(step.origin, entry)
+    about = "" if order.as_found else f": about {estimate(step, order.models).seconds:.0f} seconds"
+    _log.warning("exporting %s from %s, and comparing it with this checkpoint%s.", order.name, inputs.said, about)
+    _outside_of_scopes(lambda: (_export_found if order.as_found else _export)(order, step, inputs, out))
 
 
 def _export(order: Order, step: Step, inputs: Inputs, out: Path) -> None:
     with Builder(Job(order.models, out, done=read_report(out).rows)) as builder:
         rows = builder.build(step, inputs)
     write_report(BuildReport().with_rows(rows), out)
+
+
+def _export_found(order: Order, step: Step, inputs: Inputs, out: Path) -> None:
+    """Make what `zoo export` makes of a repository that no row describes; and, with an encoder, its tokenizer."""
+    from export.pipeline import export_checkpoint, export_tokenizer
+    from export.planning import PlannedText, plan_export
+
+    try:
+        planned = plan_export(EncoderRequest(inputs.path, order.name, out, kind=order.kind))
+        planned.plan.checked(order.name)
+    except (BadCheckpoint, BadConfig, BadVocabulary, Unsupported, WeightMismatch) as error:
+        raise type(error)(f"{error} {_with_options(order, inputs)}") from None
+    export_checkpoint(planned)
+    if isinstance(planned, PlannedText) or planned.vocabulary is None:
+        return
+    try:
+        export_tokenizer(TokenizerRequest(transformer_folder(inputs.path), f"{order.name}_tokenizer", out))
+    except (BadConfig, BadVocabulary, Unsupported) as error:
+        _log.warning("%s has no tokenizer here: %s", order.name, error)
+
+
+def _with_options(order: Order, inputs: Inputs) -> str:
+    """Return the words about the command that takes options, for a checkpoint that does not do without them."""
+    source, name = inputs.source, re.sub(r"\W", "_", order.name)
+    handle = f"{'ms' if source.kind == 'modelscope' else 'hf'}://{source.repository}@{source.revision}"  # type: ignore[union-attr]
+    return f"`zoo add {handle} --name {name} --out DIR` takes the options of `zoo export`; `zoo install DIR` then."
 
 
 def _shelf(order: Order) -> Shelf:
@@ -45,7 +79,8 @@ def _shelf(order: Order) -> Shelf:
     def announce(said: str, known: int | None) -> None:
         guessed = 4 * (entry.parameters or 0)
         much = f", {size(known)}" if known else f", about {size(guessed)}" if guessed else ""
-        _log.warning("%s is not published; building it from %s%s", order.name, said, much)
+        what = f"building {order.name}" if order.as_found else f"{order.name} is not published; building it"
+        _log.warning("%s from %s%s", what, said, much)
 
     return Shelf(order.sources, announce=announce)
 

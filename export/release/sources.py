@@ -100,7 +100,7 @@ class Shelf:
                 problems.append(DownloadFailed(f"for a person: {source.text}"))
                 continue
             try:
-                return self._fetched(source, entry)
+                return self.fetched(source, entry)
             except (DownloadFailed, DigestMismatch, MissingExtra) as error:
                 problems.append(error)
         if problems and all(isinstance(problem, MissingExtra) for problem in problems):
@@ -111,8 +111,11 @@ class Shelf:
             f"directory DIR under one of these names, and give --sources DIR: {' or '.join(_stems(name, entry))}."
         )
 
-    def _fetched(self, source: RemoteSource, entry: Entry) -> Inputs:
-        """Return the checkpoint of a source, downloaded unless it lies in the cache. Raises DigestMismatch."""
+    def fetched(self, source: RemoteSource, entry: Entry) -> Inputs:
+        """Return the checkpoint of one source, downloaded unless it lies in the cache.
+
+        Raises DownloadFailed, MissingExtra, and DigestMismatch when it is not what the source sent first.
+        """
         place, record = self._place(source, entry), self._root() / f"{_stem(source)}-{_key(_identity(source))}.json"
 
         def announce(size: int | None) -> None:

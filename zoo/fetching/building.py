@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from zoo.basics.urls import is_offline
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import DownloadFailed, NotBuilt, ZooError
 from zoo.fetching.cache import cache_directory, check_cache, damage, keep
+from zoo.fetching.hub_ids import hub_source
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import is_by_hand, origin
 from zoo.registry.registry import Registry
@@ -94,7 +96,9 @@ def built(name: str, registry: Registry, command: str, *, sources: Path | None =
     order = _order_of(name, models, sources)
     if found := _place(order, name, thorough, tell=True):
         return found
-    _check(name, registry, command, sources)
+    _check_allowed(name, command)
+    if sources is None and is_by_hand(name, models):
+        registry.archive(name)  # which raises NotBuilt, with what a person has to do
     place = _build(order, name, command)
     tokenizer = registry.tokenizer(name)
     if tokenizer in models and models[tokenizer].archive is None:
@@ -104,6 +108,41 @@ def built(name: str, registry: Registry, command: str, *, sources: Path | None =
         except ZooError as error:  # the encoder works without it
             _log.warning("%s is there, its tokenizer %s is not yet: %s", name, tokenizer, error)
     return place
+
+
+def built_of_hub(handle: str, *, thorough: bool = False) -> Path:
+    """Return the directory of what `zoo export` makes of a hub's repository, built at the first call.
+
+    It raises what `built` does, and BadArgument for an id that is none.
+    """
+    order = _hub_order(handle)
+    if found := _place(order, order.name, thorough, tell=True):
+        return found
+    return _allowed(order, handle)
+
+
+def pair_of_hub(handle: str) -> tuple[Path, Path | None]:
+    """Return the directories of a hub's encoder and of its tokenizer, None without one, built at the first call.
+
+    A repository of which `zoo export` makes a text archive gives its encoder here. Raises what `built_of_hub` does.
+    """
+    order = _hub_order(handle, "encoder")
+    place = _place(order, order.name, tell=True) or _allowed(order, handle)
+    return place, _place(order, f"{order.name}_tokenizer")
+
+
+def _allowed(order: Order, handle: str) -> Path:
+    """Build an order for a hub's id, if that is not forbidden."""
+    command = f"zoo fetch {shlex.quote(handle)}"
+    _check_allowed(handle, command)
+    return _build(order, order.name, command)
+
+
+def _hub_order(handle: str, kind: Literal["encoder"] | None = None) -> Order:
+    source = hub_source(handle)
+    assert source is not None  # the caller asked
+    name = source.repository.partition("/")[2].lstrip("._-") or "model"
+    return Order(name, {name: Entry(kind="encoder", sources=[source])}, as_found=True, kind=kind)
 
 
 def built_here(name: str, registry: Registry) -> Path | None:
@@ -117,15 +156,13 @@ def _order_of(name: str, models: Mapping[str, Entry], sources: Path | None) -> O
     return Order(made_by, models, sources)
 
 
-def _check(name: str, registry: Registry, command: str, sources: Path | None) -> None:
-    """Raise the error that names the next move if this row must not, or cannot, be built here."""
+def _check_allowed(name: str, command: str) -> None:
+    """Raise NotBuilt if ZOO_BUILD forbids to build, Untrusted if ZOO_TRUSTED_KEY asks for a signature."""
     if os.environ.get(VARIABLE, "").strip().lower() in _NEVER:
         raise NotBuilt(
             f"{name} is not published, and {VARIABLE} forbids building it here. `{VARIABLE}=auto {command}` builds it "
             "once; after that it is used like any other."
         )
-    if sources is None and is_by_hand(name, registry.models):
-        registry.archive(name)  # which raises NotBuilt, with what a person has to do
     refuse_unsigned(name, command)
 
 

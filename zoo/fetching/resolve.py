@@ -16,8 +16,9 @@ from zoo.basics.locks import part_of
 from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, ZooError
-from zoo.fetching.building import built
+from zoo.fetching.building import built, built_of_hub
 from zoo.fetching.cache import cache_directory, check_cache, fill, keep, vacant, waiting_for
+from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
 from zoo.fetching.url_records import given, record_of, remember
 from zoo.registry.entry import ArchiveRecord
@@ -42,24 +43,28 @@ def resolve(
 
         hub.load(str(resolve("albert_tiny")))
         hub.load(str(resolve("https://host/albert_tiny.tar.gz", sha256="ab12…")))
+        hub.load(str(resolve("hf://BAAI/bge-base-zh-v1.5")))
 
-    A handle is a name or alias of the registry (or `zoo://name`), an http(s) or file URL, a .tar.gz, or an unpacked
-    directory, which stays where it is. All others are unpacked into a directory of the cache, named by the archive's
-    sha256; it appears after the sha256 and the digest of each file have been compared. If it is there already, the
-    sizes of its files are compared with its card, with `thorough` their digests too, and it is replaced if they differ.
+    A handle is a name or alias of the registry (or `zoo://name`), an id of a hub (hf://owner/name, ms://owner/name,
+    either with @revision), an http(s) or file URL, a .tar.gz, or an unpacked directory, which stays where it is. All
+    others are unpacked into a directory of the cache, named by the archive's sha256; it appears after the sha256 and
+    the digest of each file have been compared. If it is there already, the sizes of its files are compared with its
+    card, with `thorough` their digests too, and it is replaced if they differ.
 
     `sha256` is the digest that the archive has to have. A name whose digest is not recorded needs `sha256` or
     `allow_unverified`. A URL without `sha256` is asked each time whether its archive has changed; if it does not
     answer, or the network is forbidden, the archive that it sent last is used. With ZOO_TRUSTED_KEY set, a URL needs a
     sha256, and an archive a sha256 or a signature beside it.
 
-    A name without an archive is built from its checkpoint, which is fetched, or lies in the folder `sources`; see
-    `zoo.fetching.building`.
+    A name without an archive, or an id of a hub, is built from its checkpoint, which is fetched, or lies in the folder
+    `sources`; see `zoo.fetching.building`.
 
     Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite; and
     what an export raises.
     """
     pin = _pin(sha256)
+    if hub_source(handle) is not None:
+        return _pinned(built_of_hub(str(handle), thorough=thorough), str(handle), pin)
     if (name := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
         if known.entry(name).archive is None:

@@ -83,7 +83,7 @@ class Origin:
     def local(self) -> Path | None:
         """Return the path that the handle means, whether it exists or not; None for a URL or a network share."""
         try:
-            path = None if self.handle.startswith("zoo://") else local_path(self.handle)
+            path = local_path(self.handle)
         except ValueError:  # a malformed URL
             return None
         return None if path is None or PureWindowsPath(str(path)).drive.startswith("\\\\") else path.absolute()

@@ -48,9 +48,9 @@ def load(
         encoder, tokenizer = zoo.load("albert_tiny"), zoo.load("bert_tokenizer_chinese")
         encoder(tokenizer(["你好"]))["pooled_output"]  # (1, 312)
 
-    A handle is a name (or `zoo://name`), a URL, a .tar.gz, an unpacked directory or a bundle with one encoder in it;
-    `registry`, `sha256` and `allow_unverified` are those of `zoo.fetching.resolve.resolve`. tensorflow_text is imported
-    where the card asks for it.
+    A handle is a name (or `zoo://name`), hf://owner/name, ms://owner/name, a URL, a .tar.gz, an unpacked directory or a
+    bundle with one encoder in it; `registry`, `sha256` and `allow_unverified` are those of
+    `zoo.fetching.resolve.resolve`. tensorflow_text is imported where the card asks for it.
 
     Raises what `resolve` does; BadArchive for operations that do more than compute, before anything is loaded;
     CannotLoad when a package is missing or TensorFlow refuses the model.
@@ -118,7 +118,7 @@ def find_model(
 
     Only the sizes of its files have been compared with its card, unless `thorough`. Imports no TensorFlow.
     """
-    path = None if str(handle).startswith("zoo://") else local_path(str(handle))
+    path = local_path(str(handle))
     if path is not None and is_bundle(path):
         directory = from_bundle(path, name, sha256=sha256, thorough=thorough)
     elif name is not None:

@@ -7,13 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, TextCard, TokenizerCard
+from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArgument
+from zoo.fetching.building import pair_of_hub
 from zoo.fetching.bundles import is_bundle, read_bundle
+from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import model_name
 from zoo.loading.load import check_pair, find_model
@@ -52,7 +54,11 @@ class EncoderWithTokenizer(FoundEncoder):
 
 def find_encoder(handle: str | Path, registry: Registry | str | Path | None = None) -> FoundEncoder:
     """Return an encoder, fetched if need be. Raises BadArgument for a tokenizer, and what `resolve` does."""
-    directory, card = find_model(handle, registry=registry)
+    if hub_source(handle) is not None:
+        directory = pair_of_hub(str(handle))[0]
+        card = read_card(directory)
+    else:
+        directory, card = find_model(handle, registry=registry)
     if isinstance(card, TextCard):
         raise BadArgument(
             f"{handle} is a text archive, which has its tokenizer inside: call it with texts, "
@@ -77,6 +83,8 @@ def find_pair(
     card = encoder.card
     if tokenizer is not None:
         directory, found = find_model(tokenizer, registry=registry)
+    elif hub_source(handle) is not None:
+        directory, found = find_model(pair_of_hub(str(handle))[1] or _named(None, card))
     elif (model := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
         directory, found = find_model(_named(known.tokenizer(model), card), registry=known)

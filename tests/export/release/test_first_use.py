@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import zoo
+from export.options import EncoderRequest
 from export.oracle.forward import Case, forward
+from export.planning import PlannedEncoder, PlannedText, plan_export
 from export.readers import open_checkpoint
 from export.release import fetching
-from export.release.sources import Shelf
+from export.release.sources import Shelf, digests
 from tests.conftest import ROOT
-from tests.export.release.releasing import REPOSITORY, Upstream, make_upstream, serve_repository
+from tests.export.release.releasing import REPOSITORY, Upstream, config_of, make_upstream, serve_repository
+from tests.export.tasks.conftest import write_case
 from tests.localserver import LocalServer, Reply, running_server
 from tests.zoo.conftest import no_sockets  # noqa: F401, a fixture
 from zoo.basics.urls import offline
-from zoo.errors import DownloadFailed, MissingExtra
+from zoo.errors import BadArgument, DownloadFailed, MissingExtra, WeightMismatch
 from zoo.fetching.cache import cache_directory
+from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
+from zoo.loading.matching import find_pair
 from zoo.registry.entry import Entry, HuggingFaceSource
 
 COMMIT = "5" * 40
@@ -153,6 +160,8 @@ def test_a_host_that_does_not_answer(upstream: Upstream, tmp_path: Path, monkeyp
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(DownloadFailed, match="HF_ENDPOINT names another host"):
         Shelf(cache=tmp_path).get("odd", entry("a/b"))
+    with pytest.raises(DownloadFailed, match=r"(?s)^(?!.*--sources).*HF_ENDPOINT names another host"):
+        zoo.load("hf://a/b")
 
 
 def test_a_token_is_for_the_hub_alone(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +178,103 @@ def test_a_token_is_for_the_hub_alone(upstream: Upstream, tmp_path: Path, monkey
     asked = dict(zip(server.asked, server.headers, strict=True))
     assert {asked[place + each].get("Authorization") for each in ("config.json", name)} == {"Bearer hf_secret"}
     assert "Authorization" not in asked["/models/base.zip"]
+
+
+# -- ids of hubs ------------------------------------------------------------------------------------------------------
+
+
+def serve_hub(server: LocalServer, folder: Path, repository: str, revision: str) -> list[str]:
+    """Serve a directory as a repository of Hugging Face at one revision, with files that nobody needs; return those."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    surplus = ["README.md", "onnx/model.onnx", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5"]
+    for name, content in (files | dict.fromkeys(surplus, b"never asked for")).items():
+        server.serve(f"/{repository}/resolve/{revision}/{name}", Reply(content, ranges=True))
+    listing = [{"type": "file", "path": name, "size": len(files.get(name, b""))} for name in [*files, *surplus]]
+    server.serve(f"/api/models/{repository}/tree/{revision}", json.dumps(listing).encode())
+    return surplus
+
+
+class Reached(Exception):
+    """The export, instead of which a test stops: it takes seconds."""
+
+
+def test_of_an_id_the_files_that_are_needed_are_fetched_and_planned_as_zoo_export_does(
+    upstream: Upstream, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, folder, planned = upstream.server, write_case("vector: mean", tmp_path / "small-texts"), list[Any]()
+
+    def export_checkpoint(plan: object) -> None:
+        planned.append(plan)
+        raise Reached
+
+    monkeypatch.setattr("export.pipeline.export_checkpoint", export_checkpoint)
+    surplus = serve_hub(server, folder, "us/small-texts", "v1.5")
+    with pytest.raises(Reached):
+        zoo.load("hf://us/small-texts@v1.5")
+    assert caplog.messages[0].startswith("building small-texts from us/small-texts at v1.5, ")
+    asked = [path.partition("/v1.5/")[2] for path in server.asked if path.startswith("/us/small-texts/")]
+    assert len(asked) == len(set(asked)) and not {*asked} & {*surplus}
+    count = len(server.asked)
+    with pytest.raises(Reached):
+        find_pair("hf://us/small-texts@v1.5")
+    assert len(server.asked) == count
+    expected = plan_export(EncoderRequest(folder, "small-texts", tmp_path))
+    assert isinstance(planned[0], PlannedText) and str(planned[0]) == str(expected)
+    assert isinstance(planned[1], PlannedEncoder) and planned[1].sentence is not None
+
+
+@pytest.mark.slow
+def test_an_id_of_the_hub_is_a_handle(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """A directory of sentence-transformers becomes a text archive; for TextEncoder, its encoder and its tokenizer."""
+    folder, handle = write_case("vector: mean", tmp_path / "whole-texts"), "hf://us/whole-texts@v1.5"
+    serve_hub(upstream.server, folder, "us/whole-texts", "v1.5")
+    vectors = zoo.load(handle)(["你好", "good day"])
+    encode = zoo.TextEncoder(handle)
+    np.testing.assert_allclose(encode(["你好", "good day"]), vectors, atol=1e-5)
+    request.getfixturevalue("no_sockets")
+    assert zoo.load_model(handle).card.kind == "text" and zoo.TextEncoder(handle).card.name == "whole-texts"
+
+
+def test_an_id_of_modelscope(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its client asks: a list with the sha256 of every file, and the files by Revision and FilePath."""
+    server, folder = upstream.server, write_case("vector: mean", tmp_path / "small")
+    monkeypatch.setenv("MODELSCOPE_DOMAIN", server.url)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    listed = [{"Type": "tree", "Path": "1_Pooling", "Size": 0}]
+    for name, content in (files | {"onnx/model.onnx": b"x", "pytorch_model.bin": b"x"}).items():
+        digest = hashlib.sha256(content).hexdigest()
+        listed.append({"Type": "blob", "Path": name, "Size": len(content), "Sha256": digest, "IsLFS": False})
+        place = f"/api/v1/models/us/small/repo?Revision=v1&FilePath={name.replace('/', '%2F')}"
+        server.serve(place, Reply(content, ranges=True))
+    server.serve("/api/v1/models/us/small/repo/files", json.dumps({"Code": 200, "Data": {"Files": listed}}).encode())
+    source = hub_source("ms://us/small@v1")
+    assert source is not None and source.revision == "v1"
+    begun = len(server.asked)
+    found = Shelf(cache=tmp_path / "cache").get("odd", Entry(kind="encoder", sources=[source]))
+    assert found.files == digests(folder)
+    assert not [path for path in server.asked[begun:] if path.endswith(("onnx", ".bin"))]
+    server.serve(place, b"other bytes")  # the last one is listed too, and never asked for
+    server.serve("/api/v1/models/us/small/repo?Revision=v1&FilePath=config.json", b"{}")
+    with pytest.raises(DownloadFailed, match=r"config.json should be sha256 .*MODELSCOPE_DOMAIN names another domain"):
+        Shelf(cache=tmp_path / "other").get("odd", Entry(kind="encoder", sources=[source]))
+
+
+def test_a_checkpoint_that_needs_an_option_says_which_command_takes_it(upstream: Upstream, tmp_path: Path) -> None:
+    serve_repository(upstream.server, repository="us/cut-short", api=False)
+    config = {**config_of("small"), "model_type": "electra", "num_hidden_layers": 2}
+    upstream.server.serve("/us/cut-short/resolve/main/config.json", json.dumps(config).encode())
+    with pytest.raises(WeightMismatch, match="missing") as no:
+        zoo.load("hf://us/cut-short")
+    command = str(no.value).rpartition("`zoo add")[2].partition("`")[0].split()
+    assert command == ["hf://us/cut-short@main", "--name", "cut_short", "--out", "DIR"]
+
+
+@pytest.mark.parametrize("handle", ["hf://bert", "hf://a/b/c", "ms://", "hf://a/b@", "hf://a/b@x y"])
+def test_an_id_that_names_no_repository(handle: str) -> None:
+    with pytest.raises(BadArgument, match="write hf://owner/name"):
+        zoo.load(handle)
 
 
 # -- several processes ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import zoo
 from tests.conftest import ROOT
 from tests.zoo.conftest import SecretKey
 from tests.zoo.small import SmallZoo, tree
@@ -24,10 +25,12 @@ from zoo.archive.digests import file_digests, sha256_of
 from zoo.command import main
 from zoo.errors import DigestMismatch, DownloadFailed, NotBuilt, Untrusted
 from zoo.fetching import building
-from zoo.fetching.building import Order, built_here
+from zoo.fetching.building import Order, built_here, pair_of_hub
 from zoo.fetching.cache import cache_directory, kept, leftovers
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
+from zoo.hub_resolver import _ZooResolver
+from zoo.loading.load import find_model
 from zoo.registry.registry import Registry
 from zoo.registry.writing import update_registry
 
@@ -133,6 +136,24 @@ def test_an_encoder_works_while_its_tokenizer_cannot_be_built(
     assert "later is there, its tokenizer words is not yet: no answer" in caplog.text
     with pytest.raises(DownloadFailed, match="no answer"):
         built("words", registry)
+
+
+def test_an_id_of_a_hub_in_every_place_of_a_handle(
+    builder: Small, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_sockets: None
+) -> None:
+    place = cache_directory() / sha256_of(builder.zoo.archive)
+    for handle in ("hf://us/words", "ms://us/words@v1"):
+        assert zoo.path(handle) == resolve(handle) == find_model(handle)[0] == place
+        assert main(["fetch", handle]) == 0 and capsys.readouterr().out == f"{place}\n"
+        assert _ZooResolver().is_supported(handle)
+    assert [(order.name, order.as_found, order.kind) for order in builder.orders] == [("words", True, None)] * 2
+    sources = [order.models["words"].sources[0] for order in builder.orders]
+    assert [(source.kind, source.revision) for source in sources] == [("huggingface", "main"), ("modelscope", "v1")]
+    assert pair_of_hub("hf://us/words") == (place, None) and builder.orders[-1].kind == "encoder"
+    monkeypatch.setenv("ZOO_BUILD", "never")
+    assert resolve("hf://us/words") == place
+    with pytest.raises(NotBuilt, match="`ZOO_BUILD=auto zoo fetch hf://us/other` builds it once"):
+        resolve("hf://us/other")
 
 
 # -- what forbids it, and the one command that helps ------------------------------------------------------------------
