@@ -19,7 +19,12 @@ Run = Callable[[argparse.Namespace], int]
 
 
 def export_encoder_command(parser: argparse.ArgumentParser) -> Run:
-    """Turn a checkpoint into a verified archive."""
+    """Turn a checkpoint into a verified archive.
+
+    zoo export chinese_L-12_H-768_A-12 --name bert --out dist
+    zoo export my_classifier --name reviews --out dist --dry-run    # what it becomes; writes nothing
+    zoo export bert.zip --name bert_3 --layers 3 --kind encoder --out dist
+    """
     add_options(parser, EncoderRequest)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan and write nothing")
@@ -27,14 +32,22 @@ def export_encoder_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def export_tokenizer_command(parser: argparse.ArgumentParser) -> Run:
-    """Turn a vocabulary into verified tokenizer and preprocess archives."""
+    """Turn a vocabulary into verified tokenizer and preprocess archives.
+
+    zoo export-tokenizer vocab.txt --name bert_tokenizer_chinese --out dist
+    zoo export-tokenizer my_model --name words --ops core --out dist    # needs no tensorflow-text
+    """
     add_options(parser, TokenizerRequest)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return _run_tokenizer
 
 
 def inspect_command(parser: argparse.ArgumentParser) -> Run:
-    """Say what a checkpoint is and how to export it; exit with 0 if the printed command works, 2 if there is none."""
+    """Say what a checkpoint is and how to export it; exit with 0 if the printed command works, 2 if there is none.
+
+    zoo inspect my_model
+    zoo inspect pytorch_model.bin --json
+    """
     parser.add_argument("checkpoint", metavar="PATH", type=Path, help="a checkpoint, as `zoo export` takes it")
     parser.add_argument("--config", type=Path, metavar="FILE", help="where the directory has none or several")
     parser.add_argument("--family", metavar="NAME", help="which one, where a checkpoint holds several")

@@ -54,9 +54,15 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     asked = next((word for word in argv if not word.startswith("-")), None)
     runs = add_all(commands, COMMANDS)
     for point in _further_commands():
-        own = commands.add_parser(point.name, help=f"see `zoo {point.name} --help` (from {point.module})")
-        if point.name == asked:
-            runs[point.name] = _loaded(point)(own)
+        try:
+            if asked in (point.name, None):  # without a command the list is printed, with the help of each
+                runs |= add_all(commands, {point.name: _loaded(point)})
+            else:
+                commands.add_parser(point.name)
+        except ZooError as error:
+            if asked:
+                raise
+            commands.add_parser(point.name, help=str(error))
     words = list(argv)
     cut = words.index("--") if asked in HAND_ON and "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])

@@ -17,7 +17,11 @@ FORMATS = ("onnx", "tflite", "tfjs", "serving", "transformers")
 
 
 def convert_command(parser: argparse.ArgumentParser) -> Run:
-    """Write an encoder for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it."""
+    """Write an encoder for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it.
+
+    zoo convert albert_tiny --to onnx
+    zoo convert dist/reviews.tar.gz --to serving --out models/reviews
+    """
     parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")

@@ -24,7 +24,11 @@ from zoo.registry.registry import PACKAGED
 
 
 def build_command(parser: argparse.ArgumentParser) -> Run:
-    """Build models of the registry from their published checkpoints: archives, a registry and a page of them."""
+    """Build models of the registry from their published checkpoints: archives, a registry and a page of them.
+
+    zoo build albert_tiny --out dist
+    zoo build --all --out dist --jobs 4 --keep-going
+    """
     parser.add_argument("names", nargs="*", metavar="NAME", help="models, by name or alias")
     parser.add_argument("--all", action="store_true", help="every model of the registry")
     _add_out(parser)
@@ -41,7 +45,11 @@ def build_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def add_command(parser: argparse.ArgumentParser) -> Run:
-    """Make a registry row and an archive of a checkpoint, with its tokenizer."""
+    """Make a registry row and an archive of a checkpoint, with its tokenizer.
+
+    zoo add hfl/rbt3 --name rbt3 --out dist
+    zoo add checkpoint.zip --name mine --out dist --layers 3
+    """
     parser.add_argument(
         "checkpoint", metavar="PATH_OR_URL_OR_HF_ID", help="what `zoo export` takes, a URL of it, or owner/repository"
     )

@@ -16,7 +16,10 @@ from zoo.registry.entry import Entry
 
 
 def bundle_command(parser: argparse.ArgumentParser) -> Run:
-    """Pack models, with the tokenizers of encoders, into one file for a machine without network."""
+    """Pack models, with the tokenizers of encoders, into one file for a machine without network.
+
+    zoo bundle albert_tiny --out albert.tar
+    """
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument("--dry-run", action="store_true", help="show what would be in it; fetch and write nothing")
@@ -38,7 +41,10 @@ def bundle_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def install_command(parser: argparse.ArgumentParser) -> Run:
-    """Unpack the models of a bundle into the cache, so that their names can be used."""
+    """Unpack the models of a bundle into the cache, so that their names can be used.
+
+    zoo install albert.tar
+    """
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--dry-run", action="store_true", help="check the file and show what is in it; write nothing")
     add_json(parser)

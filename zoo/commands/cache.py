@@ -18,7 +18,11 @@ _DAY = 86_400  # seconds
 
 
 def cache_command(parser: argparse.ArgumentParser) -> Run:
-    """Show, check and remove fetched models."""
+    """Show, check and remove fetched models.
+
+    zoo cache list
+    zoo cache verify
+    """
     return add_actions(parser, {"list": _list, "verify": _verify, "clean": _clean})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Mapping
+from textwrap import dedent, indent
 from typing import Any
 
 from zoo.archive.card import to_json
@@ -13,11 +15,19 @@ Register = Callable[[argparse.ArgumentParser], Run]
 
 
 def add_all(actions: Any, registers: Mapping[str, Register]) -> dict[str, Run]:
-    """Add a parser for every name of a table to what `add_subparsers` gave; return the functions to run, by name."""
+    """Add a parser for every name of a table to what `add_subparsers` gave; return the functions to run, by name.
+
+    The first paragraph of a function's docstring is the command's help, and what follows are examples of it.
+    """
     runs = {}
     for name, register in registers.items():
-        text = (register.__doc__ or "").strip()
-        runs[name] = register(actions.add_parser(name, help=text, description=text))
+        text, _, examples = inspect.cleandoc(register.__doc__ or "").partition("\n\n")
+        parser = actions.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        runs[name] = register(parser)
+        shown = [f"examples:\n{indent(dedent(examples), '  ')}"] if examples else []
+        parser.epilog = "\n\n".join(filter(None, [parser.epilog, *shown])) or None
     return runs
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def embed_command(parser: argparse.ArgumentParser) -> Run:
-    """Turn a corpus (text, JSONL or Parquet) into vectors (Parquet); continue a run that was stopped."""
+    """Turn a corpus (text, JSONL or Parquet) into vectors (Parquet); continue a run that was stopped.
+
+    zoo embed albert_tiny texts.txt vectors
+    """
     usual = Settings()
     parser.epilog = (
         "Arguments after `--` go to the engine: Beam's pipeline options, or Spark's, such as spark.master=local[2]."

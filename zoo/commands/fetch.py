@@ -13,7 +13,11 @@ from zoo.registry.registry import Registry
 
 
 def fetch_command(parser: argparse.ArgumentParser) -> Run:
-    """Fetch models, or build those that are not published; print their unpacked directories, ready for hub.load."""
+    """Fetch models, or build those that are not published; print their unpacked directories, ready for hub.load.
+
+    zoo fetch albert_tiny bert_tokenizer_chinese
+    zoo fetch hf://BAAI/bge-small-zh-v1.5
+    """
     parser.add_argument("handles", metavar="NAME|URL|TAR.GZ", nargs="+")
     parser.add_argument("--sha256", metavar="HEX", help="the sha256 that the archive must have; for one model")
     parser.add_argument(

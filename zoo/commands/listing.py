@@ -18,7 +18,11 @@ from zoo.registry.table import published_size
 
 
 def list_command(parser: argparse.ArgumentParser) -> Run:
-    """Show every model of the registry."""
+    """Show every model of the registry.
+
+    zoo list
+    zoo list --json
+    """
     add_registry(parser)
     add_json(parser)
 
@@ -39,7 +43,10 @@ def list_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def info_command(parser: argparse.ArgumentParser) -> Run:
-    """Show what one model is and where it lies."""
+    """Show what one model is and where it lies.
+
+    zoo info albert_tiny
+    """
     parser.add_argument("name", metavar="NAME")
     add_registry(parser)
     add_json(parser)
@@ -54,7 +61,10 @@ def info_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def url_command(parser: argparse.ArgumentParser) -> Run:
-    """Print the absolute URL of a model, ready for hub.load."""
+    """Print the absolute URL of a model, ready for hub.load.
+
+    zoo url albert_tiny --registry https://host/zoo/registry.json
+    """
     parser.add_argument("name", metavar="NAME")
     add_registry(parser)
 

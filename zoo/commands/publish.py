@@ -15,7 +15,10 @@ from zoo.publishing.publish import Publication, publish
 
 
 def publish_command(parser: argparse.ArgumentParser) -> Run:
-    """Copy a finished directory to another or to a URL: archives first, the registry last, no archive changed."""
+    """Copy a finished directory to another or to a URL: archives first, the registry last, no archive changed.
+
+    zoo publish dist s3://bucket/zoo --dry-run
+    """
     parser.add_argument("dist", metavar="DIST", type=Path)
     parser.add_argument("destination", metavar="DEST", help="a directory, or a URL of fsspec: s3://…, sftp://…")
     parser.add_argument("--dry-run", action="store_true", help="compare everything; write nothing")
@@ -32,7 +35,10 @@ def publish_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def check_links_command(parser: argparse.ArgumentParser) -> Run:
-    """Ask every URL of a registry whether it answers; exit code 2 when one that should does not."""
+    """Ask every URL of a registry whether it answers; exit code 2 when one that should does not.
+
+    zoo check-links --registry https://host/zoo/registry.json
+    """
     parser.add_argument("--jobs", metavar="N", type=_positive, default=8, help="how many at once; 2 of one host")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive, default=DEFAULT_TIMEOUT)
     add_registry(parser)

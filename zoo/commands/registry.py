@@ -15,7 +15,11 @@ from zoo.registry.table import markdown_table
 
 
 def registry_command(parser: argparse.ArgumentParser) -> Run:
-    """Check a registry.json, write it in its one form, print its table of models."""
+    """Check a registry.json, write it in its one form, print its table of models.
+
+    zoo registry check registry.json
+    zoo registry format registry.json
+    """
     return add_actions(parser, {"check": _check, "format": _format, "table": _table})
 
 

@@ -15,7 +15,11 @@ from zoo.registry.writing import own_registry
 
 
 def serve_command(parser: argparse.ArgumentParser) -> Run:
-    """Serve a directory of archives, and its catalogue page where there is one, until Ctrl-C."""
+    """Serve a directory of archives, and its catalogue page where there is one, until Ctrl-C.
+
+    zoo serve dist
+    zoo serve dist --host 0.0.0.0 --port 8080
+    """
     parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers every machine that reaches this one")
     parser.add_argument("--port", type=int, default=8500, help="0 takes a free one")

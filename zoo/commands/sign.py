@@ -15,7 +15,10 @@ from zoo.trust.signatures import VARIABLE
 
 
 def keygen_command(parser: argparse.ArgumentParser) -> Run:
-    """Make a key pair of minisign's kind: FILE.key, without a password, and FILE.pub."""
+    """Make a key pair of minisign's kind: FILE.key, without a password, and FILE.pub.
+
+    zoo keygen release
+    """
     parser.add_argument("file", metavar="FILE", type=Path)
     add_json(parser)
 
@@ -32,7 +35,10 @@ def keygen_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def sign_command(parser: argparse.ArgumentParser) -> Run:
-    """Number and sign registry.json, and SHA256SUMS, of a directory, or one file such as a bundle: FILE.minisig."""
+    """Number and sign registry.json, and SHA256SUMS, of a directory, or one file such as a bundle: FILE.minisig.
+
+    zoo sign dist --key release.key
+    """
     parser.add_argument("dist", metavar="DIST|FILE", type=Path)
     parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="what `zoo keygen` has written")
     parser.add_argument(

@@ -11,7 +11,10 @@ from zoo.commands.common import Run, add_json, print_json
 
 
 def site_command(parser: argparse.ArgumentParser) -> Run:
-    """Write the catalogue page, the cards and SHA256SUMS of a directory of archives."""
+    """Write the catalogue page, the cards and SHA256SUMS of a directory of archives.
+
+    zoo site dist
+    """
     parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
     parser.add_argument(
         "--measure", action="store_true", help="time every built encoder on this machine first: DIST/speed.json"

@@ -17,7 +17,11 @@ from zoo.trust.signatures import check_file
 
 
 def verify_command(parser: argparse.ArgumentParser) -> Run:
-    """Check every file of a model and repeat its certificate on this machine."""
+    """Check every file of a model and repeat its certificate on this machine.
+
+    zoo verify albert_tiny
+    zoo verify dist/albert_tiny.tar.gz
+    """
     parser.add_argument("model", metavar="NAME|URL|DIR|TAR.GZ")
     add_unverified(parser)
     add_registry(parser)

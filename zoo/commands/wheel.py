@@ -11,7 +11,10 @@ from zoo.publishing.wheels import wheels
 
 
 def wheel_command(parser: argparse.ArgumentParser) -> Run:
-    """Write models, each with its tokenizer, as wheels that pip installs and `zoo.load` then finds by name."""
+    """Write models, each with its tokenizer, as wheels that pip installs and `zoo.load` then finds by name.
+
+    zoo wheel albert_tiny --out wheels --index
+    """
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True)
     parser.add_argument("--version", metavar="V", help="of the wheels; today's date, or that of SOURCE_DATE_EPOCH")
