@@ -28,7 +28,7 @@ LAID_END_TO_END = (
     tf.TensorSpec([None, None], tf.int32, name="lengths"),
 )
 
-_TRIMS: Mapping[Truncation, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+TRIMS: Mapping[Truncation, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "round_robin": packing.trim,
     "longest_first": packing.trim_longest_first,
     "only_second": packing.trim_only_second,
@@ -155,7 +155,7 @@ class Graph:
         if text.shape.rank == 1:
             return self.packed_pieces(self.tokenize(text), limit)
         pieces, begins, lengths = self.segments(text)
-        kept = _TRIMS[truncation](lengths, tf.constant(limit - 3))
+        kept = TRIMS[truncation](lengths, tf.constant(limit - 3))
         columns = 3 + tf.reduce_max(tf.pad(tf.reduce_sum(kept, axis=1), [[0, 1]]))
         return self.lay_out(pieces, begins, kept, columns)
 

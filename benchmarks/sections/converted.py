@@ -28,7 +28,7 @@ from benchmarks.pages import Page
 from benchmarks.sections.corpus import model
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
-from export.convert.conversion import Conversion, convert_encoder
+from export.convert.conversion import Conversion, convert_model
 from export.convert.report import ConversionReport
 from zoo.contract import INPUT_KEYS
 from zoo.errors import ZooError
@@ -97,7 +97,7 @@ def prepared(found: FoundEncoder, work: Path) -> Iterator[Form]:
     for name, quantized in _FORMS:
         out = work / "-".join(filter(None, (name, quantized)))
         try:
-            report = convert_encoder(Conversion(found, name, out, quantized))
+            report = convert_model(Conversion(found, name, out, quantized))
         except ZooError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from zoo.errors import VerificationFailed
 
 Batch = Mapping[str, NDArray[Any]]  # input or output name -> array
 
-TOLERANCE = 1e-5  # times the largest number of an output, or times 1 if that is larger
+TOLERANCE = 1e-5  # between two runs of one graph
 _SHAPES = ((1, 1), (2, 33), (3, 7), (5, 13))  # (batch, length)
 
 
@@ -28,9 +28,13 @@ class NoRuntime(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far two sets of answers are apart: the largest absolute difference and the least cosine of each output.
+    """How far the answers of a converted model are from those of the archive, and both from the original computation.
 
-    A difference of at most `tolerance` times the output's `scale` was allowed; None: any finite difference.
+    `differences`, largest absolute ones, and `cosine`, the least, are those of the converted model and the archive.
+    `from_original` and `archive_from_original` are their distances from what the forward pass in numpy computes, as the
+    archive's certificate counts them: a `tolerance` of the first was allowed; None: any finite distance. Where nothing
+    is known of the original, they are empty, and `tolerance` is of the differences from the archive. `scale` is the
+    largest number of each output, or 1.
     """
 
     batches: Sequence[tuple[int, int]]
@@ -38,6 +42,8 @@ class Comparison:
     scale: Mapping[str, float]
     differences: Mapping[str, float]
     cosine: Mapping[str, float]
+    from_original: Mapping[str, float]
+    archive_from_original: Mapping[str, float]
 
 
 def batches(directory: Path, card: EncoderCard) -> list[Batch]:
@@ -76,35 +82,73 @@ def answers(encoder: Any, asked: Sequence[Batch]) -> list[Batch]:
     return [{key: outputs[key].numpy() for key in OUTPUT_KEYS} for outputs in map(encoder, given)]
 
 
-def compare(
-    asked: Sequence[Batch], expected: Sequence[Batch], found: Sequence[Batch], tolerance: float | None
-) -> Comparison:
-    """Return how far two sets of answers are apart.
+def as_numpy(value: Any) -> NDArray[Any]:
+    """Return a tensor or an array as an array; strings of UTF-8 as texts."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "OS":
+        return array
+    texts = [each.decode("utf-8", "surrogateescape") for each in array.reshape(-1).tolist()]
+    return np.array(texts, str).reshape(array.shape)
 
-    A batch may have outputs that others lack. Raises VerificationFailed with every wrong name, type and shape; if these
-    are right, with every output that differs by more than `tolerance`. Without a tolerance, numbers only have to be
-    finite.
+
+def compare(
+    asked: Sequence[Batch],
+    archive: Sequence[Batch],
+    found: Sequence[Batch],
+    tolerance: float | None,
+    original: Sequence[Batch] | None = None,
+    relative: Collection[str] = (),
+) -> Comparison:
+    """Return how far the answers `found` are from those of the archive, and both from those of the original.
+
+    A batch may have outputs that others lack. Outputs in `relative` are not normed: their distance from the original
+    counts in parts of the largest number of a row, where that is above 1. Texts have to be equal.
+
+    Raises VerificationFailed with every wrong name, type and shape; if these are right, with every output that is
+    further than `tolerance` from the original, or, without an original, from the archive. Without a tolerance, numbers
+    only have to be finite.
     """
-    if problems := [*dict.fromkeys(_odd_forms(expected, found))]:
+    if problems := [*dict.fromkeys(_odd_forms(archive, found))]:
         raise VerificationFailed(f"the converted model has other outputs than the archive: {'; '.join(problems)}.")
-    keys = dict.fromkeys(key for batch in expected for key in batch)
-    rows = [*zip(expected, found, (batch[INPUT_MASK] for batch in asked), strict=True)]
-    triples = {key: [(a[key], b[key], mask) for a, b, mask in rows if key in a] for key in keys}
+    truth = archive if original is None else original
+    keys = dict.fromkeys(key for batch in archive for key in batch)
+    numbers = [key for key in keys if any(batch[key].dtype.kind == "f" for batch in archive if key in batch)]
+    rows = [*zip(archive, found, truth, (batch.get(INPUT_MASK) for batch in asked), strict=True)]
+
+    def all_of(key: str) -> list[tuple[Any, Any, Any, Any]]:
+        return [(a[key], b[key], c[key], mask) for a, b, c, mask in rows if key in a]
+
+    def largest(key: str, first: int, second: int, by_row: bool = False) -> float:
+        return max(_difference(each[first], each[second], by_row) for each in all_of(key))
+
+    judged, ours = ({key: largest(key, 2, of, key in relative) for key in keys} for of in (1, 0))
     compared = Comparison(
-        batches=[(batch[INPUT_WORD_IDS].shape[0], batch[INPUT_WORD_IDS].shape[1]) for batch in asked],
+        batches=[_shape(batch) for batch in asked],
         tolerance=tolerance,
-        scale={key: max(1.0, *(float(np.abs(a).max()) for a, _, _ in each)) for key, each in triples.items()},
-        differences={key: max(_difference(a, b) for a, b, _ in each) for key, each in triples.items()},
-        cosine={key: min(_cosine(*each) for each in some) for key, some in triples.items()},
+        scale={key: max(1.0, *(float(np.abs(c).max(initial=0)) for _, _, c, _ in all_of(key))) for key in numbers},
+        differences={key: largest(key, 0, 1) for key in keys},
+        cosine={key: min(_cosine(a, b, mask) for a, b, _, mask in all_of(key)) for key in numbers},
+        from_original=judged if original is not None else {},
+        archive_from_original=ours if original is not None else {},
     )
-    allowed = {key: math.inf if tolerance is None else tolerance * compared.scale[key] for key in keys}
-    wrong = {
-        key: value for key, value in compared.differences.items() if not value <= allowed[key] or value == math.inf
-    }
+    allowed = math.inf if tolerance is None else tolerance
+    wrong = {key: value for key, value in judged.items() if not value <= allowed or value == math.inf}
     if wrong:
-        amounts = ", ".join(f"{key} by {value:.3g}, allowed {allowed[key]:.3g}" for key, value in wrong.items())
-        raise VerificationFailed(f"the converted model computes other numbers than the archive: {amounts}.")
+        what = "the archive" if original is None else "the original"
+        amounts = ", ".join(
+            f"{key} by {value:.3g}" + ("" if original is None else f" (the archive by {ours[key]:.3g})")
+            for key, value in wrong.items()
+        )
+        raise VerificationFailed(
+            f"the converted model computes other numbers than {what}: {amounts}, allowed {allowed:.3g}."
+        )
     return compared
+
+
+def _shape(batch: Batch) -> tuple[int, int]:
+    """Return rows and tokens of a batch of ids; of texts or pairs, rows and texts."""
+    shape = batch.get(INPUT_WORD_IDS, next(iter(batch.values()))).shape
+    return shape[0], shape[1] if len(shape) > 1 else 1
 
 
 def _odd_forms(expected: Sequence[Batch], found: Sequence[Batch]) -> Iterator[str]:
@@ -115,18 +159,30 @@ def _odd_forms(expected: Sequence[Batch], found: Sequence[Batch]) -> Iterator[st
         if missing := sorted(a.keys() - b.keys()):
             yield f"no {', '.join(missing)} (it gives {', '.join(sorted(b))})"
         for key in sorted(a.keys() & b.keys()):
-            if (a[key].dtype, a[key].shape) != (b[key].dtype, b[key].shape):
+            is_text = a[key].dtype.kind == b[key].dtype.kind == "U"  # whose type has the length of the longest
+            if not (is_text or a[key].dtype == b[key].dtype) or a[key].shape != b[key].shape:
                 yield f"{key} is {b[key].dtype} {b[key].shape}, should be {a[key].dtype} {a[key].shape}"
 
 
-def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
-    """Return the largest absolute difference; infinity if a number of `found` is not finite."""
-    return float(np.abs(expected - found).max()) if np.isfinite(found).all() else math.inf
+def _difference(expected: NDArray[Any], found: NDArray[Any], by_row: bool = False) -> float:
+    """Return the largest absolute difference; infinity for other texts, and if a number of `found` is not finite.
+
+    With `by_row` it counts in parts of the largest number of its row, where that is above 1.
+    """
+    if expected.dtype.kind == "U":
+        return 0.0 if np.array_equal(expected, found) else math.inf
+    if not np.isfinite(found).all():
+        return math.inf
+    parts = np.abs(expected.astype(np.float64) - found)
+    if by_row:
+        axes = tuple(range(1, expected.ndim))
+        parts = parts / np.maximum(1.0, np.abs(expected).max(axis=axes, keepdims=True, initial=0.0))
+    return float(parts.max(initial=0.0))
 
 
-def _cosine(expected: NDArray[Any], found: NDArray[Any], mask: NDArray[Any]) -> float:
+def _cosine(expected: NDArray[Any], found: NDArray[Any], mask: NDArray[Any] | None) -> float:
     """Return the least cosine between two vectors of the last axis. Vectors of padding are zero and left out."""
-    if expected.shape[:-1] == mask.shape:
+    if mask is not None and expected.shape[:-1] == mask.shape:
         expected, found = expected[mask != 0], found[mask != 0]
     lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
-    return float(((expected * found).sum(-1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min())
+    return float(((expected * found).sum(-1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min(initial=1.0))

@@ -6,23 +6,25 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.archive.card import TextCard
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.commands.common import add_json, add_registry, print_json
 from zoo.errors import BadArgument
-from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, find_encoder, find_pair
+from zoo.loading.load import find_model
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText, find_encoder, find_pair
 
 Run = Callable[[argparse.Namespace], int]
 FORMATS = ("onnx", "tflite", "tfjs", "serving", "transformers")
 
 
 def convert_command(parser: argparse.ArgumentParser) -> Run:
-    """Write an encoder for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it.
+    """Write an encoder or text archive for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it.
 
     zoo convert albert_tiny --to onnx
     zoo convert dist/reviews.tar.gz --to serving --out models/reviews
     """
-    parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder")
+    parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder or a text archive")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")
     parser.add_argument("--tokenizer", metavar="NAME_OR_PATH", help="instead of the registry's; none: without one")
@@ -38,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     model = _find(options)
     out = (options.out or Path(f"{model.card.name}-{options.to}")).absolute()
     import_tensorflow_quietly()
-    from export.convert.conversion import Conversion, convert_encoder, ready
+    from export.convert.conversion import Conversion, convert_model, ready
     from export.convert.serving import converter_versions, write_serving
     from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
@@ -50,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         report = None if options.dry_run else write_serving(model, out)
     else:
         check: Callable[[Conversion], object]
-        check, convert = ready, convert_encoder
+        check, convert = ready, convert_model
         if options.to == "transformers":
             check, convert = ready_for_transformers, convert_to_transformers
         if options.dry_run:  # a conversion checks by itself
@@ -64,8 +66,13 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _find(options: argparse.Namespace) -> FoundEncoder:
-    """Return the encoder, with its tokenizer unless `--tokenizer none` was given."""
+def _find(options: argparse.Namespace) -> FoundEncoder | FoundText:
+    """Return a text archive, or an encoder, with its tokenizer unless `--tokenizer none` was given."""
+    directory, card = find_model(options.model, registry=options.registry)
+    if isinstance(card, TextCard):
+        if options.tokenizer is not None:
+            raise BadArgument(f"{options.model} has its tokenizer inside: leave --tokenizer out.")
+        return FoundText(directory, card)
     if options.tokenizer == "none":
         return find_encoder(options.model, options.registry)
     try:
@@ -74,10 +81,11 @@ def _find(options: argparse.Namespace) -> FoundEncoder:
         raise BadArgument(f"{error} On the command line: --tokenizer NAME_OR_PATH, or --tokenizer none.") from None
 
 
-def _plan(model: FoundEncoder, options: argparse.Namespace, out: Path) -> dict[str, str]:
+def _plan(model: FoundEncoder | FoundText, options: argparse.Namespace, out: Path) -> dict[str, str]:
+    tokenizer = model.tokenizer_card.name if isinstance(model, EncoderWithTokenizer) else "none"
     return {
         "model": f"{model.card.name}, sha256 {model.sha256}",
-        "tokenizer": model.tokenizer_card.name if isinstance(model, EncoderWithTokenizer) else "none",
+        "tokenizer": "inside" if isinstance(model, FoundText) else tokenizer,
         "format": " ".join(filter(None, (options.to, options.quantize))),
         "out": str(out),
     }

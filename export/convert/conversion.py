@@ -4,64 +4,61 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.convert.check import TOLERANCE, Batch, Comparison, NoRuntime, answers, batches, compare
+from export.convert.check import Comparison, NoRuntime, compare
 from export.convert.formats import Format, Quantized, chosen_format
-from export.convert.rebuilding import PlainRoot, plain_encoder
 from export.convert.report import FILE, ConversionReport, with_files
-from export.convert.tokenizer_file import write_tokenizer
+from export.convert.subject import Subject, encoder_subject
+from export.convert.text_subject import text_subject
 from export.versions import versions
-from zoo.archive.card import EncoderCard
 from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.basics.progress import progress
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
-from zoo.loading.load import load_checked
-from zoo.loading.matching import FoundEncoder
+from zoo.loading.matching import FoundEncoder, FoundText
 
-_NO_CHECK = "the archive refuses texts longer than {limit} tokens, this model does not: cut them before"
-_WIDENED = "the archive stores matrices in {dtype}; here they are the same numbers in float32, and products are float32"
+# kind of the archive -> what of it is converted
+SUBJECTS: Mapping[str, Callable[[Any], Subject]] = {"encoder": encoder_subject, "text": text_subject}
 
 
 @dataclass(frozen=True)
 class Conversion:
     """The arguments of `zoo convert`."""
 
-    model: FoundEncoder
+    model: FoundEncoder | FoundText
     to: str
     out: Path
     quantize: Quantized = None
     force: bool = False
 
 
-def convert_encoder(asked: Conversion) -> ConversionReport:
+def convert_model(asked: Conversion) -> ConversionReport:
     """Return the report of `OUT`, a directory with the model in another format, its tokenizer.json and conversion.json.
 
-        convert_encoder(Conversion(find_pair("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
+        convert_model(Conversion(find_pair("albert_tiny"), "onnx", Path("albert_tiny-onnx")))
 
-    The new model is run in its runtime and compared with the archive, on the golden inputs and on random ones. Only
-    then the directory appears, complete or not at all; `force` replaces an earlier conversion. Raises
-    VerificationFailed if the outputs differ, ZooError if a converter is not installed, BadArgument, CannotWrite.
+    The new model is run in its runtime and compared with the archive and with the original computation: an encoder on
+    the golden inputs and on random ones, a text archive on its golden texts. Only then the directory appears, complete
+    or not at all; `force` replaces an earlier conversion. Raises VerificationFailed if the outputs differ, ZooError if
+    a converter is not installed, BadArgument, CannotWrite.
     """
     format, used = ready(asked)
     model, card, start = asked.model, asked.model.card, time.monotonic()
     label = f"{card.name} to {asked.to}"
     with replaced_directory(asked.out) as work, progress(label, 3, unit="steps") as advance:
-        encoder = load_checked(model.directory, card)
-        questions = batches(model.directory, card)
-        expected = answers(encoder, questions)
+        subject = SUBJECTS[card.kind](model)
         advance(1)
         with _reported(f"{label}: the converter fails"):
-            format.write(PlainRoot(plain_encoder(encoder.variables, card)), work, asked.quantize is not None)
+            format.write(subject.root, work, asked.quantize is not None)
         advance(1)
         with _reported(f"{label}: the converted model does not run"):
-            tolerance = None if asked.quantize else allowed_difference(card)
-            comparison, reason = _compared(format, work, questions, expected, tolerance)
+            tolerance = None if asked.quantize else card.certificate.tolerance
+            comparison, reason = _compared(format, work, subject, tolerance)
         advance(1)
         facts: dict[str, Any] = {
             "name": card.name,
@@ -70,11 +67,12 @@ def convert_encoder(asked: Conversion) -> ConversionReport:
             "archive_sha256": model.sha256,
             "comparison": comparison,
             "not_verified": reason,
-            "tokenizer": write_tokenizer(encoder, model, work),
-            "left_out": left_out(card),
-            "notes": notes(card),
+            "tokenizer": subject.write_tokenizer(work),
+            "left_out": subject.left_out,
+            "notes": subject.notes,
             "versions": {**versions(), **used},
             "seconds": round(time.monotonic() - start, 1),
+            "task": subject.task,
         }
         return with_files(work, facts)
 
@@ -86,34 +84,16 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 
 
-def left_out(card: EncoderCard) -> list[str]:
-    """Return the parts of an archive that are not converted."""
-    heads = [f"head .{head}" for head in card.exported_heads]
-    return [*heads, ".attention", "encoder_outputs", "training", "string tokens as inputs"]
-
-
-def notes(card: EncoderCard) -> list[str]:
-    """Return the differences between archive and converted model that its users have to know."""
-    found = [_NO_CHECK.format(limit=card.sizes.position_limit)]
-    stored = card.derivation.stored_in if card.derivation else "float32"
-    return found if stored == "float32" else [*found, _WIDENED.format(dtype=stored)]
-
-
-def allowed_difference(card: EncoderCard) -> float:
-    """Return the tolerance of the certificate if the archive computes in bfloat16, else 1e-5."""
-    half = card.derivation is not None and card.derivation.computed_in != "float32"
-    return card.certificate.tolerance if half else TOLERANCE
-
-
 def _compared(
-    format: Format, work: Path, questions: list[Batch], expected: list[Batch], tolerance: float | None
+    format: Format, work: Path, subject: Subject, tolerance: float | None
 ) -> tuple[Comparison | None, str | None]:
     """Return the comparison, or the reason why there is none: the runtime is not installed."""
     try:
-        found = format.run(work, questions)
+        outputs = format.run(work, subject.questions)
     except NoRuntime as error:
         return None, str(error)
-    return compare(questions, expected, found, tolerance), None
+    found = [*map(subject.compared, subject.questions, outputs)]
+    return compare(subject.questions, subject.archive, found, tolerance, subject.original, subject.relative), None
 
 
 @contextmanager

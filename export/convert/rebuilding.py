@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -18,11 +18,13 @@ from export.weights.config import EncoderConfig, read_config
 from export.weights.naming import archive_name
 from export.weights.plan import variable_parts
 from zoo.archive.activation import Activation
-from zoo.archive.card import EncoderCard
+from zoo.archive.card import ModelCard
 from zoo.contract import INPUT_KEYS, POOLED_OUTPUT, SEQUENCE_OUTPUT
 from zoo.errors import BadArchive
 
 OUTPUT_KEYS = (SEQUENCE_OUTPUT, POOLED_OUTPUT)
+_AXES = {SEQUENCE_OUTPUT: "BTH", POOLED_OUTPUT: "BH"}
+Answer: TypeAlias = Callable[[Encoder, tf.Tensor, tf.Tensor, tf.Tensor], Mapping[str, Any]]
 
 
 class _Convertible(Inference):
@@ -42,19 +44,22 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 class PlainRoot(tf.train.Checkpoint):
-    """The object that is converted: one function of three int32 inputs [B, T], with two float32 outputs.
+    """The object that is converted: one function of three int32 inputs [B, T], with float32 outputs.
 
-    root = PlainRoot(plain_encoder(hub.load(path).variables, read_card(path)))
-    root.encode(input_word_ids=ids, input_mask=mask, input_type_ids=types)["pooled_output"]
+        root = PlainRoot(plain_encoder(hub.load(path).variables, read_card(path)))
+        root.encode(input_word_ids=ids, input_mask=mask, input_type_ids=types)["pooled_output"]
+
+    `answer(encoder, ids, mask, types)` computes the outputs with the weights of an encoder. `axes` are those of each
+    output, one letter an axis: B texts, T tokens of the longest, M [MASK] tokens; any other letter a fixed size.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, answer: Answer | None = None, axes: Mapping[str, str] = _AXES) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.answer, self.axes = encoder, answer or converted_outputs, dict(axes)
         self.variables = [*encoder.weights.values()]  # TensorFlow saves those that it finds in a list
 
         def encode(**inputs: tf.Tensor) -> dict[str, Any]:
-            return converted_outputs(encoder, *(inputs[key] for key in INPUT_KEYS))
+            return dict(self.answer(encoder, *(inputs[key] for key in INPUT_KEYS)))
 
         specs = {key: tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS}
         self.encode = tf.function(encode, autograph=False).get_concrete_function(**specs)
@@ -66,10 +71,12 @@ def converted_outputs(encoder: Encoder, ids: tf.Tensor, mask: tf.Tensor, types: 
     return {key: outputs[key] for key in OUTPUT_KEYS}
 
 
-def plain_encoder(variables: Sequence[tf.Variable], card: EncoderCard) -> Encoder:
-    """Return the encoder of an archive in the plain layout, from its loaded variables and its card, without heads.
+def plain_encoder(variables: Iterable[tf.Variable], card: ModelCard, heads: Mapping[str, str] = {}) -> Encoder:
+    """Return the encoder of an archive in the plain layout, from its loaded variables and its card.
 
         plain_encoder(hub.load(path).variables, read_card(path)).encode(ids, mask, types)
+
+    `heads` are further variables that it gets if the archive has them: our name -> the name in the archive.
 
     Matrices that are stored in half precision become float32, so products are float32; the weights keep their rounding.
     Raises BadArchive for an unknown family and for missing variables.
@@ -83,11 +90,12 @@ def plain_encoder(variables: Sequence[tf.Variable], card: EncoderCard) -> Encode
     names = {ours: archive_name(ours, family.canonical) for ours in variable_parts(config)}
     if missing := [name for name in names.values() if name not in found]:
         raise BadArchive(f"{card.name} has no {', '.join(missing)}; it cannot be rebuilt from its card.")
+    names |= {ours: name for ours, name in heads.items() if name in found}
     weights = {ours: _widened(found[name]) for ours, name in names.items()}
     return Encoder(config, weights, forms=_Convertible(), layout=Plain)
 
 
-def config_of(card: EncoderCard) -> EncoderConfig:
+def config_of(card: ModelCard) -> EncoderConfig:
     """Return the config that an archive was built with, from its card."""
     family = next(family for family in FAMILIES if family.name == card.family)
     return replace(

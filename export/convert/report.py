@@ -42,6 +42,7 @@ class ConversionReport:
     notes: Sequence[str]
     versions: Mapping[str, str]
     seconds: float
+    task: Mapping[str, Any] | None = None  # of a text archive: labels, limit, prompts and the other fields of its card
     files: Mapping[str, FileDigest] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,13 +54,7 @@ class ConversionReport:
         files = ", ".join(f"{name} {size(digest.size)}" for name, digest in self.files.items())
         lines = [f"{self.name} as {' '.join(filter(None, (self.format, self.quantized)))}: {files}"]
         if (found := self.comparison) is not None:
-            what = "this is the drift" if found.tolerance is None else f"tolerance {found.tolerance:g} of the scale"
-            lines.append(f"{len(found.batches)} batches compared with the archive, {what}")
-            rows = [
-                (name, f"{value:.2g}", f"{found.scale[name]:.3g}", f"{found.cosine[name]:.7f}")
-                for name, value in found.differences.items()
-            ]
-            lines.append(table(("output", "largest difference", "scale", "least cosine"), rows))
+            lines += _distances(found)
         if self.not_verified:
             lines.append(f"not verified: {self.not_verified}")
         if self.tokenizer is not None:
@@ -71,6 +66,25 @@ class ConversionReport:
         if self.left_out:
             lines.append(f"left out: {', '.join(self.left_out)}")
         return "\n".join([*lines, *self.notes])
+
+
+def _distances(found: Comparison) -> list[str]:
+    """Return a sentence, and a table with a row for each output. Texts have neither scale nor cosine."""
+    judge = "original" if found.from_original else "archive"
+    allowed = "this is the drift" if found.tolerance is None else f"{found.tolerance:g} from the {judge} allowed"
+    columns = [
+        ("from the original", found.from_original, ".2g"),
+        ("archive from the original", found.archive_from_original, ".2g"),
+        ("from the archive", found.differences, ".2g"),
+        ("scale", found.scale, ".3g"),
+        ("least cosine", found.cosine, ".7f"),
+    ]
+    shown = [column for column in columns if column[1]]
+    rows = [
+        (name, *(format(of[name], form) if name in of else "" for _, of, form in shown)) for name in found.differences
+    ]
+    said = f"{len(found.batches)} batches compared, {allowed}; the largest differences:"
+    return [said, table(("output", *(head for head, _, _ in shown)), rows)]
 
 
 def with_files(directory: Path, facts: Mapping[str, Any]) -> ConversionReport:

@@ -7,32 +7,34 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from export.convert.check import TOLERANCE, Comparison, answers, batches, compare
+from export.convert.check import TOLERANCE, Comparison, answers, as_numpy, batches, compare
 from export.convert.report import FILE, ConversionReport
+from export.saved_model.text_model import flat
 from export.versions import versions
-from zoo.archive.card import EncoderCard, TokenizerCard, to_json, write_card
+from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
 from zoo.basics.extras import versions_of
 from zoo.basics.files import written_directory, written_file
-from zoo.contract import SERVING_SIGNATURE, TOKENS_SIGNATURE
+from zoo.contract import SERVING_SIGNATURE, TASKS, TEXT, TOKENS_SIGNATURE, VECTOR
 from zoo.errors import VerificationFailed, first_line
 from zoo.loading.load import load_checked, load_directory, prepare
-from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText
 
 CONFIG_FILE = "models.config"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 PLACE = "/models"  # where the Docker image of TensorFlow Serving looks for models
 Inputs = Mapping[str, Any]  # input of a signature -> array
+ServedCard: TypeAlias = EncoderCard | TokenizerCard | TextCard
 
 
-def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
-    """Return the report of a new version of an encoder, and of its tokenizer, in `out`.
+def write_serving(model: FoundEncoder | FoundText, out: Path) -> ConversionReport:
+    """Return the report of a new version of a text archive, or of an encoder and its tokenizer, in `out`.
 
         write_serving(find_pair("albert_tiny"), Path("serving"))  # serving/albert_tiny/1, …/bert_tokenizer_chinese/1
 
@@ -42,7 +44,7 @@ def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
     Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
     """
     used, start = converter_versions(), time.monotonic()
-    found: list[tuple[Path, EncoderCard | TokenizerCard]] = [(model.directory, model.card)]
+    found: list[tuple[Path, ServedCard]] = [(model.directory, model.card)]
     if isinstance(model, EncoderWithTokenizer):
         found.append((model.tokenizer_directory, model.tokenizer_card))
     models = [(directory, card, _next_version(out / card.name)) for directory, card in found]
@@ -63,8 +65,9 @@ def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
         comparison=comparison,
         not_verified=None,
         tokenizer=None,
-        left_out=[f"head .{head}" for head in model.card.exported_heads],
+        left_out=_left_out(model),
         notes=["TensorFlow Serving itself was not run"],
+        task=model.card.task.model_dump(mode="json", exclude={"reasons"}) if isinstance(model, FoundText) else None,
         versions={**versions(), **used},
         seconds=round(time.monotonic() - start, 1),
         files={name: sha256_and_size(out / name) for name in names},
@@ -72,6 +75,13 @@ def write_serving(model: FoundEncoder, out: Path) -> ConversionReport:
     with written_file(out / FILE) as temporary:
         temporary.write_text(to_json(report.to_dict()), encoding="utf-8")
     return report
+
+
+def _left_out(model: FoundEncoder | FoundText) -> list[str]:
+    """Return the parts that no signature calls."""
+    if isinstance(model, FoundText):
+        return [".tokenizer", ".encoder", *([".query", ".passage"] if model.card.task.prompts else []), "training"]
+    return [f"head .{head}" for head in model.card.exported_heads]
 
 
 def converter_versions() -> dict[str, str]:
@@ -92,7 +102,7 @@ def models_config(out: Path) -> str:
 # -- one version ------------------------------------------------------------------------------------------------------
 
 
-def _fill(work: Path, directory: Path, card: EncoderCard | TokenizerCard) -> None:
+def _fill(work: Path, directory: Path, card: ServedCard) -> None:
     """Copy the archive's files into a new version, and add warm-up requests and their digest on the card."""
     check_files(directory, card)
     prepare(directory, card)
@@ -112,32 +122,46 @@ def _versions(place: Path) -> list[int]:
     return [int(each.name) for each in place.iterdir() if each.name.isdecimal()] if place.is_dir() else []
 
 
-def _compared(model: FoundEncoder, place: Path) -> Comparison:
+def _compared(model: FoundEncoder | FoundText, place: Path) -> Comparison:
     """Compare the new version, loaded by the tag "serve" like TensorFlow Serving does, with the archive."""
-    card = model.card
-    asked = batches(model.directory, card)
     served = tf.saved_model.load(str(place), tags=["serve"]).signatures[SERVING_SIGNATURE]
+    if isinstance(model, FoundText):
+        given = {TEXT: _texts(model.card)}
+        answer = load_checked(model.directory, model.card)(tf.constant(given[TEXT]))
+        named = answer if isinstance(answer, Mapping) else {VECTOR: answer}
+        expected = {name: as_numpy(flat(value)) for name, value in named.items()}
+        return compare([given], [expected], [_answers(served, given)], TOLERANCE)
+    asked = batches(model.directory, model.card)
     found = [_answers(served, batch) for batch in asked]
-    return compare(asked, answers(load_checked(model.directory, card), asked), found, TOLERANCE)
+    return compare(asked, answers(load_checked(model.directory, model.card), asked), found, TOLERANCE)
 
 
 def _answers(signature: Any, inputs: Inputs) -> dict[str, Any]:
     outputs = signature(**{name: tf.constant(value) for name, value in inputs.items()})
-    return {name: value.numpy() for name, value in outputs.items()}
+    return {name: as_numpy(value) for name, value in outputs.items()}
+
+
+def _texts(card: TextCard) -> np.ndarray:
+    """Return the golden texts that the signature takes: single ones [B], or, of a task of pairs, all pairs [B, 2]."""
+    width = 2 if TASKS[card.task.name].takes == "pairs" else 1
+    rows = [text for text in card.certificate.texts if len(text) == width]
+    return np.array(rows, object) if width == 2 else np.array([text for [text] in rows], object)
 
 
 # -- warm-up ----------------------------------------------------------------------------------------------------------
 
 
-def _requests(directory: Path, card: EncoderCard | TokenizerCard) -> list[tuple[str, Inputs]]:
+def _requests(directory: Path, card: ServedCard) -> list[tuple[str, Inputs]]:
     """Return (signature, inputs) of each warm-up request: TensorFlow Serving runs them before it answers others."""
     if isinstance(card, EncoderCard):
         asked = [(SERVING_SIGNATURE, batch) for batch in batches(directory, card)]
         if not card.string_tokens:
             return asked
         return [*asked, (TOKENS_SIGNATURE, {"args_0": np.array([["[CLS]", "[UNK]", "[SEP]", ""]])})]
+    if isinstance(card, TextCard):
+        return [(SERVING_SIGNATURE, {TEXT: _texts(card)})]
     texts = [golden.text[0] for golden in card.certificate if len(golden.text) == 1]
-    return [(SERVING_SIGNATURE, {"text": np.array(texts)})]
+    return [(SERVING_SIGNATURE, {TEXT: np.array(texts)})]
 
 
 def write_warmup(requests: Sequence[tuple[str, Inputs]], name: str, file: Path) -> None:

@@ -12,19 +12,19 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.check import Batch
-from export.convert.rebuilding import PlainRoot, converted_outputs
-from export.encoder.encoder import Encoder
+from export.convert.rebuilding import PlainRoot
 from zoo.contract import INPUT_KEYS
 
 FILE = "model.onnx"
 _OPSET = 17
+_FREE = {"B": "batch", "T": "length", "M": "masks"}  # names of the sizes that are not fixed
 
 
 def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
     """Write model.onnx; with `quantized`, matrices and tables are int8, and activations are quantised at each call."""
     import onnx
 
-    model = _with_weights(_graph(root.encoder), root.encoder)
+    model = _with_weights(_graph(root), root)
     if not quantized:
         onnx.save(model, directory / FILE)
         return
@@ -35,7 +35,7 @@ def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
         _quantize(whole, directory / FILE)
 
 
-def _graph(encoder: Encoder) -> Any:
+def _graph(root: PlainRoot) -> Any:
     """Return the model with its weights as additional inputs.
 
     tf2onnx copies every constant of a graph many times: with its weights as constants, BERT-base needs more than 20 GB.
@@ -43,11 +43,12 @@ def _graph(encoder: Encoder) -> Any:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    encoder = root.encoder
 
     def encode(*inputs: tf.Tensor) -> dict[str, Any]:
         given, weights = inputs[: len(INPUT_KEYS)], inputs[len(INPUT_KEYS) :]
         given_weights = replace(encoder, weights=dict(zip(encoder.weights, weights, strict=True)))
-        return converted_outputs(given_weights, *given)
+        return dict(root.answer(given_weights, *given))
 
     signature = [tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS]
     signature += [tf.TensorSpec(each.shape, each.dtype, _name(ours)) for ours, each in encoder.weights.items()]
@@ -56,20 +57,21 @@ def _graph(encoder: Encoder) -> Any:
     return model
 
 
-def _with_weights(model: Any, encoder: Encoder) -> Any:
-    """Return the model with its weights inside, and with the names "batch" and "length" for the free dimensions."""
+def _with_weights(model: Any, root: PlainRoot) -> Any:
+    """Return the model with its weights inside, and with names for the free dimensions: "batch", "length", "masks"."""
     from onnx import numpy_helper
 
     inputs = [value for value in model.graph.input if value.name in INPUT_KEYS]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    for ours, variable in encoder.weights.items():
+    for ours, variable in root.encoder.weights.items():
         model.graph.initializer.append(numpy_helper.from_array(variable.numpy(), _name(ours)))
     for value in (*model.graph.input, *model.graph.output):
         dimensions = value.type.tensor_type.shape.dim
-        for dimension, name in zip(dimensions, ("batch", "length"), strict=False):
-            if not dimension.dim_value:
-                dimension.dim_param = name
+        for dimension, axis in zip(dimensions, root.axes.get(value.name, "BT"), strict=True):
+            if axis in _FREE:
+                dimension.Clear()
+                dimension.dim_param = _FREE[axis]
     return model
 
 

@@ -15,24 +15,24 @@ import numpy as np
 
 from export.certificate import golden_arrays
 from export.convert.check import Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.conversion import Conversion, allowed_difference, check_place, replaced_directory
+from export.convert.conversion import Conversion, check_place, replaced_directory
 from export.convert.in_transformers import Answered, ask_transformers
 from export.convert.report import ConversionReport, with_files
 from export.convert.sentence_files import write_sentence_files
+from export.convert.subject import as_case, planned_archive
 from export.convert.transformers_files import ChosenClass, chosen_class, write_weights
 from export.convert.transformers_tokenizer import write_tokenizer_files
 from export.heads import HEADS
-from export.options import NO_VOCABULARY, EncoderRequest
-from export.oracle.forward import Case
-from export.planning import PlannedEncoder, plan_encoder
+from export.options import NO_VOCABULARY
+from export.planning import PlannedEncoder
 from export.versions import versions
-from zoo.archive.card import EncoderCard, GoldenText, Pooler
+from zoo.archive.card import GoldenText, ModelCard
 from zoo.basics.extras import versions_of
 from zoo.basics.progress import progress
-from zoo.contract import INPUT_KEYS, INPUT_MASK, MASKED_POSITIONS, POOLED_OUTPUT, SEQUENCE_OUTPUT
+from zoo.contract import INPUT_MASK, MASKED_POSITIONS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
 from zoo.errors import BadArgument, VerificationFailed
 from zoo.loading.load import load_checked
-from zoo.loading.matching import EncoderWithTokenizer
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText
 
 _LEFT_OUT = ("string tokens as inputs", "zeros at padded positions")
 
@@ -42,11 +42,13 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
 
         convert_to_transformers(Conversion(find_pair("albert_tiny"), "transformers", Path("albert_tiny-transformers")))
 
-    `python` is another Python whose transformers is asked. Raises what `convert_encoder` does, and Unsupported for
+    `python` is another Python whose transformers is asked. Raises what `convert_model` does, and Unsupported for
     archives that no class of transformers computes.
     """
     planned, chosen, used = ready_for_transformers(asked)
-    model, card, start = asked.model, asked.model.card, time.monotonic()
+    model, start = asked.model, time.monotonic()
+    assert isinstance(model, FoundEncoder)
+    card = model.card
     with replaced_directory(asked.out) as work, progress(f"{card.name} to {asked.to}", 3, unit="steps") as advance:
         encoder = load_checked(model.directory, card)
         questions = _with_tokens(batches(model.directory, card))
@@ -57,12 +59,12 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
         tokenizer, notes = write_tokenizer_files(encoder, model, vocabulary, chosen.row.takes_types, work)
         no_vectors = write_sentence_files(card, work)
         advance(1)
-        tolerance = allowed_difference(card)
-        comparison, reason = compare(questions, expected, _by_oracle(work, planned, chosen, questions), tolerance), None
+        tolerance, original = card.certificate.tolerance, _by_oracle(work, card, chosen, questions)
+        comparison, reason = compare(questions, expected, original, tolerance, relative=head_outputs()), None
         golden = model.tokenizer_card.certificate if isinstance(model, EncoderWithTokenizer) else []
         try:
             found = ask_transformers(work, questions, [each.text for each in golden], python)
-            comparison = _by_transformers(found, planned, chosen, questions, expected, tolerance)
+            comparison = _by_transformers(found, planned, chosen, questions, expected, original, tolerance)
             _check_ids(found, golden)
             used |= found.versions
         except NoRuntime as error:
@@ -86,6 +88,11 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
 
 def ready_for_transformers(asked: Conversion) -> tuple[PlannedEncoder, ChosenClass, dict[str, str]]:
     """Return plan, class and versions for a conversion. Raises every error that can be known before the work."""
+    if isinstance(asked.model, FoundText):
+        raise BadArgument(
+            f"{asked.model.card.name} is a text archive, whose head is not written for transformers yet. Export its "
+            "checkpoint with `--kind encoder`, and convert that."
+        )
     if asked.quantize:
         raise BadArgument(
             f"--quantize {asked.quantize} goes with --to onnx, tflite; for transformers, matrices are written as the "
@@ -95,27 +102,8 @@ def ready_for_transformers(asked: Conversion) -> tuple[PlannedEncoder, ChosenCla
     used = versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
     card = asked.model.card
     vocab = None if card.vocabulary_sha256 else NO_VOCABULARY
-    planned = _planned(asked.model.directory, card.name, card.exported_heads, _pooler(card), vocab)
+    planned = planned_archive(asked.model.directory, card, card.exported_heads, vocab)
     return planned, chosen_class(planned), used
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-def _planned(directory: Path, name: str, heads: Sequence[str], pooler: Pooler, vocab: Path | None) -> PlannedEncoder:
-    """Return the plan of an archive, or of written files, as a checkpoint. It has to be complete."""
-    request = EncoderRequest(
-        checkpoint=directory, name=name, out=directory, heads=tuple(heads), pooler=pooler, vocab=vocab
-    )
-    planned = plan_encoder(request)
-    planned.plan.checked(name)
-    return planned
-
-
-def _pooler(card: EncoderCard) -> Pooler:
-    if card.pooler.startswith("none"):
-        return "first_token"
-    return "discriminator" if card.pooler.startswith("the discriminator") else "dense"
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------
@@ -131,19 +119,13 @@ def _answers(encoder: Any, questions: Sequence[Batch], heads: Sequence[str]) -> 
 
 
 def _own_inputs(head: str, question: Batch) -> Mapping[str, np.ndarray]:
-    return HEADS[head].golden_inputs(_case(question))
+    return HEADS[head].golden_inputs(as_case(question))
 
 
-def _case(question: Batch) -> Case:
-    return Case(*(question[key] for key in INPUT_KEYS))
-
-
-def _by_oracle(
-    directory: Path, planned: PlannedEncoder, chosen: ChosenClass, questions: Sequence[Batch]
-) -> list[Batch]:
+def _by_oracle(directory: Path, card: ModelCard, chosen: ChosenClass, questions: Sequence[Batch]) -> list[Batch]:
     """Return what the forward pass in numpy computes with the written files, as our readers see them."""
-    again = _planned(directory, planned.request.name, chosen.heads, planned.config.pooler, NO_VOCABULARY)
-    cases = [_case(question) for question in questions]
+    again = planned_archive(directory, card, chosen.heads)
+    cases = [as_case(question) for question in questions]
     arrays = golden_arrays(again.checkpoint, again.config, again.heads, cases, again.under)
     keys = [[SEQUENCE_OUTPUT, POOLED_OUTPUT] for _ in questions]
     keys[0] += [key for head in chosen.heads for key in HEADS[head].outputs]
@@ -156,6 +138,7 @@ def _by_transformers(
     chosen: ChosenClass,
     questions: Sequence[Batch],
     expected: Sequence[Batch],
+    original: Sequence[Batch],
     tolerance: float,
 ) -> Comparison:
     """Return how far the classes of transformers are from the archive. Raises VerificationFailed."""
@@ -184,7 +167,7 @@ def _by_transformers(
                 positions = _own_inputs(head, questions[0])[MASKED_POSITIONS]
                 logits = np.take_along_axis(logits, positions[..., None], axis=1)
             theirs[0][key] = logits * (questions[0][INPUT_MASK] != 0) if axes == "BT" else logits
-    return compare(questions, ours, theirs, tolerance)
+    return compare(questions, ours, theirs, tolerance, original, head_outputs())
 
 
 def _with_tokens(questions: Sequence[Batch]) -> list[Batch]:

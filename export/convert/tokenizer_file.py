@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,24 @@ from export.convert.report import TokenizerReport
 from export.convert.tokenizer_json import DIFFERENCES, tokenizer_json
 from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
-from zoo.archive.card import TokenizerCard
+from zoo.archive.card import GoldenText, TextCard, TokenizerFacts
+from zoo.archive.task import Truncation
 from zoo.errors import VerificationFailed, VocabularyMismatch
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
 FILE = "tokenizer.json"
+# How a pair over the limit is cut -> the nearest rule of the library, and what it does otherwise.
+_CUTS: Mapping[Truncation, str] = {
+    "longest_first": "LongestFirst",
+    "only_second": "OnlySecond",
+    "round_robin": "LongestFirst",
+}
+_CUT_OTHERWISE: Mapping[Truncation, tuple[str, ...]] = {
+    "only_second": ("A question that alone is over the limit is cut by the archive, and an error of the library.",),
+    "round_robin": (
+        "Of a pair over the limit the archive keeps an odd token of the first text, the library one of the longer.",
+    ),
+}
 
 
 def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> TokenizerReport | None:
@@ -39,19 +54,46 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
             f"{model.card.name} holds a vocabulary of {len(vocabulary):,} entries, sha256 {vocabulary.sha256[:12]}…; "
             f"that of {card.name} is {card.vocabulary_sha256[:12]}…. Give its own tokenizer by --tokenizer."
         )
-    content = tokenizer_json(vocabulary.entries, *rules_of(card, vocabulary))
+    return _write(card.name, card, vocabulary, card.certificate, directory)
+
+
+def write_text_tokenizer(
+    card: TextCard, vocabulary: Vocabulary, golden: Sequence[GoldenText], directory: Path
+) -> TokenizerReport:
+    """Write tokenizer.json for a text archive, cutting at its limit; `golden` are its golden texts and their ids.
+
+    Raises VerificationFailed if the package `tokenizers` is installed and gives other ids.
+    """
+    task = card.task
+    truncation = {"direction": "Right", "max_length": task.max_length, "strategy": _CUTS[task.truncation], "stride": 0}
+    compared = [each for each in golden if len(each.text) == 1 or len(each.ids) < task.max_length]
+    if task.truncation == "longest_first":
+        compared = [*golden]
+    report = _write(card.name, card.tokenizer, vocabulary, compared, directory, truncation)
+    return replace(report, differences=[*report.differences, *_CUT_OTHERWISE.get(task.truncation, ())])
+
+
+def _write(
+    name: str,
+    facts: TokenizerFacts,
+    vocabulary: Vocabulary,
+    golden: Sequence[GoldenText],
+    directory: Path,
+    truncation: Mapping[str, Any] | None = None,
+) -> TokenizerReport:
+    content = {**tokenizer_json(vocabulary.entries, *rules_of(facts, vocabulary)), "truncation": truncation}
     (directory / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return TokenizerReport(
-        name=card.name,
+        name=name,
         vocabulary_sha256=vocabulary.sha256,
-        lower_case=card.lower_case,
-        special_tokens_in_text=card.special_tokens_in_text,
-        compared=_compare(directory / FILE, card),
-        differences=DIFFERENCES if card.lower_case or card.strip_accents else DIFFERENCES[-1:],
+        lower_case=facts.lower_case,
+        special_tokens_in_text=facts.special_tokens_in_text,
+        compared=_compare(directory / FILE, golden, name),
+        differences=DIFFERENCES if facts.lower_case or facts.strip_accents else DIFFERENCES[-1:],
     )
 
 
-def rules_of(card: TokenizerCard, vocabulary: Vocabulary) -> tuple[TokenizerRules, tuple[AddedToken, ...]]:
+def rules_of(card: TokenizerFacts, vocabulary: Vocabulary) -> tuple[TokenizerRules, tuple[AddedToken, ...]]:
     """Return the rules that a card states, and the tokens that texts hold as a whole."""
     spellings = {name: vocabulary.entries[number] for name, number in card.special_tokens.items()}
     added = tuple(AddedToken(**token.model_dump()) for token in card.added_tokens)
@@ -69,14 +111,14 @@ def vocabulary_of(encoder: Any) -> Vocabulary:
     return Vocabulary(tuple(by_id[number] for number in range(len(by_id))))
 
 
-def _compare(file: Path, card: TokenizerCard) -> int | None:
+def _compare(file: Path, golden: Sequence[GoldenText], name: str) -> int | None:
     """Return how many golden texts have the right ids; None if the package `tokenizers` is not installed."""
     try:
         from tokenizers import Tokenizer
     except ImportError:
         return None
     tokenizer = Tokenizer.from_file(str(file))
-    wrong = [golden.text for golden in card.certificate if tokenizer.encode(*golden.text).ids != golden.ids]
+    wrong = [each.text for each in golden if tokenizer.encode(*each.text).ids != each.ids]
     if wrong:
-        raise VerificationFailed(f"tokenizer.json gives other ids than {card.name} for {len(wrong)} texts: {wrong[0]}.")
-    return len(card.certificate)
+        raise VerificationFailed(f"tokenizer.json gives other ids than {name} for {len(wrong)} texts: {wrong[0]}.")
+    return len(golden)

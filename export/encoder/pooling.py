@@ -30,13 +30,13 @@ def _mean_sqrt_len(outputs: Mapping[str, Any], mask: tf.Tensor) -> tf.Tensor:
 
 def _max(outputs: Mapping[str, Any], mask: tf.Tensor) -> tf.Tensor:
     hidden = outputs[SEQUENCE_OUTPUT]
-    return tf.reduce_max(tf.where(mask[..., tf.newaxis] != 0, hidden, hidden.dtype.min), 1)
+    return tf.reduce_max(tf.where(tf.expand_dims(mask, -1) != 0, hidden, hidden.dtype.min), 1)
 
 
 def _weightedmean(outputs: Mapping[str, Any], mask: tf.Tensor) -> tf.Tensor:
     """The mean in which token number n, from 1, counts n times."""
     weights = tf.cumsum(mask, 1) * mask
-    total = tf.reduce_sum(outputs[SEQUENCE_OUTPUT] * weights[..., tf.newaxis], 1)
+    total = tf.reduce_sum(outputs[SEQUENCE_OUTPUT] * tf.expand_dims(weights, -1), 1)
     return total / tf.reduce_sum(weights, 1, keepdims=True)
 
 

@@ -5,7 +5,7 @@ B batch, T tokens, M masked positions, H hidden, E embedding, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,8 +37,6 @@ def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
     """Return [B, M, V]: the logits of every token, by the word table, tied (Devlin et al. 2018, 3.1)."""
     import tensorflow as tf
 
-    from export.encoder.activations import activate
-
     config, positions = encoder.config, inputs[MASKED_POSITIONS]
     x = outputs[SEQUENCE_OUTPUT]  # (B, T, H)
     t = tf.shape(x)[1]
@@ -54,14 +52,21 @@ def _logits(encoder: Encoder, outputs: Tensors, inputs: Tensors) -> Tensors:
         positions = tf.identity(positions)
     flat = tf.reshape(positions + tf.expand_dims(tf.range(b) * t, 1), [-1])
     x = tf.gather(tf.reshape(x, [-1, config.hidden_size]), flat)  # (B * M, H)
-    x = activate(config.mlm_activation or config.activation, encoder.dense(x, "mlm/dense"))
+    return {MLM_LOGITS: tf.reshape(masked_logits(encoder, x), [b, m, config.vocab_size])}
+
+
+def masked_logits(encoder: Encoder, x: Any) -> Any:
+    """Return the logits [N, V] of the encoder's outputs [N, H]."""
+    import tensorflow as tf
+
+    config = encoder.config
+    x = encoder.forms.activate(config.mlm_activation or config.activation, encoder.dense(x, "mlm/dense"))
     x = encoder.norm(x, "mlm/norm")
     if config.projection == "word":
         x = tf.matmul(x, encoder.weight("embeddings/word_projection/table"), transpose_b=True)  # (B * M, E)
     table = _DECODER if _DECODER in encoder.weights else "embeddings/word/table"
     x = tf.matmul(x, encoder.weight(table), transpose_b=True)
-    x = tf.nn.bias_add(x, encoder.weights["mlm/output/output_bias"])
-    return {MLM_LOGITS: tf.reshape(x, [b, m, config.vocab_size])}
+    return tf.nn.bias_add(x, encoder.weights["mlm/output/output_bias"])
 
 
 def _golden_inputs(case: Case) -> Arrays:

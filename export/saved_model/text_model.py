@@ -22,6 +22,7 @@ from tokenizer.graph import Graph, graph_function
 from tokenizer.module import Tokenizer
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
+from zoo.archive.activation import Activation
 from zoo.archive.task import TextTask
 from zoo.contract import INPUT_KEYS, INPUT_MASK, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
 from zoo.loading.pooling import lowered
@@ -71,9 +72,12 @@ class TextModel:
             rows = tf.matmul(rows, self.weights[f"task/dense_{number}/kernel"])
             if layer.bias:
                 rows = tf.nn.bias_add(rows, self.weights[f"task/dense_{number}/bias"])
-            rows = activate(layer.activation, rows)
+            rows = self.activated(layer.activation, rows)
             x = rows if task.pooling else tf.reshape(rows, [*tf.unstack(tf.shape(x))[:-1], layer.outputs])
         return x
+
+    def activated(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
+        return activate(activation, x)
 
     def _dropped(self, x: tf.Tensor) -> tf.Tensor:
         return Dropout(drawn_seeds(2), possible_rate(self.task.dropout))(x)
@@ -144,7 +148,7 @@ class TextRoot(tf.train.Checkpoint):
 
         def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
             answers = self.__call__(text)
-            return {VECTOR: answers} if self._model.task.name == VECTOR else {k: _flat(v) for k, v in answers.items()}
+            return {VECTOR: answers} if self._model.task.name == VECTOR else {k: flat(v) for k, v in answers.items()}
 
         spec = self._specs[0]
         return {SERVING_SIGNATURE: tf.function(serving_default, autograph=False).get_concrete_function(spec)}
@@ -157,7 +161,8 @@ def _prompted(text: tf.Tensor, prompt: str) -> tf.Tensor:
     return tf.constant(prompt if text.shape.rank == 1 else [prompt, ""]) + text
 
 
-def _flat(answer: Any) -> tf.Tensor:
+def flat(answer: Any) -> tf.Tensor:
+    """Return a dense answer as it is, a ragged one padded with "", 0 or -1."""
     if not isinstance(answer, tf.RaggedTensor):
         return answer
     return answer.to_tensor({tf.string: "", tf.float32: 0.0}.get(answer.dtype, -1))

@@ -11,17 +11,24 @@ from zoo.archive.activation import Activation
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from export.saved_model.text_model import TextModel
+    from export.saved_model.text_model import Inputs, TextModel
 
 
 def _classes(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, Any]:
     """Return logits and scores [B, C] and the label with the highest score [B]; C classes."""
     import tensorflow as tf
 
-    logits = model.head(model.encode(model.packed(text), training), training)
+    found = _scores(model, model.packed(text), training)
+    best = tf.argmax(found["logits"], -1, output_type=tf.int32)  # neither softmax nor sigmoid changes the order
+    return {**found, "label": tf.gather(model.labels, best)}
+
+
+def _scores(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf.Tensor]:
+    import tensorflow as tf
+
+    logits = model.head(model.encode(inputs, training), training)
     scores = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, "identity": tf.identity}[model.task.scores](logits)
-    best = tf.argmax(logits, -1, output_type=tf.int32)  # neither softmax nor sigmoid changes the order
-    return {"logits": logits, "scores": scores, "label": tf.gather(model.labels, best)}
+    return {"logits": logits, "scores": scores}
 
 
 def _two_layers(family: str, activation: Activation | None) -> HeadForm:
@@ -50,4 +57,6 @@ CLASSIFICATION = Task(
         HeadForm("tf1", "pooled", (("loss", "linear"),)),
     ),
     answer=_classes,
+    numbers=_scores,
+    axes={"logits": "BC", "scores": "BC"},
 )

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from export.tasks.table import Task
 from tokenizer.vocabulary import MASK
-from zoo.contract import INPUT_WORD_IDS, MASKED_POSITIONS, MLM_LOGITS
+from zoo.contract import INPUT_WORD_IDS, MASKED_POSITIONS, MLM_LOGITS, SEQUENCE_OUTPUT
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from export.saved_model.text_model import TextModel
+    from export.saved_model.text_model import Inputs, TextModel
 
 _BEST = 5
 
@@ -40,12 +40,23 @@ def _tokens(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, A
     return {name: places.with_values(values) for name, values in found.items()}
 
 
+def _logits(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf.Tensor]:
+    """Return [S, V]: a row for each [MASK], those of the first text first."""
+    import tensorflow as tf
+
+    is_mask = inputs[INPUT_WORD_IDS] == model.tokens.ids[MASK]
+    rows = tf.boolean_mask(model.encode(inputs, training)[SEQUENCE_OUTPUT], is_mask)
+    return {MLM_LOGITS: model.encoder.masked_logits(rows)}
+
+
 FILL_MASK = Task(
     name="fill_mask",
     title="tokens for [MASK]",
     classes=(),  # a plain pre-trained checkpoint stays an encoder until the task is asked for
     forms=(),
     answer=_tokens,
+    numbers=_logits,
+    axes={MLM_LOGITS: "MV"},
     encoder_head="mlm",
     most_tokens=_BEST,
     special_tokens_in_text=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from export.families.table import PYTORCH, TENSORFLOW, Leaf
@@ -15,7 +15,7 @@ from zoo.contract import TASKS as CALLS, TaskCall, TaskName
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from export.saved_model.text_model import TextModel
+    from export.saved_model.text_model import Inputs, TextModel
 
 # Kernel and bias of a head's dense layer in a checkpoint. TF1's heads store the kernel as rows, [out, in].
 STORED: Mapping[Format, tuple[Leaf, Leaf]] = {
@@ -40,12 +40,20 @@ class HeadForm:
     families: tuple[str, ...] = ()
 
 
+def head_logits(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf.Tensor]:
+    """Return `logits` [B, T, C], those of every token."""
+    return {"logits": model.head(model.encode(inputs, training), training)}
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of text archives. What goes in and comes out stands in `zoo.contract.TASKS` under the same name.
 
     `classes` are the last words of transformers' classes with this task: "ForSequenceClassification". `forms` say where
     its head lies. `answer(model, text, training)` returns the outputs of a batch of texts, int32 or float32 or strings.
+    `numbers(model, inputs, training)` returns what is known without the texts, from the inputs of the encoder: what a
+    runtime without strings computes. `axes` are those of its outputs, one letter an axis: B texts, T tokens of the
+    longest, M all [MASK] tokens together, any other letter a fixed size.
     """
 
     name: TaskName
@@ -53,6 +61,8 @@ class Task:
     classes: tuple[str, ...]
     forms: tuple[HeadForm, ...]
     answer: Callable[[TextModel, tf.Tensor, bool], Mapping[str, Any]]
+    numbers: Callable[[TextModel, Inputs, bool], Mapping[str, tf.Tensor]] = head_logits
+    axes: Mapping[str, str] = field(default_factory=lambda: {"logits": "BTC"})
     outputs: int | None = None  # of the head, which then are no classes: they have no labels and no scores of their own
     of_tokens: bool = False  # the labels are of tokens, and a CRF may choose them
     encoder_head: str | None = None  # the head in export/heads/ that answers, in place of `forms`

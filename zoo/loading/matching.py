@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, read_card
+from zoo.archive.card import EncoderCard, ModelCard, TextCard, TokenizerCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
@@ -24,16 +24,30 @@ from zoo.registry.registry import Registry
 
 
 @dataclass(frozen=True)
-class FoundEncoder:
-    """The directory and the card of an encoder."""
+class FoundModel:
+    """The directory and the card of an archive with weights."""
 
     directory: Path
-    card: EncoderCard
+    card: ModelCard
 
     @property
     def sha256(self) -> str:
         """The sha256 of the archive; of a directory outside of the cache, the sha256 of its card."""
         return _archive_sha256(self.directory)
+
+
+@dataclass(frozen=True)
+class FoundText(FoundModel):
+    """The directory and the card of a text archive."""
+
+    card: TextCard
+
+
+@dataclass(frozen=True)
+class FoundEncoder(FoundModel):
+    """The directory and the card of an encoder."""
+
+    card: EncoderCard
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf.json_format import ParseDict
 
-from export.convert import conversion, formats
+from export.convert import formats, subject
 from export.convert.check import TOLERANCE, Batch, answers, batches, compare
 from export.convert.formats import FORMATS
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ from tests.export.conftest import VOCABULARY
 from tests.zoo.small import make_tokenizer_card
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import Derivation, EncoderCard, read_card, write_card
-from zoo.archive.digests import sha256_of
+from zoo.archive.digests import check_files, sha256_of
 from zoo.command import main
 from zoo.errors import VerificationFailed
 
@@ -68,15 +68,12 @@ def test_tflite(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixtur
     assert run("tflite") == 0
     made = Path("odd-tflite").absolute()
     said = capsys.readouterr().out
-    assert "6 batches compared with the archive, tolerance 1e-05 of the scale" in said and str(made) in said
+    assert "6 batches compared, 2e-05 from the original allowed" in said and str(made) in said
     found = report(made)
     assert sorted(found["files"]) == ["model.tflite", "tokenizer.json"]
     assert found["comparison"]["batches"][:2] == [[2, 9], [3, 17]] and len(found["comparison"]["batches"]) == 6
-    assert (
-        0
-        < found["comparison"]["differences"]["sequence_output"]
-        < 1e-5 * found["comparison"]["scale"]["sequence_output"]
-    )
+    for distances in ("differences", "from_original", "archive_from_original"):
+        assert 0 < found["comparison"][distances]["sequence_output"] < 2e-5
     assert found["archive_sha256"] == sha256_of(out / "odd/assets.extra/card.json")
     assert "head .mlm" in found["left_out"] and "longer than 40 tokens" in found["notes"][0]
     vocabulary = json.loads((made / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
@@ -182,7 +179,7 @@ def test_tfjs_in_node(run: Callable[..., int], words: Path, out: Path, monkeypat
     assert report(made)["comparison"]["differences"]["sequence_output"] < 1e-4
 
 
-def test_serving(run: Callable[..., int], out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_serving(run: Callable[..., int], out: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow_serving", reason="no tensorflow-serving-api: pip install 'bert-zoo[serving]'")
     from export.convert.serving import WARMUP_FILE, read_warmup
 
@@ -196,8 +193,7 @@ def test_serving(run: Callable[..., int], out: Path, tmp_path: Path, capsys: pyt
     for signature, inputs in requests:
         outputs = served.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
         assert outputs["pooled_output"].shape == (len(next(iter(inputs.values()))), 32)
-    capsys.readouterr()
-    assert main(["verify", str(place / "odd/2")]) == 0, "its card knows the warm-up file"
+    check_files(place / "odd/2", read_card(place / "odd/2"))  # the card knows the warm-up file
     assert not list((out / "odd").rglob("tf_serving*")), "the archive itself is left alone"
 
 
@@ -227,7 +223,7 @@ def not_a_number(answer: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words_of_the_error"),
     [
-        (off_by_a_little, "computes other numbers than the archive: sequence_output by 0.001, allowed"),
+        (off_by_a_little, "computes other numbers than the archive: sequence_output by 0.001, allowed 1e-05"),
         (without_a_name, "no pooled_output (it gives output_0, sequence_output)"),
         (of_another_type, "pooled_output is float64 (2, 32), should be float32 (2, 32)"),
         (without_a_row, "sequence_output is float32 (1, 9, 32), should be float32 (2, 9, 32)"),
@@ -246,6 +242,28 @@ def test_what_disagrees_is_refused(change: Change, words_of_the_error: str, enco
     if change is not off_by_a_little:  # the drift of int8 is stated, not judged
         with pytest.raises(VerificationFailed):
             compare(asked, expected, found, None)
+
+
+def test_the_original_is_the_judge(encoder: Any, out: Path) -> None:
+    """A model may be further from the archive than from the original, which lies between: both distances are stated."""
+    asked = batches(out / "odd", odd_card(out))
+    archive = answers(encoder, asked)
+    apart = {"pooled_output": np.float32(1.5e-5), "sequence_output": np.float32(0)}
+    original, found = (
+        [{key: sign * apart[key] + array for key, array in batch.items()} for batch in archive] for sign in (1, 2)
+    )
+    compared = compare(asked, archive, found, 2e-5, original)
+    assert 1.4e-5 < compared.from_original["pooled_output"] < 1.6e-5 < 2.9e-5 < compared.differences["pooled_output"]
+    assert 1.4e-5 < compared.archive_from_original["pooled_output"] < 1.6e-5
+    with pytest.raises(
+        VerificationFailed, match=r"than the original: pooled_output by 3\.*\d*e-05 \(the archive by 0\)"
+    ):
+        compare(asked, archive, found, 2e-5, archive)
+    logits = [{**batch, "nsp_logits": 100 * batch["pooled_output"]} for batch in archive]
+    shifted = [{**batch, "nsp_logits": batch["nsp_logits"] * np.float32(1 + 1e-6)} for batch in logits]
+    compare(asked, logits, shifted, 2e-5, logits, ["nsp_logits"])
+    with pytest.raises(VerificationFailed, match="nsp_logits"):
+        compare(asked, logits, shifted, 2e-5, logits)
 
 
 def test_a_conversion_that_disagrees_leaves_nothing(
@@ -294,7 +312,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, encoder: Any, change: Change) -> None:
     def write(root: Any, directory: Path, quantized: bool) -> None:
         (directory / "model.tflite").write_bytes(b"no model")
 
-    monkeypatch.setattr(conversion, "load_checked", lambda *_: encoder)
+    monkeypatch.setattr(subject, "load_checked", lambda *_: encoder)
     monkeypatch.setitem(FORMATS, "tflite", replace(FORMATS["tflite"], write=write, run=run))
 
 
@@ -327,9 +345,7 @@ def test_half_precision_is_told(out: Path) -> None:
     card = odd_card(out)
     half = Derivation(parent_sha256="a" * 64, stored_in="bfloat16", computed_in="bfloat16", drift={})
     card = card.model_copy(update={"derivation": half})
-    assert "stores matrices in bfloat16" in conversion.notes(card)[1]
-    assert conversion.allowed_difference(card) == card.certificate.tolerance
-    assert conversion.allowed_difference(odd_card(out)) == TOLERANCE
+    assert "stores matrices in bfloat16" in subject.notes(card)[1]
 
 
 def odd_card(out: Path) -> EncoderCard:

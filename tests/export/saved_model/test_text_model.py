@@ -17,7 +17,7 @@ from export.options import EncoderRequest
 from export.pipeline import export_text
 from export.planning import PlannedEncoder, PlannedText, plan_export
 from scripts.text_answers import PAIRS, TEXTS
-from tests.export.tasks.conftest import cases, planned_text, write_case
+from tests.export.tasks.conftest import CLASSIFIER, cases, planned_text, text_archive, write_case
 from zoo.archive.card import TextCard, read_card
 from zoo.archive.unpack import unpack
 from zoo.command import main
@@ -25,16 +25,10 @@ from zoo.errors import BadVocabulary, VerificationFailed
 from zoo.loading.verify_text import differences
 from zoo.registry.writing import own_registry
 
-CASE = "classifier: bert"
-
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("texts")
-    write_case(CASE, folder / "saved")
-    assert main(["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out")]) == 0
-    unpack(folder / "out" / "odd.tar.gz", folder / "odd")
-    return folder
+    return text_archive(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def model(out: Path) -> Any:
 
 
 def test_answers_of_lists_tensors_and_pairs(model: Any) -> None:
-    expected = cases()[CASE]["answers"]
+    expected = cases()[CLASSIFIER]["answers"]
     for texts, theirs in ((TEXTS, expected[: len(TEXTS)]), (PAIRS, expected[len(TEXTS) :])):
         for given in (texts, tf.constant(texts)):
             answer = model(given)
@@ -93,7 +87,7 @@ def test_card_and_rows(out: Path) -> None:
 
 def test_the_encoder_and_the_tokenizer_as_archives_of_their_own(tmp_path: Path) -> None:
     """What `--kind all` makes beside the text archive; a slow test builds them."""
-    planned = planned_text(write_case(CASE, tmp_path / "saved"), kind="all")
+    planned = planned_text(write_case(CLASSIFIER, tmp_path / "saved"), kind="all")
     encoder, request, _ = planned.apart()
     assert (encoder.request.name, request.name, request.ops) == ("texts_encoder", "texts_tokenizer", "core")
     assert not [each.ours for each in encoder.plan.variables if each.ours.startswith("task/")]
@@ -114,7 +108,7 @@ def test_the_archive_is_a_checkpoint_of_its_encoder(out: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_kind_all_writes_four_archives(tmp_path: Path) -> None:
-    write_case(CASE, tmp_path / "saved")
+    write_case(CLASSIFIER, tmp_path / "saved")
     command = ["export", str(tmp_path / "saved"), "--name", "odd", "--out", str(tmp_path / "out"), "--kind", "all"]
     assert main(command) == 0
     models = own_registry(tmp_path / "out" / "registry.json").models

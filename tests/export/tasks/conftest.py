@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from safetensors.numpy import save_file
 
@@ -18,12 +19,16 @@ from export.options import EncoderRequest
 from export.planning import PlannedText, plan_export
 from export.saved_model.text_model import TextModel
 from scripts.architectures import sibling_weights
+from tests.once import made_once
 from tokenizer.core_graph import CoreGraph
+from zoo.archive.unpack import unpack
+from zoo.command import main
 from zoo.contract import INPUT_KEYS
 
 _GRAPHS: dict[tuple[bool, bool, str], CoreGraph] = {}  # most cases have one vocabulary
 DATA = Path(__file__).parent.parent / "data"
 FILES = ("text_answers.json.gz", "span_answers.json.gz", "token_answers.json.gz")
+CLASSIFIER = "classifier: bert"
 
 
 @cache
@@ -53,6 +58,17 @@ def planned_text(folder: Path, **how: Any) -> PlannedText:
     assert isinstance(planned, PlannedText)
     planned.plan.checked("texts")
     return planned
+
+
+def text_archive(factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with CLASSIFIER as transformers saved it, its archive in out, unpacked in odd."""
+
+    def make(folder: Path) -> None:
+        write_case(CLASSIFIER, folder / "saved")
+        assert main(["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out")]) == 0
+        unpack(folder / "out" / "odd.tar.gz", folder / "odd")
+
+    return made_once(factory, "texts", make)
 
 
 class _Bare:
