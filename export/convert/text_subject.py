@@ -34,6 +34,7 @@ from zoo.archive.activation import Activation
 from zoo.archive.card import GoldenText, TextCard
 from zoo.archive.task import TextTask
 from zoo.contract import GOLDEN_FILE, INPUT_KEYS, INPUT_MASK, MLM_LOGITS, TASKS as CALLS, VECTOR, TaskName
+from zoo.errors import Unsupported
 from zoo.loading.load import load_checked
 from zoo.loading.matching import FoundText
 from zoo.loading.pooling import lowered
@@ -43,7 +44,15 @@ _TOKENS = 5  # the best that a golden answer has for each [MASK]
 
 
 def text_subject(model: FoundText) -> Subject:
-    """Return a text archive: three inputs of ids, the numbers of its task. Raises what loading does."""
+    """Return a text archive: three inputs of ids, the numbers of its task.
+
+    Raises what loading does, and Unsupported if numbers of ids are not enough for an answer.
+    """
+    if model.card.task.crf:
+        raise Unsupported(
+            f"the labels of {model.card.name} are chosen by a CRF, which is in the archive alone: logits would give "
+            "other labels. Use the archive itself, or `--to serving`, which takes strings."
+        )
     card, loaded = model.card, load_checked(model.directory, model.card)
     task, vocabulary = card.task, vocabulary_of(loaded.encoder)
     texts = card.certificate.texts

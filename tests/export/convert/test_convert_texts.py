@@ -48,6 +48,7 @@ def run(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         ("classifier: electra", PAIRS),
         ("span: albert", QUESTIONS),
         ("masks: electra", MASKED),
+        ("tokens: albert", TEXTS),
     ],
 )
 def test_numbers_of_ids_are_those_of_the_texts(name: str, asked: Any, tmp_path: Path) -> None:
