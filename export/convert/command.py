@@ -19,7 +19,7 @@ FORMATS = ("onnx", "tflite", "tfjs", "serving", "transformers")
 
 
 def convert_command(parser: argparse.ArgumentParser) -> Run:
-    """Write an encoder or text archive for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it.
+    """Write a model for ONNX, TFLite, TensorFlow.js, TensorFlow Serving or transformers, and compare it.
 
     zoo convert albert_tiny --to onnx
     zoo convert dist/reviews.tar.gz --to serving --out models/reviews
