@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -13,12 +14,12 @@ import numpy as np
 
 from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
-from export.oracle.wordpiece import golden_texts
 from export.planning import PlannedEncoder, PlannedText
-from export.text_certificate import certify_texts, reference_tokenizer
+from export.text_certificate import certify_texts, golden_ids
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
+from tokenizer.sentencepiece import SentencePiece
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import (
     AddedTokenRecord,
@@ -26,7 +27,7 @@ from zoo.archive.card import (
     Derivation,
     EncoderCard,
     FileDigest,
-    GoldenText,
+    SentencePieceFacts,
     Source,
     TextCard,
     TokenizerCard,
@@ -131,9 +132,7 @@ def _derivation(
 def tokenizer_card(
     request: TokenizerRequest, source: TokenizerConfig, kind: str, name: str, directory: Path
 ) -> TokenizerCard:
-    vocabulary, rules, in_text = source.vocabulary, source.rules, request.special_tokens_in_text
-    whole = rules.whole_tokens(vocabulary, in_text)
-    reference = reference_tokenizer(source, in_text)
+    vocabulary, in_text = source.vocabulary, request.special_tokens_in_text
     return TokenizerCard(
         kind=kind,
         name=name,
@@ -146,7 +145,7 @@ def tokenizer_card(
         needs=[*KINDS[kind].needs] if request.ops == "text" else [],
         ops=used_ops(directory),
         versions=versions(),
-        certificate=[GoldenText(text=list(text), ids=reference.encode(*text)) for text in golden_texts(whole)],
+        certificate=golden_ids(source, in_text),
         files=file_digests(directory),
     )
 
@@ -163,7 +162,19 @@ def _rules_on_card(source: TokenizerConfig, in_text: bool) -> dict[str, Any]:
         "special_tokens": rules.special_ids(vocabulary),
         "special_tokens_in_text": in_text,
         "added_tokens": [] if rules.has_usual_tokens_alone else [AddedTokenRecord(**asdict(token)) for token in whole],
+        "sentencepiece": _sentencepiece(rules.sentencepiece) if rules.sentencepiece else None,
     }
+
+
+def _sentencepiece(own: SentencePiece) -> SentencePieceFacts:
+    return SentencePieceFacts(
+        model_sha256=hashlib.sha256(own.data).hexdigest(),
+        pieces=len(own.model.pieces),
+        numbering=own.numbering,
+        prepares=own.prepares,
+        remove_space=own.remove_space,
+        separators=own.layout.separators,
+    )
 
 
 def registry_entry(card: Card, digest: FileDigest, tokenizer: str | None) -> Entry:

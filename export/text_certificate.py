@@ -1,30 +1,58 @@
-"""The certificate of a text archive: golden texts, and the answers of the original computation to them."""
+"""The certificates of tokenizers and text archives: golden texts, and what the original computations answer to them."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from export.certificate import as_run, published, rounded_up, tolerance
 from export.oracle.forward import ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
+from export.oracle.sentencepiece import GOLDEN as SENTENCEPIECE_TEXTS, ReferenceSentencePiece
 from export.oracle.texts import Chosen, TextOracle
-from export.oracle.wordpiece import ReferenceTokenizer, golden_texts
+from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer, golden_texts
 from export.planning import PlannedText
 from export.weights.derived import computed_in
 from tokenizer.source import TokenizerConfig
-from zoo.archive.card import TextCertificate
+from zoo.archive.card import GoldenText, TextCertificate
 from zoo.contract import TASKS
 from zoo.loading.verify_text import compare_texts
 
 _OVER = 3  # times the limit: the length of a golden text that is cut
 
 
+class Reference(Protocol):
+    """A published tokenizer in plain Python."""
+
+    def encode(self, text: str, pair: str | None = None) -> list[int]: ...
+
+
+def golden_ids(tokenizer: TokenizerConfig, special_tokens_in_text: bool) -> list[GoldenText]:
+    """Return golden texts and pairs of a tokenizer, with the ids that the published algorithm gives them."""
+    vocabulary, rules = tokenizer.vocabulary, tokenizer.rules
+    whole = rules.whole_tokens(vocabulary, special_tokens_in_text)
+    texts = golden_texts(whole)
+    reference: Reference = reference_tokenizer(tokenizer, special_tokens_in_text)
+    if own := rules.sentencepiece:
+        texts = [*SENTENCEPIECE_TEXTS, *texts[len(GOLDEN_TEXTS) :]]
+        reference = ReferenceSentencePiece(
+            own.data,
+            own.numbering,
+            rules.lower_case,
+            rules.strip_accents,
+            own.remove_space,
+            rules.special_ids(vocabulary),
+            {token.content: token.id for token in whole},
+        )
+    return [GoldenText(text=list(text), ids=reference.encode(*text)) for text in texts]
+
+
 def reference_tokenizer(tokenizer: TokenizerConfig, special_tokens_in_text: bool) -> ReferenceTokenizer:
-    """Return the published tokenizer with the rules of a planned archive."""
+    """Return BERT's published tokenizer with the rules of a planned archive."""
     vocabulary, rules = tokenizer.vocabulary, tokenizer.rules
     return ReferenceTokenizer(
         vocabulary.entries,

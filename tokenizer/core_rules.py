@@ -16,6 +16,12 @@ _SPACING_SINCE_14 = "\u1734"  # dropped by the tables of Unicode 13, which older
 
 def checked_for_core(vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool) -> None:
     """Raise Unsupported, which lists every rule that core operations cannot follow."""
+    if rules.sentencepiece:
+        raise Unsupported(
+            "SentencePiece runs in operations of tensorflow-text alone, so there is neither a core archive nor a text "
+            "archive of this tokenizer. `zoo export … --kind encoder` and `zoo export-tokenizer` (--ops text) make an "
+            "encoder and its tokenizer, and zoo.TextEncoder(encoder, tokenizer) makes vectors of texts with the pair."
+        )
     if problems := [*_problems(vocabulary, rules, special_tokens_in_text)]:
         raise Unsupported(
             f"--ops core cannot {'; nor can it '.join(problems)}. Use --ops text: its archive has the same functions, "

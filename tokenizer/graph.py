@@ -73,6 +73,8 @@ class Graph:
     """
 
     resources: Mapping[str, Any] = {}  # attributes of the root: objects that TensorFlow has to save
+    separators = 1  # between two segments; RoBERTa has two
+    has_types = True  # whether the second segment has a type of its own
 
     def __init__(self, vocabulary: Vocabulary, rules: TokenizerRules) -> None:
         self.size, self.ids = len(vocabulary), rules.special_ids(vocabulary)
@@ -120,12 +122,16 @@ class Graph:
         self, pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Return `packing.lay_out_rows` with the ids of [CLS], [SEP] and [PAD] of this vocabulary."""
-        return packing.lay_out_rows(pieces, begins, kept, columns, **self.wrapping)
+        return packing.lay_out_rows(pieces, begins, kept, columns, self.separators, self.has_types, **self.wrapping)
+
+    def frame(self, segments: tf.Tensor) -> tf.Tensor:
+        """Return the number of special tokens in a row of several segments."""
+        return 1 + segments if self.separators == 1 else self.separators * (segments - 1) + 2
 
     def _pack(
         self, pieces: tf.Tensor, begins: tf.Tensor, lengths: tf.Tensor, seq_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        room = seq_length - 1 - tf.shape(lengths)[1]
+        room = seq_length - self.frame(tf.shape(lengths)[1])
         room = checked(room, room >= 0, TOO_SHORT, seq_length)
         return self.lay_out(pieces, begins, packing.trim(lengths, room), seq_length)
 

@@ -29,7 +29,7 @@ _MOST_BYTES = 4 << 20  # a tokenizer_config.json has some kilobytes, and some mo
 _MOST_VALUES = 200_000
 
 # In the order in which transformers adds those that the vocabulary lacks. None: not a special token of BERT.
-_KEYS: Mapping[str, str | None] = {
+KEYS: Mapping[str, str | None] = {
     "bos_token": None,
     "eos_token": None,
     "unk_token": UNK,
@@ -63,15 +63,15 @@ class HuggingFaceFiles:
         transformers reads special_tokens_map.json, and puts it over tokenizer_config.json, only where
         tokenizer_config.json has no added_tokens_decoder.
         """
-        own = {key: self.settings[key] for key in (*_KEYS, *_LISTS) if self.settings.get(key) is not None}
+        own = {key: self.settings[key] for key in (*KEYS, *_LISTS) if self.settings.get(key) is not None}
         if "added_tokens_decoder" in self.settings:
             return own
-        return own | {key: value for key, value in self.special_tokens_map.items() if key in (*_KEYS, *_LISTS)}
+        return own | {key: value for key, value in self.special_tokens_map.items() if key in (*KEYS, *_LISTS)}
 
     @cached_property
     def spellings(self) -> Mapping[str, str]:
         """BERT's name of each special token -> its spelling. Raises BadConfig if two files contradict each other."""
-        stated = {name: self._content(key) for key, name in _KEYS.items() if name and self.named.get(key) is not None}
+        stated = {name: self._content(key) for key, name in KEYS.items() if name and self.named.get(key) is not None}
         in_json = self.json.special_tokens() if self.json else {}
         wrong = [
             f"{spelling!r} in {JSON_FILE}, {stated[name]!r} in {CONFIG_FILE} or {SPECIAL_FILE}"
@@ -108,7 +108,7 @@ class HuggingFaceFiles:
 
     def special(self) -> Iterator[Any]:
         """Yield the special tokens in transformers' order. It adds [MASK] even where no file names it."""
-        for key in _KEYS:
+        for key in KEYS:
             if self.named.get(key) is not None:
                 yield self.named[key]
             elif key == "mask_token":
@@ -123,12 +123,12 @@ class HuggingFaceFiles:
 def read_hugging_face(folder: Path) -> HuggingFaceFiles:
     """Return what transformers' files in a directory state. Raises BadConfig, and Unsupported for another model."""
     there = [folder / name for name in FILES if (folder / name).exists()]
-    model = _read_object(folder / MODEL_FILE)
+    model = read_object(folder / MODEL_FILE)
     return HuggingFaceFiles(
         folder,
-        settings=_read_object(folder / CONFIG_FILE),
-        special_tokens_map=_read_object(folder / SPECIAL_FILE),
-        added_tokens=_read_object(folder / ADDED_FILE),
+        settings=read_object(folder / CONFIG_FILE),
+        special_tokens_map=read_object(folder / SPECIAL_FILE),
+        added_tokens=read_object(folder / ADDED_FILE),
         json=read_tokenizer_json(folder / JSON_FILE) if folder / JSON_FILE in there else None,
         model_class=model.get("tokenizer_class") or _CLASS_OF_MODEL.get(str(model.get("model_type"))),
         files=tuple(there),
@@ -153,7 +153,7 @@ def vocabulary_of(found: HuggingFaceFiles, file: Path | None) -> tuple[Vocabular
         vocabulary = Vocabulary.read(file, found.spellings, names)
     else:
         raise BadVocabulary(f"{found.folder} holds neither a vocab.txt nor a {JSON_FILE}.")
-    added = _added_tokens(found, vocabulary, known)
+    added = added_tokens(found, vocabulary, known)
     vocabulary = vocabulary.with_added({token.content: token.id for token in added.values()})
     special = set(found.spellings.values())
     return vocabulary, tuple(token for token in added.values() if token.content not in special)
@@ -164,8 +164,11 @@ def content_of(token: Any) -> Any:
     return token.get("content") if isinstance(token, dict) else token
 
 
-def _added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mapping[str, int]) -> dict[str, AddedToken]:
-    """Return content -> added token, with the id that transformers gives it: that in `known`, or the next one."""
+def added_tokens(found: HuggingFaceFiles, vocabulary: Vocabulary, known: Mapping[str, int]) -> dict[str, AddedToken]:
+    """Return content -> added token, with the id that transformers gives it: that in `known`, or the next one.
+
+    Raises BadVocabulary where the files state other ids.
+    """
     added: dict[str, AddedToken] = {}
     problems: list[str] = []
     named = {token for token in map(content_of, found.special()) if isinstance(token, str)}
@@ -242,7 +245,7 @@ def _by_id(pairs: Callable[[], Iterable[tuple[Any, Any]]], file: str) -> list[tu
         raise BadConfig(f"{file}: the added tokens should be ids and tokens. Correct the file.") from None
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
     """Return the object in a JSON file; {} for a file that is not there."""
     if not path.exists():
         return {}

@@ -29,12 +29,13 @@ from tokenizer.graph import (
 )
 from tokenizer.ragged import by_text, by_word
 from tokenizer.rules import Ops, TokenizerRules
+from tokenizer.sentencepiece_graph import SentencePieceGraph
 from tokenizer.vocabulary import CLS, MASK, PAD, SEP, Vocabulary
 from zoo.contract import INPUT_MASK, INPUT_WORD_IDS, SERVING_SIGNATURE
 
 SEQ_LENGTH = 128
 MOST_SEGMENTS = 4
-_GRAPHS = {"text": WordPieceGraph, "core": CoreGraph}  # by the operations that a graph is made of
+_GRAPHS = {"text": WordPieceGraph, "core": CoreGraph}  # of BERT's algorithm, by the operations that a graph is made of
 
 
 class _Root(tf.train.Checkpoint):
@@ -92,7 +93,8 @@ class _TextModel(_Root):
         self, vocabulary: Vocabulary, rules: TokenizerRules, special_tokens_in_text: bool, seq_length: int, ops: Ops
     ) -> None:
         super().__init__()
-        self.graph = graph = _GRAPHS[ops](vocabulary, rules, special_tokens_in_text)  # a plain object: it is not saved
+        make = SentencePieceGraph if rules.sentencepiece else _GRAPHS[ops]
+        self.graph = graph = make(vocabulary, rules, special_tokens_in_text)  # a plain object: it is not saved
         for name, resource in graph.resources.items():
             setattr(self, name, resource)
         self.tokenize = _Tokenize(graph)
@@ -147,7 +149,7 @@ class Tokenizer(_TextModel):
             segments = tf.shape(lengths)[1]
 
             def wrapped() -> tf.Tensor:
-                columns = 1 + segments + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=1), [[0, 1]]))
+                columns = graph.frame(segments) + tf.reduce_max(tf.pad(tf.reduce_sum(lengths, axis=1), [[0, 1]]))
                 packed = graph.lay_out(pieces, begins, kept=lengths, columns=columns)
                 return tf.where(packed[INPUT_MASK] == 1, graph.entries(packed[INPUT_WORD_IDS]), "")
 

@@ -77,6 +77,14 @@ def split(texts: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.unicode_split(texts, "UTF-8", errors="ignore")
 
 
+def valid_characters(text: tf.Tensor) -> tuple[tf.RaggedTensor, Characters]:
+    """Return the valid characters of texts (B,): as (B, (C)), and with their places; other bytes are skipped."""
+    codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
+    chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
+    limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
+    return codes.with_values(chars), Characters(owners(codes.row_splits), starts.values, limits, chars)
+
+
 def trace(wordpiece: WordPiece, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
     """Return ids (int32), starts and limits (int64, bytes of `text`) of each text's pieces, (B, (pieces)) each.
 
@@ -117,16 +125,13 @@ def _ordinal_of_bytes(texts: tf.Tensor) -> tf.Tensor:
 
 def _read(wordpiece: WordPiece, text: tf.Tensor) -> tuple[Characters, list[tf.Tensor]]:
     """Return the valid characters of the texts, with marks in the place of tokens found, and the tokens' ids."""
-    codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
-    chars = tf.strings.unicode_encode(codes.values[:, tf.newaxis], "UTF-8", errors="ignore")
-    limits = starts.values + tf.cast(tf.strings.length(chars), tf.int64)
-    marked = normalisation.mark(tf.strings.reduce_join(codes.with_values(chars), axis=-1), wordpiece.kept_whole)
+    chars, characters = valid_characters(text)
+    marked = normalisation.mark(tf.strings.reduce_join(chars, axis=-1), wordpiece.kept_whole)
     if wordpiece.given:
-        characters = Characters(owners(codes.row_splits), starts.values, limits, chars)
         characters, ids = _with_added(wordpiece.given, characters, normalisation.without_marks(marked))
         return characters, [ids]
-    chars = split(marked).values  # as many as before: a mark has as many characters as its token
-    return Characters(owners(codes.row_splits), starts.values, limits, chars), []
+    # As many characters as before: a mark has as many characters as its token.
+    return characters._replace(char=split(marked).values), []
 
 
 def _with_added(search: AddedTokens, characters: Characters, texts: tf.Tensor) -> tuple[Characters, tf.Tensor]:

@@ -55,18 +55,29 @@ def trim_only_second(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
 
 
 def lay_out_rows(
-    pieces: tf.Tensor, begins: tf.Tensor, kept: tf.Tensor, columns: tf.Tensor, cls: int, sep: int, pad: int
+    pieces: tf.Tensor,
+    begins: tf.Tensor,
+    kept: tf.Tensor,
+    columns: tf.Tensor,
+    separators: int,
+    has_types: bool,
+    cls: int,
+    sep: int,
+    pad: int,
 ) -> dict[str, tf.Tensor]:
     """Return [CLS] a [SEP] b [SEP] … padded to `columns`, as the dict that encoders take, each tensor (B, L) int32.
 
     `pieces` (P,) int32 holds the pieces of all segments. The pieces of a segment start at its number in `begins`
-    (B, S) int32; its first `kept` (B, S) int32 pieces are used.
+    (B, S) int32; its first `kept` (B, S) int32 pieces are used. With two `separators` there are as many between two
+    segments, and one behind the last. Without types all of them are 0.
     """
-    source = tf.concat([[cls, sep], pieces], axis=0)
+    head = [cls, *[sep] * separators]
+    before = len(head)
+    source = tf.concat([head, pieces], axis=0)
     # A row is a range of the source for [CLS], and two for each segment: its pieces and [SEP].
     ranges = tf.raw_ops.RaggedRange(
-        starts=_of_rows(begins + 2, sep=1, cls=0),
-        limits=_of_rows(begins + 2 + kept, sep=2, cls=1),
+        starts=_of_rows(begins + before, sep=1, cls=0),
+        limits=_of_rows(begins + before + kept, sep=_separator_limits(tf.shape(kept), separators), cls=1),
         deltas=1,
         Tsplits=tf.int32,
     )
@@ -93,7 +104,7 @@ def lay_out_rows(
     return {
         INPUT_WORD_IDS: padded(tf.gather(source, places), pad),
         INPUT_MASK: mask,
-        INPUT_TYPE_IDS: tf.cond(segments > 1, types, lambda: tf.zeros_like(mask)),
+        INPUT_TYPE_IDS: tf.cond(segments > 1, types, lambda: tf.zeros_like(mask)) if has_types else tf.zeros_like(mask),
     }
 
 
@@ -124,8 +135,21 @@ def lay_out_texts(
     return {INPUT_WORD_IDS: ids + step * mask, INPUT_MASK: mask, INPUT_TYPE_IDS: tf.zeros_like(mask)}
 
 
-def _of_rows(pieces: tf.Tensor, sep: int, cls: int) -> tf.Tensor:
+def _separator_limits(shape: tf.Tensor, separators: int) -> tf.Tensor | int:
+    """Return where the range of a segment's separators ends, if it begins with 1: (B, S), or the same number for all.
+
+    The last segment of a row has one separator behind it.
+    """
+    if separators == 1:
+        return 2
+    return tf.where(tf.range(shape[1]) < shape[1] - 1, 1 + separators, 2) + tf.zeros(shape, tf.int32)
+
+
+def _of_rows(pieces: tf.Tensor, sep: tf.Tensor | int, cls: int) -> tf.Tensor:
     """Return one flat vector: for every row the value `cls`, then for every segment its value (B, S) and `sep`."""
-    both = tf.pad(tf.expand_dims(pieces, 2), [[0, 0], [0, 0], [0, 1]], constant_values=sep)  # (B, S, 2)
+    if isinstance(sep, int):
+        both = tf.pad(tf.expand_dims(pieces, 2), [[0, 0], [0, 0], [0, 1]], constant_values=sep)  # (B, S, 2)
+    else:
+        both = tf.stack([pieces, sep], axis=2)
     rows, segments = tf.unstack(tf.shape(pieces))
     return tf.reshape(tf.pad(tf.reshape(both, [rows, 2 * segments]), [[0, 0], [1, 0]], constant_values=cls), [-1])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tokenizer.sentencepiece import SentencePiece
 from tokenizer.vocabulary import CLS, CONTINUATION, PAD, SEP, SPECIAL_TOKENS, STANDARD, UNK, Vocabulary
 from zoo.errors import Unsupported
 
@@ -43,7 +44,8 @@ class TokenizerRules:
     """Everything but the vocabulary that decides the ids of a text.
 
     `special_tokens` maps BERT's name of a special token to its spelling in the vocabulary: {"[PAD]": "<pad>", …}. A
-    token that the vocabulary lacks, as [MASK] may be, is not in it.
+    token that the vocabulary lacks, as [MASK] may be, is not in it. With `sentencepiece` its model cuts texts
+    instead of BERT's algorithm; then case and accents are those of its preparation of texts.
     """
 
     lower_case: bool
@@ -51,6 +53,7 @@ class TokenizerRules:
     tokenize_chinese_chars: bool = True
     special_tokens: Mapping[str, str] = field(default_factory=lambda: dict(STANDARD))
     added_tokens: tuple[AddedToken, ...] = ()
+    sentencepiece: SentencePiece | None = None
 
     @classmethod
     def original(cls, lower_case: bool) -> TokenizerRules:

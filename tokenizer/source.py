@@ -1,4 +1,4 @@
-"""Reads the tokenizer of a vocab.txt, a tokenizer.json or a directory of transformers: vocabulary and settings."""
+"""Reads the tokenizer of a vocab.txt, a .model, a tokenizer.json or a directory of transformers: ids and settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenizer.hugging_face import HuggingFaceFiles, read_hugging_face, vocabulary_of
 from tokenizer.rules import AddedToken, TokenizerRules
+from tokenizer.sentencepiece_files import read_sentencepiece_source
 from tokenizer.stated_rules import stated_rules
 from tokenizer.tokenizer_json import JSON_FILE, read_tokenizer_json
 from tokenizer.vocabulary import Vocabulary
@@ -54,6 +55,8 @@ def read_vocabulary(path: Path) -> VocabularySource:
     A file stands for itself: the files beside it are not read. Raises BadVocabulary for files that are missing, broken
     or that contradict each other, BadConfig for broken JSON, Unsupported for a tokenizer.json of another model.
     """
+    if pieces := read_sentencepiece_source(path):
+        return VocabularySource(pieces.vocabulary, pieces.rules.added_tokens, pieces.files)
     return _read_ids(path)[0]
 
 
@@ -66,6 +69,8 @@ def read_tokenizer_source(path: Path, cased: bool | None = None) -> TokenizerCon
     `cased`, if given, overrides the files. Raises what `read_vocabulary` does, and Unsupported for settings that would
     give other ids than ours.
     """
+    if pieces := read_sentencepiece_source(path, cased):
+        return TokenizerConfig(pieces.vocabulary, pieces.rules, pieces.lower_case_reason, pieces.files, pieces.notes)
     found, beside = _read_ids(path)
     vocabulary = found.vocabulary
     rules, reason, notes = stated_rules(vocabulary, beside, cased)
@@ -99,7 +104,8 @@ def vocabulary_file(path: Path) -> Path | None:
         raise BadVocabulary(f"{path} holds several vocabularies: {names}. Give the path of the one to use.")
     names = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
     raise BadVocabulary(
-        f"{path} holds no vocab.txt and no {JSON_FILE} (it holds {names}). Give a vocab.txt, or a directory with one."
+        f"{path} holds no vocab.txt, no .model and no {JSON_FILE} (it holds {names}). Give a vocab.txt, or a "
+        "directory with one."
     )
 
 

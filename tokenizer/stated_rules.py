@@ -10,8 +10,9 @@ from typing import Any
 
 from tokenizer.hugging_face import CONFIG_FILE, HuggingFaceFiles
 from tokenizer.rules import TokenizerRules
-from tokenizer.tokenizer_json import FAST_WORD_LIMIT, JSON_FILE, NO_TOKENIZER, TextRules
+from tokenizer.tokenizer_json import FAST_WORD_LIMIT, JSON_FILE, NO_MODEL, NO_TOKENIZER, TextRules
 from tokenizer.vocabulary import Vocabulary
+from zoo.archive.sentencepiece_model import Numbering
 from zoo.archive.wordpiece_model import WORD_LIMIT
 from zoo.errors import BadConfig, Unsupported
 
@@ -27,17 +28,16 @@ WORDPIECE_CLASSES = frozenset(
 )
 # Classes that follow tokenizer.json in everything.
 JSON_CLASSES = frozenset({"PreTrainedTokenizerFast", "TokenizersBackend"})
+# Families of classes that read a SentencePiece model -> how they number its pieces.
+SENTENCEPIECE_CLASSES: Mapping[str, Numbering] = {"Albert": "own", "Camembert": "camembert", "XLMRoberta": "fairseq"}
 # Other classes that people have -> the reason why their ids are not those of BERT's algorithm.
 _OTHER_CLASSES: Mapping[str, str] = {
-    "Albert": "reads a SentencePiece model",
     "BertJapanese": "cuts Japanese words with MeCab or Sudachi first",
-    "Camembert": "reads a SentencePiece model",
     "Funnel": "gives [CLS] a type of its own",
     "MPNet": "puts two separators between the texts of a pair",
     "RoCBert": "adds ids of shapes and sounds",
     "RoFormer": "cuts Chinese words with jieba first",
     "Roberta": "reads byte pairs",
-    "XLMRoberta": "reads a SentencePiece model",
 }
 # Settings that transformers' fast tokenizers do not follow, only its slow ones did -> the value that changes nothing.
 _NOT_FOLLOWED: Mapping[str, Any] = {"do_basic_tokenize": True, "never_split": []}
@@ -121,6 +121,8 @@ def _class_of(beside: HuggingFaceFiles) -> str:
     if isinstance(name, str) and name in WORDPIECE_CLASSES | JSON_CLASSES:
         return name
     family = re.sub("Tokenizer(Fast)?$", "", name) if isinstance(name, str) else ""
+    if family in SENTENCEPIECE_CLASSES:
+        raise Unsupported(f"{beside.folder}: tokenizer_class={name!r:.80} has a SentencePiece model, {NO_MODEL}")
     why = _OTHER_CLASSES.get(family, "is not known to run BERT's algorithm")
     raise Unsupported(f"{beside.folder}: tokenizer_class={name!r:.80} {why}. {NO_TOKENIZER}.")
 

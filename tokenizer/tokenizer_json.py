@@ -25,6 +25,11 @@ NO_TOKENIZER = (
     "No option gives its ids: export the encoder alone (`zoo export`), and give it the ids of its own tokenizer"
 )
 
+NO_MODEL = (
+    "which is read from the .model file of SentencePiece: put the published one (sentencepiece.bpe.model or "
+    "spiece.model) into the directory."
+)
+
 # Other models of the tokenizers library than WordPiece -> how they make pieces.
 _OTHER_MODELS = {
     "BPE": "merges of byte or character pairs",
@@ -119,6 +124,33 @@ class TokenizerJson:
 
 def read_tokenizer_json(path: Path) -> TokenizerJson:
     """Return what a tokenizer.json holds. Raises BadConfig for a broken one, Unsupported if its model is another."""
+    content, model, kind = _content(path)
+    if kind != "WordPiece":
+        how = f" ({_OTHER_MODELS[kind]})" if kind in _OTHER_MODELS else ""
+        move = NO_MODEL if kind == "Unigram" else "and only WordPiece can be exported."
+        raise Unsupported(f"{path} holds a tokenizer of the model {kind!r:.40}{how}, {move}")
+    if not isinstance(model.get("vocab"), dict):
+        raise BadConfig(f"{path}: the 'vocab' of its model should be an object of tokens and ids. Correct the file.")
+    return TokenizerJson(path, content)
+
+
+def unigram_ids(path: Path) -> dict[str, int]:
+    """Return token -> id of a tokenizer.json with a Unigram model, added tokens too; {} for one of another model.
+
+    Raises BadConfig for a broken file.
+    """
+    content, model, kind = _content(path)
+    if kind != "Unigram":
+        return {}
+    try:
+        ids = {str(token): number for number, (token, _) in enumerate(model["vocab"])}
+    except (KeyError, TypeError, ValueError):
+        raise BadConfig(f"{path}: the 'vocab' of its model should be a list of tokens with scores.") from None
+    return ids | {token["content"]: token["id"] for token in TokenizerJson(path, content).added_tokens}
+
+
+def _content(path: Path) -> tuple[Any, Mapping[str, Any], str]:
+    """Return the content of a tokenizer.json, its model and the type of the model. Raises BadConfig."""
     try:
         content = parse_json(read_small(path, _MOST_BYTES), _MOST_VALUES)
     except (OSError, ValueError) as error:
@@ -127,15 +159,7 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     if not isinstance(model, dict):
         raise BadConfig(f"{path} should hold a JSON object with a 'model', as Hugging Face's tokenizers write it.")
     # The first versions of tokenizers wrote no type.
-    kind = str(model.get("type") or ("BPE" if "merges" in model else "WordPiece"))
-    if kind != "WordPiece":
-        how = f" ({_OTHER_MODELS[kind]})" if kind in _OTHER_MODELS else ""
-        raise Unsupported(
-            f"{path} holds a tokenizer of the model {kind!r:.40}{how}, and only WordPiece can be exported."
-        )
-    if not isinstance(model.get("vocab"), dict):
-        raise BadConfig(f"{path}: the 'vocab' of its model should be an object of tokens and ids. Correct the file.")
-    return TokenizerJson(path, content)
+    return content, model, str(model.get("type") or ("BPE" if "merges" in model else "WordPiece"))
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ def _may_hold_weights(file: Path) -> bool:
 
 
 def _has_vocabulary(folder: Path) -> bool:
-    return any(_files(folder, pattern) for pattern in ("vocab*.txt", "tokenizer.json", "config.json"))
+    return any(_files(folder, pattern) for pattern in ("vocab*.txt", "*.model", "tokenizer.json", "config.json"))
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

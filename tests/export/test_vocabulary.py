@@ -81,7 +81,7 @@ def test_added_tokens_without_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "error", "words"),
     [
-        ({}, BadVocabulary, "holds no vocab.txt and no tokenizer.json"),
+        ({}, BadVocabulary, "holds no vocab.txt, no .model and no tokenizer.json"),
         ({"tokenizer": {"model": {"type": "BPE", "merges": [], "vocab": {}}}}, Unsupported, "the model 'BPE'"),
         ({"tokenizer": []}, BadConfig, "should hold a JSON object with a 'model'"),
     ],

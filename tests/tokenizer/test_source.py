@@ -236,7 +236,7 @@ def _template(**parts: Any) -> dict[str, Any]:
     [
         ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, Unsupported, "the model 'BPE' .merges of byte"),
         ({"model": {"vocab": {}, "merges": []}}, Unsupported, "'BPE'"),
-        ({"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}, Unsupported, "SentencePiece's unigram"),
+        ({"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}, Unsupported, "SentencePiece's unigram.*spiece.model"),
         ({"model": {"type": "WordPiece", "vocab": ["a"]}}, BadConfig, "should be an object of tokens"),
         ([], BadConfig, "should hold a JSON object with a 'model'"),
         ("{", BadConfig, "Cannot read"),

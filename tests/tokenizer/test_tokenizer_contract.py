@@ -214,7 +214,7 @@ def test_texts_are_laid_out_as_segments(cls: int, sep: int, pad: int) -> None:
     begins, lengths = (tf.constant(each[:, np.newaxis], tf.int32) for each in (splits[:-1], np.diff(splits)))
     for columns in range(2, 9):
         kept = packing.trim(lengths, columns - 2)
-        segments = packing.lay_out_rows(pieces, begins, kept, columns, cls, sep, pad)
+        segments = packing.lay_out_rows(pieces, begins, kept, columns, 1, True, cls, sep, pad)
         texts = packing.lay_out_texts(pieces, tf.constant(splits), columns, cls, sep, pad)
         for key in INPUT_KEYS:
             np.testing.assert_array_equal(texts[key], segments[key])

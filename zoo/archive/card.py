@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from zoo.archive.activation import Activation
 from zoo.archive.kinds import KINDS
+from zoo.archive.sentencepiece_model import Numbering
 from zoo.archive.task import TextTask
 from zoo.archive.wordpiece_model import UNK, model_bytes
 from zoo.basics.untrusted import BadInput, check_cost, made_later, read_small
@@ -205,6 +206,22 @@ class AddedTokenRecord(_Record):
     in_vocabulary: bool = False
 
 
+class SentencePieceFacts(_Record):
+    """The SentencePiece model of a tokenizer, and how its pieces become ids and rows.
+
+    `numbering` is how ids follow from the numbers of pieces: "own", "fairseq" as in XLM-R, or "camembert". `prepares`
+    says that texts go through the steps of ALBERT's own code around the model, `remove_space` that one of these makes
+    white space single spaces. `separators` stand between two texts.
+    """
+
+    model_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    pieces: int = Field(ge=1)
+    numbering: Numbering
+    prepares: bool
+    remove_space: bool
+    separators: int = Field(ge=1, le=2)
+
+
 class TokenizerFacts(_Record):
     """Everything but the vocabulary that decides the ids of a text."""
 
@@ -217,6 +234,9 @@ class TokenizerFacts(_Record):
     )
     special_tokens_in_text: bool
     added_tokens: list[AddedTokenRecord] = []
+    sentencepiece: SentencePieceFacts | None = Field(
+        default=None, description="the model that cuts texts in the place of BERT's algorithm"
+    )
 
 
 class TokenizerCard(TokenizerFacts, Card):

@@ -11,6 +11,7 @@ Our exporter writes few and known things. Those are accepted; everything else is
     constants   checks types, shapes and values of constants
     saver       operations that reach files: only for saving and restoring, and only under the name given there
     wordpiece   makes the model of the tokenizer again and compares the bytes
+    sentencepiece   reads the model of the tokenizer again
     weights     checks every entry in the index of the weights
 """
 
@@ -31,6 +32,7 @@ from zoo.safety.loops import odd_loops
 from zoo.safety.objects import odd_objects
 from zoo.safety.operations import ALLOWED_OPS, SAVER_OPS
 from zoo.safety.saver import forbidden
+from zoo.safety.sentencepiece import odd_sentencepiece
 from zoo.safety.sizes import odd_calls, odd_sizes, too_many_fields
 from zoo.safety.weights import odd_weights
 from zoo.safety.wordpiece import odd_models
@@ -71,7 +73,7 @@ def check_ops(directory: Path, card: Card) -> list[str]:
             *odd_calls(graph),
             *odd_loops(graph),
         ]
-        problems += odd_models(graph, card)
+        problems += [*odd_models(graph, card), *odd_sentencepiece(graph, card)]
     problems += [*odd_fields(model), *odd_weights(directory)]
     if unlisted := sorted(found - set(card.ops)):
         problems.append(f"its card does not list {', '.join(unlisted)}")

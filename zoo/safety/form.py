@@ -224,7 +224,10 @@ def _beyond(attributes: Mapping[str, Any], allowed: Mapping[str, str], function:
 
 @cache
 def _declared(op: str) -> Mapping[str, str]:
-    """Return attribute -> kind of value for the attributes that an operation declares, without REFUSED_ATTRIBUTES."""
+    """Return attribute -> kind of value for the attributes that an operation declares, without REFUSED_ATTRIBUTES.
+
+    Those of tensorflow-text's operations stand in a table, because it may not be imported yet.
+    """
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(op)
@@ -233,7 +236,7 @@ def _declared(op: str) -> Mapping[str, str]:
         each.name: written.KINDS.get(each.type, "list")
         for each in attributes
         if each.name not in written.REFUSED_ATTRIBUTES
-    }
+    } | dict(written.TEXT_ATTRIBUTES.get(op, {}))
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -50,7 +50,7 @@ def _odd_object(each: Any, count: int) -> Iterator[str]:
     if names is None:
         yield f"is of the kind {kind!r}, which the exporter never writes"
         return
-    if each.registered_name != written.REGISTERED.get(kind, ""):
+    if each.registered_name not in written.REGISTERED.get(kind, {""}):
         yield f"is registered as {each.registered_name!r}"
     for child in (*each.children, *each.dependencies):
         if not names.fullmatch(child.local_name):

@@ -25,6 +25,9 @@ MAIN_GRAPH_ONLY = frozenset({"VarHandleOp"})
 LOOP_OP = "StatelessWhile"
 # The constant that this operation reads is compared by zoo.safety.wordpiece: tensorflow-text trusts its bytes.
 WORDPIECE_OP = "FastWordpieceTokenizeWithOffsets"
+# zoo.safety.sentencepiece reads the model in the first one, and the constants that the others take.
+SENTENCEPIECE_OP = "SentencepieceOp"
+SENTENCEPIECE_TOKENIZERS = frozenset({"SentencepieceTokenizeOp", "SentencepieceTokenizeWithOffsetsOp"})
 
 _COMPUTING = {
     "numbers": """
@@ -46,8 +49,9 @@ _COMPUTING = {
     """,
     "text": """
         AsString FastWordpieceTokenizeWithOffsets NormalizeUTF8 NormalizeUTF8WithOffsetsMap RaggedGather RaggedRange
-        RaggedTensorToTensor ReduceJoin RegexFullMatch RegexReplace RegexSplitWithOffsets StaticRegexFullMatch
-        StaticRegexReplace StringJoin StringLength StringLower StringSplitV2 StringStrip StringUpper Substr
+        RaggedTensorToTensor ReduceJoin RegexFullMatch RegexReplace RegexSplitWithOffsets SentencepieceOp
+        SentencepieceTokenizeOp SentencepieceTokenizeWithOffsetsOp StaticRegexFullMatch StaticRegexReplace StringJoin
+        StringLength StringLower StringSplitV2 StringStrip StringUpper Substr
         UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin
     """,
     "variables and tables of the loaded object": """

@@ -136,6 +136,8 @@ NODE_ATTRIBUTES = MappingProxyType(
         "_read_only_resource_inputs": "list",
     }
 )
+# The same for operations of tensorflow-text, which TensorFlow does not know before tensorflow-text is imported.
+TEXT_ATTRIBUTES = MappingProxyType({"SentencepieceOp": {"model": "s"}})
 FUNCTION_ATTRIBUTES = MappingProxyType({"_construction_context": "s", "_input_shapes": "list", "_noinline": "b"})
 ARGUMENT_ATTRIBUTES = MappingProxyType({"_output_shapes": "list", "_user_specified_name": "s"})
 # Operations declare these attributes, but the exporter never writes them: they name executors, containers and devices.
@@ -165,8 +167,11 @@ CHILDREN = MappingProxyType(
         "captured_tensor": re.compile("(?!)"),
     }
 )
-# Kind of object -> the Python class that it may be registered for. TensorFlow restores the object with that class.
-REGISTERED = MappingProxyType({"resource": "tf.StaticHashTable", "constant": "tf.TrackableConstant"})
+# Kind of object -> the Python classes that it may be registered for. TensorFlow restores the object with that class; ""
+# is none: a resource then is what its function `_create_resource` makes.
+REGISTERED = MappingProxyType(
+    {"resource": frozenset({"tf.StaticHashTable", ""}), "constant": frozenset({"tf.TrackableConstant"})}
+)
 TAGS = ("serve",)
 INIT_SIGNATURE = "__saved_model_init_op"
 SIGNATURES = frozenset({"serving_default", "tokens", INIT_SIGNATURE})
