@@ -209,6 +209,7 @@ LAYOUTS: Mapping[str, Callable[[Config], Shapes]] = {
 }
 HEADS: Mapping[str, Callable[[Config], Shapes]] = {
     "masked LM": _masked_lm,
+    "masked LM alone": _masked_lm,
     "next sentence": _next_sentence,
     "masked LM of ALBERT": _masked_lm_of_albert,
     "masked LM of RoBERTa": _masked_lm_of_roberta,
@@ -221,7 +222,7 @@ HEADS: Mapping[str, Callable[[Config], Shapes]] = {
     "span": _span,
 }
 # Classes with these heads are made without a pooler.
-POOLERLESS = {"labels of tokens", "span", "labels of RoBERTa"}
+POOLERLESS = {"masked LM alone", "labels of tokens", "span", "labels of RoBERTa"}
 
 
 def _embeddings(scope: str, config: Config, width: int) -> Shapes:

@@ -7,6 +7,7 @@ planned from its own sizes.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,18 @@ from zoo.registry.registry import PACKAGED
 REGISTRY = read_registry(PACKAGED)
 CHECKPOINTS = {row.id: row for row in read_rows() if row.layout}
 # What no public source says enough of: the files of the checkpoint decide. Each row says so in its facts.
-UNKNOWN = {"dmeta_embedding_zh_small", "fin_retriever_base", "piccolo_large_zh"}
+UNKNOWN = {
+    "dmeta_embedding_zh_small",
+    "fin_retriever_base",
+    "finbert2_base",
+    "piccolo_large_zh",
+    "simbert_small",
+    "simbert_tiny",
+}
 _USUAL_POSITIONS = 512
+_HEADS = {"classification": ("labels",), "token_classification": ("labels of tokens",), "span": ("span",)}
+_LABELS = {"id2label": {"0": "O", "1": "B-X"}}
+_CLASSES = {"labels": "SequenceClassification", "labels of tokens": "TokenClassification", "span": "QuestionAnswering"}
 
 
 def _hub(entry: Entry) -> HuggingFaceSource | None:
@@ -45,12 +56,13 @@ def _checkpoint(entry: Entry, on_hub: HuggingFaceSource) -> Row | None:
     if on_hub.repository in CHECKPOINTS:
         return CHECKPOINTS[on_hub.repository]
     layers, hidden, vocab = entry.layers, entry.hidden_size, entry.vocab_size
-    if not (layers and hidden and vocab and entry.task in (None, "vector")):
+    if not (layers and hidden and vocab):
         return None
     sizes = (layers, hidden, hidden // 64, 4 * hidden, vocab, _USUAL_POSITIONS)
-    pooling = (entry.pooling or "mean", "L2") if entry.task else ()
-    task = "embedding" if entry.task else "pre-trained"
-    return Row(on_hub.repository, "transformers", task, "registry.json", "bert", sizes, bare=True, pooling=pooling)
+    row = Row(on_hub.repository, "transformers", "", "registry.json", "bert", sizes)
+    if entry.task == "vector":
+        return replace(row, bare=True, pooling=(entry.pooling or "mean", "L2"))
+    return replace(row, heads=_HEADS[entry.task], config=_LABELS) if entry.task else row
 
 
 @cache
@@ -83,6 +95,9 @@ def test_a_row_can_be_planned(name: str, tmp_path: Path) -> None:
         return
     checkpoint.write(folder := tmp_path / "checkpoint")
     config = json.loads((folder / "config.json").read_bytes())
+    if tuned := [_CLASSES[head] for head in checkpoint.heads if head in _CLASSES]:
+        config["architectures"] = [f"BertFor{tuned[0]}"]  # by which the task is found
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     padding = config.get("pad_token_id") or 0
     (folder / "vocab.txt").write_text(_vocabulary(config["vocab_size"], padding), encoding="utf-8")
     options = stated_options(name, on_hub, REGISTRY.models)

@@ -46,6 +46,28 @@ MODELS = {
     "electra_base": ("electra", 12, 768, 12, 768, "gelu"),
     "electra_large": ("electra", 24, 1024, 16, 1024, "gelu"),
 }
+# Encoders that the predecessor did not have: family, layers, hidden size, vocabulary, tokenizer.
+NEWER = {
+    "ernie3_xbase": ("ernie", 20, 1024, 40000, "ernie3_tokenizer"),
+    "ernie3_base": ("ernie", 12, 768, 40000, "ernie3_tokenizer"),
+    "ernie3_medium": ("ernie", 6, 768, 40000, "ernie3_tokenizer"),
+    "ernie3_mini": ("ernie", 6, 384, 40000, "ernie3_tokenizer"),
+    "ernie3_micro": ("ernie", 4, 384, 40000, "ernie3_tokenizer"),
+    "ernie3_nano": ("ernie", 4, 312, 40000, "ernie3_tokenizer"),
+    "lert_small": ("bert", 12, 256, 21128, "bert_tokenizer_chinese"),
+    "lert_base": ("bert", 12, 768, 21128, "bert_tokenizer_chinese"),
+    "lert_large": ("bert", 24, 1024, 21128, "bert_tokenizer_chinese"),
+    "pert_base": ("bert", 12, 768, 21128, "bert_tokenizer_chinese"),
+    "pert_large": ("bert", 24, 1024, 21128, "bert_tokenizer_chinese"),
+    "mengzi_base": ("bert", 12, 768, 21128, "mengzi_tokenizer"),
+    "mengzi_base_fin": ("bert", 12, 768, 21128, "mengzi_fin_tokenizer"),
+    "uer_roberta_tiny": ("bert", 2, 128, 21128, "bert_tokenizer_chinese"),
+    "uer_roberta_mini": ("bert", 4, 256, 21128, "bert_tokenizer_chinese"),
+    "uer_roberta_small": ("bert", 4, 512, 21128, "bert_tokenizer_chinese"),
+    "uer_roberta_medium": ("bert", 8, 512, 21128, "bert_tokenizer_chinese"),
+    "uer_roberta_base": ("bert", 12, 768, 21128, "bert_tokenizer_chinese"),
+    "finbert2_base": ("bert", None, None, None, "finbert2_tokenizer"),
+}
 CUT = {"bert": (1, 3, 6, 9), "bert_wwm": (1, 3, 6, 9), "roberta_wwm": (1, 3, 6, 9), "roberta_wwm_large": (1, 3, 12)}
 OLD_NAMES = {
     **{f"zh-bert-L{k}": ("bert", k) for k in (1, 3, 6, 9, 12)},
@@ -104,13 +126,25 @@ def test_an_export_of_the_same_bytes_keeps_the_mirrors_of_an_archive() -> None:
 
 def test_there_is_a_row_for_every_model() -> None:
     cut = {f"{name}_{k}" for name, layers in CUT.items() for k in layers}
-    tokenizers = {"bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess"}
+    tokenizers = {"bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess", *(row[4] for row in NEWER.values())}
     encoders = {name for name in REGISTRY.names() if REGISTRY.models[name].kind != "text"}
-    assert encoders == MODELS.keys() | cut | tokenizers
+    assert encoders == MODELS.keys() | NEWER.keys() | cut | tokenizers
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_sizes_of_newer_encoders(name: str) -> None:
+    entry, (family, layers, hidden, vocab, tokenizer) = REGISTRY.entry(name), NEWER[name]
+    assert (entry.family, entry.layers, entry.hidden_size, entry.vocab_size) == (family, layers, hidden, vocab)
+    assert entry.tokenizer == tokenizer and REGISTRY.entry(tokenizer).kind == "tokenizer"
+    if layers and hidden and vocab:
+        positions, types = (2048, 4) if family == "ernie" else (512, 2)
+        pooler = 0 if name.startswith("uer_") else (hidden + 1) * hidden
+        tables = (vocab + positions + types - 21128 - 512 - 2) * hidden
+        assert entry.parameters == parameters("electra", layers, hidden, hidden) + tables + pooler
 
 
 TEXTS = {name: entry for name, entry in REGISTRY.models.items() if entry.kind == "text"}
-COUNTED = {name: entry for name, entry in TEXTS.items() if entry.family == "bert" and entry.parameters}
+COUNTED = {n: e for n, e in TEXTS.items() if (e.family, e.task) == ("bert", "vector") and e.parameters}
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -126,10 +160,10 @@ def test_text_rows_count_their_parameters(name: str) -> None:
     assert entry.parameters == whole - pooler + tables + dense
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_text_rows_say_what_they_are(name: str) -> None:
-    entry = TEXTS[name]
-    assert entry.task and entry.facts and entry.description and entry.description_zh
+@pytest.mark.parametrize("name", [*TEXTS, *NEWER, *{row[4] for row in NEWER.values()} - {"bert_tokenizer_chinese"}])
+def test_newer_rows_say_what_they_are(name: str) -> None:
+    entry = REGISTRY.models[name]
+    assert entry.facts and entry.description and entry.description_zh and (entry.kind != "text" or entry.task)
     assert not re.search("[一-龥]", entry.description) and re.search("[一-龥]", entry.description_zh)
     for source in entry.sources:
         assert isinstance(source, HuggingFaceSource)
@@ -217,7 +251,8 @@ def test_commands_are_accepted(name: str) -> None:
             recipe = entry.recipe or Recipe()
             assert (parsed.name, parsed.kind, parsed.prompts) == (name, "text", recipe.prompts)
         else:
-            assert name in (parsed.name, f"{parsed.name}_preprocess") and parsed.cased is False
+            recipe = REGISTRY.models[parsed.name].recipe or Recipe()
+            assert name in (parsed.name, f"{parsed.name}_preprocess") and parsed.cased is recipe.cased
 
 
 def test_a_repository_is_asked_at_hf_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
