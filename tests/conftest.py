@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.zoo.textzoo import text_zoo  # noqa: F401, a fixture
 from tests.zoo.toyzoo import toy_zoo  # noqa: F401, a fixture
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -61,6 +61,7 @@ TASKS: dict[TaskName, TaskCall] = {
     "fill_mask": TaskCall("texts", {"token": "BEC", "score": "BEC"}),
 }
 TEXT = "text"  # the input of the signature
+ROOT = "__call__"  # the root itself among the functions of an archive
 
 
 class HeadCall(NamedTuple):

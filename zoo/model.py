@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.archive.card import EncoderCard
+from zoo.archive.card import ModelCard, TextCard
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import offline
-from zoo.contract import INPUT_KEYS
+from zoo.contract import INPUT_KEYS, TASKS
 from zoo.loading.load import Loaded, load_found
 
 
@@ -55,7 +55,7 @@ class Model(Loaded):
             raise AttributeError(f"{self.card.name} has no {name!r}; its exported heads: {heads}.") from None
 
     def checkpoint_variables(self) -> dict[str, np.ndarray]:
-        """Return an encoder's weights as they are now, by the names that its checkpoint has for them.
+        """Return the weights of an encoder or text archive as they are now, by the names of its checkpoint.
 
             model.checkpoint_variables()["bert/encoder/layer_0/output/LayerNorm/gamma"]  # (H,)
 
@@ -63,9 +63,10 @@ class Model(Loaded):
         each is apart, heads included. Matrices are [in, out] whatever the checkpoint's format, and as precise as they
         are stored. A tokenizer has none.
         """
-        if not isinstance(self.card, EncoderCard):
+        if not isinstance(self.card, ModelCard):
             return {}
-        roots = [self.loaded, *(getattr(self.loaded, head) for head in self.card.exported_heads)]
+        encoder = getattr(self.loaded, "encoder", self.loaded)  # of a text archive
+        roots = [self.loaded, encoder, *(getattr(encoder, head) for head in self.card.exported_heads)]
         found: dict[str, np.ndarray] = {}
         for variable in (variable for root in roots for variable in root.variables):
             names, widths = zip(*self.card.variables[variable.name.partition(":")[0]], strict=True)
@@ -78,9 +79,9 @@ class Model(Loaded):
 
             model.keras_model().predict({"input_word_ids": ids, "input_mask": mask, "input_type_ids": types})
 
-        An encoder's takes three int32 inputs [B, T] by name and gives its dict of outputs; a preprocess or tokenizer
-        archive's takes texts, strings [B], and gives what its root does. Its weights are this model's own: what trains
-        there trains here. Raises what `zoo.KerasLayer` does.
+        An encoder's takes three int32 inputs [B, T] by name and gives its dict of outputs; that of any other archive
+        takes texts, strings [B], or pairs [B, 2] if it takes only these, and gives what its root does. Its weights are
+        this model's own: what trains there trains here. Raises what `zoo.KerasLayer` does.
         """
         import keras
 
@@ -89,7 +90,8 @@ class Model(Loaded):
         if KINDS[self.card.kind].takes == "ids":
             inputs: Any = {key: keras.Input([None], dtype="int32", name=key) for key in INPUT_KEYS}
         else:
-            inputs = keras.Input([], dtype="string", name="text")
+            only_pairs = isinstance(self.card, TextCard) and TASKS[self.card.task.name].takes == "pairs"
+            inputs = keras.Input([2] if only_pairs else [], dtype="string", name="text")
         layer = KerasLayer(self, trainable=trainable, **arguments)
         return keras.Model(inputs, layer(inputs), name=_layer_name(self.card.name))
 

@@ -1,23 +1,24 @@
-"""Texts to vectors: an encoder and the tokenizer of its vocabulary in one object."""
+"""Texts to vectors: a text archive, or an encoder and the tokenizer of its vocabulary, in one object."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.archive.task import prompt_of
 from zoo.basics.progress import progress
-from zoo.contract import INPUT_KEYS, INPUT_MASK
 from zoo.errors import BadArgument
-from zoo.loading.load import load_checked
-from zoo.loading.matching import find_pair
-from zoo.loading.pooling import AskedVectors, lowered
+from zoo.loading.matching import find_vectors
+from zoo.loading.pooling import AskedVectors, TextVectors
 from zoo.registry.registry import Registry
+from zoo.vector_steps import steps_of
 
-_Inputs = Mapping[str, NDArray[np.int32]]
+_Inputs = Mapping[str, NDArray[Any]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]
 
 _WINDOW = 1024  # texts that are tokenized together and sorted by length
@@ -29,11 +30,15 @@ class TextEncoder:
         encode = zoo.TextEncoder("albert_tiny", pooling="mean")
         vectors = encode(["你好", "再见"])  # numpy float32, (2, 312)
         encode([("你好吗", "你怎么样")])  # pairs: [CLS] a [SEP] b [SEP]
+        encode.query(["好吗"]), encode.passage(["很好"])  # with the prompts that the model has for these
         encode.outputs(["你好"])["sequence_output"]  # everything the encoder gives, one batch
 
     `handle` and `tokenizer` are what `zoo.load` takes: names, URLs, archives, directories. The tokenizer of a name is
     the one its registry names; that of a bundle lies in it; for anything else it has to be given. `max_length` is in
     tokens, [CLS] and [SEP] included; longer texts are cut, pairs round robin.
+
+    A text archive of vectors needs the handle alone: tokenizer, pooling and limit are inside, so an argument that says
+    something else than its card is an error, `prompt` excepted. The vectors are those that the archive gives if called.
 
     `pooling` says how the outputs for a text become its vector: the "mean" of its tokens' last outputs, [CLS] and [SEP]
     among them; the output of the "first" token; "pooled", the encoder's `pooled_output`; or one of
@@ -59,14 +64,12 @@ class TextEncoder:
         prompt: str | None = None,
         registry: Registry | str | Path | None = None,
     ) -> None:
-        asked = AskedVectors(pooling, normalize, max_length, prompt)
-        pair = find_pair(handle, tokenizer, registry)
-        self.how = pair.text_vectors(asked)
-        self.card, self.pooling, self.max_length = pair.card, self.how.pooling, self.how.max_length
-        self.hidden_size, self.digests = self.how.width(pair.card.sizes.hidden_size), pair.digests()
-        self._directories = (pair.tokenizer_directory, pair.directory)
-        self._tokenizer = load_checked(pair.tokenizer_directory, pair.tokenizer_card)
-        self._encoder = load_checked(pair.directory, pair.card)
+        self._asked = AskedVectors(pooling, normalize, max_length, prompt)
+        self._found = found = find_vectors(handle, tokenizer, registry)
+        self.how = found.text_vectors(self._asked)
+        self.card, self.pooling, self.max_length = found.card, self.how.pooling, self.how.max_length
+        self.hidden_size, self.digests = found.width(self.how), found.digests()
+        self._steps = steps_of(found)
 
     def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
         """Return one vector for each text or pair, (N, H) float32, in their order.
@@ -75,53 +78,43 @@ class TextEncoder:
         it takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs, and for a
         batch of less than one text.
         """
-        rows, batch_size = _checked(texts), _batch_size(batch_size)
-        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
-        with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
-            for start in range(0, len(rows), _WINDOW):
-                inputs = self._tokenized(rows[start : start + _WINDOW])
-                vectors[start : start + _WINDOW] = self.embed(inputs, batch_size, advance)
-        return vectors
+        return self._encoded(texts, self.how, batch_size, show_progress)
+
+    def query(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return vectors as a call does, with the model's prompt for queries before each text, if it has one."""
+        return self._encoded(texts, self._prompting("query"), batch_size, show_progress)
+
+    def passage(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return vectors as a call does, with the model's prompt for passages before each text, if it has one."""
+        return self._encoded(texts, self._prompting("passage"), batch_size, show_progress)
 
     def preprocess(self, texts: Any) -> dict[str, Any]:
-        """Return the three inputs of the encoder, int32 tensors [B, max_length], of a string tensor [B], or [B, 2].
+        """Return the inputs that `embed` takes, of a string tensor [B], or [B, 2]: three, int32 [B, max_length].
 
         dataset.batch(1024).map(encode.preprocess).prefetch(1)  # in a tf.data pipeline too
-        """
-        import tensorflow as tf
 
-        texts = tf.convert_to_tensor(texts)
-        if self.how.prompt:
-            texts = tf.constant(self.how.prompt if texts.shape.rank == 1 else [self.how.prompt, ""]) + texts
-        if self.how.lower_case:
-            texts = lowered(texts)
-        packed = self._tokenizer.preprocess(texts, tf.constant(self.max_length))
-        return {key: packed[key] for key in INPUT_KEYS}
+        A text archive tokenizes by itself: for it they are the texts, under the one key "text".
+        """
+        return self._steps.preprocess(texts, self.how)
 
     def embed(
         self, inputs: _Inputs, batch_size: int = 32, advance: Callable[[int], object] = lambda count: None
     ) -> NDArray[np.float32]:
-        """Return one vector for each row of numpy inputs (N, T), (N, H) float32.
+        """Return one vector for each row of what `preprocess` gives, as numpy arrays, (N, H) float32.
 
-        Rows of similar length go through the encoder together, cut to the longest of them; `advance` is called with the
-        number of rows that are done. Raises BadArgument for a batch of less than one row.
+        Rows of similar length go through the encoder together; `advance` is called with the number of rows that are
+        done. Raises BadArgument for a batch of less than one row.
         """
-        batch_size = _batch_size(batch_size)
-        vectors = np.zeros((len(inputs[INPUT_MASK]), self.hidden_size), np.float32)
-        for places, batch in _by_length(inputs, batch_size):
-            outputs = self._encode(batch)
-            vectors[places] = self.how.compute({name: outputs[name].numpy() for name in self.how.outputs}, batch, np)
-            advance(len(places))
-        return vectors
+        return self._embedded(inputs, self.how, batch_size, advance)
 
     def outputs(self, texts: Texts) -> dict[str, Any]:
-        """Return all outputs of the encoder for one batch of texts, as numpy arrays padded to the longest."""
+        """Return all outputs of the encoder for one batch of texts, as numpy arrays padded to the longest.
+
+        Raises BadArgument for a text archive, which gives vectors alone.
+        """
         import tensorflow as tf
 
-        inputs = self._tokenized(_checked(texts))
-        longest = int(inputs[INPUT_MASK].sum(axis=1).max(initial=1))
-        outputs = self._encode({key: inputs[key][:, :longest] for key in INPUT_KEYS})
-        return dict(tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs))
+        return self._steps.outputs(tf.constant(_checked(texts), tf.string), self.how)
 
     def keras_model(self, trainable: bool | str = False, pairs: bool = False) -> Any:
         """Return a Keras 3 model from texts, strings [B] (or pairs [B, 2]), to vectors (B, H).
@@ -130,55 +123,46 @@ class TextEncoder:
             model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
 
         `trainable` is that of `zoo.KerasLayer`. Raises BadArgument if the encoder puts a prompt before texts or
-        lower-cases them, which no layer of the model could do.
+        lower-cases them, which no layer of the model could do; a text archive does both itself.
         """
-        if self.how.prompt:
-            raise BadArgument(
-                f"a Keras model cannot put the prompt {self.how.prompt!r} before its texts: give TextEncoder "
-                "prompt='', and put the prompt before the texts yourself."
-            )
-        if self.how.lower_case:
-            raise BadArgument(
-                f"a Keras model cannot lower-case its texts, as {self.card.name} needs it: give TextEncoder a "
-                "tokenizer that lower-cases (`zoo export-tokenizer` with --uncased)."
-            )
         import keras
 
-        from zoo.keras.layer import KerasLayer
-
-        tokenizer, encoder = map(str, self._directories)
         texts = keras.Input([2] if pairs else [], dtype="string", name="text")
-        arguments = {"seq_length": self.max_length}
-        inputs = KerasLayer(tokenizer, endpoint="preprocess", arguments=arguments, name="tokenizer")(texts)
-        outputs = KerasLayer(encoder, trainable=trainable, name="encoder")(inputs)
-        return keras.Model(texts, self.how.compute(outputs, inputs, keras.ops), name="text_encoder")
+        return keras.Model(texts, self._steps.keras_vectors(texts, trainable, self.how), name="text_encoder")
 
-    def _encode(self, inputs: _Inputs) -> Any:
+    def _prompting(self, function: str) -> TextVectors:
+        """Return the settings with the prompt of "query" or "passage"."""
+        return self._found.text_vectors(replace(self._asked, prompt=prompt_of(function, self._found.prompts)))
+
+    def _encoded(self, texts: Texts, how: TextVectors, batch_size: int, show_progress: bool) -> NDArray[np.float32]:
         import tensorflow as tf
 
-        return self._encoder({key: tf.constant(array) for key, array in inputs.items()})
+        rows, batch_size = _checked(texts), _batch_size(batch_size)
+        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
+        with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
+            for start in range(0, len(rows), _WINDOW):
+                tensors = self._steps.preprocess(tf.constant(rows[start : start + _WINDOW], tf.string), how)
+                inputs = {key: tensor.numpy() for key, tensor in tensors.items()}
+                vectors[start : start + _WINDOW] = self._embedded(inputs, how, batch_size, advance)
+        return vectors
 
-    def _tokenized(self, rows: NDArray[Any]) -> _Inputs:
-        import tensorflow as tf
-
-        packed = self.preprocess(tf.constant(rows, tf.string))
-        return {key: tensor.numpy() for key, tensor in packed.items()}
+    def _embedded(
+        self, inputs: _Inputs, how: TextVectors, batch_size: int, advance: Callable[[int], object]
+    ) -> NDArray[np.float32]:
+        batch_size = _batch_size(batch_size)
+        order = np.argsort(self._steps.lengths(inputs), kind="stable")
+        vectors = np.zeros((len(order), self.hidden_size), np.float32)
+        for first in range(0, len(order), batch_size):
+            chosen = order[first : first + batch_size]
+            vectors[chosen] = self._steps.vectors(self._steps.batch(inputs, chosen), how)
+            advance(len(chosen))
+        return vectors
 
 
 def _batch_size(asked: Any) -> int:
     if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
         raise BadArgument(f"batch_size={asked!r}: give a whole number of texts, at least 1.")
     return int(asked)
-
-
-def _by_length(inputs: _Inputs, batch_size: int) -> Iterator[tuple[NDArray[np.intp], _Inputs]]:
-    """Yield the places of rows of similar length and their inputs, cut to the longest of them."""
-    lengths = inputs[INPUT_MASK].sum(axis=1)
-    order = np.argsort(lengths, kind="stable")
-    for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
-        cut = int(lengths[chosen].max())
-        yield chosen, {key: inputs[key][chosen, :cut] for key in INPUT_KEYS}
 
 
 def _checked(texts: Any) -> NDArray[Any]:

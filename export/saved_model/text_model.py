@@ -6,7 +6,7 @@ B texts or pairs, T tokens of the longest of them, C classes, D numbers of a vec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -24,11 +24,10 @@ from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.activation import Activation
 from zoo.archive.task import TextTask
-from zoo.contract import INPUT_KEYS, INPUT_MASK, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
+from zoo.contract import INPUT_KEYS, INPUT_MASK, ROOT, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
 from zoo.loading.pooling import lowered
 
 Inputs = Mapping[str, tf.Tensor]  # the three inputs of an encoder, int32 [B, T]
-_PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}  # function -> names of its prompt
 _TEXTS, _PAIRS = (tf.TensorSpec(shape, tf.string, TEXT) for shape in ([None], [None, 2]))
 _SPECS = {"texts": (_TEXTS,), "pairs": (_PAIRS,), "both": (_TEXTS, _PAIRS)}  # by what a task takes
 
@@ -107,7 +106,8 @@ class TextRoot(tf.train.Checkpoint):
     ) -> None:
         super().__init__()
         head = {name: weight for name, weight in encoder.weights.items() if name.startswith("task/")}
-        self.encoder = EncoderRoot(encoder, vocabulary, heads, recompute, padding_id)
+        alone = replace(encoder, weights={name: encoder.weights[name] for name in encoder.weights if name not in head})
+        self.encoder = EncoderRoot(alone, vocabulary, heads, recompute, padding_id)
         self.tokenizer = Tokenizer(vocabulary, rules, special_tokens_in_text, ops="core")
         unused = HEADS.keys() - {TASKS[task.name].encoder_head}
         unused |= set() if "pooled" in (task.pooling or "").split("+") else {"pooler"}
@@ -117,11 +117,8 @@ class TextRoot(tf.train.Checkpoint):
         self.trainable_variables = [encoder.weights[name] for name in own if not name.startswith("task/crf/")]
         self.regularization_losses: list[Callable[[], tf.Tensor]] = []
         self._model = TextModel(task, self.tokenizer.graph, self.encoder, head)
-        self.__call__ = self._traced(task.prompts.get(task.default_prompt or "", ""), (False, True))
-        if task.name == VECTOR:
-            for name, names in _PROMPTED.items():
-                prompt = next((task.prompts[each] for each in names if each in task.prompts), "")
-                setattr(self, name, self._traced(prompt, (False,)))
+        for name, prompt in task.functions.items():
+            setattr(self, name, self._traced(prompt, (False, True) if name == ROOT else (False,)))
         if task.labels:
             self.labels = graph_function(self._labels)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo.archive.activation import Activation
-from zoo.contract import LEAST_TOKENS, TaskName
+from zoo.contract import LEAST_TOKENS, ROOT, VECTOR, TaskName
 
 # How a text, or a pair, over the limit is cut. "round_robin": one token each in turn, as google-research/bert.
 # "longest_first": the same, but a token that is left over goes to the longer text, as transformers. "only_second": the
@@ -16,6 +17,8 @@ Truncation = Literal["round_robin", "longest_first", "only_second"]
 Scores = Literal["softmax", "sigmoid", "identity"]  # of logits
 # How the labels of tokens say where an entity begins and ends; "plain" labels have no B- or I-.
 Scheme = Literal["BIO", "BIOES", "BMES", "plain"]
+# Function of an archive of vectors -> the names that its prompt may have, the best first.
+PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}
 
 
 class _Part(BaseModel):
@@ -54,3 +57,27 @@ class TextTask(_Part):
     crf: bool = False
     most_tokens: int | None = Field(default=None, description="of an answer span, or of candidates for a [MASK]")
     reasons: list[str] = Field(default=[], description="sentences: where each of these was read")
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The functions that answer texts, each with the prompt that it puts before them: {"query": "query: "}."""
+        functions = {ROOT: self.prompts.get(self.default_prompt or "", "")}
+        if self.name == VECTOR:
+            functions |= {name: prompt_of(name, self.prompts) for name in PROMPTED}
+        return functions
+
+    def calling(self, prompt: str) -> tuple[str, str] | None:
+        """Return the function that puts `prompt` before texts, and what is still to be put before them.
+
+        None if every function puts something else before them.
+        """
+        fitting = [(name, own) for name, own in self.functions.items() if prompt.startswith(own)]
+        if not fitting:
+            return None
+        name, own = max(fitting, key=lambda each: len(each[1]))
+        return name, prompt.removeprefix(own)
+
+
+def prompt_of(function: str, prompts: Mapping[str, str]) -> str:
+    """Return the prompt of "query" or "passage" among those of a model; "" without one."""
+    return next((prompts[name] for name in PROMPTED[function] if name in prompts), "")

@@ -25,11 +25,11 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
     parser.epilog = (
         "Arguments after `--` go to the engine: Beam's pipeline options, or Spark's, such as spark.master=local[2]."
     )
-    parser.add_argument("model", metavar="NAME", help="an encoder: a name, URL, .tar.gz or directory")
+    parser.add_argument("model", metavar="NAME", help="an encoder or text archive: name, URL, .tar.gz or directory")
     parser.add_argument("input", metavar="INPUT", help="a file, a directory or a quoted pattern")
     parser.add_argument("output", metavar="OUTPUT", help="a directory")
     parser.add_argument("--engine", choices=get_args(Engine), default="local")
-    parser.add_argument("--tokenizer", metavar="NAME", help="default: the one that the registry names")
+    parser.add_argument("--tokenizer", metavar="NAME", help="of an encoder; default: the one that the registry names")
     parser.add_argument(
         "--pooling",
         metavar="KIND",

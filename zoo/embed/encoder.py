@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from zoo.loading.matching import EncoderWithTokenizer, find_pair
+from zoo.loading.matching import EncoderWithTokenizer, FoundText, find_vectors
 from zoo.loading.pooling import AskedVectors
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class EncoderSpec:
         """The arguments that decide how texts become vectors."""
         return AskedVectors(self.pooling, self.normalize, self.max_length, self.prompt)
 
-    def find(self) -> EncoderWithTokenizer:
-        """Return the encoder and its tokenizer, fetched but not loaded. Raises the errors of `find_pair`."""
-        return find_pair(self.handle, self.tokenizer, self.registry)
+    def find(self) -> EncoderWithTokenizer | FoundText:
+        """Return the encoder with its tokenizer, or the text archive, fetched, not loaded. Raises as `find_vectors`."""
+        return find_vectors(self.handle, self.tokenizer, self.registry)
 
     def load(self) -> TextEncoder:
         """Return the loaded encoder: the same object for equal specs in one process."""

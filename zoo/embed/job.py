@@ -30,8 +30,8 @@ class EmbeddingJob:
 
     spec: EncoderSpec
     model: str
-    tokenizer: str
-    digests: tuple[str, str]
+    tokenizer: str | None  # None: the model is a text archive, which has its own
+    digests: tuple[str, str | None]
     how: TextVectors
     hidden_size: int  # how many numbers a vector has
     source: OpenedCorpus
@@ -63,10 +63,10 @@ class EmbeddingJob:
         """Return the encoder. Raises DigestMismatch if this worker finds another model than the run was begun with."""
         encoder = self.spec.load()
         if encoder.digests != self.digests:
+            theirs, ours = (_short(digests) for digests in (encoder.digests, self.digests))
             raise DigestMismatch(
-                f"on this worker {self.spec.handle} is {encoder.digests[0][:12]}… with the tokenizer "
-                f"{encoder.digests[1][:12]}…, but the run was begun with {self.digests[0][:12]}… and "
-                f"{self.digests[1][:12]}…. Install the same models on every worker."
+                f"on this worker {self.spec.handle} is {theirs}, but the run was begun with {ours}. Install the same "
+                "models on every worker."
             )
         return encoder
 
@@ -110,3 +110,8 @@ class EmbeddingJob:
         """Return the metadata for the Parquet schema of every part: {"zoo.model": "albert_tiny", …}."""
         named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", *vars(self.how))
         return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named and value}
+
+
+def _short(digests: tuple[str, str | None]) -> str:
+    model, tokenizer = digests
+    return f"{model[:12]}…" + (f" with the tokenizer {tokenizer[:12]}…" if tokenizer else "")

@@ -63,7 +63,7 @@ class Plan:
             {
                 "input": f"{files} of {source.format}, {size(sum(file.size for file in source.files))}",
                 "rows": f"{self.rows:,} ({'' if source.format == 'text' else named + ', '}{source.id_type} ids)",
-                "model": f"{job.model} with {job.tokenizer}, {job.how}",
+                "model": ", ".join([job.model + (f" with {job.tokenizer}" if job.tokenizer else ""), str(job.how)]),
                 "vectors": f"{settings.dtype}, batches of {settings.batch_size}",
                 "output": f"{job.output.directory}, {parts} of {settings.rows_per_part:,} rows",
                 "to do": f"{counted(len(self.missing), 'part')}, {counted(self.rows_left, 'row')}",
@@ -89,16 +89,16 @@ def plan_corpus(
     settings = settings or Settings()
     _check(corpus, settings)
     source = open_corpus(corpus)
-    pair = spec.find()
-    how = pair.text_vectors(spec.asked)
+    found = spec.find()
+    how = found.text_vectors(spec.asked)
     place = Output(str(Path(output).expanduser().absolute()))
     job = EmbeddingJob(
         spec,
-        pair.card.name,
-        pair.tokenizer_card.name,
-        pair.digests(),
+        found.card.name,
+        found.tokenizer,
+        found.digests(),
         how,
-        how.width(pair.card.sizes.hidden_size),
+        found.width(how),
         source,
         corpus.limit,
         settings,

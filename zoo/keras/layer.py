@@ -29,14 +29,16 @@ class KerasLayer(keras.layers.Layer):
         layer = zoo.KerasLayer("albert_tiny", trainable=True, output_key="pooled_output")
         ids = keras.Input([None], dtype="int32")
         model = keras.Model(ids, keras.layers.Dense(2)(layer(ids)))
+        texts = keras.Input([], dtype="string")  # what a text archive takes; pairs: keras.Input([2], dtype="string")
+        vectors = zoo.KerasLayer("bge_small_zh", trainable="last:2")(texts)
 
     `handle` is a name, `zoo://` name, URL, .tar.gz or unpacked directory, or a loaded object (Keras cannot save that
     layer). `endpoint` calls an attribute of the model, such as "mlm" or "preprocess". `signature` calls a signature;
     it needs `output_key` or `signature_outputs_as_dict=True`. `arguments` are passed to every call. `output_key` picks
     one of several outputs. `registry`, `sha256` and `allow_unverified` mean the same as for `zoo.load`.
 
-    `trainable` is True, False, "pooler" (the pooler, and the head of an endpoint), or "last:2" (also the last two
-    layers). It can be set again at any time; then compile the model again. All other weights are in
+    `trainable` is True, False, "pooler" (the pooler, and the head of an endpoint or text archive), or "last:2" (also
+    the last two layers). It can be set again at any time; then compile the model again. All other weights are in
     `non_trainable_weights` and get no gradients. With `trainable=False` there is neither dropout nor a regularisation
     loss, even while the model trains. A signature cannot train.
 
@@ -124,8 +126,9 @@ class KerasLayer(keras.layers.Layer):
         ]
         self._of_head: frozenset[str] = frozenset()
         self._can_train = frozenset(variable.name for variable in self._adopted if variable.trainable)
-        if root := {names.get(id(variable)) for variable in getattr(self._object, "variables", ())}:
-            self._of_head = self._can_train - root  # a head lists the variables of its encoder too
+        inner = getattr(self._object, "encoder", self._object)  # of a text archive
+        if own := {names.get(id(variable)) for variable in getattr(inner, "variables", ())}:
+            self._of_head = self._can_train - own  # a head lists the variables of its encoder too
 
     @property
     def trainable(self) -> bool | str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from zoo.archive.card import Card, EncoderCard, EncoderSizes, read_card
+from zoo.archive.card import Card, EncoderSizes, ModelCard, read_card
 from zoo.archive.digests import check_files, sha256_of
 from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
@@ -119,7 +119,7 @@ class Opened:
 
     @property
     def sizes(self) -> EncoderSizes | None:
-        return self.card.sizes if isinstance(self.card, EncoderCard) else None
+        return self.card.sizes if isinstance(self.card, ModelCard) else None
 
 
 def opened(handle: Any, **how: Any) -> Opened:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from zoo.contract import INPUT_KEYS, INPUT_WORD_IDS, head_inputs
 from zoo.errors import BadArgument
+from zoo.loading.texts import wrong_texts
 
 _WIDE = {"int64", "uint32", "uint64"}  # integer types with values that int32 cannot hold
 
@@ -45,6 +46,9 @@ class Forms:
             if positional:
                 inputs, *others = positional
                 self._saved.setdefault(form_of(inputs), []).append(_Saved(inputs, others, graph))
+        specs = [spec for forms in self._saved.values() for form in forms for spec in _leaves(form.inputs)]
+        self._accepted = {spec.dtype.name for spec in specs}
+        self._ranks_of_texts = {spec.shape.rank for spec in specs} if self._accepted == {"string"} else set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and return its result."""
@@ -60,11 +64,10 @@ class Forms:
         return self._otherwise(*args, **kwargs)
 
     def _check_strings(self, inputs: Any) -> None:
-        """Raise BadArgument for strings if no form takes any: heads, and encoders that were exported without them."""
-        accepted = {
-            spec.dtype.name for forms in self._saved.values() for form in forms for spec in _leaves(form.inputs)
-        }
-        if "string" not in accepted and any(leaf.dtype.name == "string" for leaf in _leaves(inputs)):
+        """Raise BadArgument for strings if no form takes any, as in heads; for anything if only strings are taken."""
+        if self._ranks_of_texts:
+            raise BadArgument(wrong_texts(inputs, self._ranks_of_texts))
+        if "string" not in self._accepted and any(leaf.dtype.name == "string" for leaf in _leaves(inputs)):
             raise BadArgument(
                 "these inputs are strings, and this function takes ids alone, integers [B, T]. A tokenizer's "
                 "`preprocess` makes them of texts."
@@ -72,6 +75,10 @@ class Forms:
 
     def _prepared(self, inputs: Any) -> Any:
         """Return inputs as tensors with integers of one width. A list that no form has becomes one tensor."""
+        if self._ranks_of_texts and isinstance(inputs, list | tuple) and not inputs:
+            import tensorflow as tf
+
+            return tf.zeros([0], tf.string)
         if isinstance(inputs, Mapping) or form_of(inputs) in self._saved:
             inputs = tensors_of(inputs)
         elif isinstance(inputs, list | tuple) and any(hasattr(value, "dtype") for value in inputs):
@@ -124,7 +131,9 @@ def tensor_of(value: Any) -> Any:
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
-        raise BadArgument(f"these inputs cannot become a tensor ({error}): all rows need the same length.") from None
+        raise BadArgument(
+            f"these inputs cannot become a tensor ({error}): all rows need the same length and one type."
+        ) from None
 
 
 def tensors_of(inputs: Any, make: Callable[[Any], Any] = tensor_of) -> Any:

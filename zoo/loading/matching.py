@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import EncoderCard, ModelCard, TextCard, TokenizerCard, read_card
+from zoo.archive.card import Card, EncoderCard, ModelCard, TextCard, TokenizerCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
-from zoo.contract import CARD_FILE
+from zoo.contract import CARD_FILE, VECTOR
 from zoo.errors import BadArgument
 from zoo.fetching.building import pair_of_hub
 from zoo.fetching.bundles import is_bundle, read_bundle
@@ -19,7 +20,7 @@ from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import model_name
 from zoo.loading.load import check_pair, find_model
-from zoo.loading.pooling import AskedVectors, TextVectors, text_vectors
+from zoo.loading.pooling import AskedVectors, TextVectors, archive_vectors, text_vectors
 from zoo.registry.registry import Registry
 
 
@@ -38,9 +39,28 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class FoundText(FoundModel):
-    """The directory and the card of a text archive."""
+    """The directory and the card of a text archive. Its tokenizer is inside."""
 
     card: TextCard
+    tokenizer = None
+
+    def text_vectors(self, asked: AskedVectors) -> TextVectors:
+        """Return how texts become vectors. Raises BadArgument for settings that are not the archive's own."""
+        return archive_vectors(asked, self.card)
+
+    def width(self, how: TextVectors) -> int:
+        """Return how many numbers a vector has."""
+        dense = self.card.task.dense
+        return dense[-1].outputs if dense else how.width(self.card.sizes.hidden_size)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The model's prompts by their names."""
+        return self.card.task.prompts
+
+    def digests(self) -> tuple[str, None]:
+        """Return the sha256 of the archive, and None for a tokenizer."""
+        return self.sha256, None
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,20 @@ class EncoderWithTokenizer(FoundEncoder):
         """Return how texts become vectors: as asked for, else as the card says. Raises BadArgument."""
         return text_vectors(asked, self.card, self.tokenizer_card)
 
+    def width(self, how: TextVectors) -> int:
+        """Return how many numbers a vector has."""
+        return how.width(self.card.sizes.hidden_size)
+
+    @property
+    def tokenizer(self) -> str:
+        """The name of the tokenizer."""
+        return self.tokenizer_card.name
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The model's prompts by their names."""
+        return self.card.sentence.prompts if self.card.sentence else {}
+
     def digests(self) -> tuple[str, str]:
         """Return the sha256 of the encoder and of the tokenizer, both as `sha256` states it."""
         return self.sha256, _archive_sha256(self.tokenizer_directory)
@@ -70,9 +104,34 @@ def find_encoder(handle: str | Path, registry: Registry | str | Path | None = No
     """Return an encoder, fetched if need be. Raises BadArgument for a tokenizer, and what `resolve` does."""
     if hub_source(handle) is not None:
         directory = pair_of_hub(str(handle))[0]
-        card = read_card(directory)
-    else:
-        directory, card = find_model(handle, registry=registry)
+        return _encoder(handle, directory, read_card(directory))
+    return _encoder(handle, *find_model(handle, registry=registry))
+
+
+def find_vectors(
+    handle: str | Path, tokenizer: str | Path | None = None, registry: Registry | str | Path | None = None
+) -> EncoderWithTokenizer | FoundText:
+    """Return what makes vectors of texts: a text archive, or an encoder and its tokenizer. Imports no TensorFlow.
+
+    The arguments are those of `zoo.TextEncoder`; a hub's id gives its encoder. Raises what `find_pair` does, and
+    BadArgument for a tokenizer that is given with a text archive or for an archive of another task.
+    """
+    if hub_source(handle) is not None:
+        return find_pair(handle, tokenizer, registry)
+    directory, card = find_model(handle, registry=registry)
+    if not isinstance(card, TextCard):
+        return _with_tokenizer(_encoder(handle, directory, card), handle, tokenizer, registry)
+    if tokenizer is not None:
+        raise BadArgument(f"{handle} is a text archive, which has its tokenizer inside: leave tokenizer= away.")
+    if card.task.name != VECTOR:
+        raise BadArgument(
+            f"{handle} is a text archive of the task {card.task.name}, which gives no vectors: call it with texts, "
+            f"`zoo.load({str(handle)!r})(…)`, or export its encoder: `zoo export … --kind encoder`."
+        )
+    return FoundText(directory, card)
+
+
+def _encoder(handle: str | Path, directory: Path, card: Card) -> FoundEncoder:
     if isinstance(card, TextCard):
         raise BadArgument(
             f"{handle} is a text archive, which has its tokenizer inside: call it with texts, "
@@ -93,7 +152,12 @@ def find_pair(
 
     The arguments are those of `zoo.TextEncoder`. Raises BadArgument, VocabularyMismatch and the errors of `resolve`.
     """
-    encoder = find_encoder(handle, registry)
+    return _with_tokenizer(find_encoder(handle, registry), handle, tokenizer, registry)
+
+
+def _with_tokenizer(
+    encoder: FoundEncoder, handle: str | Path, tokenizer: str | Path | None, registry: Registry | str | Path | None
+) -> EncoderWithTokenizer:
     card = encoder.card
     if tokenizer is not None:
         directory, found = find_model(tokenizer, registry=registry)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from zoo.archive.card import EncoderCard, TokenizerCard
-from zoo.contract import INPUT_MASK, LEAST_TOKENS, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
+from zoo.archive.card import EncoderCard, TextCard, TokenizerCard
+from zoo.contract import INPUT_MASK, LEAST_TOKENS, POOLED_OUTPUT, ROOT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
 
 _USUAL = "mean"  # pooling of models whose card states none
@@ -106,6 +106,34 @@ def text_vectors(asked: AskedVectors, card: EncoderCard, tokenizer: TokenizerCar
         prompt=prompt,
         lower_case=bool(stated and stated.lower_case and not tokenizer.lower_case),
     )
+
+
+def archive_vectors(asked: AskedVectors, card: TextCard) -> TextVectors:
+    """Return the settings of a text archive of vectors, which computes all of them itself.
+
+    Raises BadArgument for settings that are not its own.
+    """
+    task = card.task
+    assert task.pooling is not None  # as in every card with this task
+    own = AskedVectors(task.pooling, task.normalize, task.max_length)
+    wrong = [
+        f"{name}={value!r}, and it has {getattr(own, name)!r}"
+        for name, value in vars(asked).items()
+        if name != "prompt" and value not in (None, getattr(own, name))
+    ]
+    if wrong:
+        raise BadArgument(
+            f"{card.name} is a text archive, whose vectors are made as its card says: {'; '.join(wrong)}. Leave these "
+            "arguments away, or export its encoder for vectors by other rules: `zoo export … --kind encoder`."
+        )
+    prompt = task.functions[ROOT] if asked.prompt is None else asked.prompt
+    if task.calling(prompt) is None:
+        there_are = ", ".join(map(repr, dict.fromkeys(task.functions.values())))
+        raise BadArgument(
+            f"prompt={prompt!r}: {card.name} always puts one of its own prompts before a text, {there_are}. Give one "
+            "of them, or a prompt that begins with one."
+        )
+    return TextVectors(task.pooling, task.normalize, task.max_length, prompt, task.lower_case)
 
 
 def check_pooling(pooling: Any) -> None:
