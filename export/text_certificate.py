@@ -15,7 +15,7 @@ from export.oracle.heads import HeadOracle
 from export.oracle.sentencepiece import GOLDEN as SENTENCEPIECE_TEXTS, ReferenceSentencePiece
 from export.oracle.texts import Chosen, TextOracle
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer, golden_texts
-from export.planning import PlannedText
+from export.planning import PlannedEncoder, PlannedText
 from export.weights.derived import computed_in
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import GoldenText, TextCertificate
@@ -78,18 +78,29 @@ def golden_questions(planned: PlannedText) -> list[tuple[str, ...]]:
 
 def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     """Return the answers of the original computation: `n/output` of each golden text, as `GOLDEN_FILE` holds them."""
-    encoder, task = planned.encoder, planned.task
+    task = planned.task
+    chosen = Chosen(task.name, task.max_length, task.labels, planned.request.pooling, task.truncation)
+    oracle = text_oracle(
+        planned.encoder, reference_tokenizer(planned.tokenizer, planned.special_tokens_in_text), chosen
+    )
+    arrays: dict[str, np.ndarray] = {}
+    for number, answers in enumerate(oracle.answers(golden_questions(planned))):
+        for name, array in answers.items():
+            arrays[f"{number}/{name}"] = array.astype(np.float32) if array.dtype.kind == "f" else array
+    return arrays
+
+
+def text_oracle(encoder: PlannedEncoder, tokenizer: ReferenceTokenizer, chosen: Chosen) -> TextOracle:
+    """Return the oracle of a checkpoint, which reads the files beside it by itself."""
     checkpoint = encoder.checkpoint
     stored, run = published(checkpoint), as_run(checkpoint, encoder.config, encoder.under)
-    chosen = Chosen(task.name, task.max_length, task.labels, planned.request.pooling, task.truncation)
-
     heads = HeadOracle(*stored, run["activation"], run["family"], run["source"], encoder.under)
 
     def masked_logits(outputs: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
         return heads.mlm(outputs, {"masked_lm_positions": positions})["mlm_logits"]
 
-    oracle = TextOracle(
-        reference_tokenizer(planned.tokenizer, planned.special_tokens_in_text),
+    return TextOracle(
+        tokenizer,
         lambda cases: forward(*stored, cases, **run),
         checkpoint.read,
         checkpoint.shapes,
@@ -98,11 +109,6 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
         chosen,
         masked_logits,
     )
-    arrays: dict[str, np.ndarray] = {}
-    for number, answers in enumerate(oracle.answers(golden_questions(planned))):
-        for name, array in answers.items():
-            arrays[f"{number}/{name}"] = array.astype(np.float32) if array.dtype.kind == "f" else array
-    return arrays
 
 
 def certify_texts(directory: Path, arrays: Mapping[str, np.ndarray], planned: PlannedText) -> TextCertificate:

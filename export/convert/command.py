@@ -42,6 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_model, ready
     from export.convert.serving import converter_versions, write_serving
+    from export.convert.text_to_transformers import convert_text_to_transformers, ready_text
     from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
     asked = Conversion(model, options.to, out, options.quantize, options.force)
@@ -54,7 +55,9 @@ def _run(options: argparse.Namespace) -> int:
         check: Callable[[Conversion], object]
         check, convert = ready, convert_model
         if options.to == "transformers":
-            check, convert = ready_for_transformers, convert_to_transformers
+            is_text = isinstance(model, FoundText)
+            check = ready_text if is_text else ready_for_transformers
+            convert = convert_text_to_transformers if is_text else convert_to_transformers
         if options.dry_run:  # a conversion checks by itself
             check(asked)
         report = None if options.dry_run else convert(asked)

@@ -21,6 +21,7 @@ from zoo.errors import VerificationFailed
 _SCRIPT = Path(transformers_run.__file__)
 _NAMES = {INPUT_WORD_IDS: "input_ids", INPUT_MASK: "attention_mask", INPUT_TYPE_IDS: "token_type_ids"}
 _INSTALL = "transformers and torch are not installed here: `pip install transformers torch`"
+_INSTALL_VECTORS = "sentence-transformers is not installed here: `pip install sentence-transformers`"
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,17 @@ class Answered:
 
 
 def ask_transformers(
-    directory: Path, asked: Sequence[Batch], texts: Sequence[Sequence[str]] = (), python: str | None = None
+    directory: Path,
+    asked: Sequence[Batch],
+    texts: Sequence[Sequence[str]] = (),
+    python: str | None = None,
+    sentences: Sequence[str] = (),
 ) -> Answered:
     """Return what transformers makes of a directory, in a process of this Python, or of another one.
 
-    Of each batch AutoModel is asked, of the first one every class that config.json names, too. Raises NoRuntime if
-    transformers or torch is not installed, or if this transformers lacks the class; VerificationFailed if it fails.
+    Of each batch AutoModel is asked, and every class that config.json names; of `sentences` SentenceTransformer is.
+    Raises NoRuntime if one of these packages is not installed, or if this transformers lacks the class;
+    VerificationFailed if it fails.
     """
     if python is None and not (find_spec("transformers") and find_spec("torch")):
         raise NoRuntime(_INSTALL)
@@ -51,6 +57,7 @@ def ask_transformers(
         arrays = {f"{n}/{_NAMES[key]}": array for n, batch in enumerate(asked) for key, array in batch.items()}
         np.savez(Path(work) / "questions.npz", **arrays)  # type: ignore[arg-type]
         (Path(work) / "texts.json").write_text(json.dumps([*map(list, texts)]), encoding="utf-8")
+        (Path(work) / "sentences.json").write_text(json.dumps([*sentences]), encoding="utf-8")
         # Not by its path: then Python would look for modules in the directory of this file first.
         program = [python or sys.executable, "-c", _SCRIPT.read_text(encoding="utf-8")]
         done = subprocess.run(
@@ -58,7 +65,7 @@ def ask_transformers(
         )
         said = done.stderr.strip()
         if done.returncode == transformers_run.NO_PACKAGE:
-            raise NoRuntime(_INSTALL)
+            raise NoRuntime(_INSTALL_VECTORS if sentences else _INSTALL)
         if done.returncode == transformers_run.NO_CLASS:
             raise NoRuntime(said.splitlines()[-1])
         if done.returncode:

@@ -29,7 +29,7 @@ from export.saved_model.text_model import Inputs, TextModel
 from export.tasks import TASKS
 from export.weights.naming import archive_name
 from tokenizer.graph import TRIMS
-from tokenizer.vocabulary import CLS, SEP
+from tokenizer.vocabulary import CLS, SEP, Vocabulary
 from zoo.archive.activation import Activation
 from zoo.archive.card import GoldenText, TextCard
 from zoo.archive.task import TextTask
@@ -43,45 +43,79 @@ Text = Sequence[str]  # one text, or a pair
 _TOKENS = 5  # the best that a golden answer has for each [MASK]
 
 
-def text_subject(model: FoundText) -> Subject:
-    """Return a text archive: three inputs of ids, the numbers of its task.
+@dataclass(frozen=True)
+class TextQuestions:
+    """The golden texts of an archive, as ids, with its own answers and those that are stored in it.
 
-    Raises what loading does, and Unsupported if numbers of ids are not enough for an answer.
+    `groups` are the numbers of the texts of each batch. `golden` are all texts, with their prompts, and their ids.
+    `outputs` are those that are compared.
     """
-    if model.card.task.crf:
-        raise Unsupported(
-            f"the labels of {model.card.name} are chosen by a CRF, which is in the archive alone: logits would give "
-            "other labels. Use the archive itself, or `--to serving`, which takes strings."
-        )
+
+    groups: Sequence[Sequence[int]]
+    questions: Sequence[Batch]
+    archive: Sequence[Batch]
+    original: Sequence[Batch]
+    golden: Sequence[GoldenText]
+    outputs: Sequence[str]
+    vocabulary: Vocabulary
+    variables: Sequence[tf.Variable]
+
+
+def text_questions(model: FoundText) -> TextQuestions:
+    """Return the questions to a text archive. Raises what loading does."""
     card, loaded = model.card, load_checked(model.directory, model.card)
-    task, vocabulary = card.task, vocabulary_of(loaded.encoder)
-    texts = card.certificate.texts
+    task, texts = card.task, card.certificate.texts
     rows = _Rows(loaded.tokenizer, card).of(texts)
     with np.load(model.directory / GOLDEN_FILE, allow_pickle=False) as file:
         stored = dict(file)
     outputs = _compared_outputs(task)
     groups = [*_groups(texts)]
-    questions = [_batch([rows[number] for number in group], card.padding_id) for group in groups]
-    original = [
-        _joined(task.name, [{name: stored[f"{number}/{name}"] for name in outputs} for number in group])
-        for group in groups
-    ]
-    archive = [_joined(task.name, _answers(loaded, [texts[number] for number in group], outputs)) for group in groups]
-    golden = [GoldenText(text=row.text, ids=row.ids) for row in rows]
-    encoder = plain_encoder([*loaded.encoder.variables, *loaded.variables], card, _head_names(card))
+    return TextQuestions(
+        groups=groups,
+        questions=[_batch([rows[number] for number in group], card.padding_id) for group in groups],
+        archive=[joined(task.name, _answers(loaded, [texts[number] for number in group], outputs)) for group in groups],
+        original=[
+            joined(task.name, [{name: stored[f"{number}/{name}"] for name in outputs} for number in group])
+            for group in groups
+        ],
+        golden=[GoldenText(text=row.text, ids=row.ids) for row in rows],
+        outputs=outputs,
+        vocabulary=vocabulary_of(loaded.encoder),
+        variables=[*loaded.encoder.variables, *loaded.variables],
+    )
+
+
+def text_subject(model: FoundText) -> Subject:
+    """Return a text archive: three inputs of ids, the numbers of its task.
+
+    Raises what loading does, and Unsupported if numbers of ids are not enough for an answer.
+    """
+    refuse_crf(model.card)
+    card, asked = model.card, text_questions(model)
+    task = card.task
+    encoder = plain_encoder(asked.variables, card, _head_names(card))
     answer = partial(_numbers, task, dict(card.tokenizer.special_tokens))
     return Subject(
         root=PlainRoot(encoder, answer, TASKS[task.name].axes),
-        questions=questions,
-        archive=archive,
-        original=original,
-        write_tokenizer=lambda work: write_text_tokenizer(card, vocabulary, golden, work),
+        questions=asked.questions,
+        archive=asked.archive,
+        original=asked.original,
+        write_tokenizer=lambda work: write_text_tokenizer(card, asked.vocabulary, asked.golden, work),
         left_out=["strings as inputs", "training", ".encoder", ".tokenizer"],
         notes=[*notes(card), *_notes(task)],
-        relative=outputs,
-        compared=partial(_AS_ANSWERED.get(task.name, _real_tokens), task, vocabulary.entries),
+        relative=asked.outputs,
+        compared=partial(_AS_ANSWERED.get(task.name, _real_tokens), task, asked.vocabulary.entries),
         task=task.model_dump(mode="json", exclude={"reasons"}),
     )
+
+
+def refuse_crf(card: TextCard) -> None:
+    """Raise Unsupported if a CRF chooses the labels: no other format has one."""
+    if card.task.crf:
+        raise Unsupported(
+            f"the labels of {card.name} are chosen by a CRF, which is in the archive alone: logits would give other "
+            "labels. Use the archive itself, or `--to serving`, which takes strings."
+        )
 
 
 def _notes(task: TextTask) -> list[str]:
@@ -213,7 +247,7 @@ def _answers(loaded: Any, texts: Sequence[Text], outputs: Sequence[str]) -> list
     return [{name: as_numpy(named[name][row]) for name in outputs} for row in range(len(texts))]
 
 
-def _joined(task: TaskName, rows: Sequence[Mapping[str, np.ndarray]]) -> Batch:
+def joined(task: TaskName, rows: Sequence[Mapping[str, np.ndarray]]) -> Batch:
     """Return the answers to several texts as one batch: rows of tokens are padded, those of any number joined."""
     found: dict[str, np.ndarray] = {}
     for name in rows[0]:
@@ -229,7 +263,7 @@ def _joined(task: TaskName, rows: Sequence[Mapping[str, np.ndarray]]) -> Batch:
 
 
 def _real_tokens(task: TextTask, entries: Sequence[str], question: Batch, outputs: Batch) -> Batch:
-    """Return the outputs with zeros for padding, as `_joined` pads."""
+    """Return the outputs with zeros for padding, as `joined` pads."""
     axes, mask = TASKS[task.name].axes, question[INPUT_MASK]
     return {
         name: array * mask[..., None].astype(array.dtype) if axes.get(name, "").startswith("BT") else array

@@ -18,7 +18,7 @@ from export.convert.check import Batch, Comparison, NoRuntime, answers, batches,
 from export.convert.conversion import Conversion, check_place, replaced_directory
 from export.convert.in_transformers import Answered, ask_transformers
 from export.convert.report import ConversionReport, with_files
-from export.convert.sentence_files import write_sentence_files
+from export.convert.sentence_files import sentence_files_of_card
 from export.convert.subject import as_case, planned_archive
 from export.convert.transformers_files import ChosenClass, chosen_class, write_weights
 from export.convert.transformers_tokenizer import write_tokenizer_files
@@ -32,7 +32,7 @@ from zoo.basics.progress import progress
 from zoo.contract import INPUT_MASK, MASKED_POSITIONS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
 from zoo.errors import BadArgument, VerificationFailed
 from zoo.loading.load import load_checked
-from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
 _LEFT_OUT = ("string tokens as inputs", "zeros at padded positions")
 
@@ -57,7 +57,7 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
         write_weights(planned, chosen, card.derivation.stored_in if card.derivation else "float32", work)
         vocabulary = planned.vocabulary
         tokenizer, notes = write_tokenizer_files(encoder, model, vocabulary, chosen.row.takes_types, work)
-        no_vectors = write_sentence_files(card, work)
+        no_vectors = sentence_files_of_card(card, work)
         advance(1)
         tolerance, original = card.certificate.tolerance, _by_oracle(work, card, chosen, questions)
         comparison, reason = compare(questions, expected, original, tolerance, relative=head_outputs()), None
@@ -65,7 +65,7 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
         try:
             found = ask_transformers(work, questions, [each.text for each in golden], python)
             comparison = _by_transformers(found, planned, chosen, questions, expected, original, tolerance)
-            _check_ids(found, golden)
+            check_ids(found, golden)
             used |= found.versions
         except NoRuntime as error:
             reason = f"by transformers itself, only by the numpy forward pass over the files: {error}"
@@ -88,22 +88,22 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
 
 def ready_for_transformers(asked: Conversion) -> tuple[PlannedEncoder, ChosenClass, dict[str, str]]:
     """Return plan, class and versions for a conversion. Raises every error that can be known before the work."""
-    if isinstance(asked.model, FoundText):
-        raise BadArgument(
-            f"{asked.model.card.name} is a text archive, whose head is not written for transformers yet. Export its "
-            "checkpoint with `--kind encoder`, and convert that."
-        )
+    used = check_ready(asked)
+    card = asked.model.card
+    vocab = None if card.vocabulary_sha256 else NO_VOCABULARY
+    planned = planned_archive(asked.model.directory, card, card.exported_heads, vocab)
+    return planned, chosen_class(planned), used
+
+
+def check_ready(asked: Conversion) -> dict[str, str]:
+    """Return the versions of the packages that write the files. Raises BadArgument, CannotWrite, ZooError."""
     if asked.quantize:
         raise BadArgument(
             f"--quantize {asked.quantize} goes with --to onnx, tflite; for transformers, matrices are written as the "
             "archive stores them."
         )
     check_place(asked.out, asked.force)
-    used = versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
-    card = asked.model.card
-    vocab = None if card.vocabulary_sha256 else NO_VOCABULARY
-    planned = planned_archive(asked.model.directory, card, card.exported_heads, vocab)
-    return planned, chosen_class(planned), used
+    return versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def _with_tokens(questions: Sequence[Batch]) -> list[Batch]:
     return [{key: array[kept] for key, array in each.items()} for kept, each in zip(rows, questions, strict=True)]
 
 
-def _check_ids(found: Answered, golden: Sequence[GoldenText]) -> None:
+def check_ids(found: Answered, golden: Sequence[GoldenText]) -> None:
     wrong = [each.text for each, ids in zip(golden, found.ids or [], strict=bool(golden)) if each.ids != [*ids]]
     if wrong:
         raise VerificationFailed(

@@ -58,18 +58,21 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
 
 
 def write_text_tokenizer(
-    card: TextCard, vocabulary: Vocabulary, golden: Sequence[GoldenText], directory: Path
+    card: TextCard, vocabulary: Vocabulary, golden: Sequence[GoldenText], directory: Path, cuts: bool = True
 ) -> TokenizerReport:
-    """Write tokenizer.json for a text archive, cutting at its limit; `golden` are its golden texts and their ids.
+    """Write tokenizer.json for a text archive; `golden` are its golden texts and their ids. It `cuts` at the limit.
 
     Raises VerificationFailed if the package `tokenizers` is installed and gives other ids.
     """
     task = card.task
     truncation = {"direction": "Right", "max_length": task.max_length, "strategy": _CUTS[task.truncation], "stride": 0}
-    compared = [each for each in golden if len(each.text) == 1 or len(each.ids) < task.max_length]
-    if task.truncation == "longest_first":
+    if not cuts:
+        compared = [each for each in golden if len(each.ids) < task.max_length]
+    elif task.truncation == "longest_first":
         compared = [*golden]
-    report = _write(card.name, card.tokenizer, vocabulary, compared, directory, truncation)
+    else:
+        compared = [each for each in golden if len(each.text) == 1 or len(each.ids) < task.max_length]
+    report = _write(card.name, card.tokenizer, vocabulary, compared, directory, truncation if cuts else None)
     return replace(report, differences=[*report.differences, *_CUT_OTHERWISE.get(task.truncation, ())])
 
 

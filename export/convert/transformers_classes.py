@@ -36,7 +36,9 @@ class TransformersClass:
     `heads` are its classes with heads, "ForMaskedLM", those with most heads first. `settings` are the sizes in its
     config.json, by BERT's keys. `weights` turns our variables, each query, key, value, bias and norm apart, into those
     of the class; `scopes` are places of variables that only transformers stores. `pools` says that the class computes a
-    pooler, `takes_types` that it takes token types. The report of a conversion states `note`.
+    pooler, `takes_types` that it takes token types, `has_tasks` that transformers has classes of its name for the tasks
+    of text archives, such as "ForQuestionAnswering"; `dropout` is the key for that before a head. The report of a
+    conversion states `note`.
     """
 
     family: Family
@@ -49,6 +51,8 @@ class TransformersClass:
     scopes: Mapping[str, str] = field(default_factory=dict)
     pools: bool = True
     takes_types: bool = True
+    has_tasks: bool = True
+    dropout: str = "classifier_dropout"
     note: str | None = None
 
     def named(self, suffix: str) -> str:
@@ -148,6 +152,7 @@ _ALBERT = TransformersClass(
     {"ForPreTraining": {"mlm": "prediction_logits", "nsp": "sop_logits"}, **_MASKED},
     settings=_of_albert,
     weights=_with_projection,
+    dropout="classifier_dropout_prob",
 )
 _ELECTRA = TransformersClass(
     ELECTRA,
@@ -182,6 +187,7 @@ CLASSES: Mapping[str, TransformersClass] = {
         "DistilBertModel",
         _MASKED,
         settings=_without("type_vocab_size", "layer_norm_eps"),
+        dropout="seq_classif_dropout",
         weights=_without_types,
         pools=False,
         takes_types=False,
@@ -192,6 +198,7 @@ CLASSES: Mapping[str, TransformersClass] = {
         "BertGenerationEncoder",
         {},
         settings=_without("type_vocab_size"),
+        has_tasks=False,
         prefix="",
         weights=_without_types,
         pools=False,

@@ -73,18 +73,26 @@ def chosen_class(planned: PlannedEncoder) -> ChosenClass:
     )
 
 
-def write_weights(planned: PlannedEncoder, chosen: ChosenClass, stored: Stored, directory: Path) -> None:
+def write_weights(
+    planned: PlannedEncoder,
+    chosen: ChosenClass,
+    stored: Stored,
+    directory: Path,
+    head: Mapping[str, np.ndarray] = {},
+    settings: Mapping[str, Any] = {},
+) -> None:
     """Write model.safetensors and config.json. Matrices are `stored` as in the archive, and all sums in float32.
 
     config.json says float32 whatever the matrices are stored in: then transformers computes with the same numbers.
+    `head` are variables of a task's head under transformers' names, `settings` what config.json says of it.
     """
     from safetensors.numpy import save_file
 
-    arrays = _by_transformers_names(planned, chosen)
+    arrays = {**_by_transformers_names(planned, chosen), **head}
     save_file(
         {name: narrowed(array, stored) for name, array in arrays.items()}, directory / WEIGHTS_FILE, {"format": "pt"}
     )
-    (directory / CONFIG_FILE).write_text(to_json(_settings(planned, chosen)), encoding="utf-8")
+    (directory / CONFIG_FILE).write_text(to_json({**_settings(planned, chosen), **settings}), encoding="utf-8")
 
 
 def transformers_word(activation: Activation) -> str:

@@ -8,17 +8,17 @@ tokens, and vocab.txt is for programs that read nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from export.convert.report import TokenizerReport
-from export.convert.tokenizer_file import FILE as JSON_FILE, rules_of, write_tokenizer
+from export.convert.tokenizer_file import FILE as JSON_FILE, rules_of, write_text_tokenizer, write_tokenizer
 from export.readers.own_archive import VOCABULARY_FILE
 from tokenizer.hugging_face import ADDED_FILE, CONFIG_FILE, SPECIAL_FILE
 from tokenizer.rules import AddedToken
 from tokenizer.vocabulary import STANDARD, Vocabulary
-from zoo.archive.card import TokenizerCard, to_json
+from zoo.archive.card import GoldenText, TextCard, TokenizerFacts, to_json
 from zoo.errors import BadVocabulary
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
@@ -47,12 +47,27 @@ def write_tokenizer_files(
             return None, [_NO_VOCABULARY]
         return None, [_ALONE if _write_vocabulary(vocabulary, (), directory) else _NO_VOCABULARY]
     card = model.tokenizer_card
+    return report, _write_files(card, vocabulary, model.card.sizes.position_limit, takes_types, directory)
+
+
+def write_text_tokenizer_files(
+    card: TextCard, vocabulary: Vocabulary, golden: Sequence[GoldenText], takes_types: bool, directory: Path
+) -> tuple[TokenizerReport, list[str]]:
+    """Write the files of a text archive's tokenizer; return the report of tokenizer.json, and notes for users."""
+    report = write_text_tokenizer(card, vocabulary, golden, directory, cuts=False)
+    return report, _write_files(card.tokenizer, vocabulary, card.task.max_length, takes_types, directory)
+
+
+def _write_files(
+    card: TokenizerFacts, vocabulary: Vocabulary, limit: int, takes_types: bool, directory: Path
+) -> list[str]:
+    """Write all files but tokenizer.json; return notes for users."""
     _, whole = rules_of(card, vocabulary)
     behind = [token for token in whole if not token.in_vocabulary]
     _write_vocabulary(vocabulary, behind, directory)
     special = _special_tokens(card, vocabulary)
     files: dict[str, Mapping[str, Any]] = {
-        CONFIG_FILE: _settings(card, special, whole, model.card.sizes.position_limit, takes_types),
+        CONFIG_FILE: _settings(card, special, whole, limit, takes_types),
         SPECIAL_FILE: special,
         **({ADDED_FILE: {token.content: token.id for token in behind}} if behind else {}),
     }
@@ -60,16 +75,16 @@ def write_tokenizer_files(
         (directory / name).write_text(to_json(content), encoding="utf-8")
     if not card.special_tokens_in_text:
         _unmark_special(directory / JSON_FILE)
-    return report, [] if card.special_tokens_in_text else [_SPLIT]
+    return [] if card.special_tokens_in_text else [_SPLIT]
 
 
-def _special_tokens(card: TokenizerCard, vocabulary: Vocabulary) -> dict[str, str]:
+def _special_tokens(card: TokenizerFacts, vocabulary: Vocabulary) -> dict[str, str]:
     """Return {"cls_token": "[CLS]", …}."""
     return {f"{name.strip('[]').lower()}_token": vocabulary.entries[id] for name, id in card.special_tokens.items()}
 
 
 def _settings(
-    card: TokenizerCard, special: Mapping[str, str], whole: tuple[AddedToken, ...], limit: int, takes_types: bool
+    card: TokenizerFacts, special: Mapping[str, str], whole: tuple[AddedToken, ...], limit: int, takes_types: bool
 ) -> dict[str, Any]:
     """Return tokenizer_config.json."""
     return {

@@ -19,7 +19,7 @@ class DenseLayer:
     folder: str  # 2_Dense
     inputs: int
     outputs: int
-    activation: str  # "tanh", "identity"; a class of torch that is not in _ACTIVATIONS stays a dotted name
+    activation: str  # "tanh", "identity"; a class of torch that is not in ACTIVATIONS stays a dotted name
     weights: Container  # linear.weight [outputs, inputs] and, if there is a bias, linear.bias [outputs]
 
     @property

@@ -46,7 +46,7 @@ MODES: tuple[tuple[str, str, Pooling], ...] = (
     ("pooling_mode_lasttoken", "lasttoken", "lasttoken"),
 )
 # Class of torch.nn -> our word for the activation behind a dense layer.
-_ACTIVATIONS = {"Tanh": "tanh", "Identity": "identity", "ReLU": "relu", "GELU": "gelu", "Sigmoid": "sigmoid"}
+ACTIVATIONS = {"Tanh": "tanh", "Identity": "identity", "ReLU": "relu", "GELU": "gelu", "Sigmoid": "sigmoid"}
 # Weights of a module, the first one that is there.
 _OPENERS: Mapping[str, Callable[[Path], Container]] = {
     "model.safetensors": SafetensorsFile,
@@ -284,7 +284,7 @@ class _Reading:
             if settings.get(key) not in (None, "sentence_embedding"):
                 self.unknown.append(f"{key!r} in {place}")
         word = self._typed(place, settings, "activation_function", str) or "torch.nn.Tanh"  # the default of the module
-        activation = _ACTIVATIONS.get(word.rpartition(".")[2]) if word.startswith("torch.") else None
+        activation = ACTIVATIONS.get(word.rpartition(".")[2]) if word.startswith("torch.") else None
         if activation is None:
             self.unknown.append(f"activation {word[:80]} of {path}")
         bias = self._typed(place, settings, "bias", bool) is not False

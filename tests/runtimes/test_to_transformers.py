@@ -17,16 +17,20 @@ import pytest
 from export.convert.check import NoRuntime
 from export.convert.conversion import Conversion
 from export.convert.in_transformers import ask_transformers
+from export.convert.text_to_transformers import convert_text_to_transformers
 from export.convert.to_transformers import convert_to_transformers
 from export.options import EncoderRequest, TokenizerRequest
-from export.pipeline import export_encoder, export_tokenizer
-from scripts.random_checkpoint import write_vocabulary
+from export.pipeline import export_encoder, export_text, export_tokenizer
+from scripts.random_checkpoint import write_tf1, write_vocabulary
+from scripts.text_answers import VECTORS
 from tests.conftest import ROOT
 from tests.export.conftest import FAMILIES, VOCABULARY, write_odd
 from tests.export.families.test_siblings import CONVERTED, write
+from tests.export.tasks.conftest import planned_text, write_case
+from zoo.archive.card import TextCard, read_card
 from zoo.archive.unpack import unpack
 from zoo.loading.load import load
-from zoo.loading.matching import find_pair
+from zoo.loading.matching import FoundText, find_pair
 
 PYTHONS = [path for path in os.environ.get("ZOO_TRANSFORMERS_PYTHONS", "").split(":") if path]
 pytestmark = pytest.mark.skipif(
@@ -34,6 +38,12 @@ pytestmark = pytest.mark.skipif(
 )
 HARD = json.loads((ROOT / "tests/data/hard_texts.json").read_text(encoding="utf-8"))["texts"]
 TEXTS = [[each["text"]] for each in HARD] + [["[MASK] 你 [SEP]w1"], ["你" * 90], [""]]
+TEXTS_OF = [
+    *(f"classifier: {name}" for name in ("bert", "bert of several labels", "bert of regression", "albert", "electra")),
+    "classifier of TF1",
+    *(f"{task}: {name}" for task in ("tokens", "span", "masks") for name in ("bert", "albert", "electra")),
+    *(f"vector: {name}" for name in VECTORS),
+]
 _ENCODE = """
 import json, sys
 try:
@@ -86,6 +96,30 @@ def test_transformers_computes_the_same(name: str, python: str, words: Path, tmp
         ours = tokenizer.tokenize([text for [text] in TEXTS]).merge_dims(1, 2).to_list()
         cls, sep = VOCABULARY.index("[CLS]"), VOCABULARY.index("[SEP]")
         assert theirs == [[cls, *ids, sep] for ids in ours]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("name", TEXTS_OF)
+def test_text_archives_in_transformers(name: str, python: str, tmp_path: Path) -> None:
+    """Classes with heads, and SentenceTransformer, on the golden texts of archives; labels and tokens are equal."""
+    if name == "classifier of TF1":
+        arrays = {key: array.shape for key, array in write_odd(tmp_path / "in").items()}
+        config = json.loads((tmp_path / "in/bert_config.json").read_text())
+        write_tf1(tmp_path / "in", config, {**arrays, "output_weights": (3, 32), "output_bias": (3,)})
+    else:
+        write_case(name, tmp_path / "in")
+    how = {"task": "fill_mask"} if name.startswith("masks") else {}
+    export_text(planned_text(tmp_path / "in", **how))
+    unpack(tmp_path / "out/texts.tar.gz", tmp_path / "texts")
+    card = read_card(tmp_path / "texts")
+    assert isinstance(card, TextCard)
+    model = FoundText(tmp_path / "texts", card)
+    found = convert_text_to_transformers(Conversion(model, "transformers", tmp_path / "made"), python)
+    if found.not_verified and "not installed" in found.not_verified:
+        pytest.skip(found.not_verified)
+    assert not found.not_verified and found.comparison
+    print(name, found.comparison.differences, found.versions)
+    assert max(found.comparison.differences.values()) <= 1e-5
 
 
 @pytest.mark.parametrize("python", PYTHONS)

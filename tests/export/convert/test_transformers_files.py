@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from export.certificate import golden_arrays, golden_cases
-from export.convert.sentence_files import write_sentence_files
+from export.convert.sentence_files import sentence_files_of_card
 from export.convert.transformers_classes import CLASSES
 from export.convert.transformers_files import chosen_class, transformers_word, write_weights
 from export.families import FAMILIES as ALL
@@ -119,7 +119,7 @@ def test_blocks_that_albert_would_share_otherwise_are_refused(tmp_path: Path) ->
 def test_the_vectors_of_texts(out: Path, tmp_path: Path) -> None:
     card = read_card(out / "odd")
     assert isinstance(card, EncoderCard)
-    assert write_sentence_files(card, tmp_path) is None and not list(tmp_path.iterdir())
+    assert sentence_files_of_card(card, tmp_path) is None and not list(tmp_path.iterdir())
     stated = SentenceVectors(
         pooling="first+mean",
         normalize=True,
@@ -128,8 +128,8 @@ def test_the_vectors_of_texts(out: Path, tmp_path: Path) -> None:
         default_prompt="query",
         similarity="cosine",
     )
-    assert write_sentence_files(card.model_copy(update={"sentence": stated}), tmp_path) is None
+    assert sentence_files_of_card(card.model_copy(update={"sentence": stated}), tmp_path) is None
     found = read_sentence_model(tmp_path, 32, 40)
     assert found and found.on_card() == stated
     deeper = stated.model_copy(update={"beyond_encoder": ["dense layer 32→8"]})
-    assert "dense layer 32→8" in str(write_sentence_files(card.model_copy(update={"sentence": deeper}), tmp_path))
+    assert "dense layer 32→8" in str(sentence_files_of_card(card.model_copy(update={"sentence": deeper}), tmp_path))
