@@ -31,7 +31,7 @@ def progress(
         total=total,
         initial=initial,
         unit=unit,
-        unit_scale=True,
+        unit_scale=unit == "B",
         unit_divisor=1024 if unit == "B" else 1000,
         delay=1,
         leave=False,
@@ -58,7 +58,7 @@ def _lines(label: str, total: int | None, initial: int, unit: str) -> Callable[[
                 now - began,
                 prefix=label,
                 unit=unit,
-                unit_scale=True,
+                unit_scale=unit == "B",
                 unit_divisor=1024 if unit == "B" else 1000,
                 initial=initial,
                 bar_format="{desc}: {percentage:3.0f}%, {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"

@@ -25,7 +25,6 @@ from tests.export.conftest import (
     write_transformers,
 )
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card
-from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
 from zoo.errors import BadConfig, BadVocabulary
 from zoo.fetching.registries import read_registry
@@ -73,7 +72,7 @@ def test_half_precision_matters_in_size(tmp_path: Path) -> None:
     for dtype in ("float32", "bfloat16"):
         place = tmp_path / dtype
         save_encoder(plan_encoder(EncoderRequest(tmp_path / "odd", dtype, tmp_path, dtype=dtype, heads=())), place)
-        sizes[dtype] = pack(place, tmp_path / f"{dtype}.tar.gz").size
+        sizes[dtype] = sum(file.stat().st_size for file in (place / "variables").iterdir())  # gzip halves zeros as well
     assert sizes["bfloat16"] < 0.52 * sizes["float32"]
 
 
