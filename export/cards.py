@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,8 @@ from tokenizer.sentencepiece import SentencePiece
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import (
     AddedTokenRecord,
-    Card,
     Derivation,
     EncoderCard,
-    FileDigest,
     SentencePieceFacts,
     Source,
     TextCard,
@@ -36,7 +33,6 @@ from zoo.archive.card import (
 from zoo.archive.digests import file_digests, sha256_and_size
 from zoo.archive.kinds import KINDS
 from zoo.errors import VerificationFailed
-from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.safety import used_ops
 
 
@@ -175,15 +171,6 @@ def _sentencepiece(own: SentencePiece) -> SentencePieceFacts:
         remove_space=own.remove_space,
         separators=own.layout.separators,
     )
-
-
-def registry_entry(card: Card, digest: FileDigest, tokenizer: str | None) -> Entry:
-    """Return the row that an export writes of an archive; `tokenizer` is that of the same export, if it made one."""
-    archive = ArchiveRecord(urls=[f"{card.name}.tar.gz"], sha256=digest.sha256, size=digest.size)
-    kind = KINDS[card.kind]
-    facts = {field: attrgetter(place)(card) for field, place in kind.facts.items()}
-    facts |= {"tokenizer": tokenizer} if kind.tokenized_by else {}
-    return Entry.model_validate({"kind": card.kind, **facts, "licence": card.licence, "archive": archive})
 
 
 def _pooler_in_words(config: EncoderConfig) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from export.cards import encoder_card, registry_entry, text_card, tokenizer_card
+from export.cards import encoder_card, text_card, tokenizer_card
 from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest, TokenizerRequest
@@ -35,6 +35,7 @@ from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadVocabulary
 from zoo.loading.verify import verify
 from zoo.registry.entry import Entry
+from zoo.registry.rows import registry_row
 from zoo.registry.writing import own_registry, update_registry
 
 _log = logging.getLogger("zoo")
@@ -217,7 +218,7 @@ def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) ->
     """Move archives into place and write their entries; fields that people wrote into an entry stay as they are."""
     path = out / REGISTRY_FILE
     known = own_registry(path).models if path.exists() else {}
-    entries = {each.card.name: registry_entry(each.card, each.digest, tokenizer) for each in built}
+    entries = {each.card.name: registry_row(each.card, each.digest, tokenizer) for each in built}
     entries = {name: known[name].exported_again(new) if name in known else new for name, new in entries.items()}
     update_registry(path, entries, {each.packed: out / each.packed.name for each in built})
     for name, entry in entries.items():

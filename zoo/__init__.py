@@ -50,7 +50,8 @@ from zoo.errors import (  # `X as X` tells type checkers that X is public
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from zoo.fetching.bundles import bundle, install
+    from zoo.fetching.bundles import bundle
+    from zoo.fetching.installing import install
     from zoo.hub_resolver import register
     from zoo.keras.layer import KerasLayer as KerasLayer
     from zoo.loading.load import load
@@ -63,7 +64,7 @@ _HOMES = {
     "KerasLayer": "zoo.keras.layer",
     "TextEncoder": "zoo.text_encoder",
     "bundle": "zoo.fetching.bundles",
-    "install": "zoo.fetching.bundles",
+    "install": "zoo.fetching.installing",
     "load": "zoo.loading.load",
     "load_model": "zoo.model",
     "register": "zoo.hub_resolver",

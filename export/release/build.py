@@ -9,7 +9,7 @@ from pathlib import Path
 from export.release.builder import Job
 from export.release.plan import Step
 from export.release.processes import run_steps
-from export.release.report import REPORT, BuildReport, failed, write_report
+from export.release.report import REPORT, BuildReport, write_report
 from export.workspace import remove_abandoned
 from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write
@@ -23,31 +23,26 @@ from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
 
-def build_steps(
-    steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1, keep_going: bool = False
-) -> BuildReport:
+def build_steps(steps: Sequence[Step], registry: Registry, job: Job, *, jobs: int = 1) -> BuildReport:
     """Build every step; return the report. Archives, registry.json and build.json are written into `job.out`.
 
         steps = make_steps(registry)
         print(build_steps(steps, registry, Job(registry.models, Path("dist"), Shelf(Path("sources")))))
 
     If the process is killed, the registry still names only archives that are there, and the next run goes on from
-    there. A step that fails becomes a row "failed" of the report. Raises BadRegistry, and CannotWrite, also if another
-    process builds in `job.out`.
+    there. A step that fails becomes a row "failed" of the report, and the others go on. Raises BadRegistry, and
+    CannotWrite, also if another process builds in `job.out`.
     """
     with exclusive(job.out):
         write_rows(registry, job.out)
         report = BuildReport(rows=job.done)
         with progress("building", sum(len(step.rows) for step in steps), unit=" models") as advance:
-            for rows in run_steps(steps, job, jobs, keep_going):
+            for rows in run_steps(steps, job, jobs):
                 report = report.with_rows(rows)
                 write_report(report, job.out)
                 advance(len(rows))
-        asked = [name for step in steps for name in step.rows]
-        rest = [name for name in asked if name not in report.run]
-        report = report.with_rows(failed(name, "one before it failed", report.rows, "not begun") for name in rest)
         # In the order of the steps, not in that of the processes.
-        report = BuildReport(run=tuple(asked), rows=report.rows)
+        report = BuildReport(run=tuple(name for step in steps for name in step.rows), rows=report.rows)
         write_report(report, job.out)
     return report
 

@@ -27,16 +27,15 @@ def build_command(parser: argparse.ArgumentParser) -> Run:
     """Build models of the registry from their published checkpoints: archives, a registry and a page of them.
 
     zoo build albert_tiny --out dist
-    zoo build --all --out dist --jobs 4 --keep-going
+    zoo build --all --out dist --jobs 4
     """
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models, by name or alias")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models, by name or alias, and their tokenizers")
     parser.add_argument("--all", action="store_true", help="every model of the registry")
     _add_out(parser)
     parser.add_argument("--sources", type=Path, metavar="DIR", help="checkpoints that are here already, by usual names")
     add_registry(parser)
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="so many at a time, each in a process")
     add_options(parser, EncoderOptions, "build_help")
-    parser.add_argument("--keep-going", action="store_true", help="go on with the others after one that failed")
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; nothing is fetched or written"
     )
@@ -84,7 +83,7 @@ def _run_build(arguments: argparse.Namespace) -> int:
         foreseen = dry_run(steps, job, arguments.jobs)
         print(to_json(foreseen.to_dict()).rstrip() if arguments.json else foreseen)
         return 0
-    return _finish(build_steps(steps, registry, job, jobs=arguments.jobs, keep_going=arguments.keep_going), arguments)
+    return _finish(build_steps(steps, registry, job, jobs=arguments.jobs), arguments)
 
 
 def _run_add(arguments: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ def _export_found(order: Order, step: Step, inputs: Inputs, out: Path) -> None:
     from export.planning import PlannedText, plan_export
 
     try:
-        planned = plan_export(EncoderRequest(inputs.path, order.name, out, kind=order.kind))
+        planned = plan_export(EncoderRequest(inputs.path, order.name, out))
         planned.plan.checked(order.name)
     except (BadCheckpoint, BadConfig, BadVocabulary, Unsupported, WeightMismatch) as error:
         raise type(error)(f"{error} {_with_options(order, inputs)}") from None

@@ -43,17 +43,18 @@ class Estimate:
 def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[Step]:
     """Return the exports that make the models of `names`, in the order to run them; None is all but those on request.
 
-        [step.name for step in make_steps(registry, ["bert_3", "bert"])]  # ["bert", "bert_3"]
+        [step.name for step in make_steps(registry, ["bert_3"])]  # ["bert_tokenizer_chinese", "bert_3"]
 
-    Tokenizers come first, then large models before small ones, so that no process is left with a long export at the
-    end. Models of one checkpoint follow each other, the whole model before those cut from it. Raises UnknownModel with
-    every unknown name, BadRegistry for a preprocess row that is not called like its tokenizer with _preprocess.
+    A tokenizer without an archive comes with the encoders of `names`. Tokenizers come first, then large models before
+    small ones, so that no process is left with a long export at the end. Models of one checkpoint follow each other,
+    the whole model before those cut from it. Raises UnknownModel with every unknown name, BadRegistry for a preprocess
+    row that is not called like its tokenizer with _preprocess.
     """
     models = registry.models
     if names is None:
         asked = [name for name, entry in models.items() if not entry.on_request]
     else:
-        asked = _canonical(registry, names)
+        asked = _with_tokenizers(_canonical(registry, names), registry)
     steps: dict[str, list[str]] = {}
     for name in asked:
         kind, maker = KINDS[models[name].kind], origin(name, models)
@@ -82,6 +83,13 @@ def estimate(step: Step, models: Mapping[str, Entry], dtype: str = "float32") ->
     weights = 4 * (entry.parameters or 0)
     seconds = _START + _A_LAYER * (entry.layers or 0) + _A_MIB * weights / 2**20
     return Estimate(round(_PACKED * weights * _BYTES[dtype] / 4), seconds)
+
+
+def _with_tokenizers(names: Sequence[str], registry: Registry) -> list[str]:
+    """Return names, and before them their tokenizers that are not published."""
+    tokenizers = [tokenizer for name in names if (tokenizer := registry.tokenizer(name)) in registry.models]
+    missing = [name for name in tokenizers if name and registry.models[name].archive is None]
+    return list(dict.fromkeys((*missing, *names)))
 
 
 def _canonical(registry: Registry, names: Iterable[str]) -> list[str]:

@@ -21,21 +21,18 @@ from export.release.report import Row, failed
 _PATIENCE = 10.0  # seconds in which a process may end by itself
 
 
-def run_steps(steps: Sequence[Step], job: Job, jobs: int = 1, keep_going: bool = True) -> Iterator[list[Row]]:
-    """Yield the rows of each step when it is done. Without `keep_going`, no step begins after a failed one.
+def run_steps(steps: Sequence[Step], job: Job, jobs: int = 1) -> Iterator[list[Row]]:
+    """Yield the rows of each step when it is done; a step that fails holds up no other.
 
     All steps of one checkpoint run in one process, which opens the checkpoint once.
     """
     work = deque(deque(group) for group in groups(steps))
     if min(jobs, len(work)) > 1:
-        yield from _in_processes(work, job, jobs, keep_going)
+        yield from _in_processes(work, job, jobs)
         return
     with Builder(job) as builder:
         for step in steps:
-            rows = builder.run(step)
-            yield rows
-            if not keep_going and _any_failed(rows):
-                return
+            yield builder.run(step)
 
 
 # -- several ----------------------------------------------------------------------------------------------------------
@@ -50,7 +47,7 @@ class _Worker:
     at: Step = field(init=False)
 
 
-def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: bool) -> Iterator[list[Row]]:
+def _in_processes(work: deque[deque[Step]], job: Job, jobs: int) -> Iterator[list[Row]]:
     """Run groups of steps in at most `jobs` processes; yield the rows of each step when it is done."""
     workers: dict[Connection, _Worker] = {}
     try:
@@ -67,10 +64,6 @@ def _in_processes(work: deque[deque[Step]], job: Job, jobs: int, keep_going: boo
                 except (EOFError, OSError):
                     rows, lives = _lost(worker, job), False
                 yield rows
-                if not keep_going and _any_failed(rows):
-                    work.clear()
-                    for each in workers.values():
-                        each.steps.clear()
                 if not worker.steps and work and lives:
                     worker.steps = work.popleft()
                 if worker.steps and lives:
@@ -107,10 +100,6 @@ def _lost(worker: _Worker, job: Job) -> list[Row]:
     worker.process.join(_PATIENCE)
     reason = f"the process that built it ended with exit code {worker.process.exitcode}; is there too little memory?"
     return [failed(name, reason, job.done) for name in worker.at.rows]
-
-
-def _any_failed(rows: Sequence[Row]) -> bool:
-    return any(row.outcome == "failed" for row in rows)
 
 
 # -- inside one process -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from zoo.basics.files import written_file
 REPORT = "build.json"
 _TEXT_WIDTH = 100  # of a reason in the table; build.json has it whole
 
-Outcome = Literal["built", "unchanged", "failed", "not begun"]
+Outcome = Literal["built", "unchanged", "failed", "not begun"]  # the last one is of earlier versions
 
 
 class Row(BaseModel):
@@ -47,8 +47,8 @@ class BuildReport(BaseModel):
 
     @property
     def failed(self) -> bool:
-        """Whether a row of the last run failed or was not begun."""
-        return any(self.rows[name].outcome in ("failed", "not begun") for name in self.run)
+        """Whether a row of the last run failed."""
+        return any(self.rows[name].outcome == "failed" for name in self.run)
 
     def with_rows(self, rows: Iterable[Row]) -> BuildReport:
         """Return a report with these rows too, as rows of the last run."""
@@ -71,10 +71,10 @@ class BuildReport(BaseModel):
         return table(("name", "what", "MiB", "seconds", "reason"), cells) + "".join(reasons)
 
 
-def failed(name: str, reason: str, before: Mapping[str, Row], outcome: Outcome = "failed") -> Row:
+def failed(name: str, reason: str, before: Mapping[str, Row]) -> Row:
     """Return a row without a new archive, and the reason; key, digest and size of an earlier archive stay."""
-    known = before.get(name) or Row(name=name, outcome=outcome)
-    return known.model_copy(update={"outcome": outcome, "reason": reason, "seconds": 0.0})
+    known = before.get(name) or Row(name=name, outcome="failed")
+    return known.model_copy(update={"outcome": "failed", "reason": reason, "seconds": 0.0})
 
 
 def read_report(out: Path) -> BuildReport:

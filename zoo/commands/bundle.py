@@ -1,4 +1,4 @@
-"""`zoo bundle` and `zoo install`: packs models into one file for a machine without network, and unpacks it there."""
+"""`zoo bundle` packs models into one file for a machine without network; `zoo install` makes names known there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from zoo.archive.digests import sha256_and_size
 from zoo.basics.display import size, table
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching import bundles
+from zoo.fetching.building import with_built
+from zoo.fetching.installing import installed_rows
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry
 
@@ -27,7 +29,7 @@ def bundle_command(parser: argparse.ArgumentParser) -> Run:
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        registry = read_registry(arguments.registry)
+        registry = with_built(read_registry(arguments.registry), arguments.names, build=not arguments.dry_run)
         entries = bundles.bundled_entries(arguments.names, registry)
         bundles.bundle(arguments.names, arguments.out, registry=registry, dry_run=arguments.dry_run)
         if arguments.json:
@@ -41,20 +43,21 @@ def bundle_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def install_command(parser: argparse.ArgumentParser) -> Run:
-    """Unpack the models of a bundle into the cache, so that their names can be used.
+    """Make the names of a bundle, an archive, or a directory with a registry.json known on this machine.
 
     zoo install albert.tar
+    zoo install dist
     """
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("file", metavar="FILE|DIR", type=Path)
     parser.add_argument("--dry-run", action="store_true", help="check the file and show what is in it; write nothing")
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        names = bundles.install(arguments.file, dry_run=arguments.dry_run)
+        rows = installed_rows(arguments.file, dry_run=arguments.dry_run)
         if arguments.json:
-            print_json({"file": str(arguments.file), "names": names})
+            print_json({"file": str(arguments.file), "names": sorted(rows)})
         else:
-            print(_listing(bundles.read_bundle(arguments.file).models))
+            print(_listing(rows))
         if place := os.environ.get("ZOO_REGISTRY"):
             print(f"These names are not used while ZOO_REGISTRY is set; it is {place}.", file=sys.stderr)
         return 0

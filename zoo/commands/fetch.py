@@ -41,6 +41,7 @@ def fetch_command(parser: argparse.ArgumentParser) -> Run:
                 allow_unverified=arguments.allow_unverified,
                 thorough=True,
                 sources=arguments.sources,
+                requested=True,
             )
             paths[handle] = str(path)
             if not arguments.json:

@@ -11,12 +11,12 @@ import hashlib
 import logging
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,7 @@ from zoo.contract import REGISTRY_FILE
 from zoo.errors import DownloadFailed, NotBuilt, ZooError
 from zoo.fetching.cache import cache_directory, check_cache, damage, keep
 from zoo.fetching.hub_ids import hub_source
-from zoo.registry.entry import Entry
+from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.recipes import is_by_hand, origin
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry
@@ -47,15 +47,13 @@ class Order:
     """What is to be built: the row `name` of `models`, with what its export also makes.
 
     A checkpoint in the folder `sources` is taken first. With `as_found` the row is made up for a handle such as
-    hf://owner/name and states its source alone; the checkpoint then decides what becomes of it, as in `zoo export`,
-    but for `kind`, if it is given.
+    hf://owner/name and states its source alone; the checkpoint then decides what becomes of it, as in `zoo export`.
     """
 
     name: str
     models: Mapping[str, Entry]
     sources: Path | None = None
     as_found: bool = False
-    kind: Literal["encoder"] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides which model this is: the name, and source, recipe and licence of its rows."""
@@ -65,7 +63,7 @@ class Order:
             chain.append(row.model_dump(mode="json", include={"kind", "sources", "recipe", "licence"}))
             parent = row.derivation.parent if row.derivation else None
             if parent not in self.models or len(chain) > len(self.models):
-                return {"name": self.name, "rows": chain, "as_found": self.as_found, "kind": self.kind}
+                return {"name": self.name, "rows": chain, "as_found": self.as_found}
             name = str(parent)
 
 
@@ -86,17 +84,31 @@ class _Built(BaseModel):
     size: int | None = None
 
 
-def built(name: str, registry: Registry, command: str, *, sources: Path | None = None, thorough: bool = False) -> Path:
+def built(
+    name: str,
+    registry: Registry,
+    command: str,
+    *,
+    sources: Path | None = None,
+    requested: bool = False,
+    thorough: bool = False,
+) -> Path:
     """Return the directory of a row without an archive, built at the first call; its tokenizer is built with it.
 
-    `command` is the one that errors name. Raises NotBuilt when ZOO_BUILD forbids to build or no program can fetch the
-    checkpoint; DownloadFailed, also when ZOO_OFFLINE forbids the network; and what an export raises.
+    `command` is the one that errors name; it builds with `requested` what a row calls `on_request`. Raises
+    NotBuilt when ZOO_BUILD forbids to build or no program can fetch the checkpoint; DownloadFailed, also when
+    ZOO_OFFLINE forbids the network; and what an export raises.
     """
     models, name = registry.models, registry.canonical(name)
     order = _order_of(name, models, sources)
     if found := _place(order, name, thorough, tell=True):
         return found
     _check_allowed(name, command)
+    if (models[name].on_request or models[origin(name, models)].on_request) and not requested:
+        raise NotBuilt(
+            f"{name} is built only on request, because of its licence: {models[name].licence}. `{command}` builds it "
+            "for yourself."
+        )
     if sources is None and is_by_hand(name, models):
         registry.archive(name)  # which raises NotBuilt, with what a person has to do
     place = _build(order, name, command)
@@ -110,6 +122,24 @@ def built(name: str, registry: Registry, command: str, *, sources: Path | None =
     return place
 
 
+def with_built(registry: Registry, names: Sequence[str], *, build: bool = True) -> Registry:
+    """Return a registry in which the models of `names` and their tokenizers have archives: those that were built here.
+
+    What was not built yet is built, unless `build` is False; then its row stays without an archive. It raises what
+    `built` does.
+    """
+    models = dict(registry.models)
+    wanted = [registry.canonical(name) for name in names]
+    for name in dict.fromkeys((*wanted, *filter(None, map(registry.tokenizer, wanted)))):
+        if models[name].archive is None:
+            if build:
+                built(name, registry, registry.fetch_command(name))
+            if (known := _read(_record(_order_of(name, models, None), name))) is not None:
+                archive = ArchiveRecord(urls=[f"{name}.tar.gz"], sha256=known.sha256, size=known.size)
+                models[name] = models[name].model_copy(update={"archive": archive})
+    return registry.model_copy(update={"models": models})
+
+
 def built_of_hub(handle: str, *, thorough: bool = False) -> Path:
     """Return the directory of what `zoo export` makes of a hub's repository, built at the first call.
 
@@ -118,31 +148,30 @@ def built_of_hub(handle: str, *, thorough: bool = False) -> Path:
     order = _hub_order(handle)
     if found := _place(order, order.name, thorough, tell=True):
         return found
-    return _allowed(order, handle)
+    return _allowed(order, handle, order.name)
 
 
-def pair_of_hub(handle: str) -> tuple[Path, Path | None]:
-    """Return the directories of a hub's encoder and of its tokenizer, None without one, built at the first call.
+def tokenizer_of_hub(handle: str) -> Path | None:
+    """Return the directory of the tokenizer that was built with the encoder of a hub's id; None if it has none."""
+    order = _hub_order(handle)
+    name = f"{order.name}_tokenizer"
+    if (found := _place(order, name)) is None and _read(_record(order, name)) is not None:
+        found = _allowed(order, handle, name)  # it has left the cache, or is damaged
+    return found
 
-    A repository of which `zoo export` makes a text archive gives its encoder here. Raises what `built_of_hub` does.
-    """
-    order = _hub_order(handle, "encoder")
-    place = _place(order, order.name, tell=True) or _allowed(order, handle)
-    return place, _place(order, f"{order.name}_tokenizer")
 
-
-def _allowed(order: Order, handle: str) -> Path:
-    """Build an order for a hub's id, if that is not forbidden."""
+def _allowed(order: Order, handle: str, name: str) -> Path:
+    """Build an order for a hub's id, if that is not forbidden; return the directory of `name`."""
     command = f"zoo fetch {shlex.quote(handle)}"
     _check_allowed(handle, command)
-    return _build(order, order.name, command)
+    return _build(order, name, command)
 
 
-def _hub_order(handle: str, kind: Literal["encoder"] | None = None) -> Order:
+def _hub_order(handle: str) -> Order:
     source = hub_source(handle)
     assert source is not None  # the caller asked
     name = source.repository.partition("/")[2].lstrip("._-") or "model"
-    return Order(name, {name: Entry(kind="encoder", sources=[source])}, as_found=True, kind=kind)
+    return Order(name, {name: Entry(kind="encoder", sources=[source])}, as_found=True)
 
 
 def built_here(name: str, registry: Registry) -> Path | None:
@@ -181,9 +210,7 @@ def _record(order: Order, name: str) -> Path:
 
 def _place(order: Order, name: str, thorough: bool = False, tell: bool = False) -> Path | None:
     """Return the directory that a record names, if it is whole; otherwise None."""
-    try:
-        known = _Built.model_validate_json(_record(order, name).read_bytes())
-    except (OSError, ValidationError):
+    if (known := _read(_record(order, name))) is None:
         return None
     place = cache_directory() / known.sha256
     if (problem := damage(place, thorough)) is not None:
@@ -229,6 +256,13 @@ def _build(order: Order, name: str, command: str) -> Path:
     if (place := _place(order, name)) is None:
         raise NotBuilt(f"the export of {order.name} makes {', '.join(sorted(made))}, and no {name}.")
     return place
+
+
+def _read(record: Path) -> _Built | None:
+    try:
+        return _Built.model_validate_json(record.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _remember(record: Path, known: _Built) -> None:

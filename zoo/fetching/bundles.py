@@ -21,6 +21,7 @@ from zoo.basics.files import cannot_write, open_regular, unique_beside, written_
 from zoo.basics.urls import is_offline, local_path, shown, with_mirror
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
+from zoo.fetching.building import with_built
 from zoo.fetching.cache import cache_directory, damage, fill, vacant
 from zoo.fetching.installed import add_installed, conflicts
 from zoo.fetching.registries import read_registry
@@ -41,13 +42,15 @@ def bundle(
         zoo.load_model("albert_tiny.tar")  # elsewhere, without a network
 
     An archive comes from the cache if packing it again gives the recorded digest; otherwise it is downloaded. With
-    `dry_run` nothing is downloaded or written.
+    `dry_run` nothing is downloaded or written. A model that is published nowhere is built first.
 
     Raises UnknownModel, NotBuilt, Unverified for an archive without a recorded digest, DownloadFailed, DigestMismatch,
     CannotWrite.
     """
     known = registry if isinstance(registry, Registry) else read_registry(registry)
-    entries = bundled_entries([names] if isinstance(names, str) else names, known)
+    names = [names] if isinstance(names, str) else names
+    known = with_built(known, names, build=not dry_run)
+    entries = bundled_entries(names, known)
     if dry_run:
         return list(entries)
     with (
@@ -112,19 +115,12 @@ def _add(tar: tarfile.TarFile, path: Path) -> None:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def install(file: str | Path, *, dry_run: bool = False) -> list[str]:
-    """Unpack a bundle's models into the cache and return their names. From then on `zoo` knows them, without a network.
-
-        zoo.install("albert_tiny.tar")
-        zoo.load("albert_tiny")
+def install_bundle(file: str | Path, *, dry_run: bool = False) -> list[str]:
+    """Unpack a bundle's models into the cache and return their names, as `zoo.install` does.
 
     Every archive is compared with the digest in the bundle's registry. The names are known wherever no other registry
-    is given. A name of the packaged registry keeps its meaning: a bundle that has other bytes under that name is
-    refused. A model of the same name from an earlier bundle is replaced. With `dry_run` the bundle is read and nothing
-    is written.
-
-    Raises BadArchive, which lists all problems of the bundle, BadRegistry, CannotWrite, and Untrusted when
-    ZOO_TRUSTED_KEY is set and FILE.minisig is not a signature by that key; then no name is installed.
+    is given. A model of the same name from an earlier bundle is replaced. With `dry_run` the bundle is read and nothing
+    is written. Raises what `zoo.install` does.
     """
     path = Path(file)
     registry = read_bundle(path)

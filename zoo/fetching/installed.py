@@ -1,25 +1,29 @@
-"""The registry of the models that were installed from bundles, and how their names join the packaged registry."""
+"""The models that were installed from files, and the directories; how their names join the packaged registry."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
 
-from zoo.basics.files import cannot_write, set_aside
+from zoo.archive.card import to_json
+from zoo.basics.files import cannot_write, read_regular, set_aside, written_file
 from zoo.basics.locks import locked
+from zoo.basics.untrusted import parse_json
 from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE
-from zoo.errors import BadRegistry
+from zoo.errors import BadRegistry, Stale, Untrusted
 from zoo.fetching.cache import cache_directory
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
 
 _log = logging.getLogger("zoo")
+
+_MOST_DIRECTORIES = 1 << 20  # bytes of their list
 
 
 def installed_place() -> Path:
@@ -42,6 +46,28 @@ def add_installed(entries: Mapping[str, Entry]) -> None:
         update_registry(place, entries)
 
 
+def add_directory(directory: Path) -> None:
+    """Add a directory, whose registry.json is read each time from now on."""
+    place = _directories_place()
+    with cannot_write(place), locked(place.with_name(".installed.lock")):
+        known = [each for each in _directories() if each != str(directory)]
+        with written_file(place) as temporary:
+            temporary.write_text(to_json([*known, str(directory)]), encoding="utf-8")
+
+
+def _directories_place() -> Path:
+    return installed_place().with_name("directories.json")
+
+
+def _directories() -> list[str]:
+    """Return the directories that were installed, the last one last."""
+    try:
+        known = parse_json(read_regular(_directories_place(), _MOST_DIRECTORIES), 10_000)
+    except (OSError, ValueError):
+        return []
+    return [each for each in known if isinstance(each, str)] if isinstance(known, list) else []
+
+
 def conflicts(entries: Mapping[str, Entry], packaged: Registry) -> list[str]:
     """Return, in words, the names that mean another model in the packaged registry: "'bert' is 'bert' there"."""
     return [
@@ -51,31 +77,32 @@ def conflicts(entries: Mapping[str, Entry], packaged: Registry) -> list[str]:
     ]
 
 
-def with_installed(packaged: Registry) -> Registry:
-    """Return the packaged registry with the installed models added.
+def with_installed(packaged: Registry, read: Callable[[Path], Registry]) -> Registry:
+    """Return the packaged registry with the installed models added; `read` reads and checks a directory's registry.
 
     A name or alias of the packaged registry keeps its meaning there if its archive has been built. An installed model
-    is left out when it is no longer in the cache and has no remote URL.
+    is left out when it is no longer in the cache, has no remote URL, and the file that it came from is gone.
     """
-    place = installed_place()
-    if not os.path.lexists(place):
-        return packaged
-    try:
-        installed, taken = own_registry(place), _taken(packaged)
-    except BadRegistry as error:
-        _tell_once(" ".join(f"Installed models are left out: {error} `zoo install FILE` begins a new list.".split()))
-        return packaged
-    models = dict(packaged.models)
-    for name, entry in installed.models.items():
-        if name in taken or entry.archive is None:
+    models, taken = dict(packaged.models), _taken(packaged)
+    for place in (installed_place(), *(Path(each) / REGISTRY_FILE for each in _directories())):
+        if not os.path.lexists(place):
             continue
-        remote = [url for url in entry.archive.urls if local_path(url) is None]
-        if not remote and not (cache_directory() / str(entry.archive.sha256)).is_dir():
+        try:
+            installed = own_registry(place) if place == installed_place() else read(place)
+        except (BadRegistry, Untrusted, Stale) as error:
+            advice = "`zoo install FILE` begins a new list." if place == installed_place() else "Export into it again."
+            _tell_once(" ".join(f"Installed models are left out: {error} {advice}".split()))
             continue
-        before = packaged.models[name].aliases if name in packaged.models else []
-        aliases = [alias for alias in entry.aliases if alias not in taken and alias not in packaged.models]
-        archive = entry.archive.model_copy(update={"urls": remote or installed.urls(entry)})
-        models[name] = entry.model_copy(update={"archive": archive, "aliases": [*before, *aliases]})
+        for name, entry in installed.models.items():
+            if name in taken or entry.archive is None:
+                continue
+            urls = [url for url in installed.urls(entry) if (path := local_path(url)) is None or path.is_file()]
+            if not urls and not (cache_directory() / str(entry.archive.sha256)).is_dir():
+                continue
+            before = packaged.models[name].aliases if name in packaged.models else []
+            aliases = [alias for alias in entry.aliases if alias not in taken and alias not in packaged.models]
+            archive = entry.archive.model_copy(update={"urls": urls or installed.urls(entry)})
+            models[name] = entry.model_copy(update={"archive": archive, "aliases": [*before, *aliases]})
     return packaged.model_copy(update={"models": models})
 
 

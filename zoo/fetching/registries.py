@@ -45,7 +45,13 @@ def read_registry(place: str | Path | None = None) -> Registry:
         ) from None
     with readable(source, " Check --registry and ZOO_REGISTRY."):
         registry = read_twice(lambda: _read_local(path, source) if path else _read_remote(source))
-    return registry if given else with_wheels(with_installed(registry))
+    return registry if given else with_wheels(with_installed(registry, read_local))
+
+
+def read_local(path: Path) -> Registry:
+    """Return the registry in a file, once it has passed all checks. Raises BadRegistry, Untrusted, Stale."""
+    with readable(str(path)):
+        return read_twice(lambda: _read_local(path, str(path)))
 
 
 def _read_local(path: Path, source: str) -> Registry:

@@ -38,6 +38,7 @@ def resolve(
     allow_unverified: bool = False,
     thorough: bool = False,
     sources: Path | None = None,
+    requested: bool = False,
 ) -> Path:
     """Return the directory of a model, fetched, verified and unpacked; a name that is not published is built.
 
@@ -57,7 +58,7 @@ def resolve(
     sha256, and an archive a sha256 or a signature beside it.
 
     A name without an archive, or an id of a hub, is built from its checkpoint, which is fetched, or lies in the folder
-    `sources`; see `zoo.fetching.building`.
+    `sources`; see `zoo.fetching.building`. What a row calls `on_request` is only built if it is `requested`.
 
     Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite; and
     what an export raises.
@@ -68,7 +69,8 @@ def resolve(
     if (name := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
         if known.entry(name).archive is None:
-            place = built(name, known, known.fetch_command(name), sources=sources, thorough=thorough)
+            command = known.fetch_command(name)
+            place = built(name, known, command, sources=sources, requested=requested, thorough=thorough)
             return _pinned(place, name, pin)
         archive = _recorded(name, known, pin, allow_unverified)
         if archive.sha256:

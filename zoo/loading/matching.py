@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.archive.card import Card, EncoderCard, ModelCard, TextCard, TokenizerCard, read_card
+from zoo.archive.card import Card, EncoderCard, ModelCard, TextCard, TokenizerCard
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.basics.urls import local_path
 from zoo.contract import CARD_FILE, VECTOR
 from zoo.errors import BadArgument
-from zoo.fetching.building import pair_of_hub
+from zoo.fetching.building import tokenizer_of_hub
 from zoo.fetching.bundles import is_bundle, read_bundle
 from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
@@ -102,9 +102,6 @@ class EncoderWithTokenizer(FoundEncoder):
 
 def find_encoder(handle: str | Path, registry: Registry | str | Path | None = None) -> FoundEncoder:
     """Return an encoder, fetched if need be. Raises BadArgument for a tokenizer, and what `resolve` does."""
-    if hub_source(handle) is not None:
-        directory = pair_of_hub(str(handle))[0]
-        return _encoder(handle, directory, read_card(directory))
     return _encoder(handle, *find_model(handle, registry=registry))
 
 
@@ -113,11 +110,9 @@ def find_vectors(
 ) -> EncoderWithTokenizer | FoundText:
     """Return what makes vectors of texts: a text archive, or an encoder and its tokenizer. Imports no TensorFlow.
 
-    The arguments are those of `zoo.TextEncoder`; a hub's id gives its encoder. Raises what `find_pair` does, and
+    The arguments are those of `zoo.TextEncoder`. Raises what `find_pair` does, and
     BadArgument for a tokenizer that is given with a text archive or for an archive of another task.
     """
-    if hub_source(handle) is not None:
-        return find_pair(handle, tokenizer, registry)
     directory, card = find_model(handle, registry=registry)
     if not isinstance(card, TextCard):
         return _with_tokenizer(_encoder(handle, directory, card), handle, tokenizer, registry)
@@ -162,7 +157,7 @@ def _with_tokenizer(
     if tokenizer is not None:
         directory, found = find_model(tokenizer, registry=registry)
     elif hub_source(handle) is not None:
-        directory, found = find_model(pair_of_hub(str(handle))[1] or _named(None, card))
+        directory, found = find_model(tokenizer_of_hub(str(handle)) or _named(None, card))
     elif (model := model_name(handle)) is not None:
         known = registry if isinstance(registry, Registry) else read_registry(registry)
         directory, found = find_model(_named(known.tokenizer(model), card), registry=known)

@@ -29,6 +29,7 @@ from zoo.archive.tar_reader import read_members
 from zoo.basics.files import written_file
 from zoo.contract import CARD_FILE, REGISTRY_FILE
 from zoo.errors import BadArgument
+from zoo.fetching.building import with_built
 from zoo.fetching.bundles import archive_file, bundled_entries
 from zoo.fetching.registries import read_registry
 from zoo.fetching.wheels import GROUP
@@ -82,6 +83,7 @@ def wheels(
     version, out = _version(version), Path(out)
     chosen = sorted({known.canonical(name) for name in ([names] if isinstance(names, str) else names)})
     _refuse_same(chosen)
+    known = with_built(known, chosen, build=not dry_run)
     contents = {name: bundled_entries([name], known) for name in chosen}
     planned = []
     for name, entries in contents.items():

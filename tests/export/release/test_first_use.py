@@ -17,7 +17,7 @@ import pytest
 import zoo
 from export.options import EncoderRequest
 from export.oracle.forward import Case, forward
-from export.planning import PlannedEncoder, PlannedText, plan_export
+from export.planning import PlannedText, plan_export
 from export.readers import open_checkpoint
 from export.release import fetching
 from export.release.sources import Shelf, digests
@@ -32,7 +32,6 @@ from zoo.fetching.cache import cache_directory
 from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
-from zoo.loading.matching import find_pair
 from zoo.registry.entry import Entry, HuggingFaceSource
 
 COMMIT = "5" * 40
@@ -214,26 +213,24 @@ def test_of_an_id_the_files_that_are_needed_are_fetched_and_planned_as_zoo_expor
     assert caplog.messages[0].startswith("building small-texts from us/small-texts at v1.5, ")
     asked = [path.partition("/v1.5/")[2] for path in server.asked if path.startswith("/us/small-texts/")]
     assert len(asked) == len(set(asked)) and not {*asked} & {*surplus}
-    count = len(server.asked)
-    with pytest.raises(Reached):
-        find_pair("hf://us/small-texts@v1.5")
-    assert len(server.asked) == count
     expected = plan_export(EncoderRequest(folder, "small-texts", tmp_path))
     assert isinstance(planned[0], PlannedText) and str(planned[0]) == str(expected)
-    assert isinstance(planned[1], PlannedEncoder) and planned[1].sentence is not None
 
 
 @pytest.mark.slow
 def test_an_id_of_the_hub_is_a_handle(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """A directory of sentence-transformers becomes a text archive; for TextEncoder, its encoder and its tokenizer."""
+    """A directory of sentence-transformers becomes a text archive, any other an encoder and its tokenizer."""
     folder, handle = write_case("vector: mean", tmp_path / "whole-texts"), "hf://us/whole-texts@v1.5"
     serve_hub(upstream.server, folder, "us/whole-texts", "v1.5")
     vectors = zoo.load(handle)(["你好", "good day"])
     encode = zoo.TextEncoder(handle)
     np.testing.assert_allclose(encode(["你好", "good day"]), vectors, atol=1e-5)
+    serve_repository(upstream.server, repository="us/small")
+    assert zoo.TextEncoder("hf://us/small", pooling="mean")(["你好"]).shape == (1, 24)
     request.getfixturevalue("no_sockets")
+    assert zoo.TextEncoder("hf://us/small").card.kind == "encoder"
     assert zoo.load_model(handle).card.kind == "text" and zoo.TextEncoder(handle).card.name == "whole-texts"
 
 

@@ -199,7 +199,7 @@ def test_failures_are_rows_of_the_report(built: Built, tmp_path: Path, capsys: p
         tmp_path / "registry.json", tiny={"layers": 7, "heads": 5}, lost=lost, base_1={"description": "other words"}
     )
     command = built.command(dist, "--json", registry=registry)
-    assert main([*command, "--keep-going"]) == 2
+    assert main(command) == 2
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {name: row["outcome"] for name, row in rows.items()} == {
         **dict.fromkeys(ALL, "unchanged"),
@@ -213,10 +213,6 @@ def test_failures_are_rows_of_the_report(built: Built, tmp_path: Path, capsys: p
     assert made.entry("base_1").description == "other words"
     assert made.entry("tiny").layers == 2, "the archive that is there has 2"
     assert state(dist)["wrong"] == [] and made.entry("lost").archive is None
-    assert main(command) == 2
-    stopped = outcomes(capsys.readouterr().out)
-    assert [name for name, outcome in stopped.items() if outcome == "failed"] == ["tiny"]
-    assert stopped["lost"] == "not begun"
 
 
 def test_a_process_that_dies_takes_nothing_else_along(
@@ -232,10 +228,6 @@ def test_a_process_that_dies_takes_nothing_else_along(
         "base_1": "failed",
     }
     assert "exit code 3" in rows["tiny"].reason
-    by_name = {step.name: step for step in steps}
-    steps = [by_name[name] for name in ("base", "base_1", "tiny", "small", "words")]
-    begun = {row.name for ready in run_steps(steps, job, jobs=2, keep_going=False) for row in ready}
-    assert "base" in begun and not begun & {"small", "words"}, "nothing is begun after a failure"
 
 
 def test_an_archive_that_is_gone_or_another_one_is_not_named(built: Built, tmp_path: Path) -> None:
@@ -301,7 +293,11 @@ def test_the_packaged_registry_can_be_planned() -> None:
     places = {step.name: number for number, step in enumerate(steps)}
     assert steps[0].rows == ("bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess")
     assert places["roberta_wwm_large"] < places["roberta_wwm_large_1"] < places["albert_tiny"]
-    assert [step.name for step in make_steps(registry, ["zh-bert-L3", "bert"])] == ["bert", "bert_3"]
+    assert [step.name for step in make_steps(registry, ["zh-bert-L3", "bert"])] == [
+        "bert_tokenizer_chinese",
+        "bert",
+        "bert_3",
+    ]
     assert make_steps(registry, ["bert_tokenizer_chinese_preprocess"])[0].name == "bert_tokenizer_chinese"
 
 

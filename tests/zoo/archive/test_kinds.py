@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from export.cards import registry_entry
 from export.options import TokenizerRequest
 from export.release.builder import MAKERS, Builder, Maker
 from export.release.plan import Step
@@ -25,6 +24,7 @@ from zoo.errors import BadArchive, VerificationFailed
 from zoo.loading.verify import GOLDEN, Golden, Repeated, verify
 from zoo.registry.entry import Entry, NoteSource, Recipe
 from zoo.registry.registry import json_schema
+from zoo.registry.rows import registry_row
 from zoo.registry.table import markdown_table
 from zoo.registry.writing import update_registry
 from zoo.safety import used_ops
@@ -92,7 +92,7 @@ def export_counter(directory: Path, out: Path, golden: dict[str, int]) -> dict[s
     )
     write_card(card, directory)
     pack(directory, out / "words_counter.tar.gz")
-    entries = {"words_counter": registry_entry(card, sha256_and_size(out / "words_counter.tar.gz"), None)}
+    entries = {"words_counter": registry_row(card, sha256_and_size(out / "words_counter.tar.gz"), None)}
     update_registry(out / "registry.json", entries)
     return entries
 

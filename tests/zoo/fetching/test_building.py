@@ -25,7 +25,7 @@ from zoo.archive.digests import file_digests, sha256_of
 from zoo.command import main
 from zoo.errors import DigestMismatch, DownloadFailed, NotBuilt, Untrusted
 from zoo.fetching import building
-from zoo.fetching.building import Order, built_here, pair_of_hub
+from zoo.fetching.building import Order, built_here, tokenizer_of_hub
 from zoo.fetching.cache import cache_directory, kept, leftovers
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
@@ -146,10 +146,10 @@ def test_an_id_of_a_hub_in_every_place_of_a_handle(
         assert zoo.path(handle) == resolve(handle) == find_model(handle)[0] == place
         assert main(["fetch", handle]) == 0 and capsys.readouterr().out == f"{place}\n"
         assert _ZooResolver().is_supported(handle)
-    assert [(order.name, order.as_found, order.kind) for order in builder.orders] == [("words", True, None)] * 2
+    assert [(order.name, order.as_found) for order in builder.orders] == [("words", True)] * 2
     sources = [order.models["words"].sources[0] for order in builder.orders]
     assert [(source.kind, source.revision) for source in sources] == [("huggingface", "main"), ("modelscope", "v1")]
-    assert pair_of_hub("hf://us/words") == (place, None) and builder.orders[-1].kind == "encoder"
+    assert tokenizer_of_hub("hf://us/words") is None
     monkeypatch.setenv("ZOO_BUILD", "never")
     assert resolve("hf://us/words") == place
     with pytest.raises(NotBuilt, match="`ZOO_BUILD=auto zoo fetch hf://us/other` builds it once"):
@@ -206,6 +206,15 @@ def test_what_no_program_can_fetch_is_built_from_a_folder(builder: Small, regist
     assert builder.orders[0].sources == tmp_path and built("by_hand", registry).is_dir()
 
 
+def test_what_its_licence_keeps_is_built_by_its_command_alone(builder: Small, registry: Registry) -> None:
+    row = registry.models["words"].model_copy(update={"on_request": True, "licence": "research only"})
+    held = registry.model_copy(update={"models": {**registry.models, "words": row}})
+    with pytest.raises(NotBuilt, match="words is built only on request, because of its licence: research only.") as no:
+        built("words", held)
+    assert str(no.value).split("`")[1] == held.fetch_command("words")
+    assert built("words", held, requested=True) == built("words", held)
+
+
 def test_a_sha256_that_is_asked_for(builder: Small, registry: Registry) -> None:
     digest = sha256_of(builder.zoo.archive)
     assert built("words", registry, sha256=digest).name == digest
@@ -239,3 +248,12 @@ def test_several_processes_build_once_and_a_kill_leaves_nothing_half_done(
         assert (each["code"], each["next"], each["whole"], each["rest"]) == (-signal.SIGKILL, 0, True, []), each
     assert other.read_text() == "not ours"
     assert file_digests(tmp_path / "cache" / sha256_of(builder.zoo.archive)) and tree(tmp_path / "cache")
+
+
+def test_a_bundle_brings_what_was_built(builder: Small, registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(NotBuilt):
+        zoo.bundle("words", tmp_path / "x.tar", registry=registry, dry_run=True)
+    assert zoo.bundle("words", tmp_path / "words.tar", registry=registry) == ["words"]
+    assert resolve("words", registry=registry).name == sha256_of(builder.zoo.archive) and len(builder.orders) == 1
+    shutil.rmtree(cache_directory())
+    assert zoo.install(tmp_path / "words.tar") == ["words"]

@@ -16,8 +16,9 @@ from tests.zoo.small import SmallZoo
 from zoo.archive.kinds import KINDS
 from zoo.command import main
 from zoo.errors import BadRegistry, UnknownModel, Unverified
-from zoo.fetching.bundles import bundle, install, read_bundle
+from zoo.fetching.bundles import bundle, read_bundle
 from zoo.fetching.installed import installed_place
+from zoo.fetching.installing import install
 from zoo.fetching.registries import read_registry
 from zoo.publishing.publish import publish
 from zoo.publishing.signing import sign_dist

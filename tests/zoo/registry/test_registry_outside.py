@@ -23,8 +23,9 @@ from zoo.basics.display import printable
 from zoo.basics.untrusted import BadJson, parse_strict_json
 from zoo.command import main
 from zoo.errors import BadRegistry, ZooError
-from zoo.fetching.bundles import bundle, install, read_bundle
+from zoo.fetching.bundles import bundle, read_bundle
 from zoo.fetching.installed import installed_place
+from zoo.fetching.installing import install
 from zoo.fetching.registries import read_registry
 from zoo.registry.registry import parse_registry
 from zoo.transport.http import read_bytes
