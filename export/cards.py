@@ -57,6 +57,7 @@ def text_card(planned: PlannedText, directory: Path, golden: Mapping[str, np.nda
         derivation=_derivation(encoder, source, None),
         tokenizer=TokenizerFacts(**_rules_on_card(tokenizer, planned.special_tokens_in_text)),
         task=planned.task,
+        fitted_from=planned.fitted.record if planned.fitted else None,
         certificate=certify_texts(directory, golden, planned),
     )
 

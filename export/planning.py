@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from export.families import detect
 from export.families.scope import placement
 from export.families.table import Family, Layout
 from export.heads.planning import chosen_heads, head_states, plan_with_heads, rows_of_tokens
 from export.options import EncoderRequest, TokenizerRequest
+from export.oracle.fitted import Steps
 from export.oracle.names import Under
 from export.readers import open_checkpoint
 from export.readers.beside import beside_notes
@@ -31,7 +34,7 @@ from export.weights.plan import WeightPlan
 from tokenizer.core_rules import checked_for_core
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import PAD, Vocabulary
-from zoo.archive.card import HeadState
+from zoo.archive.card import FittedFrom, HeadState
 from zoo.archive.task import TextTask
 from zoo.errors import BadArgument, BadConfig, BadVocabulary, Unsupported
 
@@ -145,6 +148,20 @@ def plan_encoder(
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What a text archive of a model that was fitted in Keras needs, beyond its numbers.
+
+    `takes(text)` says whether the Keras model takes a text, or a pair; `answers(texts)` are its own answers, as golden
+    ones: `n/output` of text number n.
+    """
+
+    record: FittedFrom
+    steps: Steps
+    takes: Callable[[Sequence[str]], bool]
+    answers: Callable[[Sequence[Sequence[str]]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class PlannedText:
     """A text archive: its encoder, its tokenizer and its task. `checkpoint` has the variables of all of them."""
 
@@ -154,6 +171,7 @@ class PlannedText:
     task: TextTask
 
     alone: PlannedEncoder  # the encoder without the head, as an archive of its own has it
+    fitted: Fitted | None = None
 
     @property
     def request(self) -> EncoderRequest:
@@ -226,17 +244,23 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
         raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
     if encoder.opened.format == "archive" and request.vocab is None and request.cased is None:
         raise BadVocabulary(f"{_NO_RULES} Or add `--kind encoder`.")
+    alone, encoder = with_head(encoder, found)
+    if encoder.sentence:
+        encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
+    tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
+    return PlannedText(encoder, tokenizer, in_text, found.task, alone)
+
+
+def with_head(encoder: PlannedEncoder, found: FoundTask) -> tuple[PlannedEncoder, PlannedEncoder]:
+    """Return the plans of an encoder alone, and of the same encoder with the variables of a task's head."""
+    request = encoder.request
     of_task = [head] if (head := TASKS[found.task.name].encoder_head) else []
     wanted = replace(request, heads=(*(request.heads or ()), *of_task))
     if not found.reads_pooler and request.pooler is None:
         wanted = replace(wanted, pooler="first_token")  # the task reads no pooler, and some classes have none
     alone = plan_encoder(wanted, encoder.opened) if encoder.plan.problems else encoder
     encoder = plan_encoder(wanted, encoder.opened, found.sources)
-    if encoder.sentence:
-        encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
-    tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
-    with_head = replace(encoder, plan=encoder.plan.taking(found.head))
-    return PlannedText(with_head, tokenizer, in_text, found.task, alone)
+    return alone, replace(encoder, plan=encoder.plan.taking(found.head))
 
 
 def plan_tokenizer(request: TokenizerRequest) -> TokenizerConfig:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from export.certificate import as_run, published, rounded_up, tolerance
+from export.oracle.fitted import FittedOracle
 from export.oracle.forward import ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
 from export.oracle.sentencepiece import GOLDEN as SENTENCEPIECE_TEXTS, ReferenceSentencePiece
@@ -20,7 +22,8 @@ from export.weights.derived import computed_in
 from tokenizer.source import TokenizerConfig
 from zoo.archive.card import GoldenText, TextCertificate
 from zoo.contract import TASKS
-from zoo.loading.verify_text import compare_texts
+from zoo.loading.load import load_directory
+from zoo.loading.verify_text import differences
 
 _OVER = 3  # times the limit: the length of a golden text that is cut
 
@@ -79,10 +82,11 @@ def golden_questions(planned: PlannedText) -> list[tuple[str, ...]]:
 def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     """Return the answers of the original computation: `n/output` of each golden text, as `GOLDEN_FILE` holds them."""
     task = planned.task
-    chosen = Chosen(task.name, task.max_length, task.labels, planned.request.pooling, task.truncation)
-    oracle = text_oracle(
-        planned.encoder, reference_tokenizer(planned.tokenizer, planned.special_tokens_in_text), chosen
-    )
+    pooling = task.pooling if planned.fitted else planned.request.pooling
+    chosen = Chosen(task.name, task.max_length, task.labels, pooling, task.truncation)
+    tokenizer = reference_tokenizer(planned.tokenizer, planned.special_tokens_in_text)
+    make = partial(FittedOracle, planned.fitted.steps) if planned.fitted else TextOracle
+    oracle = text_oracle(planned.encoder, tokenizer, chosen, make)
     arrays: dict[str, np.ndarray] = {}
     for number, answers in enumerate(oracle.answers(golden_questions(planned))):
         for name, array in answers.items():
@@ -90,7 +94,12 @@ def golden_answers(planned: PlannedText) -> dict[str, np.ndarray]:
     return arrays
 
 
-def text_oracle(encoder: PlannedEncoder, tokenizer: ReferenceTokenizer, chosen: Chosen) -> TextOracle:
+def text_oracle(
+    encoder: PlannedEncoder,
+    tokenizer: ReferenceTokenizer,
+    chosen: Chosen,
+    make: Callable[..., TextOracle] = TextOracle,
+) -> TextOracle:
     """Return the oracle of a checkpoint, which reads the files beside it by itself."""
     checkpoint = encoder.checkpoint
     stored, run = published(checkpoint), as_run(checkpoint, encoder.config, encoder.under)
@@ -99,7 +108,7 @@ def text_oracle(encoder: PlannedEncoder, tokenizer: ReferenceTokenizer, chosen: 
     def masked_logits(outputs: ReferenceOutputs, positions: np.ndarray) -> np.ndarray:
         return heads.mlm(outputs, {"masked_lm_positions": positions})["mlm_logits"]
 
-    return TextOracle(
+    return make(
         tokenizer,
         lambda cases: forward(*stored, cases, **run),
         checkpoint.read,
@@ -112,10 +121,22 @@ def text_oracle(encoder: PlannedEncoder, tokenizer: ReferenceTokenizer, chosen: 
 
 
 def certify_texts(directory: Path, arrays: Mapping[str, np.ndarray], planned: PlannedText) -> TextCertificate:
-    """Return how far an archive is from its golden answers. Raises VerificationFailed beyond what is allowed."""
-    texts = golden_questions(planned)
+    """Return how far an archive is from its golden answers, and from the Keras model that it was made of, if any.
+
+    Raises VerificationFailed beyond what is allowed.
+    """
+    texts, name = golden_questions(planned), planned.request.name
     allowed = tolerance(planned.encoder.config, computed_in(planned.request.dtype))
-    found = compare_texts(directory, texts, arrays, allowed, planned.request.name)
+    model = load_directory(directory, name)
+    found, of_keras = differences(model, texts, arrays, allowed, name), {}
+    if planned.fitted:
+        asked = [text for text in texts if planned.fitted.takes(text)]
+        of_keras = differences(model, asked, planned.fitted.answers(asked), allowed, f"{name}, beside the Keras model,")
+    del model
     gc.collect()  # a loaded model hangs in reference cycles; its weights must go before the next one is loaded
-    difference = {name: rounded_up(value) for name, value in found.items()}
-    return TextCertificate(texts=[list(text) for text in texts], tolerance=allowed, max_difference=difference)
+    return TextCertificate(
+        texts=[list(text) for text in texts],
+        tolerance=allowed,
+        max_difference={name: rounded_up(value) for name, value in found.items()},
+        keras_difference={name: rounded_up(value) for name, value in of_keras.items()},
+    )

@@ -10,6 +10,7 @@
     TextEncoder                  texts to vectors: an encoder and its tokenizer in one object
     KerasLayer                   a model as a layer of Keras 3
     register                     teaches hub.load the names of the zoo
+    export                       a fitted Keras model as an archive of its own
     bundle, install              models in one file, for a machine without a network
 
 `help(zoo.load)` says more about one of them. All errors are subclasses of ZooError: see `help(zoo.errors)`. The command
@@ -50,6 +51,7 @@ from zoo.errors import (  # `X as X` tells type checkers that X is public
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo.exporting import export
     from zoo.fetching.bundles import bundle
     from zoo.fetching.installing import install
     from zoo.hub_resolver import register
@@ -64,6 +66,7 @@ _HOMES = {
     "KerasLayer": "zoo.keras.layer",
     "TextEncoder": "zoo.text_encoder",
     "bundle": "zoo.fetching.bundles",
+    "export": "zoo.exporting",
     "install": "zoo.fetching.installing",
     "load": "zoo.loading.load",
     "load_model": "zoo.model",
@@ -71,7 +74,7 @@ _HOMES = {
 }
 
 # Only functions: `help(zoo)` prints every class in this list, with everything that it inherits from Keras.
-__all__ = ["bundle", "info", "install", "load", "load_model", "names", "path", "register", "url"]
+__all__ = ["bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"]
 
 
 def __dir__() -> list[str]:

@@ -13,11 +13,18 @@ import tensorflow as tf
 
 from zoo.contract import POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 
+_TINY = 1e-12  # the least length that a vector is divided by; as torch.nn.functional.normalize
+
 
 def pooled(pooling: str, outputs: Mapping[str, Any], mask: tf.Tensor) -> tf.Tensor:
     """Return (B, n · H): the vectors of all n kinds in `pooling`, such as "first+max", beside each other."""
     found = [_KINDS[kind](outputs, tf.cast(mask, tf.float32)) for kind in pooling.split("+")]  # type: ignore[index]
     return found[0] if len(found) == 1 else tf.concat(found, -1)
+
+
+def unit(x: tf.Tensor) -> tf.Tensor:
+    """Return vectors [B, D] of the length 1."""
+    return x / tf.maximum(tf.sqrt(tf.reduce_sum(x * x, -1, keepdims=True)), _TINY)
 
 
 def _mean(outputs: Mapping[str, Any], mask: tf.Tensor) -> tf.Tensor:

@@ -58,7 +58,8 @@ def open_own_archive(
             f"{card.name} is cut to {sizes.layers} of {whole} layers that share {sizes.blocks} blocks. Its card does "
             "not say which layer uses which, so export the checkpoint that it was made from."
         )
-    named = {name: stored for stored, name in given_names(container).items()}
+    given = given_names(container) or {name: name for name in container.shapes}
+    named = {name: stored for stored, name in given.items()}
     if missing := sorted(card.variables.keys() - named.keys()):
         raise DamagedArchive(f"{card.name} in {folder} has no {', '.join(missing[:5])}. Fetch or build it again.")
     shown = (as_stored(name, named[name], container.shapes[named[name]]) for name in card.variables)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from export.encoder.activations import activate
 from export.encoder.encoder import Encoder
-from export.encoder.pooling import pooled
+from export.encoder.pooling import pooled, unit
 from export.encoder.training import Dropout, drawn_seeds, possible_rate
 from export.heads import HEADS
 from export.saved_model.root import EncoderRoot
@@ -66,6 +66,7 @@ class TextModel:
         task = self.task
         x = pooled(task.pooling, outputs, outputs[INPUT_MASK]) if task.pooling else outputs[SEQUENCE_OUTPUT]
         for number, layer in enumerate(task.dense):
+            x = unit(x) if layer.unit_inputs else x
             x = self._dropped(x) if training and task.dropout else x
             rows = tf.reshape(x, [-1, x.shape[-1]])  # a product of two matrices, whatever the rank
             rows = tf.matmul(rows, self.weights[f"task/dense_{number}/kernel"])

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from export.saved_model.text_model import Inputs, TextModel
 
-_TINY = 1e-12  # the least length that a vector is divided by; as torch.nn.functional.normalize
-
 
 def _vector(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, Any]:
     """Return [B, D]."""
@@ -22,13 +20,10 @@ def _vector(model: TextModel, text: tf.Tensor, training: bool) -> Mapping[str, A
 
 
 def _vector_of_ids(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf.Tensor]:
-    import tensorflow as tf
+    from export.encoder.pooling import unit
 
     vectors = model.head(model.encode(inputs, training), training)
-    if model.task.normalize:
-        length = tf.sqrt(tf.reduce_sum(vectors * vectors, -1, keepdims=True))
-        vectors = vectors / tf.maximum(length, _TINY)
-    return {VECTOR: vectors}
+    return {VECTOR: unit(vectors) if model.task.normalize else vectors}
 
 
 VECTORS = Task(

@@ -17,7 +17,7 @@ def test_every_error_can_be_caught_as_zoo_s() -> None:
 
 def test_tab_completion_shows_what_is_public_and_nothing_else() -> None:
     others = {name for name in dir(zoo) if not inspect.isclass(getattr(zoo, name))}
-    functions = {"bundle", "info", "install", "load", "load_model", "names", "path", "register", "url"}
+    functions = {"bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"}
     assert others == functions | {"__version__"} and set(zoo.__all__) == functions
     assert {"KerasLayer", "TextEncoder"} <= set(dir(zoo))
 

@@ -273,6 +273,18 @@ class TextCertificate(_Record):
     texts: list[list[str]]
     tolerance: float
     max_difference: dict[str, float]
+    keras_difference: dict[str, float] = Field(
+        default={}, description="the same, from what the fitted Keras model itself answers to the texts that it takes"
+    )
+
+
+class FittedFrom(_Record):
+    """The archive whose weights were fitted in Keras, and the layers that Keras had behind it: "dense (Dense)"."""
+
+    parent: str
+    parent_sha256: str | None = Field(default=None, description="sha256 of the parent's archive, if it is known")
+    parent_card_sha256: str = Field(description="sha256 of the parent's card, which states the sha256 of every file")
+    layers: list[str]
 
 
 class TextCard(ModelCard):
@@ -282,6 +294,7 @@ class TextCard(ModelCard):
     vocabulary_sha256: str
     tokenizer: TokenizerFacts
     task: TextTask
+    fitted_from: FittedFrom | None = None
     certificate: TextCertificate
 
 

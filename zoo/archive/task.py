@@ -31,6 +31,7 @@ class DenseRecord(_Part):
     outputs: int = Field(gt=0)
     activation: Activation = "linear"
     bias: bool = True
+    unit_inputs: bool = Field(default=False, description="whether x gets the length 1 first")
 
 
 class TextTask(_Part):

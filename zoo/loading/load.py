@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.archive.card import Card, EncoderCard, TokenizerCard, read_card
+from zoo.archive.card import Card, ModelCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.basics.urls import local_path
@@ -170,7 +170,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def check_pair(encoder: EncoderCard, tokenizer: TokenizerCard) -> None:
+def check_pair(encoder: ModelCard, tokenizer: TokenizerCard) -> None:
     """Raise VocabularyMismatch when a tokenizer's ids are not those that an encoder was trained with."""
     theirs, ours = encoder.vocabulary_sha256, tokenizer.vocabulary_sha256
     if theirs is not None and theirs != ours:

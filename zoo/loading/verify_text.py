@@ -12,29 +12,21 @@ from numpy.typing import NDArray
 from zoo.archive.card import TextCard
 from zoo.contract import GOLDEN_FILE, TASKS, VECTOR
 from zoo.errors import BadArchive, VerificationFailed, first_line
-from zoo.loading.load import load_directory
 
 Array = NDArray[Any]
 Golden = tuple[Sequence[Sequence[str]], Mapping[str, Array]]
 _SHOWN = 5  # problems that an error lists
 
 
-def compare_texts(
-    directory: Path, texts: Sequence[Sequence[str]], golden: Mapping[str, Array], tolerance: float, name: str
-) -> dict[str, float]:
-    """Return output -> largest difference between a saved text archive and its golden answers.
-
-    `golden` holds `n/output` for text number n. Texts are answered in one batch, and so are pairs. Logits are not
-    normed: their difference counts in parts of the largest one, where that is above 1. Raises CannotLoad, and
-    VerificationFailed when a number differs by more than `tolerance`, or anything else at all.
-    """
-    return differences(load_directory(directory, name), texts, golden, tolerance, name)
-
-
 def differences(
     model: Any, texts: Sequence[Sequence[str]], golden: Mapping[str, Array], tolerance: float, name: str
 ) -> dict[str, float]:
-    """Do what `compare_texts` does with a loaded model."""
+    """Return output -> largest difference between a loaded text archive and its golden answers.
+
+    `golden` holds `n/output` for text number n. Texts are answered in one batch, and so are pairs. Logits are not
+    normed: their difference counts in parts of the largest one, where that is above 1. Raises VerificationFailed when a
+    number differs by more than `tolerance`, or anything else at all.
+    """
     found: dict[str, float] = {}
     wrong = []
     for width in (1, 2):
