@@ -2,7 +2,8 @@
 
 C labels. `transitions` [C, C] are the scores of a label behind another, [from, to]; `start` and `end` [C] those of the
 first and of the last label. Source: pytorch-crf (torchcrf), whose names AllenNLP and bert4torch have too;
-tf.contrib.crf and bert4keras, which have one matrix alone.
+tf.contrib.crf, which has one matrix alone. That of bert4keras is not read: its file holds the matrix divided by the
+`lr_multiplier` of the training, which the file does not state.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ TRANSITIONS, START, END = (f"task/crf/{name}" for name in ("transitions", "start
 # Format -> how the variables may be called; the parts of a model in front of a name may have any names.
 _SPELLED: Mapping[Format, tuple[tuple[str, ...], ...]] = {
     "huggingface": (("transitions", "start_transitions", "end_transitions"),),
-    "tf1": (("transitions",), ("transition",), ("trans",), ("_trans",)),
+    "tf1": (("transitions",), ("transition",)),
 }
 
 
