@@ -240,6 +240,11 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     found = find_task(encoder.checkpoint, encoder.layout, encoder.config, encoder.sentence, asked)
     if found is None:
         return None
+    if TASKS[found.task.name].of_tokens and request.dtype == "bfloat16":
+        raise BadArgument(
+            "bfloat16 changes labels of tokens, and a certificate repeats them exactly. Use --dtype float16, which is "
+            "as small, or add `--kind encoder`."
+        )
     if encoder.vocabulary is None:
         raise BadConfig("a text archive needs the vocabulary that --vocab none leaves out. Add `--kind encoder`.")
     if encoder.opened.format == "archive" and request.vocab is None and request.cased is None:

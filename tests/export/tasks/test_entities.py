@@ -25,7 +25,7 @@ from scripts.random_checkpoint import write_tf1
 from scripts.token_answers import BIO, CLASSIFIERS, SENTENCES
 from tests.export.conftest import write_odd
 from tests.export.tasks.conftest import answers, cases, planned_text, text_model, write_case
-from zoo.errors import BadConfig, WeightMismatch
+from zoo.errors import BadArgument, BadConfig, WeightMismatch
 from zoo.safety.written import MOST_LOOPED
 
 TOLERANCE = 1e-5
@@ -223,7 +223,7 @@ def test_heads_of_tf1(tmp_path: Path) -> None:
     assert_same(ours, {output: golden[f"{number}/{output}"] for output in ours})
 
 
-def test_labels_of_a_file(tmp_path: Path) -> None:
+def test_options(tmp_path: Path) -> None:
     folder = write_case("tokens: bert", tmp_path / "saved")
     labels = tmp_path / "labels.txt"
     labels.write_text("O\nB-A\nE-A\n")
@@ -232,5 +232,8 @@ def test_labels_of_a_file(tmp_path: Path) -> None:
     labels.write_text("O\nB-A\nE-A\nI-A\nS-A\n")
     planned = planned_text(folder, labels=labels)
     assert (planned.task.scheme, planned.encoder.config.pooler) == ("BIOES", "first_token")
+    assert planned_text(folder, dtype="float16").task.scheme == "BIO"
+    with pytest.raises(BadArgument, match="--dtype float16.*`--kind encoder`"):
+        planned_text(folder, dtype="bfloat16")
     encoder = plan_export(EncoderRequest(folder, "odd", tmp_path, kind="encoder"))
     assert encoder.plan.left_out["head of a fine-tuned task"] == ("classifier.bias", "classifier.weight")
