@@ -1,4 +1,4 @@
-"""Unpacks upstream's .zip and .tar.gz to a temporary directory: only the files of a checkpoint, and only into it.
+"""Unpacks upstream's .zip, .whl and .tar.gz to a temporary directory: only the files of a checkpoint, and only into it.
 
 (zoo/archive/tar_reader.py reads our own archives and is stricter. Upstream's archives have PAX headers, and files whose
 directories have no entry.)
@@ -76,7 +76,7 @@ def unpack_checkpoint(archive: Path, work: Path | None = None) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    members = _zip_members if archive.suffix.lower() == ".zip" else _tar_members
+    members = _zip_members if archive.suffix.lower() in (".zip", ".whl") else _tar_members
     room, most, taken = shutil.disk_usage(folder).free, most_unpacked(archive), 0
     for number, member in enumerate(members(archive), start=1):
         if number > _MOST_MEMBERS:

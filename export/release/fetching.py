@@ -45,7 +45,7 @@ def fetch_file(url: str, place: Path, announce: Announce = lambda size: None) ->
     Raises DownloadFailed when it is an archive whose own checksums do not fit.
     """
     name = file_name(url)
-    with _filled(place) as part:
+    with filled(place) as part:
         if part is not None:
             announce(None)
             download([url], part / name, resume=True, limit=_MOST_WEIGHTS)
@@ -64,7 +64,7 @@ def fetch_repository(
     cannot, the usual names are tried. Raises DownloadFailed; MissingExtra, before the weights are downloaded, if they
     could not be read here.
     """
-    with _filled(place) as part:
+    with filled(place) as part:
         if part is not None:
             repository = _Repository(source, part)
             announce(repository.size(weights))
@@ -74,7 +74,7 @@ def fetch_repository(
 
 
 @contextmanager
-def _filled(place: Path) -> Iterator[Path | None]:
+def filled(place: Path) -> Iterator[Path | None]:
     """Yield None if the directory `place` is there. Otherwise yield one that becomes `place` when the block ends well.
 
     It may hold what an earlier run downloaded; see `zoo.basics.locks.part_of`. One process at a time fills it.
@@ -90,7 +90,7 @@ def _filled(place: Path) -> Iterator[Path | None]:
 def _damage(file: Path) -> str:
     """Return how a .zip or .tar.gz differs from its own checksums; '' if it does not, and for any other file."""
     try:
-        if file.name.endswith(".zip"):
+        if file.name.endswith((".zip", ".whl")):
             with opened_zip(file) as archive:
                 if (claimed := sum(member.file_size for member in archive.infolist())) > most_unpacked(file):
                     return f"it claims to unpack to {claimed:,} bytes"

