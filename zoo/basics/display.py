@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,12 @@ def sheet(facts: Mapping[str, str]) -> str:
     return "\n".join(
         f"{_padded(name, width)}  {value}".replace("\n", "\n" + " " * (width + 2)) for name, value in stated.items()
     )
+
+
+def in_chinese() -> bool:
+    """Whether the person reads Chinese, as LC_ALL, LC_MESSAGES or LANG says."""
+    said = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return next(filter(None, said), "").startswith("zh")
 
 
 def size(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from zoo.basics.display import sheet, size, table
+from zoo.basics.display import in_chinese, sheet, size, table
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.fetching.building import built_here
@@ -31,7 +31,7 @@ def list_command(parser: argparse.ArgumentParser) -> Run:
         if arguments.json:
             print_json({name: _described(name, registry) for name in registry.names()})
         elif registry.models:
-            header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive")
+            header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive", "for")
             print(table(header, [_row(name, registry) for name in registry.names()]))
         else:
             print(f"{registry.place} holds no models yet.", file=sys.stderr)
@@ -95,7 +95,12 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
     entry = registry.models[name]
     archive = _archive_text(entry)
     texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
-    return (name, entry.kind, *("" if text is None else str(text) for text in texts), archive)
+    return (name, entry.kind, *("" if text is None else str(text) for text in texts), archive, _description(entry))
+
+
+def _description(entry: Entry) -> str:
+    """Return what a model is for, in the language of the terminal if the row has it."""
+    return (entry.description_zh if in_chinese() else "") or entry.description
 
 
 def _facts(name: str, registry: Registry) -> dict[str, str]:
@@ -107,6 +112,7 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
         "name": name,
         **{field.replace("_", " "): text for field, text in texts.items()},
         "tokenizer": registry.tokenizer(name) or "",
+        "facts": "\n".join(entry.facts),
         "made from": _derivation_text(entry),
         "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
         "urls": "\n".join(registry.urls(entry)),

@@ -39,13 +39,26 @@ def test_list(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "list", "--registry", small_zoo.registry)
     header, later, small = out.splitlines()
     assert (code, err) == (0, "")
-    assert header.split() == ["NAME", "KIND", "FAMILY", "LAYERS", "HIDDEN", "TOKENIZER", "ARCHIVE"]
+    assert header.split() == ["NAME", "KIND", "FAMILY", "LAYERS", "HIDDEN", "TOKENIZER", "ARCHIVE", "FOR"]
     assert later.split() == ["later", "encoder", "albert", "4", "312", "small", "not", "built"]
-    assert small.split()[:2] == ["small", "tokenizer"] and small.endswith("KiB")
+    assert small.split()[:2] == ["small", "tokenizer"] and "KiB  " in small and small.endswith("  for tests")
     assert later.index("not built") == header.index("ARCHIVE")
     listed = json.loads(run(capsys, "list", "--json", "--registry", small_zoo.registry)[1])
     assert listed["small"]["archive"]["sha256"] == small_zoo.digest.sha256
     assert listed["later"]["urls"] == []
+
+
+def test_the_list_says_what_models_are_for_in_the_persons_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"a": {"description": "one", "description_zh": "一"}, "b": {"description": "two"}}
+    update_registry(tmp_path / "registry.json", {n: Entry(kind="tokenizer", **each) for n, each in words.items()})
+    for language, ends in (("zh_CN.UTF-8", ["一", "two"]), ("de_DE.UTF-8", ["one", "two"]), ("", ["one", "two"])):
+        monkeypatch.setenv("LC_ALL", language)
+        monkeypatch.setenv("LC_MESSAGES", "")
+        monkeypatch.setenv("LANG", "zh_TW.UTF-8" if language else "C")
+        lines = run(capsys, "list", "--registry", tmp_path / "registry.json")[1].splitlines()[1:]
+        assert [line.split()[-1] for line in lines] == ends
 
 
 def test_list_of_an_empty_registry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
