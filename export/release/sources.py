@@ -10,8 +10,8 @@ from pathlib import Path
 
 from export.release.fetching import fetch_file, fetch_repository
 from export.release.hubs import advised, at, pinned
+from export.release.pypi import fetch_wheel
 from export.release.upstream import compared, known_revision
-from export.release.wheels import fetch_wheel
 from zoo.archive.card import to_json
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
