@@ -101,7 +101,7 @@ def built(
     """
     models, name = registry.models, registry.canonical(name)
     order = _order_of(name, models, sources)
-    if found := _place(order, name, thorough, tell=True):
+    if found := _found(order, name, thorough):
         return found
     _check_allowed(name, command)
     if (models[name].on_request or models[origin(name, models)].on_request) and not requested:
@@ -146,7 +146,7 @@ def built_of_hub(handle: str, *, thorough: bool = False) -> Path:
     It raises what `built` does, and BadArgument for an id that is none.
     """
     order = _hub_order(handle)
-    if found := _place(order, order.name, thorough, tell=True):
+    if found := _found(order, order.name, thorough):
         return found
     return _allowed(order, handle, order.name)
 
@@ -206,6 +206,15 @@ def _record(order: Order, name: str) -> Path:
     """Return the path of the record of one archive of an order, whether there is one or not."""
     key = hashlib.sha256(f"{_key(order)} {name}".encode()).hexdigest()[:32]
     return cache_directory() / f"built-{key}.json"
+
+
+def _found(order: Order, name: str, thorough: bool) -> Path | None:
+    """Return what `_place` does; remove the packed archives that a process left which was killed at its very end."""
+    found, at = _place(order, name, thorough, tell=True), cache_directory() / f"built-{_key(order)}"
+    if found and at.with_name(f".{at.name}.part").exists():
+        with suppress(OSError), part_of(at):
+            pass
+    return found
 
 
 def _place(order: Order, name: str, thorough: bool = False, tell: bool = False) -> Path | None:
