@@ -33,7 +33,9 @@ def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write("albert_tiny", tmp_path / "checkpoint")
     export_encoder(EncoderRequest(tmp_path / "checkpoint", "albert_tiny", tmp_path / "dist"))
     export_tokenizer(TokenizerRequest(tmp_path / "checkpoint", "bert_tokenizer_chinese", tmp_path / "dist"))
-    planned = plan_text(EncoderRequest(write_case("vector: mean", tmp_path / "saved"), "text", tmp_path / "dist"))
+    planned = plan_text(
+        EncoderRequest(write_case("vector: mean", tmp_path / "saved"), "bge_small_zh", tmp_path / "dist")
+    )
     assert planned is not None
     export_text(planned)
     with running_server() as server:
@@ -43,7 +45,7 @@ def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.chdir(tmp_path / "dist")
         names = {
             "encoder_url": f"{base}albert_tiny.tar.gz",
-            "text_url": f"{base}text.tar.gz",
+            "text_url": f"{base}bge_small_zh.tar.gz",
             "tokenizer_url": f"{base}bert_tokenizer_chinese.tar.gz",
         }
         for block in blocks("README.md", "python"):

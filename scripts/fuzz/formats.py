@@ -27,7 +27,8 @@ from zoo.archive.pack import pack
 from zoo.archive.unpack import unpack
 from zoo.contract import CARD_FILE
 from zoo.errors import ZooError
-from zoo.fetching.bundles import bundle, install, read_bundle
+from zoo.fetching.bundles import bundle, read_bundle
+from zoo.fetching.installing import install
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.writing import update_registry

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from zoo.basics.display import counted, size, table
 from zoo.commands.common import Run, add_actions, add_json, print_json
 from zoo.errors import UnknownModel
-from zoo.fetching.cache import Kept, cache_directory, damage, kept, leftovers, remove, size_of
+from zoo.fetching.cache import Kept, cache_directory, checkpoints, damage, kept, leftovers, remove, size_of
 
 _DAY = 86_400  # seconds
 
@@ -32,10 +32,13 @@ def _list(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> int:
         root = cache_directory()
-        models, rest = kept(root), leftovers(root)
+        models, rest, sources = kept(root), leftovers(root), checkpoints(root)
         if arguments.json:
-            records = [{"path": str(path), "size": size_of(path)} for path in rest]
-            print_json({"directory": str(root), "models": [_record(model) for model in models], "leftovers": records})
+            others = {"leftovers": rest, "checkpoints": sources}
+            sized = {
+                what: [{"path": str(path), "size": size_of(path)} for path in paths] for what, paths in others.items()
+            }
+            print_json({"directory": str(root), "models": [_record(model) for model in models], **sized})
             return 0
         if models:
             rows = [(*_row(model), _day(model.used), "damaged" if model.problem else "") for model in models]
@@ -44,6 +47,9 @@ def _list(parser: argparse.ArgumentParser) -> Run:
         if rest:
             amount = _amount("leftover", [size_of(path) for path in rest])
             print(f"{amount}, of runs that ended early: `zoo cache clean` removes leftovers.", file=sys.stderr)
+        if sources:
+            amount = _amount("checkpoint", [size_of(path) for path in sources])
+            print(f"{amount}, to build models from: `zoo cache clean --sources` removes them.", file=sys.stderr)
         return 0
 
     return run
@@ -79,6 +85,7 @@ def _clean(parser: argparse.ArgumentParser) -> Run:
     _add_models(parser)
     parser.add_argument("--older-than", metavar="DAYS", type=float, help="models that were not used for DAYS days")
     parser.add_argument("--all", action="store_true", help="every model")
+    parser.add_argument("--sources", action="store_true", help="the checkpoints that models were built from")
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed and remove nothing")
     add_json(parser)
 
@@ -90,6 +97,7 @@ def _clean(parser: argparse.ArgumentParser) -> Run:
         elif not (arguments.models or arguments.all):
             chosen = []
         doomed = {model.path: model.name for model in chosen} | dict.fromkeys(leftovers(root), "leftover")
+        doomed |= dict.fromkeys(checkpoints(root) if arguments.sources else (), "checkpoint")
         sizes = {path: size_of(path) for path in doomed}
         busy = [] if arguments.dry_run else [path for path in doomed if not remove(path)]
         gone = [path for path in doomed if path not in busy]

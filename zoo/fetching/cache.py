@@ -190,6 +190,11 @@ def _is_no_model(path: Path) -> bool:
     return bool(re.fullmatch("[0-9a-f]{64}", path.name)) and not path.is_dir()
 
 
+def checkpoints(root: Path) -> list[Path]:
+    """Return the directories of the checkpoints that were fetched to build from them, and parts of such."""
+    return sorted(path for path in (root / "sources").glob("*") if path.is_dir())
+
+
 def size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files below a directory. Files that vanish meanwhile count as empty."""
     return sum(_size(file) or 0 for file in [path, *path.rglob("*")])
@@ -201,7 +206,8 @@ def remove(path: Path) -> bool:
     A model is renamed first, so that no other process sees it half removed.
     """
     leftover = _LEFTOVER.fullmatch(path.name)
-    lock_file = path.with_name(f".{leftover['stem'] if leftover else path.name}.lock")
+    stem = leftover["stem"] if leftover else path.name.removeprefix(".").removesuffix(".part")
+    lock_file = path.with_name(f".{stem}.lock")
     with cannot_write(path), locked_if_free(lock_file) as is_free:
         if is_free:
             make_writable(path)

@@ -65,6 +65,7 @@ class _Words:
     was: str
     built: str
     unbuilt: str
+    on_request: str
     not_stated: str
     kind: Callable[[Kind], str]
     task: str  # of a text archive, behind its kind
@@ -79,7 +80,8 @@ _WORDS = {
         of="{} of {}",
         was="was {}",
         built="built",
-        unbuilt="not built",
+        unbuilt="on first use",
+        on_request="on request",
         not_stated=NOT_STATED,
         kind=attrgetter("name"),
         task="{}: {}",
@@ -92,7 +94,8 @@ _WORDS = {
         of="{1} 层取前 {0} 层",
         was="原 {}",
         built="已构建",
-        unbuilt="未构建",
+        unbuilt="首次使用时",
+        on_request="按需自建",
         not_stated="未注明",
         kind=attrgetter("chinese"),
         task="{}：{}",
@@ -187,7 +190,7 @@ def _row(name: str, registry: Registry, words: _Words) -> list[str]:
         _NONE if entry.parameters is None else f"{entry.parameters / 1e6:.1f} M",
         _size(entry, words),
         words.not_stated if entry.licence == NOT_STATED else entry.licence,
-        words.built if entry.archive else words.unbuilt,
+        words.built if entry.archive else words.on_request if entry.on_request else words.unbuilt,
     ]
 
 

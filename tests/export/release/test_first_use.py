@@ -27,6 +27,7 @@ from tests.export.tasks.conftest import write_case
 from tests.localserver import LocalServer, Reply, running_server
 from tests.zoo.conftest import no_sockets  # noqa: F401, a fixture
 from zoo.basics.urls import offline
+from zoo.command import main
 from zoo.errors import BadArgument, DownloadFailed, MissingExtra, WeightMismatch
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.hub_ids import hub_source
@@ -92,6 +93,19 @@ def test_the_parent_is_there_for_all_truncations(upstream: Upstream) -> None:
     """Its checkpoint was fetched once, for itself and all that is cut from it."""
     with offline():
         assert Shelf().get("base", zoo.info("base")).path.name == "base.zip"
+
+
+def test_the_checkpoints_are_listed_and_removed(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    serve_repository(upstream.server, repository="a/kept")
+    place = Shelf().get("odd", entry("a/kept")).path
+    assert main(["cache", "list"]) == 0
+    assert "1 checkpoint, 32.5 KiB, to build models from: `zoo cache clean --sources`" in capsys.readouterr().err
+    assert main(["cache", "clean"]) == 0 and place.is_dir()
+    assert main(["cache", "clean", "--sources"]) == 0 and not place.exists()
+    assert [path.name for path in (tmp_path / "sources").glob("*.json")], "what was fetched first stays on record"
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------

@@ -166,20 +166,20 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         == """\
 | name | kind | family | layers | hidden size | parameters | size | licence | archive | other names | for |
 |-|-|-|-|-|-|-|-|-|-|-|
-| `words` | tokenizer | – | – | – | – | was 51 KiB | not stated | not built | – | – |
-| `words_preprocess` | preprocess | – | – | – | – | – | not stated | not built | – | – |
+| `words` | tokenizer | – | – | – | – | was 51 KiB | not stated | on first use | – | – |
+| `words_preprocess` | preprocess | – | – | – | – | – | not stated | on first use | – | – |
 | `ready` | encoder | – | – | – | – | 3.0 MiB | not stated | built | – | – |
-| `odd_2` | encoder | bert | 2 of 3 | 32 | – | – | not stated | not built | – | – |
-| `odd` | encoder | bert | 3 | 32 | 2.4 M | was 7 MiB | MIT | not built | `strange` | – |
-| `vectors` | text: vector | bert | – | – | – | – | MIT | not built | – | one \\| line |
+| `odd_2` | encoder | bert | 2 of 3 | 32 | – | – | not stated | on first use | – | – |
+| `odd` | encoder | bert | 3 | 32 | 2.4 M | was 7 MiB | MIT | on first use | `strange` | – |
+| `vectors` | text: vector | bert | – | – | – | – | MIT | on first use | – | one \\| line |
 """
     )
     assert main(["registry", "table", "--lang", "zh", "--registry", str(path)]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[1] == "|-|-|-|-|-|-|-|-|-|-|-|"
-    assert shown[5] == "| `odd_2` | 编码器 | bert | 3 层取前 2 层 | 32 | – | – | 未注明 | 未构建 | – | – |"
-    assert shown[6] == "| `odd` | 编码器 | bert | 3 | 32 | 2.4 M | 原 7 MiB | MIT | 未构建 | `strange` | – |"
-    assert shown[7] == "| `vectors` | 文本模型：句向量 | bert | – | – | – | – | MIT | 未构建 | – | 一行 |"
+    assert shown[5] == "| `odd_2` | 编码器 | bert | 3 层取前 2 层 | 32 | – | – | 未注明 | 首次使用时 | – | – |"
+    assert shown[6] == "| `odd` | 编码器 | bert | 3 | 32 | 2.4 M | 原 7 MiB | MIT | 首次使用时 | `strange` | – |"
+    assert shown[7] == "| `vectors` | 文本模型：句向量 | bert | – | – | – | – | MIT | 首次使用时 | – | 一行 |"
 
 
 def test_the_short_table_has_no_aliases_and_few_rows() -> None:
@@ -188,5 +188,5 @@ def test_the_short_table_has_no_aliases_and_few_rows() -> None:
         {"models": {"bert": some["odd"], "words": some["words"], "bert_7": some["ready"]}}
     )
     assert markdown_table(registry, short=True).splitlines()[2:] == [
-        "| `bert` | encoder | bert | 3 | 32 | 2.4 M | was 7 MiB | MIT | not built |"
+        "| `bert` | encoder | bert | 3 | 32 | 2.4 M | was 7 MiB | MIT | on first use |"
     ]
