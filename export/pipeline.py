@@ -131,9 +131,7 @@ def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
 
 def _build_text(planned: PlannedText, work: Path) -> Built:
     directory = work / "model"
-    encoder, tokenizer = planned.encoder, planned.tokenizer
-    how = (tokenizer.vocabulary, tokenizer.rules, planned.task, planned.special_tokens_in_text, encoder.padding_id)
-    _save(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute, encoder.heads))
+    save_text(planned, directory)
     golden = golden_answers(planned)
     write_golden(golden, directory)
     return _pack_and_verify(text_card(planned, directory, golden), directory, work)
@@ -180,6 +178,13 @@ def save_encoder(planned: PlannedEncoder, directory: Path) -> None:
     """Write the SavedModel of a plan: no card, and nothing is compared."""
     how = (planned.vocabulary, planned.heads, planned.request.recompute, planned.padding_id)
     _save(planned, directory, lambda encoder: EncoderRoot(encoder, *how))
+
+
+def save_text(planned: PlannedText, directory: Path) -> None:
+    """Write the SavedModel of a text archive's plan: no card, and nothing is compared."""
+    encoder, tokenizer = planned.encoder, planned.tokenizer
+    how = (tokenizer.vocabulary, tokenizer.rules, planned.task, planned.special_tokens_in_text, encoder.padding_id)
+    _save(encoder, directory, lambda built: TextRoot(built, *how, encoder.request.recompute, encoder.heads))
 
 
 def _save(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder], Any]) -> None:

@@ -13,7 +13,7 @@ import gzip
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,8 @@ VECTORS: Mapping[str, tuple[list[str], tuple[int, str] | None, bool]] = {
 
 
 def main(file: Path) -> None:
-    cases = {f"classifier: {name}": _classifier(*how) for name, how in CLASSIFIERS.items()}
-    cases |= {f"vector: {name}": _vector(*how) for name, how in VECTORS.items()}
+    cases = {f"classifier: {name}": classifier(*how, [*TEXTS, *PAIRS]) for name, how in CLASSIFIERS.items()}
+    cases |= {f"vector: {name}": vectors(*how, TEXTS) for name, how in VECTORS.items()}
     file.write_bytes(gzip.compress(json.dumps(cases, ensure_ascii=False).encode(), mtime=0))
 
 
@@ -87,7 +87,10 @@ def _filled(model: Any) -> None:
     model.load_state_dict({name: torch.tensor(array) for name, array in sibling_weights(state).items()}, strict=False)
 
 
-def _classifier(model_type: str, more: Mapping[str, Any], classes: int) -> dict[str, Any]:
+def classifier(
+    model_type: str, more: Mapping[str, Any], classes: int, texts: Sequence[str | list[str]]
+) -> dict[str, Any]:
+    """Return a case: for each text or pair the logits, and the scores of the pipeline."""
     torch, transformers = import_module("torch"), import_module("transformers")
     names = {number: f"class {number}" for number in range(classes)}
     config = transformers.CONFIG_MAPPING[model_type](**{**_SIZES, **more, "id2label": names, "label2id": {}})
@@ -98,7 +101,7 @@ def _classifier(model_type: str, more: Mapping[str, Any], classes: int) -> dict[
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
     answers = []
-    for text in [*TEXTS, *PAIRS]:
+    for text in texts:
         pair = [text] if isinstance(text, str) else text
         inputs = tokenizer(*pair, truncation=True, return_tensors="pt")
         with torch.no_grad():
@@ -112,7 +115,8 @@ def _classifier(model_type: str, more: Mapping[str, Any], classes: int) -> dict[
         return _stored(Path(folder), answers)
 
 
-def _vector(words: list[str], dense: tuple[int, str] | None, normalised: bool) -> dict[str, Any]:
+def vectors(words: list[str], dense: tuple[int, str] | None, normalised: bool, texts: Sequence[str]) -> dict[str, Any]:
+    """Return a case: for each text its vector, and that of the text as a query."""
     torch, transformers = import_module("torch"), import_module("transformers")
     library, modules = import_module("sentence_transformers"), import_module("sentence_transformers.models")
     config = transformers.BertConfig(**_SIZES)
@@ -130,10 +134,10 @@ def _vector(words: list[str], dense: tuple[int, str] | None, normalised: bool) -
             parts.append(layer)
         parts += [modules.Normalize()] if normalised else []
         model = library.SentenceTransformer(modules=parts, device="cpu", prompts={"query": "a 1: ", "document": ""})
-        answers = [{"vector": vector.tolist()} for vector in model.encode(TEXTS)]
+        answers = [{"vector": vector.tolist()} for vector in model.encode([*texts])]
         model.save(str(place))
         stored = _stored(place, answers)
-        return {**stored, "query": model.encode(TEXTS, prompt_name="query").tolist()}
+        return {**stored, "query": model.encode([*texts], prompt_name="query").tolist()}
 
 
 def _stored(folder: Path, answers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from export.convert.formats import Format, Quantized, chosen_format
 from export.convert.report import FILE, ConversionReport, with_files
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
+from export.convert.tokenizer_file import check_tokenizer
 from export.versions import versions
 from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
@@ -80,6 +81,7 @@ def convert_model(asked: Conversion) -> ConversionReport:
 def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises every error that can be known before the work."""
     check_place(asked.out, asked.force)
+    check_tokenizer(asked.model)
     format = chosen_format(asked.to, asked.quantize)
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 

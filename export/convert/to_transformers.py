@@ -20,6 +20,7 @@ from export.convert.in_transformers import Answered, ask_transformers
 from export.convert.report import ConversionReport, with_files
 from export.convert.sentence_files import sentence_files_of_card
 from export.convert.subject import as_case, planned_archive
+from export.convert.tokenizer_file import check_tokenizer
 from export.convert.transformers_files import ChosenClass, chosen_class, write_weights
 from export.convert.transformers_tokenizer import write_tokenizer_files
 from export.heads import HEADS
@@ -103,6 +104,7 @@ def check_ready(asked: Conversion) -> dict[str, str]:
             "archive stores them."
         )
     check_place(asked.out, asked.force)
+    check_tokenizer(asked.model)
     return versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
 
 

@@ -16,8 +16,8 @@ from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import GoldenText, TextCard, TokenizerFacts
 from zoo.archive.task import Truncation
-from zoo.errors import VerificationFailed, VocabularyMismatch
-from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
+from zoo.errors import Unsupported, VerificationFailed, VocabularyMismatch
+from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundModel
 
 FILE = "tokenizer.json"
 # How a pair over the limit is cut -> the nearest rule of the library, and what it does otherwise.
@@ -55,6 +55,18 @@ def write_tokenizer(encoder: Any, model: FoundEncoder, directory: Path) -> Token
             f"that of {card.name} is {card.vocabulary_sha256[:12]}…. Give its own tokenizer by --tokenizer."
         )
     return _write(card.name, card, vocabulary, card.certificate, directory)
+
+
+def check_tokenizer(model: FoundModel) -> None:
+    """Raise Unsupported for a tokenizer whose rules tokenizer.json is not written with."""
+    facts: TokenizerFacts | None = model.tokenizer_card if isinstance(model, EncoderWithTokenizer) else None
+    if isinstance(model.card, TextCard):
+        facts = model.card.tokenizer
+    if facts is not None and facts.sentencepiece is not None:
+        raise Unsupported(
+            f"tokenizer.json is written for BERT's algorithm alone, and {model.card.name} has a SentencePiece model. "
+            "Convert its encoder with --tokenizer none, and take the tokenizer's own files."
+        )
 
 
 def write_text_tokenizer(

@@ -2,10 +2,10 @@
 
     python answers.py QUESTIONS.json ANSWERS.npz
 
-The questions are {"encoders": {name: directory}, "tokenizers": {…}, "preprocessors": {…}, "inputs": {"input_word_ids":
-[[…]], …}, "tokens": [["[CLS]", …]], "texts": ["…"], "pairs": [["…", "…"]], "operations": ["…"]}. The answers are arrays
-under "name/question/number of the part", of ragged ones the flat values and the row splits; and, as JSON, the
-attributes of each operation.
+The questions are {"encoders": {name: directory}, "text_archives": {…}, "tokenizers": {…}, "preprocessors": {…},
+"inputs": {"input_word_ids": [[…]], …}, "tokens": [["[CLS]", …]], "texts": ["…"], "pairs": [["…", "…"]], "operations":
+["…"]}. The answers are arrays under "name/question/number of the part", of ragged ones the flat values and the row
+splits; and, as JSON, the attributes of each operation.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Answers = dict[str, Any]
 def main(questions_file: str, answers_file: str) -> None:
     questions = json.loads(Path(questions_file).read_text(encoding="utf-8"))
     found = {"version": np.array(tf.__version__)}
-    for kind, ask in (("encoders", ask_encoder), ("tokenizers", ask_tokenizer), ("preprocessors", ask_preprocessor)):
-        if kind != "encoders":
-            import tensorflow_text  # noqa: F401  (registers operations; encoders do without)
+    for kind, ask in ASKED.items():
+        if kind in ("tokenizers", "preprocessors"):
+            import tensorflow_text  # noqa: F401  (registers operations; the others do without)
         for name, directory in questions[kind].items():
             answers = ask(tf.saved_model.load(directory), questions)
             found.update((f"{name}/{question}", array) for question, array in arrays(answers))
@@ -65,6 +65,14 @@ def gradients(encoder: Any, inputs: Any, training: bool) -> list[tf.Tensor]:
     return [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in found if gradient is not None]
 
 
+def ask_text_archive(model: Any, questions: Any) -> Answers:
+    assert "tensorflow_text" not in sys.modules
+    serving = model.signatures["serving_default"]
+    [spec] = serving.structured_input_signature[1].values()
+    texts = tf.constant(questions["pairs"] if spec.shape.rank == 2 else questions["texts"])
+    return {"call": model(texts), "signature": serving(text=texts)}
+
+
 def ask_tokenizer(tokenizer: Any, questions: Any) -> Answers:
     texts, pairs = tf.constant(questions["texts"]), tf.constant(questions["pairs"])
     ids = tokenizer.tokenize(texts)
@@ -94,6 +102,13 @@ def arrays(answers: Answers) -> Iterator[tuple[str, np.ndarray]]:
             array = part.numpy()
             yield f"{name}/{number}", array.astype("S") if array.dtype == object else array
 
+
+ASKED = {
+    "encoders": ask_encoder,
+    "text_archives": ask_text_archive,
+    "tokenizers": ask_tokenizer,
+    "preprocessors": ask_preprocessor,
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -28,6 +28,27 @@ class Installed:
         return cls(*map(Path, done.stdout.splitlines()))
 
 
+# name -> case of tests/export/tasks/conftest.py: text archives that runtimes are asked
+TEXT_ARCHIVES = {
+    "vectors": "vector: cls and mean",
+    "classes": "classifier: electra",
+    "entities": "tokens: bert with a crf",
+    "spans": "span: albert",
+    "masks": "masks: bert",
+}
+
+
+def save_texts(name: str, place: Path) -> Path:
+    """Return the SavedModel of a text archive, without card and comparison."""
+    from export.pipeline import save_text
+    from tests.export.tasks.conftest import planned_text, write_case
+
+    write_case(TEXT_ARCHIVES[name], place / f"{name}_saved")
+    task = {"task": "fill_mask"} if name == "masks" else {}
+    save_text(planned_text(place / f"{name}_saved", **task), place / name)
+    return place / name
+
+
 @dataclass(frozen=True)
 class Signature:
     """The tensors of a signature: name in the contract -> name in the graph."""

@@ -1,4 +1,7 @@
-"""Encoder and tokenizer through the C API of the shared libraries in TensorFlow's wheel: no Python in the process."""
+"""Archives through the C API of the shared libraries in TensorFlow's wheel: no Python in the process.
+
+A tokenizer needs libraries of tensorflow-text; encoders and text archives need nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ import tensorflow as tf
 import zoo
 from export.saved_model.root import write_saved_model
 from tests.export.conftest import VOCABULARY
-from tests.runtimes.conftest import OLD_PYTHONS, Installed, Signature
+from tests.runtimes.conftest import OLD_PYTHONS, Installed, Signature, save_texts
 from tests.runtimes.operations import TEXT_OPS
 from tests.zoo.toyzoo import ToyZoo
 from tokenizer.module import Preprocessor
@@ -118,6 +121,21 @@ def test_string_tokens_to_vectors(program: Program, toy_zoo: ToyZoo) -> None:
     expected = zoo.load(encoder)(tokens)
     for name, tensor in vectors.items():
         np.testing.assert_allclose(values(found[tensor], float), expected[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vectors", "classes", "entities"])
+def test_strings_to_answers_with_libtensorflow_alone(name: str, program: Program, tmp_path: Path) -> None:
+    directory = save_texts(name, tmp_path)
+    done = program.run("", *step(directory))
+    assert done.returncode == 0, done.stderr
+    found = {key: printed for key, *printed in (line.split(" ") for line in done.stdout.splitlines())}
+    expected = tf.saved_model.load(str(directory)).signatures["serving_default"](text=tf.constant([TEXT]))
+    for output, tensor in Signature.of(directory).outputs.items():
+        value = expected[output].numpy()
+        if value.dtype == object:
+            assert " ".join(found[tensor][1:]) == " ".join(each.decode() for each in value.reshape(-1))
+        else:
+            np.testing.assert_allclose(values(found[tensor], float), value, rtol=0, atol=1e-5)
 
 
 def test_no_python_is_in_the_process(program: Program) -> None:

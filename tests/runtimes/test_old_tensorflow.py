@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.export.conftest import write_odd
 from tests.runtimes import answers
-from tests.runtimes.conftest import NO_OLD_PYTHONS, OLD_PYTHONS
+from tests.runtimes.conftest import NO_OLD_PYTHONS, OLD_PYTHONS, TEXT_ARCHIVES, save_texts
 from tests.runtimes.operations import ENCODER_OPS, KNOWN_TO_2_9, TEXT_ARCHIVE_OPS, TOKENIZER_OPS
 from tests.tokenizer.texts import mixtures
 
@@ -64,6 +64,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = place / "questions.json"
     content = {
         "encoders": {name: str(place / name) for name in ENCODERS},
+        "text_archives": {name: str(save_texts(name, place)) for name in TEXT_ARCHIVES},
         "tokenizers": {name: str(place / name) for name in ("tokenizer", "cased")},
         "preprocessors": {"preprocessor": str(place / "preprocessor")},
         "inputs": {"input_word_ids": ids.tolist(), "input_mask": mask.tolist(), "input_type_ids": (mask * 0).tolist()},

@@ -17,7 +17,9 @@ from google.protobuf.json_format import ParseDict
 
 from export.convert import formats, subject
 from export.convert.check import TOLERANCE, Batch, answers, batches, compare
+from export.convert.conversion import Conversion, ready
 from export.convert.formats import FORMATS
+from export.convert.to_transformers import check_ready
 from tests.conftest import ROOT
 from tests.export.conftest import VOCABULARY
 from tests.zoo.small import make_tokenizer_card
@@ -25,7 +27,8 @@ from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import Derivation, EncoderCard, read_card, write_card
 from zoo.archive.digests import check_files, sha256_of
 from zoo.command import main
-from zoo.errors import VerificationFailed
+from zoo.errors import Unsupported, VerificationFailed
+from zoo.loading.matching import EncoderWithTokenizer
 
 NODE = ROOT / "examples" / "node"
 Change = Callable[[dict[str, Any]], object]
@@ -339,6 +342,15 @@ def test_says_what_it_needs(
     assert run("tflite", "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["tokenizer"] == "words"
     assert not list(Path.cwd().iterdir())
+
+
+def test_a_sentencepiece_model_is_refused_before_the_work(out: Path, tmp_path: Path) -> None:
+    facts = {"model_sha256": "a" * 64, "pieces": 9, "numbering": "own", "prepares": True, "remove_space": True}
+    tokenizer = make_tokenizer_card(tmp_path, "pieces", sentencepiece={**facts, "separators": 1})
+    model = EncoderWithTokenizer(out / "odd", odd_card(out), tmp_path, tokenizer)
+    for to, check in (("onnx", ready), ("transformers", check_ready)):
+        with pytest.raises(Unsupported, match="odd has a SentencePiece model.*--tokenizer none"):
+            check(Conversion(model, to, tmp_path / "made"))
 
 
 def test_half_precision_is_told(out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ def cases() -> dict[str, Any]:
 
 def write_case(name: str, folder: Path) -> Path:
     """Write the directory of a case as its library saved it."""
-    case = cases()[name]
+    return write_files(cases()[name], folder)
+
+
+def write_files(case: Mapping[str, Any], folder: Path) -> Path:
     for file, text in case["files"].items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, encoding="utf-8")
