@@ -46,6 +46,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="3e-5 suits 12 layers")
     parser.add_argument("--seed", type=int, default=1, help="of the made up texts, the head and the order of training")
     parser.add_argument("--save", type=Path, metavar="DIR", help="keep the fine-tuned model there")
+    parser.add_argument("--export", type=Path, metavar="DIR", help="make my_classifier.tar.gz there; Keras 3 alone")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the learning curve; needs matplotlib")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     parser.set_defaults(verbose=1)
@@ -53,7 +54,7 @@ def options() -> argparse.ArgumentParser:
 
 
 # %% notebook
-# settings = options().parse_args(["--task", "pairs", "--keras", "3"])
+# settings = options().parse_args(["--task", "pairs", "--keras", "3", "--export", "dist"])
 
 # %% Texts that are made up
 # Pairs of questions: are both about one subject? Reviews: are they praise? No word alone decides: for the first a model
@@ -166,6 +167,8 @@ def plot(frozen: dict[str, list[float]], trainable: dict[str, list[float]], file
 # %% script
 def run(settings: argparse.Namespace) -> dict[str, Any]:
     """Do it all, and return the accuracies. The steps are the cells of the notebook."""
+    if settings.export and settings.keras == 2:
+        raise zoo.ZooError("--export is of Keras 3: leave --keras 2 or --export away.")
     if settings.plot and not importlib.util.find_spec("matplotlib"):
         raise zoo.ZooError("--plot needs matplotlib: `pip install matplotlib`, or leave --plot away.")
 
@@ -223,7 +226,17 @@ def run(settings: argparse.Namespace) -> dict[str, Any]:
         loaded = keras.models.load_model(path)
     difference = float(np.max(np.abs(loaded.predict(test, verbose=0) - model.predict(test, verbose=0))))
 
-    # %% Step 8: results
+    # %% Step 8: an archive of its own
+    # Strings in, the label out, for anybody with TensorFlow. `zoo publish dist …` puts the directory online.
+    archive = None
+    if settings.export and settings.keras == 3:
+        how = {"labels": classes, "tokenizer": tokenizer_directory, "max_length": length}
+        archive = zoo.export(model, "my_classifier", settings.export, **how)
+
+    # %% notebook
+    # archive and zoo.load(archive)([list(texts) if len(texts) == 2 else texts[0] for texts, _ in test_rows[:3]])
+
+    # %% Step 9: results
     # The majority class is the answer of someone who does not read the texts.
     train_labels, test_labels = ([label for _, label in rows] for rows in (train_rows, test_rows))
     majority = max(classes, key=train_labels.count)
@@ -232,6 +245,7 @@ def run(settings: argparse.Namespace) -> dict[str, Any]:
         "frozen": frozen_accuracy,
         "trainable": trainable_accuracy,
         "largest_difference_after_loading": difference,
+        "archive": archive and str(archive),
         "history": {"frozen": frozen, "trainable": trainable},
     }
 
@@ -263,6 +277,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{'ACCURACY':<16} {settings.task}")
     for name in ("trainable", "frozen", "majority_class"):
         print(f"{name.replace('_', ' '):<16} {results[name]:.1%}")
+    if results["archive"]:
+        print(f"archive          {results['archive']}")
     print(f"saved and loaded: predictions differ by {results['largest_difference_after_loading']:.0e} at most")
     return 0
 

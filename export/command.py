@@ -9,11 +9,15 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from export.options import EncoderRequest, TokenizerRequest, add_options, request_from
 from zoo.archive.card import to_json
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.registry.entry import Entry
+
+if TYPE_CHECKING:
+    from export.planning import PlannedEncoder, PlannedText
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -23,6 +27,7 @@ def export_encoder_command(parser: argparse.ArgumentParser) -> Run:
 
     zoo export chinese_L-12_H-768_A-12 --name bert --out dist
     zoo export my_classifier --name reviews --out dist --dry-run    # what it becomes; writes nothing
+    zoo export fitted.keras --name my_reviews --labels labels.txt --out dist    # of zoo.KerasLayer
     zoo export bert.zip --name bert_3 --layers 3 --kind encoder --out dist
     """
     add_options(parser, EncoderRequest)
@@ -57,10 +62,15 @@ def inspect_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run_encoder(arguments: argparse.Namespace) -> int:
+    from export.fitted.file import is_fitted, plan_keras_file
     from export.planning import plan_export
 
     request = request_from(arguments, EncoderRequest)
-    planned = plan_export(request)
+    if is_fitted(request.checkpoint):
+        import_tensorflow_quietly()
+        planned: PlannedEncoder | PlannedText = plan_keras_file(request)
+    else:
+        planned = plan_export(request)
     if arguments.dry_run:
         print(to_json(planned.to_dict()).rstrip() if arguments.json else planned)
     planned.plan.checked(f"{request.name} (family {planned.family.name})")

@@ -49,6 +49,10 @@ CHINESE: Mapping[str, str] = {
     "Step 7: save, load again, compare": "第 7 步：保存、重新加载、比较",
     "A .keras file of Keras 3 and a SavedModel directory of tf_keras are complete: they need neither archive nor "
     "cache.": ("Keras 3 的 .keras 文件和 tf_keras 的 SavedModel 目录都是完整的：不再需要包和缓存。"),
-    "Step 8: results": "第 8 步：结果",
+    "Step 8: an archive of its own": "第 8 步：做成自己的包",
+    "Strings in, the label out, for anybody with TensorFlow. `zoo publish dist …` puts the directory online.": (
+        "输入字符串，输出标签，有 TensorFlow 就能用。`zoo publish dist …` 把这个目录发布上网。"
+    ),
+    "Step 9: results": "第 9 步：结果",
     "The majority class is the answer of someone who does not read the texts.": "多数类是不读文本的人会给出的答案。",
 }

@@ -83,6 +83,7 @@ def test_the_cells_of_the_notebook_run(
             vars(names["settings"]).update(settings(keras=keras, save=saved))
     assert_learnt(names["results"])
     assert Path("learning_curve.png").is_file() == HAS_MATPLOTLIB
+    assert Path("dist/my_classifier.tar.gz").is_file() == (keras == 3)
 
     before = names["model"].predict(names["test"], verbose=0)
     for directory in (zoo_copy, tmp_path / "cache"):
@@ -112,6 +113,7 @@ def test_reviews_of_files_as_a_command(registry: Path, tmp_path: Path, capsys: p
 
 def test_a_table_for_people(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     results = {"trainable": 0.987, "frozen": 0.54, "majority_class": 0.5, "largest_difference_after_loading": 2e-8}
+    results["archive"] = "dist/my_classifier.tar.gz"
     monkeypatch.setattr(example, "run", lambda settings: results)
     assert example.main(["--task", "single"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -121,7 +123,7 @@ def test_a_table_for_people(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ["frozen", "54.0%"],
         ["majority", "class", "50.0%"],
     ]
-    assert "2e-08" in lines[4]
+    assert lines[4] == ["archive", "dist/my_classifier.tar.gz"] and "2e-08" in lines[5]
 
 
 def test_it_is_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,6 +173,11 @@ def test_models_of_the_wrong_kind(registry: Path, capsys: pytest.CaptureFixture[
     swapped = ["--encoder", "bert_tokenizer_chinese", "--tokenizer", "albert_tiny"]
     assert example.main([*swapped, "--registry", str(registry)]) == 2
     assert "bert_tokenizer_chinese is of kind tokenizer, albert_tiny encoder" in capsys.readouterr().err
+
+
+def test_an_archive_is_of_keras_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert example.main(["--keras", "2", "--export", "dist", "--registry", "nowhere.json"]) == 2
+    assert "--export is of Keras 3" in capsys.readouterr().err
 
 
 def test_a_plot_without_matplotlib_is_refused_before_training(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,27 @@ print(*answer["scores"].numpy().ravel().tolist())
     expected = exported.model.predict(tf.constant(TEXTS), verbose=0).ravel()
     np.testing.assert_allclose([*map(float, done.stdout.split())], expected, rtol=0, atol=1e-6)
     assert main(["verify", str(exported.out / "my_reviews.tar.gz")]) == 0
+
+
+def test_a_keras_file_is_a_source_of_the_command(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported.model.save(tmp_path / "fitted.keras")
+    (tmp_path / "labels.txt").write_text("bad\ngood\n", encoding="utf-8")
+    how = ["export", str(tmp_path / "fitted.keras"), "--name", "filed", "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main([*how, "--labels", str(tmp_path / "labels.txt")]) == 0
+    said = capsys.readouterr().out
+    assert "a text archive, classification: pooling mean; " in said and "; bad, good; at most 12 tokens" in said
+    (tmp_path / "labels.txt").write_text("bad\n", encoding="utf-8")
+    assert main([*how, "--labels", str(tmp_path / "labels.txt"), "--layers", "2"]) == 2
+    assert "is a fitted Keras model without --layers: leave that out" in capsys.readouterr().err
+    assert main([*how, "--labels", str(tmp_path / "labels.txt")]) == 2
+    said = capsys.readouterr().err
+    assert "give 2 different texts" in said and "In Python: zoo.export(keras.saving.load_model(" in said
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as file:
+        file.writestr("config.json", "{}")
+    assert main(["export", str(tmp_path / "other.keras"), *how[2:]]) == 2
+    assert "is a model of Keras 3" in capsys.readouterr().err
 
 
 def test_an_archive_of_classes_is_fitted_again(exported: Exported) -> None:
