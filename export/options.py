@@ -46,7 +46,7 @@ class EncoderOptions:
     vocab: Path | None = field(
         default=None,
         metadata={
-            "help": "vocab.txt, tokenizer.json or a directory with one, where the checkpoint has none or several; or "
+            "help": "vocab.txt, .model, tokenizer.json or a directory, where the checkpoint has none or several; or "
             "none: the encoder takes ids alone, no string tokens"
         },
     )
@@ -153,7 +153,7 @@ class TokenizerRequest:
 
     source: Path = field(
         metadata={
-            "help": "vocab.txt or a Hugging Face directory",
+            "help": "vocab.txt, the .model of SentencePiece, or a Hugging Face directory",
             "metavar": "vocabulary",
             "positional": True,
             "place": True,

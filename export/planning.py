@@ -32,6 +32,7 @@ from export.weights.leftovers import averaged
 from export.weights.naming import Names, table_shapes
 from export.weights.plan import WeightPlan
 from tokenizer.core_rules import checked_for_core
+from tokenizer.sentencepiece import is_of_sentencepiece
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from tokenizer.vocabulary import PAD, Vocabulary
 from zoo.archive.card import FittedFrom, HeadState
@@ -110,6 +111,11 @@ def plan_encoder(
         if vocabulary is None:
             raise BadArgument(
                 "--keep-tokens needs the vocabulary that --vocab none leaves out. Give only one of the two."
+            )
+        if is_of_sentencepiece(vocabulary):
+            raise Unsupported(
+                "--keep-tokens cannot leave out pieces of a SentencePiece model, whose scores belong together. Export "
+                "the model without it."
             )
         kept = kept_ids(vocabulary, request.keep_tokens)
     derived = None

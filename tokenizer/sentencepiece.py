@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tokenizer.vocabulary import CLS, MASK, PAD, SEP, UNK
-from zoo.archive.sentencepiece_model import Numbering, SentencePieceModel
+from tokenizer.vocabulary import CLS, MASK, PAD, SEP, UNK, Vocabulary
+from zoo.archive.sentencepiece_model import SPACE, Numbering, SentencePieceModel
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ LAYOUTS: Mapping[Numbering, Layout] = {
         _FAIRSEQ, ("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"), 4, "<mask>", 2, False
     ),
 }
+
+
+def is_of_sentencepiece(vocabulary: Vocabulary) -> bool:
+    """Return whether a vocabulary is that of a SentencePiece model: of XLM-R's entries every second begins a word."""
+    return sum(entry.startswith(SPACE) for entry in vocabulary.entries) > len(vocabulary) / 10
 
 
 @dataclass(frozen=True)

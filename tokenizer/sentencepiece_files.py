@@ -29,7 +29,7 @@ from zoo.errors import BadConfig, BadVocabulary, Unsupported
 
 _MODEL_TYPES: Mapping[str, Numbering] = {"albert": "own", "camembert": "camembert", "xlm-roberta": "fairseq"}
 # The names under which transformers keeps a model; google-research/albert has 30k-clean.model.
-_USUAL = ("spiece.model", "sentencepiece.bpe.model", "sentencepiece.model")
+PIECES_FILES = ("spiece.model", "sentencepiece.bpe.model", "sentencepiece.model")
 _WITHOUT = "Or export the encoder without string tokens (`--vocab none`), and give it the ids of its own tokenizer"
 
 
@@ -57,7 +57,7 @@ def find_model(path: Path) -> Path | None:
         return None
     if not models or (_stated_numbering(path) is None and any(path.glob("vocab*.txt"))):
         return None
-    usual = [path / name for name in _USUAL if path / name in models]
+    usual = [path / name for name in PIECES_FILES if path / name in models]
     if not usual and len(models) > 1:
         names = ", ".join(file.name for file in models)
         raise BadVocabulary(f"{path} holds several models: {names}. Give the path of the one to use.")

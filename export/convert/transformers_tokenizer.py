@@ -17,6 +17,7 @@ from export.convert.tokenizer_file import FILE as JSON_FILE, rules_of, write_tex
 from export.readers.own_archive import VOCABULARY_FILE
 from tokenizer.hugging_face import ADDED_FILE, CONFIG_FILE, SPECIAL_FILE
 from tokenizer.rules import AddedToken
+from tokenizer.sentencepiece import is_of_sentencepiece
 from tokenizer.vocabulary import STANDARD, Vocabulary
 from zoo.archive.card import GoldenText, TextCard, TokenizerFacts, to_json
 from zoo.errors import BadVocabulary
@@ -29,6 +30,10 @@ _SPLIT = (
 _ALONE = (
     f"no tokenizer was given: {VOCABULARY_FILE} alone says nothing of capitals, and transformers takes the defaults of "
     "BertTokenizer, which lower-cases. Name the tokenizer with --tokenizer"
+)
+_SENTENCEPIECE = (
+    "the vocabulary is that of a SentencePiece model, so no vocab.txt is written: put the published model's own .model "
+    "and tokenizer files into the directory"
 )
 _NO_VOCABULARY = "the archive holds no vocabulary: there is none in the directory, and no tokenizer"
 
@@ -45,6 +50,8 @@ def write_tokenizer_files(
     if report is None or not isinstance(model, EncoderWithTokenizer) or vocabulary is None:
         if vocabulary is None:
             return None, [_NO_VOCABULARY]
+        if is_of_sentencepiece(vocabulary):
+            return None, [_SENTENCEPIECE]
         return None, [_ALONE if _write_vocabulary(vocabulary, (), directory) else _NO_VOCABULARY]
     card = model.tokenizer_card
     return report, _write_files(card, vocabulary, model.card.sizes.position_limit, takes_types, directory)

@@ -24,7 +24,7 @@ _COULD_CHANGE: Mapping[str, str] = {
 _HARMLESS = (
     *("*.index", "*.data-*-of-*", "*.meta", "*.safetensors", "*.bin", "*.h5", "*.pt", "*.pth", "*.ckpt", "*.msgpack"),
     *("*.onnx", "*.ot", "*.index.json", "checkpoint", "graph.pbtxt", "events.out.tfevents.*"),
-    *("vocab*", "tokenizer*", "added_tokens.json", "special_tokens_map.json", "merges.txt", "*.model"),
+    *("vocab*", "*.vocab", "tokenizer*", "added_tokens.json", "special_tokens_map.json", "merges.txt", "*.model"),
     *("modules.json", "sentence_*_config.json", "config_sentence_transformers.json", "*config.json"),
     *("*.md", "license*", "notice*", "readme*", "changelog*", ".*", "*.png", "*.jpg", "*.pdf", "*.csv", "*.py"),
     *("trainer_state.json", "*results*.json", "*metrics*.json", "*args.json", "rng_state*", "*.log", "latest"),

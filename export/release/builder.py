@@ -223,7 +223,7 @@ class Builder:
         if not is_archive(path):
             return transformer_folder(path)
         folder = unpack_checkpoint(path, self._own_directory())
-        holders = sorted({file.parent for name in ("vocab*.txt", JSON_FILE) for file in folder.rglob(name)})
+        holders = sorted({file.parent for name in ("vocab*.txt", "*.model", JSON_FILE) for file in folder.rglob(name)})
         if len(holders) != 1:
             found = ", ".join(str(each.relative_to(folder)) for each in holders) or "none"
             raise BadVocabulary(f"{path} should hold the vocabulary of one model, holds: {found}.")

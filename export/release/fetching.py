@@ -10,6 +10,7 @@ from pathlib import Path
 
 from export.limits import ZIP_ERRORS, most_unpacked, opened_zip
 from export.release.hubs import advised, hub_of, listing
+from tokenizer.sentencepiece_files import PIECES_FILES
 from zoo.basics.extras import imported
 from zoo.basics.files import cannot_write, move_into_place
 from zoo.basics.locks import part_of
@@ -28,7 +29,8 @@ _WEIGHTS = (
     "tf_model.h5",
 )
 _INDEX = ".index.json"
-_SMALL = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")  # the larger ones of the small files
+# The larger ones of the small files.
+_SMALL = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", *PIECES_FILES)
 _MOST_TEXT = 64 << 20  # bytes of a config, vocabulary or index whose size is unknown
 _MOST_WEIGHTS = 64 << 30  # bytes of weights, or of an archive of them
 _WEIGHT_FILES = (".safetensors", ".bin", ".h5")
@@ -130,7 +132,9 @@ class _Repository:
     def fetch(self, weights: bool) -> None:
         place = self._modules(weights)
         vocabularies = [name for name in ("vocab.txt", "tokenizer.json") if self._try(place + name)]
-        if not vocabularies:
+        if "vocab.txt" not in vocabularies:  # else its tokenizer is BERT's
+            next(filter(self._try, (place + name for name in PIECES_FILES)), None)
+        if not vocabularies and not any((self._part / place).glob("*.model")):
             self._get(f"{place}vocab.txt")  # which raises
         for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
             self._try(place + name)

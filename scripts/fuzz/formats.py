@@ -20,6 +20,7 @@ from scripts.fuzz import mutations as m
 from scripts.fuzz.child import Format
 from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
+from tests.tokenizer.sentencepiece_models import recorded, write_files
 from tokenizer.source import read_tokenizer_source
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
 from zoo.archive.digests import check_files, file_digests, sha256_and_size
@@ -221,6 +222,19 @@ def _read_graph(folder: Path) -> None:
     check_ops(folder, card.model_copy(update={"files": files, "ops": ops}))
 
 
+def _sentencepiece(folder: Path) -> None:
+    write_files("xlmr", folder)
+
+
+def _run_sentencepiece(folder: Path) -> None:
+    """Read a model, and run it on texts in tensorflow-text: what is let through must not harm the process."""
+    import tensorflow_text as tf_text
+
+    own = read_tokenizer_source(folder).rules.sentencepiece
+    assert own is not None
+    tf_text.SentencepieceTokenizer(own.data).tokenize_with_offsets(recorded()["texts"])
+
+
 def _archive(folder: Path) -> None:
     _saved_model(folder / "small")
     pack(folder / "small", folder / "small.tar.gz")
@@ -316,6 +330,7 @@ FORMATS: Mapping[str, Format] = {
     "config": Format(_of_checkpoint, read_checkpoint, ("config.json",), _JSON * 2),
     "vocabulary": Format(_of_checkpoint, read_checkpoint, ("vocab.txt",), (m.lines,) * 4),
     "tokenizer": Format(_tokenizer, _read_tokenizer, ("*.json",), _JSON * 2),
+    "sentencepiece": Format(_sentencepiece, _run_sentencepiece, ("*.model",)),
     "archive": Format(_archive, _read_archive, ("*.tar.gz",), (m.tar_member(m.BYTES),) * 3),
     "card": Format(_saved_model, read_unpacked, (CARD_FILE,), _JSON * 2),
     "graph": Format(_saved_model, _read_graph, ("saved_model.pb",)),

@@ -11,17 +11,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from export.cards import tokenizer_card
-from export.options import TokenizerRequest
-from export.saved_model.root import write_saved_model
-from tests.tokenizer.sentencepiece_models import model, source
+from tests.tokenizer.sentencepiece_models import exported, model
 from tests.tokenizer.test_tokenizer_contract import strings
-from tokenizer.module import Tokenizer
-from zoo.archive.card import TokenizerCard, read_card, write_card
+from zoo.archive.card import TokenizerCard, read_card
 from zoo.archive.sentencepiece_model import _message
+from zoo.archive.unpack import unpack
 from zoo.contract import INPUT_WORD_IDS
 from zoo.errors import BadArchive
-from zoo.loading.verify import verify
 from zoo.safety import check_ops, read_graph
 from zoo.safety.form import bodies
 from zoo.safety.sentencepiece import odd_sentencepiece
@@ -29,16 +25,9 @@ from zoo.safety.sentencepiece import odd_sentencepiece
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("sentencepiece")
-    config = source("xlmr", place / "files")
-    write_saved_model(lambda: Tokenizer(config.vocabulary, config.rules), place / "archive")
-    request = TokenizerRequest(place / "files", "xlmr", place)
-    write_card(tokenizer_card(request, config, "tokenizer", "xlmr", place / "archive"), place / "archive")
-    return place / "archive"
-
-
-def test_verified(directory: Path) -> None:
-    assert verify(directory).compared > 12
+    directory = tmp_path_factory.mktemp("sentencepiece") / "tokenizer"
+    unpack(exported(tmp_path_factory) / "xlmr_tokenizer.tar.gz", directory)  # verified by the export
+    return directory
 
 
 def test_card(directory: Path) -> None:
@@ -51,6 +40,7 @@ def test_card(directory: Path) -> None:
         2,
     )
     assert card.special_tokens == {"[PAD]": 1, "[UNK]": 3, "[CLS]": 0, "[SEP]": 2, "[MASK]": 1201}
+    assert len(card.certificate) == 15
     assert (card.lower_case, card.needs, card.vocab_size) == (False, ["tensorflow_text"], 1202)
 
 
