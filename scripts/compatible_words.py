@@ -36,7 +36,7 @@ notes what the exporter says. A test compares the page with the code. For a chec
 - *E* is the size of embeddings that are projected. *Positions* are those that the encoder has after folding.
 - *Besides* says what an encoder does not use, and what was changed or filled in. Pre-training heads are exported where
   their numbers show that they are trained; there are no numbers here, so all heads count as left out.
-- *Tokenizer* is the publisher's. WordPiece becomes an archive of its own beside the encoder's; others do not.
+- *Tokenizer* is the publisher's. WordPiece and SentencePiece become archives of their own; others do not.
 - *Not known*: neither the publisher nor anything else we read says so.""",
     sections={
         "pre-trained": "Pre-trained",
@@ -92,7 +92,7 @@ CHINESE = Words(
 - *E* 是需要投影的嵌入宽度。*位置*按折叠之后编码器里的数目。
 - *此外*说明编码器不用什么，改了或补了什么。预训练的头，若数值表明训练过，会一并导出；
   这里没有数值，所以所有的头都算作不用。
-- *分词器*是发布者的。WordPiece 会在编码器之外另做成包，其他的不会。
+- *分词器*是发布者的。WordPiece 和 SentencePiece 会在编码器之外另做成包，其他的不会。
 - *未知*：发布者和我们读到的资料都没有说明。""",
     sections={
         "pre-trained": "预训练",

@@ -20,7 +20,6 @@ from scripts.fuzz import mutations as m
 from scripts.fuzz.child import Format
 from scripts.layouts import bert, bert_config, transformers_arrays
 from scripts.random_checkpoint import random_arrays, write_arrays, write_vocabulary
-from tests.tokenizer.sentencepiece_models import recorded, write_files
 from tokenizer.source import read_tokenizer_source
 from zoo.archive.card import FileDigest, GoldenText, Source, TokenizerCard, read_card, write_card
 from zoo.archive.digests import check_files, file_digests, sha256_and_size
@@ -223,12 +222,16 @@ def _read_graph(folder: Path) -> None:
 
 
 def _sentencepiece(folder: Path) -> None:
+    from tests.tokenizer.sentencepiece_models import write_files
+
     write_files("xlmr", folder)
 
 
 def _run_sentencepiece(folder: Path) -> None:
     """Read a model, and run it on texts in tensorflow-text: what is let through must not harm the process."""
     import tensorflow_text as tf_text
+
+    from tests.tokenizer.sentencepiece_models import recorded
 
     own = read_tokenizer_source(folder).rules.sentencepiece
     assert own is not None

@@ -27,10 +27,11 @@ def test_the_pair(tmp_path_factory: pytest.TempPathFactory) -> None:
     """zoo.TextEncoder of both archives: the vectors of the ids that the oracle packs."""
     place = exported(tmp_path_factory)
     encode = zoo.TextEncoder(place / "xlmr.tar.gz", place / "xlmr_tokenizer.tar.gz", max_length=32)
+    encoder = zoo.load(place / "xlmr.tar.gz")
     oracle = ReferenceSentencePiece(model("xlmr"), "fairseq", special=SPECIAL)
 
     def expected(*text: str) -> np.ndarray:
-        outputs = encode._encoder({"input_word_ids": np.array([oracle.encode(*text)])})
+        outputs = encoder({"input_word_ids": np.array([oracle.encode(*text)])})
         return np.asarray(outputs["sequence_output"])[0].mean(axis=0)
 
     def near(found: Sequence[np.ndarray], *texts: tuple[str, ...]) -> None:
