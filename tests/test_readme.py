@@ -18,6 +18,7 @@ from tests.localserver import running_server
 from zoo.command import main
 
 READMES = ("README.md", "README.zh-CN.md")
+TRANSLATED = [READMES, ("docs/coming-from.md", "docs/coming-from.zh-CN.md")]
 
 
 def blocks(readme: str, language: str) -> list[str]:
@@ -50,18 +51,27 @@ def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         }
         for block in blocks("README.md", "python"):
             exec(compile(block, "README.md", "exec"), names)  # type: ignore[arg-type]
+        moved: dict[str, object] = {}
+        for block in blocks("docs/coming-from.md", "python"):
+            exec(compile(block, "docs/coming-from.md", "exec"), moved)
+    assert {name: moved[name].shape for name in ("pooled", "state", "vectors")} == {  # type: ignore[attr-defined]
+        "pooled": (None, 312),
+        "state": (1, 4, 312),
+        "vectors": (2, 32),
+    }
     assert names["vectors"].shape == (1, 312)  # type: ignore[attr-defined]
     assert not names["encoder"].trainable_weights and len(names["model"].variables) > 10  # type: ignore[attr-defined]
 
 
-def test_both_languages_show_the_same() -> None:
-    for language in ("python", "sh"):
-        ours, theirs = ([without_comments(block) for block in blocks(readme, language)] for readme in READMES)
-        assert ours == theirs and ours
+@pytest.mark.parametrize("pages", TRANSLATED)
+def test_both_languages_show_the_same(pages: tuple[str, str]) -> None:
+    for language in ("python", "sh", "py"):
+        ours, theirs = ([without_comments(block) for block in blocks(page, language)] for page in pages)
+        assert ours == theirs and (ours or language != "python")
     headings, tables = (
         [
-            [line for line in (ROOT / readme).read_text(encoding="utf-8").splitlines() if re.match(mark, line)]
-            for readme in READMES
+            [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if re.match(mark, line)]
+            for page in pages
         ]
         for mark in ("#+ ", r"\|-")
     )
