@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,13 @@ import tensorflow as tf
 import zoo
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import TextCard
+from zoo.command import main
 from zoo.embed import EncoderSpec, Settings, plan_corpus
 from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, CannotWrite, DigestMismatch
-from zoo.loading.matching import FoundText
+from zoo.loading.matching import FoundText, find_vectors
 from zoo.loading.pooling import AskedVectors
+from zoo.site import write_site
 
 TEXTS = ["你好", "the hotel was good. " * 30, "", "w1", "good bad w9 w8", "北京！"]
 PAIRS = [("你好", "w1 w2"), ("", "good")]
@@ -45,7 +50,7 @@ def test_vectors_are_those_of_the_archive(
     np.testing.assert_allclose(vectors, archive(TEXTS), rtol=0, atol=1e-6)
     np.testing.assert_allclose(encode(PAIRS), archive(PAIRS), rtol=0, atol=1e-6)
     np.testing.assert_allclose(encode.query(TEXTS), archive.query(TEXTS), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(encode.passage(PAIRS), archive.passage(PAIRS), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(encode.passage(PAIRS), encode(PAIRS), "it has no prompt for passages")
     assert np.abs(encode.query(TEXTS) - vectors).max() > 1e-3
     assert encode([]).shape == (0, 24)
     monkeypatch.setattr("zoo.text_encoder._WINDOW", 4)
@@ -63,11 +68,12 @@ def test_texts_of_a_length_go_through_it_together(encode: zoo.TextEncoder, monke
 
 
 @pytest.mark.parametrize("prompt", ["a 1: ", "a 1: good ", "w5 "])
-def test_prompts(prompt: str, encode: zoo.TextEncoder, archive: Any, text_zoo: ToyZoo) -> None:
+def test_prompts(prompt: str, encode: zoo.TextEncoder, archive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The archive's function for queries puts the first before a text itself, so it must not come twice."""
-    prompted = zoo.TextEncoder(text_zoo.unpacked("vectors"), prompt=prompt)
-    np.testing.assert_allclose(prompted(TEXTS), archive([prompt + text for text in TEXTS]), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(prompted.query(TEXTS), encode.query(TEXTS), rtol=0, atol=1e-6)
+    query, expected = encode.query(TEXTS), archive([prompt + text for text in TEXTS])
+    monkeypatch.setattr(encode, "how", encode._found.text_vectors(AskedVectors(prompt=prompt)))
+    np.testing.assert_allclose(encode(TEXTS), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(encode.query(TEXTS), query, rtol=0, atol=1e-6)
 
 
 def test_a_model_whose_every_function_has_a_prompt(encode: zoo.TextEncoder) -> None:
@@ -83,12 +89,12 @@ def test_a_model_whose_every_function_has_a_prompt(encode: zoo.TextEncoder) -> N
         found.text_vectors(AskedVectors(prompt=""))
 
 
-def test_a_keras_model_of_texts(encode: zoo.TextEncoder, text_zoo: ToyZoo) -> None:
+def test_a_keras_model_of_texts(encode: zoo.TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     model = encode.keras_model(trainable="last:1")
     np.testing.assert_allclose(model(tf.constant(TEXTS)), encode(TEXTS), rtol=0, atol=1e-6)
-    assert encode.keras_model(pairs=True)(tf.constant(PAIRS)).shape == (2, 24)
+    monkeypatch.setattr(encode, "how", encode._found.text_vectors(AskedVectors(prompt="w1 ")))
     with pytest.raises(BadArgument, match="cannot put the prompt 'w1 ' before its texts: give TextEncoder prompt=''"):
-        zoo.TextEncoder(text_zoo.unpacked("vectors"), prompt="w1 ").keras_model()
+        encode.keras_model()
 
 
 def test_arguments_that_contradict_the_archive(text_zoo: ToyZoo) -> None:
@@ -165,3 +171,69 @@ def test_zoo_embed(text_zoo: ToyZoo, encode: zoo.TextEncoder, tmp_path: Path) ->
         replace(plan.job, digests=("a" * 64, None)).load()
     with pytest.raises(BadArgument, match="leave tokenizer= away"):
         plan_corpus(EncoderSpec("vectors", "vectors", registry=spec.registry), *arguments)
+
+
+# -- lists, bundles, the catalogue ------------------------------------------------------------------------------------
+
+
+def test_lists_and_facts(text_zoo: ToyZoo, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--registry", str(text_zoo.registry)]
+    assert main(["list", "--task", "vector", *where]) == 0
+    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]] == [["vectors", "text:", "vector"]]
+    assert main(["list", "--task", "span", *where]) == 0
+    assert "holds no models of the task span yet" in capsys.readouterr().err
+    assert main(["list", "--json", "--task", "classification", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["odd"]["card"]["task"]["labels"] == [f"class {n}" for n in range(3)]
+    assert main(["info", "odd", *where]) == 0  # from the card of the archive, which lies beside the registry
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["labels"] == "class 0, class 1, class 2" and said["scores"] == "softmax"
+    assert (said["takes"], said["max"].split()[-1], said["pooling"]) == ("texts or pairs", "40", "pooled")
+    assert main(["info", "vectors", *where]) == 0
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (said["pooling"], said["prompts"]) == ("max, normalised", "query: 'a 1: '")
+    assert main(["info", "bge_small_zh"]) == 0  # not on this machine: what its row says
+    assert "prompts         query: '为这个句子生成表示以用于检索相关文章：'" in capsys.readouterr().out
+
+
+def test_bundled_and_installed(
+    text_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To a machine without a network, where it is verified and used by its name."""
+    bundle = str(tmp_path / "vectors.tar")
+    assert main(["bundle", "vectors", "--out", bundle, "--registry", str(text_zoo.registry)]) == 0
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "there"))
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    assert main(["install", bundle]) == 0 and main(["verify", "vectors"]) == 0
+    assert "vectors (text): " in capsys.readouterr().out
+    assert find_vectors("vectors").text_vectors(AskedVectors()).pooling == "max"
+
+
+RUN = {"vectors": ("hub", "zoo-keras"), "odd": ("hub-keras",)}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+def test_the_catalogue(text_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row and the filter have the task; the snippets run, one of each kind."""
+    for file in ("registry.json", "vectors.tar.gz", "odd.tar.gz"):
+        shutil.copy(text_zoo.directory / file, tmp_path)
+    write_site(tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '<select id="task" data-filter="task">' in page and page.count('data-task="vector"') == 1
+    monkeypatch.chdir(tmp_path)
+    data = page.split('id="data">')[1].split("</script>")[0]
+    script = (Path(zoo.site.__file__).parent / "snippets.js").read_text(encoding="utf-8")
+    script += f"\nconst place = placeOf({{ href: {tmp_path.as_uri()!r} + '/index.html' }});"
+    script += f"\nconst all = ['vectors', 'odd'].map((name) => snippetsOf(name, {data}, place));"
+    done = subprocess.run(
+        ["node", "-e", f"{script}\nconsole.log(JSON.stringify(all));"], capture_output=True, text=True, check=True
+    )
+    for name, snippets in zip(("vectors", "odd"), json.loads(done.stdout), strict=True):
+        found = {each[0]: each[3] for each in snippets if each[2] == "python"}
+        assert found.keys() == {"hub", "hub-keras", "zoo-keras", "zoo", *(["encoder"] if name == "vectors" else [])}
+        assert "[['你好吗？', '我很好。']]" in found["hub"], "it takes pairs too"
+        for each, text in found.items():
+            code, names = compile(text, each, "exec"), dict[str, Any]()
+            if each in RUN[name]:
+                exec(code, names)
+            if "model" in names:
+                assert names["model"](tf.constant(["你好", "a"])).shape == (2, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from zoo.archive.tar_reader import damaged, read_members
 from zoo.basics.background import BackgroundCalls
 from zoo.basics.files import written_directory
 from zoo.basics.progress import progress
+from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotWrite
 
 _MOST_RATIO = 50  # unpacked size divided by packed size
 _MOST_WITHOUT_RATIO = 256 << 20  # bytes that any archive may unpack to, however small it is
+_MOST_CARD = 16 << 20  # bytes
 _MOST_MEMBERS = 10_000  # a SavedModel has a dozen; a hostile archive could hold millions of empty ones
 
 
@@ -61,6 +64,15 @@ def unpack(
         if sha256 not in (None, whole.hexdigest()):
             raise damaged(archive, f"the file changed while it was read, its sha256 is {whole.hexdigest()[:12]}…")
     return digests
+
+
+def packed_card(archive: Path) -> bytes:
+    """Return the bytes of an archive's card. Reading stops there, before the weights. Raises BadArchive without one."""
+    with closing(read_members(archive)) as members:
+        for member, chunks in members:
+            if str(member.name) == CARD_FILE and member.size <= _MOST_CARD:
+                return b"".join(chunks)
+    raise BadArchive(f"{archive.name} has no {CARD_FILE}: not an archive of this zoo.")
 
 
 def _most(archive: Path) -> int:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
+from zoo.archive.card import Card, TextCard, parse_card, read_card
+from zoo.archive.unpack import packed_card
 from zoo.basics.display import in_chinese, sheet, size, table
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, print_json
+from zoo.contract import TASKS
+from zoo.errors import BadArchive
 from zoo.fetching.building import built_here
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
@@ -16,25 +23,31 @@ from zoo.registry.recipes import origin
 from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
 
+_SHOWN = 20  # labels
+
 
 def list_command(parser: argparse.ArgumentParser) -> Run:
     """Show every model of the registry.
 
     zoo list
+    zoo list --task vector
     zoo list --json
     """
+    parser.add_argument("--task", choices=TASKS, help="only text archives of this task")
     add_registry(parser)
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
         registry = read_registry(arguments.registry)
+        task = arguments.task
+        names = [name for name in registry.names() if task is None or registry.models[name].task == task]
         if arguments.json:
-            print_json({name: _described(name, registry) for name in registry.names()})
-        elif registry.models:
+            print_json({name: _described(name, registry) for name in names})
+        elif names:
             header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive", "for")
-            print(table(header, [_row(name, registry) for name in registry.names()]))
+            print(table(header, [_row(name, registry) for name in names]))
         else:
-            print(f"{registry.place} holds no models yet.", file=sys.stderr)
+            print(f"{registry.place} holds no models{f' of the task {task}' if task else ''} yet.", file=sys.stderr)
         if registry.skipped:
             print(registry.skipped_text(), file=sys.stderr)
         return 0
@@ -83,7 +96,8 @@ def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
     matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
     build = {} if entry.archive else {"build": registry.fetch_command(name)}
-    return {"name": name, **_known(entry), **matching, **build, "urls": registry.urls(entry)}
+    task = {"card": {"task": card.task.model_dump(mode="json")}} if (card := _text_card(name, registry)) else {}
+    return {"name": name, **_known(entry), **matching, **build, **task, "urls": registry.urls(entry)}
 
 
 def _known(entry: Entry) -> dict[str, object]:
@@ -95,7 +109,8 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
     entry = registry.models[name]
     archive = _archive_text(entry)
     texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
-    return (name, entry.kind, *("" if text is None else str(text) for text in texts), archive, _description(entry))
+    kind = f"{entry.kind}: {entry.task}" if entry.task else entry.kind
+    return (name, kind, *("" if text is None else str(text) for text in texts), archive, _description(entry))
 
 
 def _description(entry: Entry) -> str:
@@ -107,20 +122,68 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
     entry = registry.models[name]
     archive = entry.archive
     texts = {field: text for field, value in _known(entry).items() if (text := _text(value))}
-    cached = cache_directory() / archive.sha256 if archive and archive.sha256 else built_here(name, registry)
+    cached = _cached(name, registry)
     return {
         "name": name,
         **{field.replace("_", " "): text for field, text in texts.items()},
         "tokenizer": registry.tokenizer(name) or "",
         "facts": "\n".join(entry.facts),
+        **_task_facts(entry, _text_card(name, registry)),
         "made from": _derivation_text(entry),
         "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
         "urls": "\n".join(registry.urls(entry)),
-        "cached": str(cached) if cached and cached.is_dir() else "",
+        "cached": str(cached) if cached else "",
         "sources": "\n".join(map(_source_text, registry.models[origin(name, registry.models)].sources)),
         "to build": "" if archive or cached else registry.fetch_command(name),
         "formerly": "\n".join(f"{each.url} {published_size(each)}".rstrip() for each in entry.history),
     }
+
+
+def _cached(name: str, registry: Registry) -> Path | None:
+    """Return the directory of a model in the cache, fetched or built there, if there is one."""
+    archive = registry.models[name].archive
+    if archive is None or archive.sha256 is None:
+        return built_here(name, registry)
+    place = cache_directory() / archive.sha256
+    return place if place.is_dir() else None
+
+
+def _text_card(name: str, registry: Registry) -> TextCard | None:
+    """Return the card of a text archive if it is on this machine, in the cache or beside the registry."""
+    entry = registry.models[name]
+    if entry.task is None:
+        return None
+    card: Card | None = None
+    with suppress(BadArchive, OSError):
+        if (cached := _cached(name, registry)) is not None:
+            card = read_card(cached)
+        elif entry.archive and (beside := local_path(registry.urls(entry)[0])) is not None:
+            card = parse_card(packed_card(beside), str(beside))
+    return card if isinstance(card, TextCard) else None
+
+
+def _task_facts(entry: Entry, card: TextCard | None) -> dict[str, str]:
+    """Return what people choose and call a text archive by, as its card says; without a card, its row."""
+    if entry.task not in TASKS:
+        return {}
+    takes = TASKS[entry.task].takes
+    facts = {"takes": "texts or pairs" if takes == "both" else takes}
+    if card is None:
+        return {**facts, "prompts": _prompts_text((entry.recipe and entry.recipe.prompts) or {}, None)}
+    task = card.task
+    shown = [*task.labels[:_SHOWN], *([f"and {len(task.labels) - _SHOWN:,} more"] if task.labels[_SHOWN:] else [])]
+    return {
+        **facts,
+        **({"pooling": f"{task.pooling}, normalised"} if task.normalize else {}),
+        "labels": ", ".join(shown),
+        "scores": task.scores if task.labels else "",
+        "prompts": _prompts_text(task.prompts, task.default_prompt),
+    }
+
+
+def _prompts_text(prompts: Mapping[str, str], default: str | None) -> str:
+    lines = {name: f"{name}: {prompt!r}" for name, prompt in prompts.items() if prompt}
+    return "\n".join(line + (", before every text" if name == default else "") for name, line in lines.items())
 
 
 def _text(value: object) -> str:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.archive.card import Card, parse_card
 from zoo.archive.digests import sha256_of
-from zoo.archive.tar_reader import read_members
+from zoo.archive.unpack import packed_card
 from zoo.contract import CARD_FILE, REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry
 from zoo.registry.entry import ArchiveRecord
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry
-
-_MOST_CARD = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -90,14 +87,5 @@ def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
 
 def _built(folder: Path, name: str, file: str, archive: ArchiveRecord) -> CheckedArchive:
     assert archive.sha256 is not None  # _problems has compared it
-    text = _card_text(folder / file)
+    text = packed_card(folder / file)
     return CheckedArchive(name, file, archive.sha256, text, parse_card(text, f"{CARD_FILE} in {file}"))
-
-
-def _card_text(archive: Path) -> bytes:
-    """Return the bytes of an archive's card. Reading stops there, before the weights."""
-    with closing(read_members(archive)) as members:
-        for member, chunks in members:
-            if str(member.name) == CARD_FILE and member.size <= _MOST_CARD:
-                return b"".join(chunks)
-    raise BadArchive(f"{archive.name} has no {CARD_FILE}: not an archive of this zoo.")

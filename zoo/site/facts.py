@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from zoo.archive.card import Card, EncoderCard
+from zoo.archive.card import Card, ModelCard
 from zoo.basics.display import size
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import Way, ways
@@ -85,7 +85,7 @@ def facts(dist: Dist, speeds: Speeds | None) -> list[Fact]:
     return [_fact(name, dist, speeds) for name in in_order(dist.registry)]
 
 
-def multiply_adds(entry: Entry, card: EncoderCard | None) -> int | None:
+def multiply_adds(entry: Entry, card: ModelCard | None) -> int | None:
     """Return the multiplications that all layers do for one token in a row of 128; None for a model without layers.
 
     Without a card, the feed-forward width is taken as 4 × the hidden size, as in every model of the zoo.
@@ -119,7 +119,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
         tokenizer=registry.tokenizer(name),
         cut=_cut(entry, card, registry),
         size=entry.archive.size if entry.archive else weights,
-        work=multiply_adds(entry, card if isinstance(card, EncoderCard) else None),
+        work=multiply_adds(entry, card if isinstance(card, ModelCard) else None),
         seconds=speeds.of(name, entry.archive) if speeds and entry.archive else {},
         ways=[] if entry.archive else ways(name, registry.models),
     )
@@ -129,7 +129,7 @@ def _cut(entry: Entry, card: Card | None, registry: Registry) -> Truncation | No
     """Return how a model was truncated: by its card, else by its registry row; None for a whole model."""
     derivation = entry.derivation
     parent = derivation.parent if derivation else ""
-    if isinstance(card, EncoderCard):
+    if isinstance(card, ModelCard):
         read = parent or ", ".join(card.source.files)
         return Truncation(card.sizes.layers, card.truncated_from, read) if card.truncated_from else None
     if derivation is None or derivation.layers is None:

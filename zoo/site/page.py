@@ -11,7 +11,7 @@ from typing import Any
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import size
 from zoo.basics.extras import imported
-from zoo.contract import ENCODER_OUTPUTS
+from zoo.contract import ENCODER_OUTPUTS, TASKS
 from zoo.registry.entry import NOT_STATED, NoteSource, Source, UrlSource
 from zoo.registry.table import published_size
 from zoo.site.dist import Dist
@@ -34,6 +34,7 @@ def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
         "registry": {"models": dist.json.get("models", {})},
         "facts": [fact.for_script() for fact in facts],
         "kinds": {name: {each: getattr(kind, each) for each in _OF_A_KIND} for name, kind in KINDS.items()},
+        "pairs": {name: call.takes for name, call in TASKS.items()},  # "texts", "pairs" or "both"
         "families": _families(facts),
         "measured": speeds.model_dump(include={"machine", "cores", "date", "tokens"}) if speeds else None,
         "tokens": TOKENS,
@@ -102,6 +103,7 @@ def _choices(facts: Sequence[Fact]) -> dict[str, list[Any]]:
     return {
         "family": _families(facts),
         "kind": sorted({fact.entry.kind for fact in facts}),
+        "task": sorted({fact.entry.task for fact in facts if fact.entry.task}),
         "layers": sorted({fact.entry.layers for fact in facts if fact.entry.layers}),
         "licence": sorted({fact.entry.licence for fact in facts}),
         "size": [mib for mib in _SIZES if any(fact.size and fact.size > mib * _MIB for fact in facts)],

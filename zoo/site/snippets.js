@@ -16,13 +16,25 @@ function placeOf(location) {
 const python = (text) => `'${text.replace(/[\\']/g, "\\$&").replace(/\n/g, "\\n")}'`;
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
 
+// By the task of a text archive: the name that snippets give it, the part of the answer that they show, and the output
+// that can be trained. A task that is not here is called without these.
+const TASKS = {
+  vector: { name: "embed", shown: "", trained: "" },
+  classification: { name: "classify", shown: "['label']", trained: "output_key='logits', " },
+  token_classification: { name: "find", shown: "['label']" },
+  span: { name: "answer", shown: "['answer']" },
+  fill_mask: { name: "fill", shown: "['token']", text: "你[MASK]" },
+};
+
 /** Return [id, label, language, text] of each way to use a built model. */
 function snippetsOf(name, data, place) {
   const model = modelOf(name, data, place);
+  const trains = model.takes === "ids" || model.of.trained !== undefined;
   return [
     ["hub", "hub.load", "python", hubLoad(model)],
-    ...(model.takes === "ids" ? [["hub-keras", "hub.KerasLayer", "python", hubKeras(model)]] : []),
-    ...(model.takes === "ids" ? [["zoo-keras", "zoo.KerasLayer", "python", zooKeras(model)]] : []),
+    ...(model.task === "vector" ? [["encoder", "zoo.TextEncoder", "python", textEncoder(model)]] : []),
+    ...(trains ? [["hub-keras", "hub.KerasLayer", "python", model.task ? hubKerasOfTexts(model) : hubKeras(model)]] : []),
+    ...(trains ? [["zoo-keras", "zoo.KerasLayer", "python", model.task ? zooKerasOfTexts(model) : zooKeras(model)]] : []),
     ["zoo", "zoo.load", "python", zooLoad(model)],
     ["cli", { en: "command line", zh: "命令行" }, "shell", commandLine(model)],
     ["offline", { en: "offline", zh: "离线" }, "shell", offline(model)],
@@ -37,8 +49,17 @@ function modelOf(name, data, place) {
     return archive ? { name: other, url: place.address(archive.urls[0]) } : null;
   };
   const own = built(name);
-  return { name, kind: entry.kind, ...data.kinds[entry.kind], url: own.url, sha256: entry.archive.sha256, width: entry.hidden_size || "H",
+  const of = TASKS[entry.task] || { name: entry.kind, shown: "" };
+  return { name, kind: entry.kind, task: entry.task, of, pairs: data.pairs[entry.task], ...data.kinds[entry.kind], url: own.url, sha256: entry.archive.sha256, width: entry.hidden_size || "H",
     tokenizer: built(fact.tokenizer), registry: place.registry, http: /^https?:/.test(own.url) };
+}
+
+/** Return the calls of a model that takes texts: of texts, of pairs, or of both. */
+function callsOf(model) {
+  const call = (inputs, note) => `${model.of.name}(${inputs})${model.of.shown}  # ${note}`;
+  const texts = call(`['${model.of.text || "你好"}']`, model.gives);
+  const pairs = call("[['你好吗？', '我很好。']]", "of a pair");
+  return model.pairs === "pairs" ? [pairs] : model.pairs === "both" ? [texts, pairs] : [texts];
 }
 
 const example = (model) => (model.tokenizer ? "tokenizer(['你好'], special_tokens=True)" : "[[1, 2, 3]]");
@@ -56,9 +77,7 @@ function hubLoad(model) {
   const imports = ["import tensorflow_hub as hub"];
   if (model.tokenizer || model.needs.includes("tensorflow_text")) imports.push("import tensorflow_text  # has the tokenizer's operations");
   const head = model.http ? [...imports, ""] : [...imports, ...unpacked(needed)];
-  if (model.takes === "text") {
-    return [...head, `${model.kind} = hub.load(${at(model)})`, `${model.kind}(['你好'])  # ${model.gives}`].join("\n");
-  }
+  if (model.takes === "text") return [...head, `${model.of.name} = hub.load(${at(model)})`, ...callsOf(model)].join("\n");
   return [...head, `encoder = hub.load(${at(model)})`,
     ...(model.tokenizer ? [`tokenizer = hub.load(${at(model.tokenizer)})`] : []),
     `out = encoder(${example(model)})`, `out['pooled_output']  # (1, ${model.width})`].join("\n");
@@ -69,6 +88,25 @@ function hubKeras(model) {
   return [...head, ...(model.http ? [""] : unpacked([model])), "ids = tf_keras.Input([None], dtype='int32')",
     `encoder = hub.KerasLayer(${python(model.http ? model.url : model.name)}, trainable=True, output_key='pooled_output')`,
     "model = tf_keras.Model(ids, tf_keras.layers.Dense(2)(encoder(ids)))"].join("\n");
+}
+
+function hubKerasOfTexts(model) {
+  const head = ["import tensorflow as tf", "import tensorflow_hub as hub", "import tf_keras  # hub.KerasLayer is a layer of Keras 2"];
+  const how = `input_shape=[], dtype=tf.string, ${model.of.trained}trainable=True`;
+  return [...head, ...(model.http ? [""] : unpacked([model])), `layer = hub.KerasLayer(${python(model.http ? model.url : model.name)}, ${how})`,
+    "model = tf_keras.Sequential([layer, tf_keras.layers.Dense(2)])"].join("\n");
+}
+
+function textEncoder(model) {
+  return ["import zoo", "", `registry = ${python(model.registry)}`, `encode = zoo.TextEncoder(${python(model.name)}, registry=registry)`,
+    "encode(['你好'])  # numpy, sorted by length; encode.query(…) and encode.passage(…) use the model's prompts"].join("\n");
+}
+
+function zooKerasOfTexts(model) {
+  return ["import keras", "import zoo", "", `registry = ${python(model.registry)}`,
+    `layer = zoo.KerasLayer(${python(model.name)}, trainable='last:1', ${model.of.trained}registry=registry)`,
+    "texts = keras.Input([], dtype='string')  # pairs: keras.Input([2], dtype='string')",
+    "model = keras.Model(texts, keras.layers.Dense(2)(layer(texts)))"].join("\n");
 }
 
 function zooKeras(model) {
@@ -87,7 +125,7 @@ function zooKeras(model) {
 function zooLoad(model) {
   const load = (name) => `zoo.load(${python(name)}, registry=registry)`;
   const head = ["import zoo", "", `registry = ${python(model.registry)}`];
-  if (model.takes === "text") return [...head, `${model.kind} = ${load(model.name)}`, `${model.kind}(['你好'])`].join("\n");
+  if (model.takes === "text") return [...head, `${model.of.name} = ${load(model.name)}`, ...callsOf(model)].join("\n");
   return [...head, `encoder = ${load(model.name)}`, ...(model.tokenizer ? [`tokenizer = ${load(model.tokenizer.name)}`] : []),
     `out = encoder(${example(model)})`, `out['pooled_output']  # (1, ${model.width})`].join("\n");
 }
