@@ -6,18 +6,15 @@ TensorFlow takes three seconds to import, so it is imported only after everythin
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from export.options import EncoderRequest, TokenizerRequest, add_options, request_from
 from zoo.archive.card import to_json
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.registry.entry import Entry
-
-if TYPE_CHECKING:
-    from export.planning import PlannedEncoder, PlannedText
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -63,7 +60,7 @@ def inspect_command(parser: argparse.ArgumentParser) -> Run:
 
 def _run_encoder(arguments: argparse.Namespace) -> int:
     from export.fitted.file import is_fitted, plan_keras_file
-    from export.planning import plan_export
+    from export.planning import PlannedEncoder, PlannedText, plan_export
 
     request = request_from(arguments, EncoderRequest)
     if is_fitted(request.checkpoint):
@@ -74,6 +71,8 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(to_json(planned.to_dict()).rstrip() if arguments.json else planned)
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
+    if isinstance(planned, PlannedEncoder) and planned.no_task:
+        print(f"{request.name}: an encoder, and no text archive: {planned.no_task}", file=sys.stderr)
     if not arguments.dry_run:
         _print_entries(_import_pipeline().export_checkpoint(planned), arguments)
     return 0

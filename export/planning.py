@@ -65,10 +65,11 @@ class PlannedEncoder:
     vocabulary_notes: tuple[str, ...]
     padding_id: int
     sentence: SentenceModel | None  # of the files of sentence-transformers beside the checkpoint
+    no_task: str = ""  # why no text archive is made of a checkpoint that has a task
 
     def to_dict(self) -> dict[str, object]:
         """Return the weight plan for programs."""
-        return self.plan.to_dict()
+        return {**self.plan.to_dict(), **({"no_task": self.no_task} if self.no_task else {})}
 
     def __str__(self) -> str:
         return str(self.plan)
@@ -219,10 +220,10 @@ def plan_export(request: EncoderRequest, opened: Checkpoint | None = None) -> Pl
         return encoder
     try:
         planned = _text_of(encoder)
-    except (BadConfig, BadVocabulary, Unsupported):
+    except (BadConfig, BadVocabulary, Unsupported) as error:
         if request.kind is not None or request.task is not None:
             raise
-        return encoder
+        return replace(encoder, no_task=str(error))
     if planned is None and request.kind is not None:
         raise BadConfig(
             "nothing says for what this checkpoint was trained beyond its encoder. Choose a task, for example "

@@ -194,7 +194,7 @@ class Builder:
         from export.pipeline import export_checkpoint
         from export.planning import PlannedText, plan_export
 
-        planned = plan_export(replace(request, kind=request.kind or "encoder"), self._opened(request))
+        planned = plan_export(request, self._opened(request))
         encoder, task = (planned.encoder, planned.task) if isinstance(planned, PlannedText) else (planned, None)
         found = {
             **encoder.config.sizes().model_dump(),

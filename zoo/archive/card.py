@@ -270,7 +270,7 @@ class TextCertificate(_Record):
     digit.
     """
 
-    texts: list[list[str]]
+    texts: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(min_length=1)
     tolerance: float
     max_difference: dict[str, float]
     keras_difference: dict[str, float] = Field(
@@ -296,6 +296,12 @@ class TextCard(ModelCard):
     task: TextTask
     fitted_from: FittedFrom | None = None
     certificate: TextCertificate
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> TextCard:
+        if self.task.max_length > (most := self.sizes.position_limit):
+            raise ValueError(f"the limit is {self.task.max_length:,} tokens, and the encoder takes {most:,}")
+        return self
 
 
 class _Stated(_Record):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from zoo.archive.activation import Activation
-from zoo.contract import LEAST_TOKENS, ROOT, VECTOR, TaskName
+from zoo.contract import LEAST_TOKENS, ROOT, TASKS, VECTOR, Pooling, TaskName
 
 # How a text, or a pair, over the limit is cut. "round_robin": one token each in turn, as google-research/bert.
 # "longest_first": the same, but a token that is left over goes to the longer text, as transformers. "only_second": the
@@ -58,6 +58,25 @@ class TextTask(_Part):
     crf: bool = False
     most_tokens: int | None = Field(default=None, description="of an answer span, or of candidates for a [MASK]")
     reasons: list[str] = Field(default=[], description="sentences: where each of these was read")
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _is_known(cls, name: Any) -> Any:
+        if isinstance(name, str) and name not in TASKS:
+            raise ValueError(f"the task {name[:40]!r} is not known to this bert-zoo: update bert-zoo")
+        return name
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TextTask:
+        if odd := [kind for kind in (self.pooling or "").split("+") if self.pooling and kind not in get_args(Pooling)]:
+            raise ValueError(f"the pooling {odd[0][:40]!r} is not known to this bert-zoo")
+        if self.name == VECTOR and self.pooling is None:
+            raise ValueError("a task vector has no pooling")
+        if self.labels and (outputs := self.dense[-1].outputs if self.dense else 0) != len(self.labels):
+            raise ValueError(f"{len(self.labels):,} labels for a head of {outputs:,} outputs")
+        if self.default_prompt is not None and self.default_prompt not in self.prompts:
+            raise ValueError(f"the default prompt {self.default_prompt[:40]!r} is not among the prompts")
+        return self
 
     @property
     def functions(self) -> dict[str, str]:

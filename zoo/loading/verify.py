@@ -31,7 +31,7 @@ from zoo.contract import (
 from zoo.errors import BadArchive, VerificationFailed, first_line
 from zoo.loading.checking import checking
 from zoo.loading.load import load_directory, prepare
-from zoo.loading.verify_text import Golden as Answers, checked_golden, differences
+from zoo.loading.verify_text import Golden as Answers, check_labels, checked_golden, differences
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers has some 10 MB
@@ -221,6 +221,7 @@ def _text_golden(directory: Path, card: TextCard) -> Answers:
 def _repeat_texts(loaded: Any, golden: Answers, card: TextCard) -> Repeated:
     texts, answers = golden
     tolerance = card.certificate.tolerance
+    check_labels(loaded, card)
     return len(texts), tolerance, differences(loaded, texts, answers, tolerance, card.name)
 
 

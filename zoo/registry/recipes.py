@@ -30,7 +30,7 @@ def ways(name: str, models: Mapping[str, Entry]) -> list[Way]:
     """Return how a model can be built, the best way first; [] when its entry names no source.
 
         ways("roberta_wwm_3", read_registry().models)[0].command
-        # "zoo export chinese-roberta-wwm-ext --name roberta_wwm_3 --layers 3 --licence Apache-2.0 --out dist"
+        # "zoo export chinese-roberta-wwm-ext --name roberta_wwm_3 --layers 3 --kind encoder --licence …"
 
     A model that is made of another is exported from the other's checkpoint. `name` is no alias.
     """
@@ -50,7 +50,7 @@ def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> di
     """Return the options that a registry states for the export of a model from one of its sources.
 
         stated_options("roberta_wwm_3", source, read_registry().models)
-        # {"name": "roberta_wwm_3", "layers": 3, "licence": "Apache-2.0"}
+        # {"name": "roberta_wwm_3", "layers": 3, "kind": "encoder", "licence": "Apache-2.0"}
 
     The row of the kind, in `zoo.archive.kinds`, names the options. A preprocess model is written by the export of its
     tokenizer, so `name` is the tokenizer's then.

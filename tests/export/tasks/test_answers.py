@@ -19,6 +19,7 @@ from scripts.random_checkpoint import write_tf1
 from scripts.text_answers import CLASSIFIERS, PAIRS, TEXTS, VECTORS
 from tests.export.conftest import write_odd
 from tests.export.tasks.conftest import answers, cases, planned_text, text_model, write_case
+from zoo.command import main
 from zoo.errors import BadArgument, BadConfig
 from zoo.loading.pooling import lowered
 
@@ -146,7 +147,7 @@ def test_labels_are_as_many_as_classes(tmp_path: Path) -> None:
     assert planned_text(folder, labels=labels).task.labels == ["yes", "no", "perhaps"]
 
 
-def test_the_activation_of_a_cross_encoder_makes_its_scores(tmp_path: Path) -> None:
+def test_the_activation_of_a_cross_encoder_makes_its_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_case("classifier: bert of one class", tmp_path / "saved")
     config = json.loads((folder / "config.json").read_text())
     assert planned_text(folder).task.scores == "sigmoid"
@@ -159,6 +160,10 @@ def test_the_activation_of_a_cross_encoder_makes_its_scores(tmp_path: Path) -> N
     (folder / "config.json").write_text(json.dumps(config | {"sentence_transformers": {"activation_fn": "own.Swish"}}))
     with pytest.raises(BadConfig, match=r"scores by 'own\.Swish'"):
         planned_text(folder, kind="text")
+    assert main(["export", str(folder), "--name", "swish", "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "swish: an encoder, and no text archive: " in (said := capsys.readouterr().err) and "own.Swish" in said
+    assert main(["export", str(folder), "--name", "x", "--out", str(tmp_path), "--dry-run", "--kind", "encoder"]) == 0
+    assert capsys.readouterr().err == "", "it was asked for"
 
 
 @pytest.mark.parametrize("name", ["classifier: distilbert", "vector: cls and mean"])

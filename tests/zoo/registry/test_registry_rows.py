@@ -245,7 +245,7 @@ def test_commands_are_accepted(name: str) -> None:
         assert program == "zoo" and parsed.licence == entry.licence
         if entry.kind == "encoder":
             layers = entry.derivation.layers if entry.derivation else None
-            assert (parsed.name, parsed.layers) == (name, layers)
+            assert (parsed.name, parsed.layers, parsed.kind) == (name, layers, "encoder")
             assert parsed.activation in (None, entry.activation)
         elif entry.kind == "text":
             recipe = entry.recipe or Recipe()
