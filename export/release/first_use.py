@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from importlib.util import find_spec
 from pathlib import Path
 
 from export.options import EncoderRequest, TokenizerRequest
@@ -17,7 +18,7 @@ from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Inputs, Shelf
 from zoo.basics.display import size
 from zoo.basics.quiet import import_tensorflow_quietly
-from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, Unsupported, WeightMismatch
+from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, MissingExtra, Unsupported, WeightMismatch
 from zoo.fetching.building import Order
 from zoo.registry.entry import NoteSource
 
@@ -27,8 +28,13 @@ _log = logging.getLogger("zoo")
 def build(order: Order, out: Path) -> None:
     """Write the archives of an order and their registry.json into `out`; go on with what an earlier run left there.
 
-    Raises DownloadFailed when no source delivers the checkpoint, and what an export raises.
+    Raises DownloadFailed when no source delivers the checkpoint, MissingExtra, and what an export raises.
     """
+    if find_spec("tensorflow_text") is None:
+        raise MissingExtra(
+            f"building {order.name} needs tensorflow-text, which most models can be loaded without: "
+            "`pip install tensorflow-text` brings it."
+        )
     step = make_step(order.name, order.models)
     shelf, entry = _shelf(order), order.models[step.origin]
     if order.as_found and not isinstance(source := entry.sources[0], NoteSource):

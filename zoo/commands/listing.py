@@ -107,7 +107,7 @@ def _known(entry: Entry) -> dict[str, object]:
 
 def _row(name: str, registry: Registry) -> tuple[str, ...]:
     entry = registry.models[name]
-    archive = _archive_text(entry)
+    archive = _archive_text(name, registry)
     texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
     kind = f"{entry.kind}: {entry.task}" if entry.task else entry.kind
     return (name, kind, *("" if text is None else str(text) for text in texts), archive, _description(entry))
@@ -130,7 +130,7 @@ def _facts(name: str, registry: Registry) -> dict[str, str]:
         "facts": "\n".join(entry.facts),
         **_task_facts(entry, _text_card(name, registry)),
         "made from": _derivation_text(entry),
-        "archive": _archive_text(entry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
+        "archive": _archive_text(name, registry) + (f", sha256 {archive.sha256}" if archive and archive.sha256 else ""),
         "urls": "\n".join(registry.urls(entry)),
         "cached": str(cached) if cached else "",
         "sources": "\n".join(map(_source_text, registry.models[origin(name, registry.models)].sources)),
@@ -208,8 +208,9 @@ def _source_text(source: Source) -> str:
     return source.text if isinstance(source, NoteSource) else source.page
 
 
-def _archive_text(entry: Entry) -> str:
+def _archive_text(name: str, registry: Registry) -> str:
+    entry = registry.models[name]
     if entry.archive is None:
-        return "not built"
+        return "built here" if built_here(name, registry) else "not built"
     texts = [size(entry.archive.size)] if entry.archive.size is not None else []
     return ", ".join([*texts, *([] if entry.archive.sha256 else ["unverified"])])

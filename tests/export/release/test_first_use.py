@@ -169,6 +169,17 @@ def test_a_missing_extra_is_told_before_the_weights_are_fetched(
     assert "pytorch_model.bin" in Shelf(cache=tmp_path).get("odd", entry("a/unlisted")).files
 
 
+def test_without_tensorflow_text_nothing_is_fetched(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.setattr("export.release.first_use.find_spec", lambda name: None)
+    asked = len(upstream.server.asked)
+    with pytest.raises(MissingExtra, match="`pip install tensorflow-text` brings it"):
+        zoo.load("base")
+    assert len(upstream.server.asked) == asked
+
+
 def test_a_host_that_does_not_answer(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(DownloadFailed, match="HF_ENDPOINT names another host"):

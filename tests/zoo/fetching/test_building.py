@@ -81,7 +81,7 @@ def built(name: str, registry: Registry, **how: object) -> Path:
 
 
 def test_the_first_call_builds_it_with_its_tokenizer_and_the_next_finds_it(
-    builder: Small, registry: Registry, no_sockets: None
+    builder: Small, registry: Registry, no_sockets: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = built("soon", registry)
     assert place == cache_directory() / sha256_of(builder.zoo.archive)
@@ -89,6 +89,9 @@ def test_the_first_call_builds_it_with_its_tokenizer_and_the_next_finds_it(
     for name in ("later", "words", "words_preprocess"):
         assert built(name, registry) == place == built_here(name, registry)
     assert len(builder.orders) == 2 and built_here("by_hand", registry) is None
+    assert main(["list", "--registry", registry.place]) == main(["info", "soon", "--registry", registry.place]) == 0
+    said = capsys.readouterr().out
+    assert said.count("built here") == 4 and said.count("not built") == 1 and f"cached     {place}" in said
     assert leftovers(cache_directory()) == [] and [model.path for model in kept(cache_directory())] == [place]
     assert [path for path in cache_directory().iterdir() if ".part" in path.name or ".tmp" in path.name] == []
 
