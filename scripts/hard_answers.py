@@ -2,8 +2,8 @@
 
     PYTHONPATH=. /path/to/python/with/torch -m scripts.hard_answers hard.json.gz 2000
 
-Cases are as in scripts/text_answers.py, and have the texts, too; tests/runtimes/test_hard_texts.py compares them with
-text models made here. Texts are drawn from hard characters, and from words and marks that the tokenizer knows.
+Cases are as in scripts/text_answers.py, and have the texts and their ids, too; tests/runtimes/test_hard_texts.py
+compares them with text models made here. Texts are drawn from hard characters, and from words that the tokenizer knows.
 """
 
 from __future__ import annotations
@@ -34,9 +34,16 @@ def main(file: Path, count: int) -> None:
     texts = hard(count, 29)
     cases = {}
     for name, ask, asked in _cases(texts):
-        cases[name] = {**ask(asked), "texts": asked}
+        cases[name] = {**ask(asked), "texts": asked, "ids": ids(asked)}
         print(f"{name}: {len(asked):,} texts", flush=True)
     file.write_bytes(gzip.compress(json.dumps(cases, ensure_ascii=False).encode(), mtime=0))
+
+
+def ids(texts: Sequence[Any]) -> list[list[int]]:
+    """Return the ids of texts and pairs, cut as the libraries cut them."""
+    tokenizer = _tokenizer()
+    pairs = [text if isinstance(text, list) else [text] for text in texts]
+    return [tokenizer(*pair, truncation=True)["input_ids"] for pair in pairs]
 
 
 def _cases(texts: list[str]) -> Iterator[tuple[str, Ask, list[Any]]]:
