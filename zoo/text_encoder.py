@@ -122,8 +122,9 @@ class TextEncoder:
             vectors = encode.keras_model(trainable=True)
             model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
 
-        `trainable` is that of `zoo.KerasLayer`. Raises BadArgument if the encoder puts a prompt before texts or
-        lower-cases them, which no layer of the model could do; a text archive does both itself.
+        `zoo.export` makes an archive of the fitted model. `trainable` is that of `zoo.KerasLayer`. Raises BadArgument
+        if the encoder puts a prompt before texts or lower-cases them, which no layer of the model could do; a text
+        archive does both itself.
         """
         import keras
 
