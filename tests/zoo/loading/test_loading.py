@@ -63,7 +63,7 @@ def test_the_predecessors_three_lines(toy_zoo: ToyZoo) -> None:
 
 
 def test_bare_hub_can_be_told_to_trace_less(toy_zoo: ToyZoo) -> None:
-    """As README.md says."""
+    """As docs/use.md says."""
     encoder = hub.load(str(toy_zoo.unpacked()))
     encode = tf.function(encoder, reduce_retracing=True)
     for rows, length in ((1, 3), (2, 3), (2, 7), (5, 1)):
