@@ -208,32 +208,43 @@ def test_bundled_and_installed(
     assert find_vectors("vectors").text_vectors(AskedVectors()).pooling == "max"
 
 
-RUN = {"vectors": ("hub", "zoo-keras"), "odd": ("hub-keras",)}
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
-def test_the_catalogue(text_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row and the filter have the task; the snippets run, one of each kind."""
+def snippets(text_zoo: ToyZoo, place: Path) -> dict[str, dict[str, str]]:
+    """Write the catalogue of both archives; return the Python that it shows of each, by the name of its tab."""
+    if shutil.which("node") is None:
+        pytest.skip("no node on this machine")
     for file in ("registry.json", "vectors.tar.gz", "odd.tar.gz"):
-        shutil.copy(text_zoo.directory / file, tmp_path)
-    write_site(tmp_path)
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert '<select id="task" data-filter="task">' in page and page.count('data-task="vector"') == 1
-    monkeypatch.chdir(tmp_path)
-    data = page.split('id="data">')[1].split("</script>")[0]
+        shutil.copy(text_zoo.directory / file, place)
+    write_site(place)
+    data = (place / "index.html").read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0]
     script = (Path(zoo.site.__file__).parent / "snippets.js").read_text(encoding="utf-8")
-    script += f"\nconst place = placeOf({{ href: {tmp_path.as_uri()!r} + '/index.html' }});"
+    script += f"\nconst place = placeOf({{ href: {place.as_uri()!r} + '/index.html' }});"
     script += f"\nconst all = ['vectors', 'odd'].map((name) => snippetsOf(name, {data}, place));"
     done = subprocess.run(
         ["node", "-e", f"{script}\nconsole.log(JSON.stringify(all));"], capture_output=True, text=True, check=True
     )
-    for name, snippets in zip(("vectors", "odd"), json.loads(done.stdout), strict=True):
-        found = {each[0]: each[3] for each in snippets if each[2] == "python"}
-        assert found.keys() == {"hub", "hub-keras", "zoo-keras", "zoo", *(["encoder"] if name == "vectors" else [])}
-        assert "[['你好吗？', '我很好。']]" in found["hub"], "it takes pairs too"
-        for each, text in found.items():
-            code, names = compile(text, each, "exec"), dict[str, Any]()
-            if each in RUN[name]:
-                exec(code, names)
+    found = zip(("vectors", "odd"), json.loads(done.stdout), strict=True)
+    return {name: {each[0]: each[3] for each in shown if each[2] == "python"} for name, shown in found}
+
+
+def test_the_catalogue(text_zoo: ToyZoo, tmp_path: Path) -> None:
+    """The row and the filter have the task; what it takes decides the snippets, which a slow test runs."""
+    found = snippets(text_zoo, tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '<select id="task" data-filter="task">' in page and page.count('data-task="vector"') == 1
+    assert found["vectors"].keys() == {"hub", "encoder", "hub-keras", "zoo-keras", "zoo"}
+    assert found["odd"].keys() == {"hub", "hub-keras", "zoo-keras", "zoo"}
+    for name, shown in found.items():
+        assert "[['你好吗？', '我很好。']]" in shown["hub"], f"{name} takes pairs too"
+        for tab, text in shown.items():
+            compile(text, f"{name}, {tab}", "exec")
+
+
+@pytest.mark.slow
+def test_every_snippet_runs(text_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for shown in snippets(text_zoo, tmp_path).values():
+        for text in shown.values():
+            names: dict[str, Any] = {}
+            exec(text, names)
             if "model" in names:
                 assert names["model"](tf.constant(["你好", "a"])).shape == (2, 2)
