@@ -59,7 +59,9 @@ def texts() -> Iterator[bytes]:
     yield "In 2019, 1,234 (or £2) cost 9,9, \u2581a\u2581 [MASK]<mask>".encode()
     yield from (text.encode() for text in mixtures(COUNT, 3, assigned()))
     yield from (text.encode() for text in list(plain_texts(COUNT, 4))[-COUNT:])
-    yield from (word * count for word in (b"ab", b"x", b"-", b"the", b"9,", "的".encode()) for count in (2, 7, 30))
+    yield from (word * count for word in (b"ab", b"-", b"the", b"9,", "的".encode()) for count in (2, 7, 30))
+    yield from (letter * count for letter in (b"x", b"y", b"X") for count in range(20, 150, 3))
+    yield b"in 2021, 21,102, 102, (121, x21,) \xef\xbc\x92\xef\xbc\x90\xef\xbc\x91\xef\xbc\x99\xef\xbc\x8c"
     for text in mixtures(30, 5, ["é"]):
         yield text.encode()[1::2]
 
@@ -110,7 +112,10 @@ def main() -> None:
         [line for pattern in patterns for file in sorted(ROOT.glob(pattern)) for line in _lines(file)]
         for patterns in (_ENGLISH, _CHINESE)
     )
-    lines = {"xlmr": [*english, *chinese], "albert": [line.lower() for line in english]}
+    # Words of one letter can be cut in several ways of nearly equal scores; years make pieces such as "2019,".
+    runs = [" ".join(letter * count for count in range(1, 16)) for letter in "xy" for _ in range(30)]
+    years = [f"in {year}, {year + 1}, and {year + 2}," for year in range(1990, 2030)]
+    lines = {"xlmr": [*english, *chinese, *runs], "albert": [line.lower() for line in [*english, *runs, *years]]}
     given = [*texts()]
     result: dict[str, Any] = {"texts": [text.hex() for text in given]}
     for name, settings in {"xlmr": _XLMR, "albert": _ALBERT}.items():

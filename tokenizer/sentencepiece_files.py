@@ -191,8 +191,8 @@ def _check_same(vocabulary: Vocabulary, file: Path, json: Path) -> None:
 
 def _notes(own: SentencePiece) -> Iterator[str]:
     yield (
-        "texts are cut by SentencePiece's unigram model; of cuts with equal scores the one of sentencepiece 0.2.1 and "
-        "earlier counts, as tensorflow-text has it"
+        "texts are cut by SentencePiece's unigram model; of cuts with equal scores the one counts that sentencepiece "
+        "up to 0.2.1 chooses, as tensorflow-text does"
     )
     if own.prepares:
         yield (

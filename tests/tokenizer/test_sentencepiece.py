@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+import tensorflow_text as tf_text
 
 from export.oracle.sentencepiece import ReferenceSentencePiece
 from tests.tokenizer.conftest import Compared
@@ -17,6 +18,7 @@ from tokenizer.prepared import Preparation
 from tokenizer.rules import TokenizerRules
 from tokenizer.sentencepiece_graph import SentencePieceGraph
 from tokenizer.source import TokenizerConfig, read_tokenizer_source, read_vocabulary
+from zoo.archive.sentencepiece_model import UNKNOWN, _message
 from zoo.contract import INPUT_MASK, INPUT_TYPE_IDS, INPUT_WORD_IDS
 from zoo.errors import BadConfig, BadVocabulary, Unsupported, ZooError
 
@@ -82,6 +84,20 @@ def test_the_oracle(name: str) -> None:
     for text, expected in zip(recorded()["texts"], recorded()[name], strict=True):
         parts = oracle.cut(text)
         assert [[p.number for p in parts], [p.start for p in parts], [p.limit for p in parts]] == expected, text
+
+
+def test_equal_scores() -> None:
+    """The scores make 40 of these texts' cuts equal after rounding: sums are rounded after they are compared."""
+    message = _message("ModelProto")()
+    message.normalizer_spec.add_dummy_prefix = False
+    message.pieces.add(piece=b"<unk>", type=UNKNOWN)
+    for piece, score in {b"q": -5.2551, b"qq": -8.4954, b"qqq": -11.4495}.items():
+        message.pieces.add(piece=piece, score=score)
+    data = message.SerializeToString()
+    texts = [b"q" * count for count in range(2, 120)]
+    found = tf_text.SentencepieceTokenizer(data).tokenize(texts).to_list()
+    oracle = ReferenceSentencePiece(data, "own")
+    assert found == [[part.number for part in oracle.cut(text)] for text in texts]
 
 
 @pytest.mark.parametrize(("lower", "accents", "space"), [(True, False, True), (False, True, False), (True, True, True)])

@@ -81,6 +81,21 @@ def test_every_file_of_a_tokenizer_is_fetched(server: LocalServer, tmp_path: Pat
     assert {path.name for path in place.iterdir()} == {*names}
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_model_of_sentencepiece_is_fetched(server: LocalServer, tmp_path: Path, listed: bool) -> None:
+    """Where there is no vocab.txt; one that lies beside a vocab.txt is not read, so it is not fetched."""
+    names = ["spiece.model", "config.json"]
+    for name in names:
+        server.serve(FILES + name, b"{}")
+    if listed:
+        server.serve(LISTING, Reply(json.dumps([{"type": "file", "path": name} for name in names]).encode()))
+    else:
+        for name in ("vocab.txt", "tokenizer.json", "sentencepiece.bpe.model"):
+            server.serve(FILES + name, Reply(status=404))
+    place = fetch_repository(SOURCE, tmp_path / "place", weights=False)
+    assert {path.name for path in place.iterdir()} == {*names}
+
+
 def test_a_repository_without_a_vocabulary(server: LocalServer, tmp_path: Path) -> None:
     server.serve(FILES + "vocab.txt", Reply(status=404))
     with pytest.raises(DownloadFailed, match="vocab.txt"):
