@@ -120,7 +120,7 @@ def pinned(source: HubSource) -> HubSource:
     try:
         commit = _json(hub.commit(source), hub)["sha"]
     except DownloadFailed as error:
-        if "HTTP" in str(error):  # many mirrors know no such address
+        if ": HTTP " in str(error):  # an answer, as 404: many mirrors know no such address
             return source
         raise
     except (ValueError, KeyError, TypeError, AttributeError):

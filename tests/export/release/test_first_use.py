@@ -78,8 +78,17 @@ def test_the_first_call_builds(upstream: Upstream, caplog: pytest.LogCaptureFixt
     assert [file for file in cache_directory().iterdir() if file.suffix in (".part", ".tmp")] == []
 
 
-@pytest.mark.usefixtures("no_sockets")
-def test_the_second_call_opens_no_socket(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def built(upstream: Upstream) -> Upstream:
+    """An upstream from which base_1 was built already."""
+    zoo.path("base_1")
+    return upstream
+
+
+def test_the_second_call_opens_no_socket(
+    built: Upstream, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("no_sockets")
     encode = zoo.TextEncoder("base_1")
     assert encode(["你好"]).shape == (1, 24)
     assert zoo.KerasLayer("base_1")(np.array([[2, 5, 3]], np.int32))["pooled_output"].shape == (1, 24)
@@ -89,7 +98,7 @@ def test_the_second_call_opens_no_socket(upstream: Upstream, monkeypatch: pytest
     assert zoo.path("base_1") == zoo.path("base_1")
 
 
-def test_the_parent_is_there_for_all_truncations(upstream: Upstream) -> None:
+def test_the_parent_is_there_for_all_truncations(built: Upstream) -> None:
     """Its checkpoint was fetched once, for itself and all that is cut from it."""
     with offline():
         assert Shelf().get("base", zoo.info("base")).path.name == "base.zip"
@@ -197,7 +206,8 @@ def test_a_token_is_for_the_hub_alone(upstream: Upstream, tmp_path: Path, monkey
         elsewhere.replies["/cdn"] = server.replies[place + name]
         # Another host, since for requests another port of one host is another one too.
         server.serve(place + name, Reply(status=302, headers={"Location": f"{elsewhere.url}/cdn"}))
-        Shelf(cache=tmp_path).get("odd", entry("a/private"))
+        for name_of, row in (("odd", entry("a/private")), ("base", zoo.info("base"))):
+            Shelf(cache=tmp_path).get(name_of, row)
         assert "Authorization" not in elsewhere.headers[0]
     asked = dict(zip(server.asked, server.headers, strict=True))
     assert {asked[place + each].get("Authorization") for each in ("config.json", name)} == {"Bearer hf_secret"}
