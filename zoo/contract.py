@@ -60,6 +60,15 @@ TASKS: dict[TaskName, TaskCall] = {
     ),
     "fill_mask": TaskCall("texts", {"token": "BEC", "score": "BEC"}),
 }
+# Function of an archive of vectors -> the names that its prompt may have, the best first.
+PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}
+
+
+def prompt_of(function: str, prompts: Mapping[str, str]) -> str:
+    """Return the prompt of "query" or "passage" among those of a model; "" without one."""
+    return next((prompts[name] for name in PROMPTED[function] if name in prompts), "")
+
+
 TEXT = "text"  # the input of the signature
 ROOT = "__call__"  # the root itself among the functions of an archive
 
@@ -109,6 +118,11 @@ SERVING_SIGNATURE = "serving_default"
 EXTRA_FOLDER = "assets.extra"
 CARD_FILE = f"{EXTRA_FOLDER}/card.json"
 GOLDEN_FILE = f"{EXTRA_FOLDER}/golden.npz"
+
+# Of a conversion to ONNX.
+ONNX_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+CONVERSION_FILE = "conversion.json"
 
 REGISTRY_FILE = "registry.json"
 SCHEMA_FILE = "registry.schema.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive.task import prompt_of
 from zoo.basics.progress import progress
-from zoo.errors import BadArgument
+from zoo.contract import prompt_of
 from zoo.loading.matching import find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors
 from zoo.registry.registry import Registry
+from zoo.text_batches import WINDOW, Texts, batches_of_a_length, checked_batch_size, checked_texts
 from zoo.vector_steps import steps_of
 
 _Inputs = Mapping[str, NDArray[Any]]
-Texts = Sequence[str] | Sequence[tuple[str, str]] | NDArray[Any]
-
-_WINDOW = 1024  # texts that are tokenized together and sorted by length
 
 
 class TextEncoder:
@@ -114,7 +111,7 @@ class TextEncoder:
         """
         import tensorflow as tf
 
-        return self._steps.outputs(tf.constant(_checked(texts), tf.string), self.how)
+        return self._steps.outputs(tf.constant(checked_texts(texts), tf.string), self.how)
 
     def keras_model(self, trainable: bool | str = False, pairs: bool = False) -> Any:
         """Return a Keras 3 model from texts, strings [B] (or pairs [B, 2]), to vectors (B, H).
@@ -138,48 +135,22 @@ class TextEncoder:
     def _encoded(self, texts: Texts, how: TextVectors, batch_size: int, show_progress: bool) -> NDArray[np.float32]:
         import tensorflow as tf
 
-        rows, batch_size = _checked(texts), _batch_size(batch_size)
+        rows, batch_size = checked_texts(texts), checked_batch_size(batch_size)
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
         with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
-            for start in range(0, len(rows), _WINDOW):
-                tensors = self._steps.preprocess(tf.constant(rows[start : start + _WINDOW], tf.string), how)
+            for start in range(0, len(rows), WINDOW):
+                tensors = self._steps.preprocess(tf.constant(rows[start : start + WINDOW], tf.string), how)
                 inputs = {key: tensor.numpy() for key, tensor in tensors.items()}
-                vectors[start : start + _WINDOW] = self._embedded(inputs, how, batch_size, advance)
+                vectors[start : start + WINDOW] = self._embedded(inputs, how, batch_size, advance)
         return vectors
 
     def _embedded(
         self, inputs: _Inputs, how: TextVectors, batch_size: int, advance: Callable[[int], object]
     ) -> NDArray[np.float32]:
-        batch_size = _batch_size(batch_size)
-        order = np.argsort(self._steps.lengths(inputs), kind="stable")
-        vectors = np.zeros((len(order), self.hidden_size), np.float32)
-        for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
+        batch_size = checked_batch_size(batch_size)
+        lengths = self._steps.lengths(inputs)
+        vectors = np.zeros((len(lengths), self.hidden_size), np.float32)
+        for chosen in batches_of_a_length(lengths, batch_size):
             vectors[chosen] = self._steps.vectors(self._steps.batch(inputs, chosen), how)
             advance(len(chosen))
         return vectors
-
-
-def _batch_size(asked: Any) -> int:
-    if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
-        raise BadArgument(f"batch_size={asked!r}: give a whole number of texts, at least 1.")
-    return int(asked)
-
-
-def _checked(texts: Any) -> NDArray[Any]:
-    """Return texts (N,) or pairs (N, 2) as an array of objects."""
-    if isinstance(texts, str | bytes):
-        raise BadArgument("give a list of texts, not a single one: encode([text])[0].")
-    rows = list(texts)
-    pairs = [tuple(row) if isinstance(row, list | tuple | np.ndarray) else None for row in rows]
-    is_text = [isinstance(row, str) for row in rows]
-    is_pair = [pair is not None and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs]
-    if all(is_text):
-        return np.array(rows, object)
-    if all(is_pair):
-        return np.array(pairs, object).reshape(-1, 2)
-    wrong = [place for place in range(len(rows)) if not (is_text[place] or is_pair[place])]
-    what = "neither texts nor pairs" if wrong else "texts and pairs together"
-    wrong = wrong or [place for place in range(len(rows)) if is_pair[place]]
-    some = ", ".join(f"{place}: {rows[place]!r:.40}" for place in wrong[:5])
-    raise BadArgument(f"{what}: {len(wrong)} of {len(rows)} rows ({some}). Give str, or pairs of str, throughout.")

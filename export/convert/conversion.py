@@ -12,7 +12,7 @@ from typing import Any
 
 from export.convert.check import Comparison, NoRuntime, compare
 from export.convert.formats import Format, Quantized, chosen_format
-from export.convert.report import FILE, ConversionReport, with_files
+from export.convert.report import ConversionReport, with_files
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
 from export.convert.tokenizer_file import check_tokenizer
@@ -20,6 +20,7 @@ from export.versions import versions
 from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.basics.progress import progress
+from zoo.contract import CONVERSION_FILE
 from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
 from zoo.loading.matching import FoundEncoder, FoundText
 
@@ -118,9 +119,10 @@ def check_place(out: Path, force: bool) -> None:
         return
     if not force:
         raise CannotWrite(f"{out} is there already: give --force to replace it, or another --out.")
-    if not (out / FILE).is_file():
+    if not (out / CONVERSION_FILE).is_file():
         raise CannotWrite(
-            f"{out} has no {FILE}: `zoo convert` did not write it and does not replace it. Choose another --out."
+            f"{out} has no {CONVERSION_FILE}: `zoo convert` did not write it and does not replace it. Choose another "
+            "--out."
         )
 
 

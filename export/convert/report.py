@@ -11,8 +11,7 @@ from export.convert.check import Comparison
 from zoo.archive.card import FileDigest, to_json
 from zoo.archive.digests import file_digests
 from zoo.basics.display import size, table
-
-FILE = "conversion.json"
+from zoo.contract import CONVERSION_FILE
 
 
 @dataclass(frozen=True)
@@ -90,5 +89,5 @@ def _distances(found: Comparison) -> list[str]:
 def with_files(directory: Path, facts: Mapping[str, Any]) -> ConversionReport:
     """Write conversion.json into a directory; return the report, with the digests of the directory's files."""
     report = ConversionReport(**facts, files=file_digests(directory))
-    (directory / FILE).write_text(to_json(report.to_dict()), encoding="utf-8")
+    (directory / CONVERSION_FILE).write_text(to_json(report.to_dict()), encoding="utf-8")
     return report

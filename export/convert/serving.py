@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.convert.check import TOLERANCE, Comparison, answers, as_numpy, batches, compare
-from export.convert.report import FILE, ConversionReport
+from export.convert.report import ConversionReport
 from export.saved_model.text_model import flat
 from export.versions import versions
 from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, to_json, write_card
@@ -21,7 +21,7 @@ from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
 from zoo.basics.extras import versions_of
 from zoo.basics.files import written_directory, written_file
-from zoo.contract import SERVING_SIGNATURE, TASKS, TEXT, TOKENS_SIGNATURE, VECTOR
+from zoo.contract import CONVERSION_FILE, SERVING_SIGNATURE, TASKS, TEXT, TOKENS_SIGNATURE, VECTOR
 from zoo.errors import VerificationFailed, first_line
 from zoo.loading.load import load_checked, load_directory, prepare
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText
@@ -72,7 +72,7 @@ def write_serving(model: FoundEncoder | FoundText, out: Path) -> ConversionRepor
         seconds=round(time.monotonic() - start, 1),
         files={name: sha256_and_size(out / name) for name in names},
     )
-    with written_file(out / FILE) as temporary:
+    with written_file(out / CONVERSION_FILE) as temporary:
         temporary.write_text(to_json(report.to_dict()), encoding="utf-8")
     return report
 

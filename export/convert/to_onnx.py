@@ -13,9 +13,8 @@ import tensorflow as tf
 
 from export.convert.check import Batch
 from export.convert.rebuilding import PlainRoot
-from zoo.contract import INPUT_KEYS
+from zoo.contract import INPUT_KEYS, ONNX_FILE
 
-FILE = "model.onnx"
 _OPSET = 17
 _FREE = {"B": "batch", "T": "length", "M": "masks"}  # names of the sizes that are not fixed
 
@@ -26,13 +25,13 @@ def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
 
     model = _with_weights(_graph(root), root)
     if not quantized:
-        onnx.save(model, directory / FILE)
+        onnx.save(model, directory / ONNX_FILE)
         return
     with tempfile.TemporaryDirectory(dir=directory.parent) as work:
-        whole = Path(work) / FILE
+        whole = Path(work) / ONNX_FILE
         onnx.save(model, whole)
         del model
-        _quantize(whole, directory / FILE)
+        _quantize(whole, directory / ONNX_FILE)
 
 
 def _graph(root: PlainRoot) -> Any:
@@ -91,7 +90,7 @@ def load_onnx(directory: Path) -> Callable[[Batch], Batch]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(directory / FILE, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(directory / ONNX_FILE, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda batch: dict(zip(names, session.run(names, dict(batch)), strict=True))
 

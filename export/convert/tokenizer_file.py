@@ -16,10 +16,10 @@ from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import GoldenText, TextCard, TokenizerFacts
 from zoo.archive.task import Truncation
+from zoo.contract import TOKENIZER_FILE
 from zoo.errors import Unsupported, VerificationFailed, VocabularyMismatch
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundModel
 
-FILE = "tokenizer.json"
 # How a pair over the limit is cut -> the nearest rule of the library, and what it does otherwise.
 _CUTS: Mapping[Truncation, str] = {
     "longest_first": "LongestFirst",
@@ -97,13 +97,13 @@ def _write(
     truncation: Mapping[str, Any] | None = None,
 ) -> TokenizerReport:
     content = {**tokenizer_json(vocabulary.entries, *rules_of(facts, vocabulary)), "truncation": truncation}
-    (directory / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    (directory / TOKENIZER_FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return TokenizerReport(
         name=name,
         vocabulary_sha256=vocabulary.sha256,
         lower_case=facts.lower_case,
         special_tokens_in_text=facts.special_tokens_in_text,
-        compared=_compare(directory / FILE, golden, name),
+        compared=_compare(directory / TOKENIZER_FILE, golden, name),
         differences=DIFFERENCES if facts.lower_case or facts.strip_accents else DIFFERENCES[-1:],
     )
 

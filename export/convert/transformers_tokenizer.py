@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.report import TokenizerReport
-from export.convert.tokenizer_file import FILE as JSON_FILE, rules_of, write_text_tokenizer, write_tokenizer
+from export.convert.tokenizer_file import rules_of, write_text_tokenizer, write_tokenizer
 from export.readers.own_archive import VOCABULARY_FILE
 from tokenizer.hugging_face import ADDED_FILE, CONFIG_FILE, SPECIAL_FILE
 from tokenizer.rules import AddedToken
 from tokenizer.sentencepiece import is_of_sentencepiece
 from tokenizer.vocabulary import STANDARD, Vocabulary
 from zoo.archive.card import GoldenText, TextCard, TokenizerFacts, to_json
+from zoo.contract import TOKENIZER_FILE
 from zoo.errors import BadVocabulary
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
@@ -81,7 +82,7 @@ def _write_files(
     for name, content in files.items():
         (directory / name).write_text(to_json(content), encoding="utf-8")
     if not card.special_tokens_in_text:
-        _unmark_special(directory / JSON_FILE)
+        _unmark_special(directory / TOKENIZER_FILE)
     return [] if card.special_tokens_in_text else [_SPLIT]
 
 

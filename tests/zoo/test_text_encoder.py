@@ -65,7 +65,7 @@ def test_outputs_of_one_batch(toy_zoo: ToyZoo) -> None:
 def test_order_survives_many_windows(toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
     encode = text_encoder(toy_zoo)
     whole = encode(TEXTS)
-    monkeypatch.setattr("zoo.text_encoder._WINDOW", 2)
+    monkeypatch.setattr("zoo.text_encoder.WINDOW", 2)
     np.testing.assert_allclose(encode(TEXTS, batch_size=1), whole, atol=2e-6)
     assert encode([]).shape == (0, 32)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from zoo.archive.activation import Activation
-from zoo.contract import LEAST_TOKENS, ROOT, TASKS, VECTOR, Pooling, TaskName
+from zoo.contract import LEAST_TOKENS, PROMPTED, ROOT, TASKS, VECTOR, Pooling, TaskName, prompt_of
 
 # How a text, or a pair, over the limit is cut. "round_robin": one token each in turn, as google-research/bert.
 # "longest_first": the same, but a token that is left over goes to the longer text, as transformers. "only_second": the
@@ -17,8 +16,6 @@ Truncation = Literal["round_robin", "longest_first", "only_second"]
 Scores = Literal["softmax", "sigmoid", "identity"]  # of logits
 # How the labels of tokens say where an entity begins and ends; "plain" labels have no B- or I-.
 Scheme = Literal["BIO", "BIOES", "BMES", "plain"]
-# Function of an archive of vectors -> the names that its prompt may have, the best first.
-PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}
 
 
 class _Part(BaseModel):
@@ -96,8 +93,3 @@ class TextTask(_Part):
             return None
         name, own = max(fitting, key=lambda each: len(each[1]))
         return name, prompt.removeprefix(own)
-
-
-def prompt_of(function: str, prompts: Mapping[str, str]) -> str:
-    """Return the prompt of "query" or "passage" among those of a model; "" without one."""
-    return next((prompts[name] for name in PROMPTED[function] if name in prompts), "")

@@ -86,6 +86,7 @@ def test_hard_texts(runtime: Any) -> None:
     assert [row["text"] for row in hard["texts"] if tokenizer.encode(row["text"]).ids != row["ids"]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lower_case", [True, False], ids=["uncased", "cased"])
 def test_any_text(runtime: Any, lower_case: bool) -> None:
     """Every assigned character beside a sigma, words around the limit, random mixtures."""
@@ -106,6 +107,7 @@ def test_pairs_and_special_tokens(runtime: Any) -> None:
     assert whole.encode("你[MASK]好", add_special_tokens=False).tokens == ["你", "[MASK]", "好"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULE_SETS)
 def test_rules(runtime: Any, name: str) -> None:
     rules, vocabulary = rules_of(name), entries(name)

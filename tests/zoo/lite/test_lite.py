@@ -1,0 +1,232 @@
+"""zoo.lite against the text archive that scripts/lite_model.py asked: in ids, in vectors, and without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from scripts.lite_model import ASKED, DATA, PAIRS
+from tests.conftest import ROOT
+from zoo.errors import BadArchive, BadArgument, DamagedArchive, MissingExtra
+
+pytest.importorskip("onnxruntime", reason="pip install 'bert-zoo[lite]'")
+pytest.importorskip("tokenizers", reason="pip install 'bert-zoo[lite]'")
+
+from zoo.lite import TextEncoder
+from zoo.lite.converted import read_converted
+from zoo.lite.tokens import _KEPT, Tokens, batch_of
+
+Changed = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("lite") / "tiny-onnx"
+    with tarfile.open(DATA / "tiny-onnx.tar.xz") as tar:
+        tar.extractall(place, filter="data")
+    return place
+
+
+@pytest.fixture(scope="module")
+def encode(tiny: Path) -> TextEncoder:
+    return TextEncoder(tiny)
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, np.ndarray]:
+    with np.load(DATA / "answers.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture
+def changed(tiny: Path, tmp_path: Path) -> Changed:
+    """changed(task={"lower_case": True}) gives a copy with another conversion.json."""
+
+    def change(task: dict[str, Any] | None = None, **stated: Any) -> Path:
+        place = Path(shutil.copytree(tiny, tmp_path / "changed", dirs_exist_ok=True))
+        content = json.loads((tiny / "conversion.json").read_text(encoding="utf-8"))
+        content = {**content, "task": {**content["task"], **(task or {})}, **stated}
+        (place / "conversion.json").write_text(json.dumps(content), encoding="utf-8")
+        return place
+
+    return change
+
+
+# -- vectors ----------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_those_of_the_archive(tiny: Path, answers: dict[str, np.ndarray]) -> None:
+    rows = Tokens(read_converted(tiny)).rows(np.array(ASKED, object), "")
+    assert len(rows) == len(answers["ids"]) > 30
+    for row, ids in zip(rows, answers["ids"], strict=True):
+        assert row.ids == [2, *ids[ids >= 0][:28].tolist(), 3]
+
+
+def test_vectors_are_those_of_the_archive(encode: TextEncoder, answers: dict[str, np.ndarray]) -> None:
+    assert (encode.name, encode.hidden_size, encode.max_length) == ("tiny", 12, 30)
+    vectors = encode(ASKED, batch_size=3)
+    assert vectors.dtype == np.float32 and np.abs(answers["queries"] - answers["vectors"]).max() > 0.1
+    np.testing.assert_allclose(vectors, answers["vectors"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(encode.query(ASKED), answers["queries"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(encode.passage(ASKED), answers["vectors"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(encode(PAIRS), answers["pairs"], rtol=0, atol=1e-6)
+    assert encode([]).shape == (0, 12)
+
+
+def test_windows_and_batches(encode: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of a length go through the model together, and come back in the order in which they were given."""
+    expected, seen = encode(ASKED), []
+    monkeypatch.setattr("zoo.lite.encoder.WINDOW", 7)
+    monkeypatch.setattr("zoo.lite.encoder.batch_of", lambda rows: (seen.append([*map(len, rows)]), batch_of(rows))[1])
+    monkeypatch.setattr("zoo.lite.tokens.Row.__len__", lambda row: len(row.ids), raising=False)
+    np.testing.assert_allclose(encode(ASKED, batch_size=3), expected, rtol=0, atol=1e-6)
+    assert [len(batch) for batch in seen[:3]] == [3, 3, 1]
+    assert (lengths := [length for batch in seen[:3] for length in batch]) == sorted(lengths)
+
+
+def test_prompts_are_those_of_the_archive(encode: TextEncoder, changed: Changed) -> None:
+    other = TextEncoder(changed({"prompts": {"query": "W1 ", "corpus": "W2 "}, "default_prompt": "query"}))
+    for function, prompt in ((other, "W1 "), (other.query, "W1 "), (other.passage, "W2 ")):
+        np.testing.assert_array_equal(function(ASKED), encode([prompt + text for text in ASKED]))
+    np.testing.assert_array_equal(other(PAIRS), encode([(f"W1 {first}", second) for first, second in PAIRS]))
+
+
+def test_lower_case_before_the_tokenizer(changed: Changed) -> None:
+    content = json.loads((changed() / "tokenizer.json").read_text(encoding="utf-8"))
+    kept = json.dumps({**content, "normalizer": None})  # its ids of capitals are those of unknown words
+    files = {"model.onnx": {"size": 37375}, "tokenizer.json": {"size": len(kept)}}
+    ids = []
+    for lower_case in (True, False):
+        place = changed({"lower_case": lower_case}, files=files)
+        (place / "tokenizer.json").write_text(kept, encoding="utf-8")
+        tokens = Tokens(read_converted(place))
+        ids += [tokens.rows(np.array([text], object), "W1 ")[0].ids for text in ("The BAD\0 Hotel", "the bad hotel")]
+    assert ids[0] == ids[1] == [2, 32, 23, 26, 24, 3] and ids[2] == [2, 1, 1, 1, 1, 3], "unknown with a capital"
+
+
+@pytest.mark.parametrize("rule", ["round_robin", "longest_first", "only_second"])
+def test_pairs_are_cut_by_the_rule(rule: str) -> None:
+    """One token at a time, as the rules are described."""
+    for first in range(12):
+        for second in range(12):
+            for room in range(1, 14):
+                kept = _KEPT[rule](first, second, room)
+                assert (kept, min(second, room - kept)) == _stepwise(rule, first, second, room)
+
+
+def _stepwise(rule: str, first: int, second: int, room: int) -> tuple[int, int]:
+    """Round robin gives a token to each in turn. The others take tokens away until the pair fits."""
+    if rule == "round_robin":
+        left, kept = [first, second], [0, 0]
+        for step in range(2 * room):
+            if sum(kept) < room and kept[step % 2] < left[step % 2]:
+                kept[step % 2] += 1
+        return kept[0], kept[1]
+    swapped = first > second
+    while first + second > room:
+        if rule == "only_second":
+            first, second = (first, second - 1) if second else (first - 1, second)
+        elif first > second or (first == second and not swapped):
+            first -= 1
+        else:
+            second -= 1
+    return first, second
+
+
+def test_half_of_a_character(encode: TextEncoder) -> None:
+    with pytest.raises(BadArgument, match="text 1 holds half of a surrogate pair"):
+        encode(["好", "a\ud800"])
+    with pytest.raises(BadArgument, match="give a list of texts, not a single one"):
+        encode("好")
+    with pytest.raises(BadArgument, match="batch_size=0: give a whole number of texts"):
+        encode(["好"], batch_size=0)
+
+
+# -- what is read -----------------------------------------------------------------------------------------------------
+
+
+def test_conversions_without_vectors(changed: Changed) -> None:
+    with pytest.raises(BadArgument, match="a text archive of the task span, which gives no vectors of texts"):
+        TextEncoder(changed({"name": "span"}))
+    with pytest.raises(BadArgument, match="in the format tflite; zoo.lite runs ONNX: `zoo convert --to onnx`"):
+        TextEncoder(changed(format="tflite"))
+    place = changed()
+    content = json.loads((place / "conversion.json").read_text(encoding="utf-8"))
+    (place / "conversion.json").write_text(json.dumps({**content, "task": None}), encoding="utf-8")
+    with pytest.raises(BadArgument, match=r"is an encoder, .* `zoo export … --kind text --task vector`"):
+        TextEncoder(place)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"max_length": 2}, "TypeError max_length 2"),
+        ({"max_length": True}, "True is no int"),
+        ({"prompts": {"query": 3}}, "3 is no str"),
+        ({"prompts": []}, "AttributeError"),
+        ({"truncation": "middle"}, "cuts pairs by 'middle', unknown here: update bert-zoo"),
+    ],
+)
+def test_odd_conversions(task: dict[str, Any], words: str, changed: Changed) -> None:
+    with pytest.raises(BadArchive, match=words):
+        TextEncoder(changed(task))
+
+
+def test_damaged_directories(changed: Changed, tmp_path: Path) -> None:
+    with pytest.raises(BadArchive, match=r"cannot be read: .*zoo.lite takes what `zoo convert NAME --to onnx` writes"):
+        TextEncoder(tmp_path)
+    place = changed()
+    whole = (place / "model.onnx").read_bytes()
+    (place / "model.onnx").write_bytes(whole[:-1])
+    (place / "tokenizer.json").rename(place / "moved")
+    with pytest.raises(
+        DamagedArchive, match=r"model.onnx has 37,374 bytes, should have 37,375; tokenizer.json is missi"
+    ):
+        TextEncoder(place)
+    (place / "moved").rename(place / "tokenizer.json")
+    (place / "model.onnx").write_bytes(b"\xff" * len(whole))
+    with pytest.raises(BadArchive, match="model.onnx does not load in onnxruntime: "):
+        TextEncoder(place)
+    (place / "tokenizer.json").write_bytes(b" " * (place / "tokenizer.json").stat().st_size)
+    with pytest.raises(BadArchive, match="tokenizer.json cannot be read: "):
+        TextEncoder(place)
+
+
+# -- packages ---------------------------------------------------------------------------------------------------------
+
+BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_hub", "keras", "pydantic", "requests", "onnx", "filelock")
+
+
+def test_nothing_heavy_is_imported(tiny: Path, answers: dict[str, np.ndarray]) -> None:
+    """In a process that could not import it; onnxruntime, tokenizers and numpy are all it takes."""
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({BLOCKED!r}))
+import zoo
+print(zoo.lite.TextEncoder(sys.argv[1])(["你好"])[0].tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code, tiny], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), answers["vectors"][ASKED.index("你好")], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "numpy"])
+def test_missing_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("zoo.lite") or name == "zoo.text_batches"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr(zoo, "lite", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        MissingExtra, match=r"zoo.lite needs the extra 'lite': `pip install onnxruntime tokenizers numpy"
+    ):
+        zoo.lite.TextEncoder  # noqa: B018

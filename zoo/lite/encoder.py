@@ -1,0 +1,94 @@
+"""Texts to vectors in onnxruntime: the text archive's own vectors, in a process without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from zoo.basics.progress import progress
+from zoo.contract import ONNX_FILE, VECTOR, prompt_of
+from zoo.errors import BadArchive, first_line
+from zoo.lite.converted import read_converted
+from zoo.lite.tokens import Row, Tokens, batch_of
+from zoo.text_batches import WINDOW, Texts, batches_of_a_length, checked_batch_size, checked_texts
+
+
+class TextEncoder:
+    """Turns texts, or pairs of texts, into the vectors that the text archive gives, within 1e-5.
+
+        encode = zoo.lite.TextEncoder("bge_small_zh-onnx")
+        vectors = encode(["你好", "再见"])  # numpy float32, (2, 512)
+        encode([("你好吗", "你怎么样")])  # pairs: [CLS] a [SEP] b [SEP]
+        encode.query(["好吗"]), encode.passage(["很好"])  # with the prompts that the model has for these
+
+    `handle` is the directory that `zoo convert NAME --to onnx` wrote. Prompts, lower case, limit and the way that pairs
+    are cut are the archive's, as conversion.json says.
+
+    Raises BadArgument for a conversion that gives no vectors, BadArchive and DamagedArchive for one that cannot be
+    read, MissingExtra without onnxruntime or tokenizers.
+    """
+
+    def __init__(self, handle: str | Path) -> None:
+        self._converted = converted = read_converted(Path(handle))
+        self.name, self.max_length = converted.name, converted.max_length
+        self._tokens = Tokens(converted)
+        self._session = _session(converted.directory / ONNX_FILE)
+        self.hidden_size = _width(self._session, converted.directory / ONNX_FILE)
+
+    def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return one vector for each text or pair, (N, H) float32, in their order.
+
+        Texts of similar length go through the model together, `batch_size` at a time. A bar shows on a terminal when it
+        takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs, and for a
+        batch of less than one text.
+        """
+        prompt = self._converted.prompts.get(self._converted.default_prompt or "", "")
+        return self._encoded(texts, prompt, batch_size, show_progress)
+
+    def query(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return vectors as a call does, with the model's prompt for queries before each text, if it has one."""
+        return self._encoded(texts, prompt_of("query", self._converted.prompts), batch_size, show_progress)
+
+    def passage(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
+        """Return vectors as a call does, with the model's prompt for passages before each text, if it has one."""
+        return self._encoded(texts, prompt_of("passage", self._converted.prompts), batch_size, show_progress)
+
+    def _encoded(self, texts: Texts, prompt: str, batch_size: int, show_progress: bool) -> NDArray[np.float32]:
+        asked, batch_size = checked_texts(texts), checked_batch_size(batch_size)
+        vectors = np.zeros((len(asked), self.hidden_size), np.float32)
+        with progress("encoding", len(asked), unit="texts", shown=show_progress) as advance:
+            for start in range(0, len(asked), WINDOW):
+                rows = self._tokens.rows(asked[start : start + WINDOW], prompt)
+                vectors[start : start + WINDOW] = self._embedded(rows, batch_size, advance)
+        return vectors
+
+    def _embedded(self, rows: list[Row], batch_size: int, advance: Callable[[int], object]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
+        for chosen in batches_of_a_length(np.array([len(row.ids) for row in rows]), batch_size):
+            [vectors[chosen]] = self._session.run([VECTOR], batch_of([rows[place] for place in chosen]))
+            advance(len(chosen))
+        return vectors
+
+
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings are of the optimiser
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # whatever onnxruntime raises about a model
+        raise BadArchive(f"{path} does not load in onnxruntime: {first_line(error)}. Convert it again.") from error
+
+
+def _width(session: Any, path: Path) -> int:
+    """Return how many numbers a vector has."""
+    widths = [output.shape[-1] for output in session.get_outputs() if output.name == VECTOR]
+    if len(widths) != 1 or not isinstance(widths[0], int):
+        raise BadArchive(
+            f"{path} has no output {VECTOR!r} of a fixed size: no text archive of vectors. Convert it again."
+        )
+    return widths[0]
