@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from export.options import EncoderRequest
 from export.oracle.entities import entities_of
 from export.planning import plan_export
+from export.saved_model.slimming import slim
 from export.tasks.schemes import scheme_of
 from export.tasks.tokens import _entities
 from export.tasks.viterbi import Field, best_labels
@@ -25,7 +27,10 @@ from scripts.random_checkpoint import write_tf1
 from scripts.token_answers import BIO, CLASSIFIERS, SENTENCES
 from tests.export.conftest import write_odd
 from tests.export.tasks.conftest import answers, cases, planned_text, text_model, write_case
+from tests.runtimes.operations import TEXT_ARCHIVE_OPS
 from zoo.errors import BadArgument, BadConfig, WeightMismatch
+from zoo.safety.form import bodies
+from zoo.safety.loops import loops
 from zoo.safety.written import MOST_LOOPED
 
 TOLERANCE = 1e-5
@@ -156,6 +161,23 @@ def test_the_best_path_is_that_of_all_paths() -> None:
         shares = [sum(chances[k] for k, path in enumerate(paths) if path[at] == label) for at, label in enumerate(best)]
         assert found[0][row, :length].tolist() == list(best)
         np.testing.assert_allclose(found[1][row, :length], shares, atol=1e-6)
+
+
+def test_the_bound_of_its_loops_is_proven() -> None:
+    """What zoo.safety asks of an archive, and no gradient, which would need operations that archives may not hold."""
+    field = Field(tf.random.normal([3, 3]), tf.zeros(3), tf.zeros(3))
+    decode = tf.function(lambda logits, lengths: best_labels(logits, lengths, field, 512), autograph=False)
+    shapes = tf.TensorSpec([None, None, 3]), tf.TensorSpec([None], tf.int32)
+    graph = MetaGraphDef(graph_def=decode.get_concrete_function(*shapes).graph.as_graph_def())
+    for function in graph.graph_def.library.function:
+        slim(function)
+    assert [steps for _, _, steps in loops(graph)] == [512, 512]
+    assert {node.op for _, nodes in bodies(graph) for node in nodes} <= TEXT_ARCHIVE_OPS
+    logits = tf.random.normal([2, 4, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        chances = decode(logits, tf.constant([4, 2]))[1]
+    assert tape.gradient(chances, logits) is None
 
 
 def test_long_texts_keep_their_digits() -> None:
