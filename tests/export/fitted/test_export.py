@@ -82,6 +82,7 @@ def test_it_is_published(exported: Exported, capsys: pytest.CaptureFixture[str])
 def test_a_fresh_process_with_tensorflow_hub_alone(exported: Exported) -> None:
     code = f"""
 import sys
+import tensorflow_hub as hub
 answer = hub.load({str(exported.unpacked)!r})({TEXTS!r})
 assert not {{"zoo", "export", "tokenizer", "tensorflow_text"}} & set(sys.modules)
 print(*answer["scores"].numpy().ravel().tolist())
