@@ -32,8 +32,7 @@ def export(
 
     `labels` name the classes in the order of the last layer's numbers. `task`, "classification" or "vector", and
     `scores`, "softmax", "sigmoid" or "identity", say what a last layer without activation gives. A model of ids needs
-    the `tokenizer` that made them, and `max_length` in tokens. `licence` is the parent's if None. docs/text.md says
-    which layers there may be. If anything fails, `out` stays as it was.
+    the `tokenizer` that made them, and `max_length` in tokens. docs/text.md says which layers there may be.
 
     Raises BadArgument, Unsupported for a layer that no archive has, VerificationFailed, CannotWrite.
     """
