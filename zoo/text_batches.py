@@ -33,7 +33,7 @@ def checked_batch_size(asked: Any) -> int:
 def checked_texts(texts: Any) -> Array:
     """Return texts (N,) or pairs (N, 2) as an array of objects. Raises BadArgument for anything else."""
     if isinstance(texts, str | bytes):
-        raise BadArgument("give a list of texts, not a single one: encode([text])[0].")
+        raise BadArgument("give a list of texts, not a single one: [text].")
     rows = list(texts)
     pairs = [tuple(row) if isinstance(row, list | tuple | np.ndarray) else None for row in rows]
     is_text = [isinstance(row, str) for row in rows]

@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.basics.progress import progress
-from zoo.contract import prompt_of
+from zoo.contract import ROOT, prompt_of
 from zoo.loading.matching import find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors
 from zoo.registry.registry import Registry
-from zoo.text_batches import WINDOW, Texts, batches_of_a_length, checked_batch_size, checked_texts
+from zoo.text_batches import Array, Texts, batches_of_a_length, checked_batch_size, checked_texts
+from zoo.vector_encoder import VectorEncoder, Vectors
 from zoo.vector_steps import steps_of
 
 _Inputs = Mapping[str, NDArray[Any]]
 
 
-class TextEncoder:
+class TextEncoder(VectorEncoder):
     """Turns texts, or pairs of texts, into vectors.
 
         encode = zoo.TextEncoder("albert_tiny", pooling="mean")
         vectors = encode(["你好", "再见"])  # numpy float32, (2, 312)
         encode([("你好吗", "你怎么样")])  # pairs: [CLS] a [SEP] b [SEP]
         encode.query(["好吗"]), encode.passage(["很好"])  # with the prompts that the model has for these
+        encode.similarity(["你好"], ["您好", "再见"])  # cosines, (1, 2)
+        encode.search("好吗", corpus, k=3)  # the nearest texts
         encode.outputs(["你好"])["sequence_output"]  # everything the encoder gives, one batch
 
     `handle` and `tokenizer` are what `zoo.load` takes: names, URLs, archives, directories. The tokenizer of a name is
@@ -67,23 +69,6 @@ class TextEncoder:
         self.card, self.pooling, self.max_length = found.card, self.how.pooling, self.how.max_length
         self.hidden_size, self.digests = found.width(self.how), found.digests()
         self._steps = steps_of(found)
-
-    def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return one vector for each text or pair, (N, H) float32, in their order.
-
-        Texts of similar length go through the encoder together, `batch_size` at a time. A bar shows on a terminal when
-        it takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs, and for a
-        batch of less than one text.
-        """
-        return self._encoded(texts, self.how, batch_size, show_progress)
-
-    def query(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return vectors as a call does, with the model's prompt for queries before each text, if it has one."""
-        return self._encoded(texts, self._prompting("query"), batch_size, show_progress)
-
-    def passage(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return vectors as a call does, with the model's prompt for passages before each text, if it has one."""
-        return self._encoded(texts, self._prompting("passage"), batch_size, show_progress)
 
     def preprocess(self, texts: Any) -> dict[str, Any]:
         """Return the inputs that `embed` takes, of a string tensor [B], or [B, 2]: three, int32 [B, max_length].
@@ -128,21 +113,16 @@ class TextEncoder:
         texts = keras.Input([2] if pairs else [], dtype="string", name="text")
         return keras.Model(texts, self._steps.keras_vectors(texts, trainable, self.how), name="text_encoder")
 
+    def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
+        import tensorflow as tf
+
+        how = self.how if function == ROOT else self._prompting(function)
+        tensors = self._steps.preprocess(tf.constant(texts, tf.string), how)
+        return self._embedded({key: tensor.numpy() for key, tensor in tensors.items()}, how, batch_size, advance)
+
     def _prompting(self, function: str) -> TextVectors:
         """Return the settings with the prompt of "query" or "passage"."""
         return self._found.text_vectors(replace(self._asked, prompt=prompt_of(function, self._found.prompts)))
-
-    def _encoded(self, texts: Texts, how: TextVectors, batch_size: int, show_progress: bool) -> NDArray[np.float32]:
-        import tensorflow as tf
-
-        rows, batch_size = checked_texts(texts), checked_batch_size(batch_size)
-        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
-        with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
-            for start in range(0, len(rows), WINDOW):
-                tensors = self._steps.preprocess(tf.constant(rows[start : start + WINDOW], tf.string), how)
-                inputs = {key: tensor.numpy() for key, tensor in tensors.items()}
-                vectors[start : start + WINDOW] = self._embedded(inputs, how, batch_size, advance)
-        return vectors
 
     def _embedded(
         self, inputs: _Inputs, how: TextVectors, batch_size: int, advance: Callable[[int], object]

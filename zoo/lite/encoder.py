@@ -10,15 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from zoo.basics.progress import progress
-from zoo.contract import ONNX_FILE, VECTOR, prompt_of
+from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
 from zoo.lite.converted import read_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
-from zoo.text_batches import WINDOW, Texts, batches_of_a_length, checked_batch_size, checked_texts
+from zoo.text_batches import Array, batches_of_a_length
+from zoo.vector_encoder import VectorEncoder, Vectors
 
 
-class TextEncoder:
+class TextEncoder(VectorEncoder):
     """Turns texts, or pairs of texts, into the vectors that the text archive gives, within 1e-5.
 
         encode = zoo.lite.TextEncoder("bge_small_zh-onnx")
@@ -40,32 +40,11 @@ class TextEncoder:
         self._session = _session(converted.directory / ONNX_FILE)
         self.hidden_size = _width(self._session, converted.directory / ONNX_FILE)
 
-    def __call__(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return one vector for each text or pair, (N, H) float32, in their order.
-
-        Texts of similar length go through the model together, `batch_size` at a time. A bar shows on a terminal when it
-        takes more than a second. Raises BadArgument for anything that is not a list of texts or of pairs, and for a
-        batch of less than one text.
-        """
-        prompt = self._converted.prompts.get(self._converted.default_prompt or "", "")
-        return self._encoded(texts, prompt, batch_size, show_progress)
-
-    def query(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return vectors as a call does, with the model's prompt for queries before each text, if it has one."""
-        return self._encoded(texts, prompt_of("query", self._converted.prompts), batch_size, show_progress)
-
-    def passage(self, texts: Texts, batch_size: int = 32, show_progress: bool = True) -> NDArray[np.float32]:
-        """Return vectors as a call does, with the model's prompt for passages before each text, if it has one."""
-        return self._encoded(texts, prompt_of("passage", self._converted.prompts), batch_size, show_progress)
-
-    def _encoded(self, texts: Texts, prompt: str, batch_size: int, show_progress: bool) -> NDArray[np.float32]:
-        asked, batch_size = checked_texts(texts), checked_batch_size(batch_size)
-        vectors = np.zeros((len(asked), self.hidden_size), np.float32)
-        with progress("encoding", len(asked), unit="texts", shown=show_progress) as advance:
-            for start in range(0, len(asked), WINDOW):
-                rows = self._tokens.rows(asked[start : start + WINDOW], prompt)
-                vectors[start : start + WINDOW] = self._embedded(rows, batch_size, advance)
-        return vectors
+    def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
+        prompts = self._converted.prompts
+        own = prompts.get(self._converted.default_prompt or "", "")
+        prompt = own if function == ROOT else prompt_of(function, prompts)
+        return self._embedded(self._tokens.rows(texts, prompt), batch_size, advance)
 
     def _embedded(self, rows: list[Row], batch_size: int, advance: Callable[[int], object]) -> NDArray[np.float32]:
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
