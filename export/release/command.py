@@ -17,10 +17,16 @@ from export.release.plan import make_steps
 from export.release.report import BuildReport, read_report
 from export.release.sources import Shelf
 from zoo.archive.card import to_json
+from zoo.basics.extras import versions_of
 from zoo.commands.common import add_json, add_registry
+from zoo.contract import ONNX, REGISTRY_FILE, VECTOR
 from zoo.errors import BadArgument
 from zoo.fetching.registries import read_registry
 from zoo.registry.registry import PACKAGED
+from zoo.registry.writing import own_registry
+
+# Form that `--with` adds -> packages of its extra, which has the same name.
+FORMS = {"onnx": ("onnx", "onnxruntime", "tf2onnx", "tokenizers")}
 
 
 def build_command(parser: argparse.ArgumentParser) -> Run:
@@ -28,6 +34,7 @@ def build_command(parser: argparse.ArgumentParser) -> Run:
 
     zoo build albert_tiny --out dist
     zoo build --all --out dist --jobs 4
+    zoo build bge_small_zh --with onnx --out dist
     """
     parser.add_argument("names", nargs="*", metavar="NAME", help="models, by name or alias, and their tokenizers")
     parser.add_argument("--all", action="store_true", help="every model of the registry")
@@ -36,6 +43,14 @@ def build_command(parser: argparse.ArgumentParser) -> Run:
     add_registry(parser)
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="so many at a time, each in a process")
     add_options(parser, EncoderOptions, "build_help")
+    parser.add_argument(
+        "--with",
+        dest="forms",
+        action="append",
+        choices=sorted(FORMS),
+        default=[],
+        help="also NAME_onnx of each text archive of vectors, for zoo.lite; needs the extra 'onnx'",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; nothing is fetched or written"
     )
@@ -77,13 +92,33 @@ def _run_build(arguments: argparse.Namespace) -> int:
     steps = make_steps(registry, None if arguments.all else arguments.names)
     if arguments.sources and not arguments.sources.is_dir():
         raise BadArgument(f"--sources {arguments.sources} is no directory.")
+    for form in arguments.forms:
+        versions_of(FORMS[form], f"`zoo build --with {form}`", form)
     done, of_encoders = read_report(arguments.out).rows, request_from(arguments, EncoderOptions)
     job = Job(registry.models, arguments.out, Shelf(arguments.sources), done, of_encoders)
     if arguments.dry_run:
         foreseen = dry_run(steps, job, arguments.jobs)
         print(to_json(foreseen.to_dict()).rstrip() if arguments.json else foreseen)
         return 0
-    return _finish(build_steps(steps, registry, job, jobs=arguments.jobs), arguments)
+    report = build_steps(steps, registry, job, jobs=arguments.jobs)
+    if "onnx" in arguments.forms:
+        _publish_onnx(report, arguments.out)
+    return _finish(report, arguments)
+
+
+def _publish_onnx(report: BuildReport, out: Path) -> None:
+    """Write the conversion of each text archive of vectors of the last run, one line about each to stderr."""
+    from export.convert.published import publish_onnx
+
+    rows = own_registry(out / REGISTRY_FILE).models if (out / REGISTRY_FILE).exists() else {}
+    made = [name for name in report.run if report.rows[name].outcome != "failed"]
+    names = [name for name in made if name in rows and rows[name].task == VECTOR]
+    for name in names:
+        row = publish_onnx(name, out)
+        said = f"{out / name}{ONNX}.tar.gz: " + ("made of the same archive before" if row is None else "verified")
+        print(said, file=sys.stderr)
+    if not names:
+        print("--with onnx: none of these is a text archive of vectors.", file=sys.stderr)
 
 
 def _run_add(arguments: argparse.Namespace) -> int:

@@ -304,6 +304,18 @@ class TextCard(ModelCard):
         return self
 
 
+class OnnxCard(Card):
+    """Card of a text archive of vectors in ONNX, which `zoo.lite` reads; `parent` is the text archive's name."""
+
+    kind: Literal["onnx"] = "onnx"
+    vocabulary_sha256: str
+    parent: str
+    parent_sha256: str
+    hidden_size: int
+    task: TextTask
+    certificate: TextCertificate
+
+
 class _Stated(_Record):
     """The two fields of a card that say how to read the others."""
 
@@ -317,6 +329,7 @@ CARDS: dict[str, type[Card]] = {
     "tokenizer": TokenizerCard,
     "preprocess": TokenizerCard,
     "text": TextCard,
+    "onnx": OnnxCard,
 }
 _MOST_BYTES = 2 << 20  # the card of 24 layers, with the names of an optimiser's slots, has 0.2 MB
 _MOST_VALUES = 100_000  # that card has 4,000

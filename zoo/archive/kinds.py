@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.contract import PREPROCESS
+from zoo.contract import ONNX, PREPROCESS
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Kind:
     tokenized_by: str | None = None  # kind of the archive that makes its inputs of texts; bundles hold both
     made_of: str | None = None  # kind of the parent that the recipe of a row may name
     suffix: str = ""  # added to the parent's name by the export that makes both
+    used_by: str = "zoo.load"  # the function that loads it
     page: str = "card_other.html"  # macros for its part of a card on the catalogue page
 
     @property
@@ -112,6 +113,22 @@ KINDS = {
             made_of="tokenizer",
             suffix=PREPROCESS,
             page="card_tokenizer.html",
+        ),
+        Kind(
+            name="onnx",
+            chinese="ONNX",
+            takes="text",
+            gives="float32 [B, D], by zoo.lite",
+            facts={
+                "task": "task.name",
+                "pooling": "task.pooling",
+                "max_length": "task.max_length",
+                "hidden_size": "hidden_size",
+                "vocabulary_sha256": "vocabulary_sha256",
+            },
+            command="convert",
+            suffix=ONNX,
+            used_by="zoo.lite.TextEncoder",
         ),
     )
 }

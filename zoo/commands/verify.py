@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.archive.unpack import unpack
-from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
 from zoo.fetching.resolve import model_name, resolve
@@ -29,8 +28,7 @@ def verify_command(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> int:
         with _directory(arguments.model, arguments.registry, arguments.allow_unverified) as directory:
-            import_tensorflow_quietly()
-            from zoo.loading.verify import verify  # imports TensorFlow, which the other commands do not need
+            from zoo.loading.verify import verify  # imports numpy, which the other commands do not need
 
             report = verify(directory)
         print_json(report.to_dict()) if arguments.json else print(report)

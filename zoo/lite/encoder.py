@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -13,28 +13,34 @@ from numpy.typing import NDArray
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
 from zoo.lite.converted import read_converted
+from zoo.lite.finding import find_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
 from zoo.text_batches import Array, batches_of_a_length
 from zoo.vector_encoder import VectorEncoder, Vectors
+
+if TYPE_CHECKING:
+    from zoo.registry.registry import Registry
 
 
 class TextEncoder(VectorEncoder):
     """Turns texts, or pairs of texts, into the vectors that the text archive gives, within 1e-5.
 
-        encode = zoo.lite.TextEncoder("bge_small_zh-onnx")
+        encode = zoo.lite.TextEncoder("bge_small_zh")
         vectors = encode(["你好", "再见"])  # numpy float32, (2, 512)
         encode([("你好吗", "你怎么样")])  # pairs: [CLS] a [SEP] b [SEP]
         encode.query(["好吗"]), encode.passage(["很好"])  # with the prompts that the model has for these
 
-    `handle` is the directory that `zoo convert NAME --to onnx` wrote. Prompts, lower case, limit and the way that pairs
-    are cut are the archive's, as conversion.json says.
+    `handle` is the name of a text archive whose conversion `zoo build NAME --with onnx` has published, as NAME_onnx; or
+    that archive itself; or the directory that `zoo convert NAME --to onnx` wrote. `registry` is that of `zoo.load`.
+    Prompts, lower case, limit and the way that pairs are cut are the archive's, as conversion.json says.
 
     Raises BadArgument for a conversion that gives no vectors, BadArchive and DamagedArchive for one that cannot be
-    read, MissingExtra without onnxruntime or tokenizers.
+    read, NotBuilt for a name without a conversion, MissingExtra without onnxruntime or tokenizers, and what
+    `zoo.path` does.
     """
 
-    def __init__(self, handle: str | Path) -> None:
-        self._converted = converted = read_converted(Path(handle))
+    def __init__(self, handle: str | Path, *, registry: Registry | str | Path | None = None) -> None:
+        self._converted = converted = read_converted(find_converted(handle, registry))
         self.name, self.max_length = converted.name, converted.max_length
         self._tokens = Tokens(converted)
         self._session = _session(converted.directory / ONNX_FILE)

@@ -13,9 +13,10 @@ from typing import Any
 
 from zoo.archive.card import Card, ModelCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
+from zoo.archive.kinds import KINDS
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.basics.urls import local_path
-from zoo.errors import BadArchive, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
+from zoo.errors import BadArchive, BadArgument, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.fetching.bundles import from_bundle, is_bundle
 from zoo.fetching.cache import check_sizes
 from zoo.fetching.resolve import model_name, resolve
@@ -135,7 +136,15 @@ def find_model(
 
 
 def prepare(directory: Path, card: Card) -> list[str]:
-    """Import what a model needs and return its operations, all of which are allowed. Raises CannotLoad, BadArchive."""
+    """Import what a model needs and return its operations, all of which are allowed. Raises CannotLoad, BadArchive.
+
+    Raises BadArgument for an archive that TensorFlow does not load, with the function that does.
+    """
+    if (user := KINDS[card.kind].used_by) != "zoo.load":
+        raise BadArgument(
+            f"{card.name} is {KINDS[card.kind].with_article} archive, which TensorFlow does not load: call "
+            f"{user}({card.name!r})."
+        )
     _import_packages(card.name, card.needs)
     return check_ops(directory, card)
 

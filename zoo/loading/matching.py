@@ -133,6 +133,8 @@ def _encoder(handle: str | Path, directory: Path, card: Card) -> FoundEncoder:
             f"`zoo.load({str(handle)!r})(['你好'])`. For vectors by other rules, export the encoder: "
             "`zoo export … --kind encoder`."
         )
+    if (user := KINDS[card.kind].used_by) != "zoo.load":
+        raise BadArgument(f"{handle} is {KINDS[card.kind].with_article} archive: call {user}({str(handle)!r}).")
     if not isinstance(card, EncoderCard):
         raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
     return FoundEncoder(directory, card)

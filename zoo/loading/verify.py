@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive.card import EncoderCard, GoldenText, TextCard, TokenizerCard, read_card
+from zoo.archive.card import Card, EncoderCard, GoldenText, OnnxCard, TextCard, TokenizerCard, read_card
+from zoo.archive.digests import check_files
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import table
+from zoo.basics.extras import imported
 from zoo.contract import (
     ENCODER_OUTPUTS,
     GOLDEN_FILE,
@@ -29,6 +31,7 @@ from zoo.contract import (
     head_outputs,
 )
 from zoo.errors import BadArchive, VerificationFailed, first_line
+from zoo.lite import PACKAGES as LITE_PACKAGES
 from zoo.loading.checking import checking
 from zoo.loading.load import load_directory, prepare
 from zoo.loading.verify_text import Golden as Answers, check_labels, checked_golden, differences
@@ -46,11 +49,14 @@ class Golden:
     """How the golden data of one kind of archive is repeated.
 
     `read(directory, card)` returns what has to come out; it is called before TensorFlow loads anything, and raises
-    BadArchive. `repeat(loaded object, what was read, card)` raises VerificationFailed.
+    BadArchive. `repeat(loaded object, what was read, card)` raises VerificationFailed. `prepare` and `load` are those
+    of `zoo.loading.load`, or what an archive that TensorFlow does not load has in their place.
     """
 
     read: Callable[..., Any]
     repeat: Callable[..., Repeated]
+    prepare: Callable[[Path, Card], Sequence[str]] = lambda directory, card: prepare(directory, card)
+    load: Callable[[Path, Card], Any] = lambda directory, card: load_directory(directory, card.name, card.needs)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,12 @@ class VerificationReport:
         return (
             f"{self.name} ({self.kind}): {self.files} files and {compared} agree, "
             f"tolerance {self.tolerance:g}\n{table(('output', 'largest difference'), rows)}\n"
-            + textwrap.fill(f"{len(self.ops)} operations, all of them allowed: {', '.join(self.ops)}", 118)
-        )
+            + (
+                textwrap.fill(f"{len(self.ops)} operations, all of them allowed: {', '.join(self.ops)}", 118)
+                if self.ops
+                else ""
+            )
+        ).rstrip()
 
 
 def verify(directory: Path) -> VerificationReport:
@@ -92,9 +102,9 @@ def verify(directory: Path) -> VerificationReport:
     card = read_card(directory)
     golden = GOLDEN[card.kind]
     with checking(directory, card):
-        ops = prepare(directory, card)
+        ops = golden.prepare(directory, card)
         expected = golden.read(directory, card)
-        model = load_directory(directory, card.name, card.needs)
+        model = golden.load(directory, card)
     return VerificationReport(card.name, card.kind, len(card.files), ops, *golden.repeat(model, expected, card))
 
 
@@ -214,7 +224,7 @@ def _difference(computed: Array, expected: Array) -> float:
 # -- texts --------------------------------------------------------------------------------------------------------
 
 
-def _text_golden(directory: Path, card: TextCard) -> Answers:
+def _text_golden(directory: Path, card: TextCard | OnnxCard) -> Answers:
     return checked_golden(_read_arrays(directory / GOLDEN_FILE), card, directory)
 
 
@@ -223,6 +233,19 @@ def _repeat_texts(loaded: Any, golden: Answers, card: TextCard) -> Repeated:
     tolerance = card.certificate.tolerance
     check_labels(loaded, card)
     return len(texts), tolerance, differences(loaded, texts, answers, tolerance, card.name)
+
+
+def _lite(directory: Path, card: Card) -> Any:
+    """Return the encoder of an ONNX archive. Raises MissingExtra without onnxruntime, after comparing all files."""
+    check_files(directory, card)
+    who, advice = f"repeating the vectors of {card.name}", " Its files agree with its card."
+    return imported("zoo.lite.encoder", who, "lite", LITE_PACKAGES, advice).TextEncoder(directory)
+
+
+def _repeat_lite(encode: Any, golden: Answers, card: OnnxCard) -> Repeated:
+    texts, answers = golden
+    tolerance = card.certificate.tolerance
+    return len(texts), tolerance, differences(encode, texts, answers, tolerance, card.name, given=list)
 
 
 # -- tokenizers ---------------------------------------------------------------------------------------------------
@@ -259,4 +282,5 @@ GOLDEN = {
     "tokenizer": _TEXTS,
     "preprocess": _TEXTS,
     "text": Golden(_text_golden, _repeat_texts),
+    "onnx": Golden(_text_golden, _repeat_lite, lambda directory, card: [], _lite),
 }

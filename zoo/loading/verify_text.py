@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.archive.card import TextCard
+from zoo.archive.card import OnnxCard, TextCard
 from zoo.contract import GOLDEN_FILE, TASKS, VECTOR
 from zoo.errors import BadArchive, VerificationFailed, first_line
 
@@ -19,12 +19,18 @@ _SHOWN = 5  # problems that an error lists
 
 
 def differences(
-    model: Any, texts: Sequence[Sequence[str]], golden: Mapping[str, Array], tolerance: float, name: str
+    model: Any,
+    texts: Sequence[Sequence[str]],
+    golden: Mapping[str, Array],
+    tolerance: float,
+    name: str,
+    given: Callable[[Any], Any] = lambda rows: _tensor(rows),
 ) -> dict[str, float]:
     """Return output -> largest difference between a loaded text archive and its golden answers.
 
     `golden` holds `n/output` for text number n. Texts are answered in one batch, and so are pairs. Logits are not
-    normed: their difference counts in parts of the largest one, where that is above 1. Raises VerificationFailed when a
+    normed: their difference counts in parts of the largest one, where that is above 1. `given` makes the model's input
+    of a list of texts or pairs, a tensor unless it is said. Raises VerificationFailed when a
     number differs by more than `tolerance`, or anything else at all.
     """
     found: dict[str, float] = {}
@@ -33,7 +39,7 @@ def differences(
         numbers = [number for number, text in enumerate(texts) if len(text) == width]
         if not numbers:
             continue
-        answers = _answers(model, [texts[number] for number in numbers], name)
+        answers = _answers(lambda rows: model(given(rows)), [texts[number] for number in numbers], name)
         for row, number in enumerate(numbers):
             expected = {key.partition("/")[2]: value for key, value in golden.items() if key.startswith(f"{number}/")}
             if not expected or not expected.keys() <= answers.keys():
@@ -63,15 +69,19 @@ def check_labels(model: Any, card: TextCard) -> None:
 
 def _answers(model: Any, texts: Sequence[Sequence[str]], name: str) -> Mapping[str, Sequence[Array]]:
     """Return output -> an array for each text; rows of a batch are without padding."""
-    import tensorflow as tf
-
     rows = [list(text) if len(text) == 2 else text[0] for text in texts]
     try:
-        answers = model(tf.constant(rows, tf.string))
+        answers = model(rows)
     except Exception as error:  # whatever TensorFlow raises about a call
         raise VerificationFailed(f"{name} cannot be called with its golden texts: {first_line(error)}") from error
     named = answers if isinstance(answers, Mapping) else {VECTOR: answers}
     return {output: [np.asarray(row) for row in value] for output, value in named.items()}
+
+
+def _tensor(rows: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(rows, tf.string)
 
 
 def _difference(found: Array, expected: Array) -> float:
@@ -93,7 +103,7 @@ def _short(text: Sequence[str]) -> str:
     return repr(" | ".join(part if len(part) <= 20 else part[:20] + "…" for part in text))
 
 
-def checked_golden(golden: Mapping[str, Array], card: TextCard, directory: Path) -> Golden:
+def checked_golden(golden: Mapping[str, Array], card: TextCard | OnnxCard, directory: Path) -> Golden:
     """Return the golden texts and answers of an archive. Raises BadArchive if a text has no answer."""
     wanted = {
         f"{number}/{output}"

@@ -20,7 +20,7 @@ from zoo.site.speed import Speeds
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js")
-_OF_A_KIND = ("takes", "gives", "needs", "has_weights")  # fields of a kind that snippets.js reads
+_OF_A_KIND = ("takes", "gives", "needs", "has_weights", "used_by")  # fields of a kind that snippets.js reads
 _MIB = 1 << 20
 _SIZES = (50, 100, 250, 500)  # MiB, the choices of the filter "Size"
 

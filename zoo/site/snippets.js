@@ -29,6 +29,9 @@ const TASKS = {
 /** Return [id, label, language, text] of each way to use a built model. */
 function snippetsOf(name, data, place) {
   const model = modelOf(name, data, place);
+  if (model.used_by !== "zoo.load") {
+    return [["lite", model.used_by, "python", lite(model)], ["cli", { en: "command line", zh: "命令行" }, "shell", commandLine(model)]];
+  }
   const trains = model.takes === "ids" || model.of.trained !== undefined;
   return [
     ["hub", "hub.load", "python", hubLoad(model)],
@@ -100,6 +103,11 @@ function hubKerasOfTexts(model) {
 function textEncoder(model) {
   return ["import zoo", "", `registry = ${python(model.registry)}`, `encode = zoo.TextEncoder(${python(model.name)}, registry=registry)`,
     "encode(['你好'])  # numpy, sorted by length; encode.query(…) and encode.passage(…) use the model's prompts"].join("\n");
+}
+
+function lite(model) {
+  return ["import zoo", "", `registry = ${python(model.registry)}`, `encode = ${model.used_by}(${python(model.name)}, registry=registry)`,
+    "encode(['你好'])  # without TensorFlow"].join("\n");
 }
 
 function zooKerasOfTexts(model) {

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from argparse import Namespace
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,29 @@ import numpy as np
 import pytest
 
 import zoo
+from export.release.command import _run_build
 from scripts.lite_model import ASKED, DATA, PAIRS
 from tests.conftest import ROOT
-from zoo.errors import BadArchive, BadArgument, DamagedArchive, MissingExtra
+from tests.zoo.toyzoo import ToyZoo
+from zoo.archive.card import OnnxCard, Source, TextCertificate, read_card, write_card
+from zoo.archive.digests import file_digests, sha256_of
+from zoo.archive.pack import pack
+from zoo.archive.task import TextTask
+from zoo.command import main
+from zoo.contract import CARD_FILE, GOLDEN_FILE
+from zoo.errors import (
+    BadArchive,
+    BadArgument,
+    DamagedArchive,
+    MissingExtra,
+    NotBuilt,
+    UnknownModel,
+    VerificationFailed,
+)
+from zoo.loading.verify import verify
+from zoo.registry.entry import Entry
+from zoo.registry.rows import registry_row
+from zoo.registry.writing import update_registry
 
 pytest.importorskip("onnxruntime", reason="pip install 'bert-zoo[lite]'")
 pytest.importorskip("tokenizers", reason="pip install 'bert-zoo[lite]'")
@@ -228,3 +250,97 @@ def test_missing_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None
         MissingExtra, match=r"zoo.lite needs the extra 'lite': `pip install onnxruntime tokenizers numpy"
     ):
         zoo.lite.TextEncoder  # noqa: B018
+
+
+# -- published --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(tiny: Path, answers: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with tiny_onnx, an archive as `zoo build tiny --with onnx` writes it, and tiny, which is not built."""
+    out = tmp_path_factory.mktemp("published")
+    place = Path(shutil.copytree(tiny, out / "model"))
+    (place / GOLDEN_FILE).parent.mkdir()
+    np.savez(place / GOLDEN_FILE, **{f"{number}/vector": vector for number, vector in enumerate(answers["vectors"])})
+    task = json.loads((tiny / "conversion.json").read_text(encoding="utf-8"))["task"]
+    card = OnnxCard(
+        name="tiny_onnx",
+        vocabulary_sha256="a" * 64,
+        source=Source(format="huggingface", files={}),
+        ops=[],
+        versions={},
+        files=file_digests(place),
+        parent="tiny",
+        parent_sha256="b" * 64,
+        hidden_size=12,
+        task=TextTask(**task),
+        certificate=TextCertificate(texts=[[text] for text in ASKED], tolerance=2e-5, max_difference={"vector": 1e-6}),
+    )
+    write_card(card, place)
+    rows = {"tiny_onnx": registry_row(card, pack(place, out / "tiny_onnx.tar.gz"), None)}
+    rows |= {name: Entry(kind="text", task="vector") for name in ("tiny", "other")}
+    update_registry(out / "registry.json", rows)
+    return out
+
+
+def test_a_name_is_found(published: Path, encode: TextEncoder, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = published / "registry.json"
+    for handle in ("tiny", "tiny_onnx", published / "tiny_onnx.tar.gz", published / "model"):
+        np.testing.assert_array_equal(TextEncoder(handle, registry=registry)(["你好"]), encode(["你好"]))
+    row = zoo.info("tiny_onnx", registry)
+    assert (row.kind, row.task, row.pooling, row.max_length, row.hidden_size) == ("onnx", "vector", "max", 30, 12)
+    assert main(["verify", "tiny_onnx", "--registry", str(registry)]) == 0
+    said = capsys.readouterr().out
+    assert f"tiny_onnx (onnx): 4 files and {len(ASKED)} golden texts agree" in said and "operations" not in said
+
+
+def test_a_name_without_a_conversion(published: Path) -> None:
+    with pytest.raises(NotBuilt, match=r"other has no ONNX form .*`zoo convert other --to onnx`.*--with onnx --out"):
+        TextEncoder("other", registry=published / "registry.json")
+    with pytest.raises(UnknownModel, match="no model 'tyni'"):
+        TextEncoder("tyni", registry=published / "registry.json")
+
+
+@pytest.mark.parametrize("use", [zoo.load, zoo.load_model, zoo.TextEncoder, zoo.KerasLayer])
+def test_tensorflow_does_not_load_it(use: Any, published: Path) -> None:
+    with pytest.raises(BadArgument, match=r"onnx archive.*: call zoo\.lite\.TextEncoder\('"):
+        use(str(published / "model"))
+
+
+def test_verification_sees_other_vectors_and_what_it_cannot_do(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(shutil.copytree(published / "model", tmp_path / "model"))
+    with np.load(place / GOLDEN_FILE) as file:
+        golden = {**file, "2/vector": file["2/vector"] + np.float32(1e-3)}
+    np.savez(place / GOLDEN_FILE, **golden)
+    with pytest.raises(BadArchive, match=r"assets.extra/golden.npz"):
+        verify(place)
+    card = read_card(place)
+    write_card(card.model_copy(update={"files": file_digests(place, without={CARD_FILE})}), place)
+    with pytest.raises(VerificationFailed, match="tiny_onnx differs from its golden answers by more than 2e-05"):
+        verify(place)
+    monkeypatch.delitem(sys.modules, "zoo.lite.encoder")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtra, match=r"repeating the vectors of tiny_onnx needs .* Its files agree with"):
+        verify(published / "model")
+
+
+def test_zoo_build_with_onnx(text_zoo: ToyZoo, tmp_path: Path) -> None:
+    """The whole way; without tf2onnx the error comes before the build."""
+    parent = shutil.copy(text_zoo.registry.parent / "vectors.tar.gz", tmp_path)
+    shutil.copy(text_zoo.registry, tmp_path)
+    if not find_spec("tf2onnx"):
+        with pytest.raises(MissingExtra, match=r"`zoo build --with onnx` needs .*'bert-zoo\[onnx\]'.*tf2onnx"):
+            _run_build(Namespace(names=["rbt3"], all=False, registry=None, forms=["onnx"], sources=None))
+        pytest.skip("no tf2onnx: pip install 'bert-zoo[onnx]'")
+    from export.convert.published import publish_onnx
+
+    row, registry = publish_onnx("vectors", tmp_path), tmp_path / "registry.json"
+    assert row is not None and row.archive is not None and publish_onnx("vectors", tmp_path) is None
+    assert zoo.info("vectors_onnx", registry) == row and row.archive.sha256 == sha256_of(
+        tmp_path / "vectors_onnx.tar.gz"
+    )
+    np.testing.assert_allclose(
+        TextEncoder("vectors", registry=registry)(ASKED), zoo.TextEncoder(parent)(ASKED), rtol=0, atol=1e-5
+    )
