@@ -99,7 +99,7 @@ def test_padding_and_neighbours_change_nothing(kind: str) -> None:
         np.testing.assert_allclose(alone["pooled_output"][0], short["pooled_output"][row], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("kind", ["rotary values", "relative"])
+@pytest.mark.parametrize("kind", ["rotary values", pytest.param("relative", marks=pytest.mark.slow)])
 def test_both_layouts_and_all_forms_give_the_same_values_and_gradients(kind: str) -> None:
     """Training has no dropout here. What converters get has no operation that a small runtime lacks."""
     model = found(kind, **NO_DROPOUT)

@@ -66,7 +66,11 @@ def weight_products(encoder: Any) -> int:
     return sum(operation.endswith("MatMul") for operation in operations)  # those of attention are BatchMatMulV2
 
 
-FAMILIES = ["bert", "albert of two groups", pytest.param("albert_brightmart", marks=pytest.mark.slow)]
+FAMILIES = [
+    pytest.param("bert", marks=pytest.mark.slow),  # its layers are those of ALBERT, each with variables of its own
+    "albert of two groups",
+    pytest.param("albert_brightmart", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -43,7 +43,7 @@ from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Recipe, Url
 from zoo.registry.recipes import ways
 from zoo.registry.registry import PACKAGED, Registry
 
-KILLS = int(os.environ.get("ZOO_KILLS", "3"))  # how often a build is killed
+KILLS = int(os.environ.get("ZOO_KILLS", "1"))  # how often a build is killed
 # Among the moves of files in a build of two models, where to die: the rows are written; the second archive has moved
 # and is not named; the registry names it and the report does not. Further ones at random.
 _WORST, _MOVES = (1, 27, 17), 34

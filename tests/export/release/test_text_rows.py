@@ -15,6 +15,7 @@ from zoo.registry.recipes import option_words, stated_options
 from zoo.registry.writing import own_registry, update_registry
 
 
+@pytest.mark.slow
 def test_zoo_build_of_a_text_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_case("vector: mean", tmp_path / "sources" / "small_texts")
     note = NoteSource(kind="note", text="a directory of sentence-transformers")
