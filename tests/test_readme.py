@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,38 +34,53 @@ def without_comments(block: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in block.splitlines()]
 
 
-def test_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write("albert_tiny", tmp_path / "checkpoint")
-    export_encoder(EncoderRequest(tmp_path / "checkpoint", "albert_tiny", tmp_path / "dist"))
-    export_tokenizer(TokenizerRequest(tmp_path / "checkpoint", "bert_tokenizer_chinese", tmp_path / "dist"))
-    planned = plan_text(
-        EncoderRequest(write_case("vector: mean", tmp_path / "saved"), "bge_small_zh", tmp_path / "dist")
-    )
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models under the names that the pages use."""
+    place = tmp_path_factory.mktemp("readme")
+    write("albert_tiny", place / "checkpoint")
+    export_encoder(EncoderRequest(place / "checkpoint", "albert_tiny", place / "dist"))
+    export_tokenizer(TokenizerRequest(place / "checkpoint", "bert_tokenizer_chinese", place / "dist"))
+    planned = plan_text(EncoderRequest(write_case("vector: mean", place / "saved"), "bge_small_zh", place / "dist"))
     assert planned is not None
     export_text(planned)
+    return place / "dist"
+
+
+@pytest.fixture
+def names(dist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     with running_server() as server:
-        base = server.serve_directory(tmp_path / "dist")
+        base = server.serve_directory(dist)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.setenv("ZOO_REGISTRY", f"{base}registry.json")
-        monkeypatch.chdir(tmp_path / "dist")
-        names = {
+        monkeypatch.chdir(dist)
+        yield {
             "encoder_url": f"{base}albert_tiny.tar.gz",
             "text_url": f"{base}bge_small_zh.tar.gz",
             "tokenizer_url": f"{base}bert_tokenizer_chinese.tar.gz",
         }
-        for page in IN_TURN:
-            for block in blocks(page, "python"):
-                exec(compile(block, page, "exec"), names)  # type: ignore[arg-type]
-        moved: dict[str, object] = {}
-        for block in blocks("docs/coming-from.md", "python"):
-            exec(compile(block, "docs/coming-from.md", "exec"), moved)
-    assert {name: moved[name].shape for name in ("pooled", "state", "vectors")} == {  # type: ignore[attr-defined]
+
+
+def run(pages: Sequence[str], names: dict[str, Any]) -> None:
+    for page in pages:
+        for block in blocks(page, "python"):
+            exec(compile(block, page, "exec"), names)
+
+
+def test_python_runs_as_it_stands(names: dict[str, Any]) -> None:
+    run(IN_TURN, names)
+    assert names["vectors"].shape == (1, 312)
+    assert not names["encoder"].trainable_weights and len(names["model"].variables) > 10
+
+
+@pytest.mark.slow
+def test_lines_in_place_of_other_packages_run(names: dict[str, Any]) -> None:
+    run(["docs/coming-from.md"], names)
+    assert {name: names[name].shape for name in ("pooled", "state", "vectors")} == {
         "pooled": (None, 312),
         "state": (1, 4, 312),
         "vectors": (2, 32),
     }
-    assert names["vectors"].shape == (1, 312)  # type: ignore[attr-defined]
-    assert not names["encoder"].trainable_weights and len(names["model"].variables) > 10  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("pages", TRANSLATED)

@@ -131,6 +131,7 @@ Path("result.json").write_text(json.dumps(result))
 """
 
 
+@pytest.mark.slow
 def test_a_further_option_is_one_field_in_one_file(tmp_path: Path) -> None:
     """Follow the recipe of CONTRIBUTING in a copy of export/: nothing but options.py is changed."""
     shutil.copytree(ROOT / "export", tmp_path / "export", ignore=shutil.ignore_patterns("__pycache__"))

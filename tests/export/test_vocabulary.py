@@ -201,6 +201,7 @@ def test_the_card_states_the_padding_id(tmp_path: Path) -> None:
     assert fewer.vocabulary.entries[fewer.padding_id] == "<pad>" and len(fewer.vocabulary) == 6
 
 
+@pytest.mark.slow
 def test_an_archive_is_a_source_with_its_padding_id(bare: Path) -> None:
     card = read_card(bare)
     assert isinstance(card, EncoderCard)

@@ -67,6 +67,7 @@ def report(directory: Path) -> dict[str, Any]:
 # -- the formats ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tflite(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tflite") == 0
     made = Path("odd-tflite").absolute()

@@ -130,7 +130,10 @@ def test_half_precision_is_near(kind: str) -> None:
     np.testing.assert_allclose(rounded["sequence_output"], exact["sequence_output"], rtol=0, atol=0.1)
 
 
-@pytest.mark.parametrize(("model_type", "positions"), [("roformer", "rotary"), ("nezha", "relative")])
+@pytest.mark.parametrize(
+    ("model_type", "positions"),
+    [pytest.param("roformer", "rotary", marks=pytest.mark.slow), ("nezha", "relative")],
+)
 def test_an_archive_is_certified_converts_and_is_a_source_again(
     model_type: str, positions: str, tmp_path: Path
 ) -> None:

@@ -38,11 +38,11 @@ def padded_case() -> Case:
 @pytest.mark.parametrize(
     ("family", "naming", "heads"),
     [
-        ("bert", "tf1", {"mlm", "nsp"}),
+        pytest.param("bert", "tf1", {"mlm", "nsp"}, marks=pytest.mark.slow),
         ("albert", "huggingface", {"mlm", "nsp"}),
-        ("albert_brightmart", "tf1", {"mlm", "nsp"}),
+        pytest.param("albert_brightmart", "tf1", {"mlm", "nsp"}, marks=pytest.mark.slow),
         ("electra", "tf1", {"discriminator"}),
-        ("electra", "huggingface", {"discriminator"}),
+        pytest.param("electra", "huggingface", {"discriminator"}, marks=pytest.mark.slow),
     ],
 )
 def test_logits_agree_with_the_checkpoint(family: str, naming: str, heads: set[str], tmp_path: Path) -> None:

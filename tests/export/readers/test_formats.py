@@ -387,6 +387,7 @@ def test_uer_of_another_architecture(arrays: Arrays, tmp_path: Path) -> None:
         open_checkpoint(tmp_path)
 
 
+@pytest.mark.slow
 def test_uer_computes_with_a_decoder_of_its_own(arrays: Arrays, tmp_path: Path) -> None:
     write_config(tmp_path)
     write_vocabulary(tmp_path / "vocab.txt", VOCABULARY)
@@ -438,6 +439,7 @@ def test_model_garden_computes_gelu_with_tanh(arrays: Arrays, tmp_path: Path) ->
     assert read_config(checkpoint.config, family, checkpoint.format).activation == "gelu_tanh"
 
 
+@pytest.mark.slow
 def test_model_garden_s_masked_language_model(arrays: Arrays, tmp_path: Path) -> None:
     named = writers.model_garden_arrays(arrays, 3, 4) | writers.masked_lm_arrays(arrays)
     writers.write_object_based(tmp_path, named, odd_config())

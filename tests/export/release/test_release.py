@@ -161,6 +161,7 @@ def test_a_second_run_builds_nothing(built: Built, capsys: pytest.CaptureFixture
     assert len(built.upstream.server.asked) == asked
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_it_goes_on_and_builds_what_changed(
     built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

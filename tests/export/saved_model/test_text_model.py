@@ -157,6 +157,7 @@ print(tf.saved_model.load({str(out / "odd")!r})(["你好"])["label"].numpy()[0].
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_masked_language_model_is_exported_and_answers(tmp_path: Path) -> None:
     """Its head is an object inside of the archive, which is called before it is saved."""
     planned = planned_text(write_case("masks: bert", tmp_path / "saved"), task="fill_mask")
