@@ -17,8 +17,7 @@ def register() -> None:
         hub.load("hf://BAAI/bge-base-zh-v1.5")
         hub.load("dist/albert_tiny.tar.gz")  # or file:///…/albert_tiny.tar.gz
 
-    What is loaded that way is checked as `zoo.load` checks it, and raises the same errors. Raises CannotLoad without
-    tensorflow_hub, which nothing else in `zoo` needs.
+    What is loaded that way is checked as `zoo.load` checks it, and raises the same errors; CannotLoad without hub.
     """
     try:
         from tensorflow_hub import registry

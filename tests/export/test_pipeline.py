@@ -94,7 +94,7 @@ class LaterEntry(Entry):
 
 
 def test_a_new_field_needs_no_line_elsewhere(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("zoo.registry.entry", "zoo.registry.registry", "export.cards"):
+    for place in ("zoo.registry.entry", "zoo.registry.registry", "zoo.registry.rows"):
         monkeypatch.setattr(f"{place}.Entry", LaterEntry)
     registry = tmp_path / "registry.json"
     update_registry(registry, {"odd": LaterEntry(kind="encoder", colours=("red",), licence="MIT")})

@@ -53,7 +53,7 @@ def test_vectors_are_those_of_the_archive(
     np.testing.assert_array_equal(encode.passage(PAIRS), encode(PAIRS), "it has no prompt for passages")
     assert np.abs(encode.query(TEXTS) - vectors).max() > 1e-3
     assert encode([]).shape == (0, 24)
-    monkeypatch.setattr("zoo.text_encoder.WINDOW", 4)
+    monkeypatch.setattr("zoo.vector_encoder.WINDOW", 4)
     np.testing.assert_allclose(encode(TEXTS), vectors, rtol=0, atol=1e-6)
 
 

@@ -55,6 +55,7 @@ def exported(layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Export
     return Exported(model, out, unpacked, zoo.KerasLayer(unpacked, trainable=True))
 
 
+@pytest.mark.slow
 def test_it_answers_as_keras_does(exported: Exported) -> None:
     answer = exported.again.resolved_object(TEXTS)
     expected = exported.model.predict(tf.constant(TEXTS), verbose=0)
@@ -63,6 +64,7 @@ def test_it_answers_as_keras_does(exported: Exported) -> None:
     np.testing.assert_array_equal(answer["label"], names[expected.argmax(-1)])
 
 
+@pytest.mark.slow
 def test_card_and_entry(exported: Exported) -> None:
     card = read_card(exported.unpacked)
     assert isinstance(card, TextCard) and card.fitted_from is not None
@@ -73,6 +75,7 @@ def test_card_and_entry(exported: Exported) -> None:
     assert (entry.kind, entry.task, entry.licence) == ("text", "classification", "MIT")
 
 
+@pytest.mark.slow
 def test_it_is_published(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["publish", str(exported.out), str(exported.out.parent / "site"), "--dry-run"]) == 0
     assert "my_reviews.tar.gz" in capsys.readouterr().out
@@ -94,6 +97,7 @@ print(*answer["scores"].numpy().ravel().tolist())
     assert main(["verify", str(exported.out / "my_reviews.tar.gz")]) == 0
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_a_source_of_the_command(
     exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +119,7 @@ def test_a_keras_file_is_a_source_of_the_command(
     assert "is a model of Keras 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_archive_of_classes_is_fitted_again(exported: Exported) -> None:
     text = keras.Input([], dtype="string")
     answer = exported.again(text)
@@ -130,6 +135,7 @@ def test_an_archive_of_classes_is_fitted_again(exported: Exported) -> None:
         read_model(keras.Model(text, answer["label"]))
 
 
+@pytest.mark.slow
 def test_another_answer_than_that_of_keras_is_refused(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing is left behind: neither the archive nor a directory to work in."""
     plan = plan_fitted(exported.model, "odd", exported.out, Asked(labels=["bad", "good"]))
@@ -149,6 +155,7 @@ def test_another_answer_than_that_of_keras_is_refused(exported: Exported, monkey
     assert sorted(exported.out.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_errors_come_before_the_work(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadArgument, match="give 2 different texts"):
         zoo.export(exported.model, "odd", tmp_path / "new", labels=["bad"])
