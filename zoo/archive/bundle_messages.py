@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-_Field = tuple[str, int, str]  # name, number, type: of protobuf, or the name of a message; "*" in front: repeated
+from zoo.archive.messages import Field, message_classes
 
-_MESSAGES: Mapping[str, tuple[_Field, ...]] = {
+_MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "BundleHeaderProto": (("num_shards", 1, "INT32"), ("endianness", 2, "INT32")),
     "BundleEntryProto": (
         ("dtype", 1, "INT32"),
@@ -34,34 +34,13 @@ _MESSAGES: Mapping[str, tuple[_Field, ...]] = {
     "SerializedTensor": (("full_name", 2, "STRING"), ("checkpoint_key", 3, "STRING")),
 }
 _HAS_PRESENCE = {("Extent", "length")}  # fields whose value 0 differs from a field that was not written
-_PACKAGE = "zoo.bundle"
+
+
+def message(name: str) -> Any:
+    """Return the class of a message: message("BundleEntryProto").FromString(data).shape.dim."""
+    return _classes()[name]
 
 
 @cache
-def message(name: str) -> Any:
-    """Return the class of a message: message("BundleEntryProto").FromString(data).shape.dim."""
-    from google.protobuf import descriptor_pool, message_factory
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(_file().SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-def _file() -> Any:
-    from google.protobuf import descriptor_pb2
-
-    file = descriptor_pb2.FileDescriptorProto(name="bundle.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        described = file.message_type.add(name=name)
-        for field, number, kind in fields:
-            added = described.field.add(name=field, number=number)
-            added.label = added.LABEL_REPEATED if kind.startswith("*") else added.LABEL_OPTIONAL
-            kind = kind.removeprefix("*")
-            if kind in _MESSAGES:
-                added.type, added.type_name = added.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-            else:
-                added.type = getattr(added, f"TYPE_{kind}")
-            if (name, field) in _HAS_PRESENCE:
-                added.oneof_index = len(described.oneof_decl)
-                described.oneof_decl.add(name=f"has_{field}")
-    return file
+def _classes() -> dict[str, Any]:
+    return message_classes("zoo.bundle", "proto3", _MESSAGES, with_presence=_HAS_PRESENCE)

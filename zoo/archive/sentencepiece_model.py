@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from zoo.archive.charsmap import check_charsmap
+from zoo.archive.messages import Field, message_classes
 from zoo.basics.untrusted import BadInput
 
 Numbering = Literal["own", "fairseq", "camembert"]  # how ids follow from the numbers of pieces
@@ -31,43 +32,41 @@ _MOST_PREFIXES = 32  # of user-defined pieces that begin one another; tensorflow
 _UNIGRAM = 1
 _TYPES = {2: "byte pairs", 3: "words", 4: "characters"}
 
-_Field = tuple[int, str, str]  # number, name, type of protobuf or name of a message; "*" in front: repeated
 # Texts are read as bytes, because C++ does not check their encoding.
-_MESSAGES: Mapping[str, tuple[_Field, ...]] = {
+_MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "ModelProto": (
-        (1, "pieces", "*SentencePiece"),
-        (2, "trainer_spec", "TrainerSpec"),
-        (3, "normalizer_spec", "NormalizerSpec"),
-        (4, "self_test_data", "SelfTestData"),
-        (5, "denormalizer_spec", "NormalizerSpec"),
+        ("pieces", 1, "*SentencePiece"),
+        ("trainer_spec", 2, "TrainerSpec"),
+        ("normalizer_spec", 3, "NormalizerSpec"),
+        ("self_test_data", 4, "SelfTestData"),
+        ("denormalizer_spec", 5, "NormalizerSpec"),
     ),
-    "SentencePiece": ((1, "piece", "BYTES"), (2, "score", "FLOAT"), (3, "type", "INT32")),
-    "SelfTestData": ((1, "samples", "*BYTES"),),
+    "SentencePiece": (("piece", 1, "BYTES"), ("score", 2, "FLOAT"), ("type", 3, "INT32")),
+    "SelfTestData": (("samples", 1, "*BYTES"),),
     "NormalizerSpec": (
-        (1, "name", "BYTES"),
-        (2, "precompiled_charsmap", "BYTES"),
-        (3, "add_dummy_prefix", "BOOL"),
-        (4, "remove_extra_whitespaces", "BOOL"),
-        (5, "escape_whitespaces", "BOOL"),
-        (6, "normalization_rule_tsv", "BYTES"),
+        ("name", 1, "BYTES"),
+        ("precompiled_charsmap", 2, "BYTES"),
+        ("add_dummy_prefix", 3, "BOOL"),
+        ("remove_extra_whitespaces", 4, "BOOL"),
+        ("escape_whitespaces", 5, "BOOL"),
+        ("normalization_rule_tsv", 6, "BYTES"),
     ),
     "TrainerSpec": (
-        *((number, f"text_{number}", "*BYTES") for number in (1, 2, 5, 7, 30, 31, 36, 44, 45, 46, 47, 48, 53, 54)),
-        *((number, f"fraction_{number}", "FLOAT") for number in (10, 15, 51)),
-        *((number, f"number_{number}", "INT64") for number in (4, 6, *range(11, 15), 16, 17, 18, 20, *range(40, 44))),
-        *((number, f"flag_{number}", "BOOL") for number in (19, 21, 22, 23, 25, 26, 32, 33, 34, 49, 50, 55)),
-        (52, "number_52", "UINT64"),
-        (3, "model_type", "INT32"),
-        (24, "treat_whitespace_as_suffix", "BOOL"),
-        (35, "byte_fallback", "BOOL"),
+        *((f"text_{number}", number, "*BYTES") for number in (1, 2, 5, 7, 30, 31, 36, 44, 45, 46, 47, 48, 53, 54)),
+        *((f"fraction_{number}", number, "FLOAT") for number in (10, 15, 51)),
+        *((f"number_{number}", number, "INT64") for number in (4, 6, *range(11, 15), 16, 17, 18, 20, *range(40, 44))),
+        *((f"flag_{number}", number, "BOOL") for number in (19, 21, 22, 23, 25, 26, 32, 33, 34, 49, 50, 55)),
+        ("number_52", 52, "UINT64"),
+        ("model_type", 3, "INT32"),
+        ("treat_whitespace_as_suffix", 24, "BOOL"),
+        ("byte_fallback", 35, "BOOL"),
     ),
 }
 _DEFAULTS = {
     ("SentencePiece", "type"): str(NORMAL),
     ("TrainerSpec", "model_type"): str(_UNIGRAM),
-    **{("NormalizerSpec", f"{rule}"): "true" for _, rule, kind in _MESSAGES["NormalizerSpec"] if kind == "BOOL"},
+    **{("NormalizerSpec", rule): "true" for rule, _, kind in _MESSAGES["NormalizerSpec"] if kind == "BOOL"},
 }
-_PACKAGE = "zoo.sentencepiece"
 
 
 class Piece(NamedTuple):
@@ -185,29 +184,10 @@ def _unknown_fields(model: Any) -> Iterator[str]:
             yield f"field {field.field_number} of {part.DESCRIPTOR.name}"
 
 
-@cache
 def _message(name: str) -> Any:
-    from google.protobuf import descriptor_pool, message_factory
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(_file().SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+    return _classes()[name]
 
 
-def _file() -> Any:
-    from google.protobuf import descriptor_pb2
-
-    file = descriptor_pb2.FileDescriptorProto(name="sentencepiece.proto", package=_PACKAGE, syntax="proto2")
-    for name, fields in _MESSAGES.items():
-        described = file.message_type.add(name=name)
-        for number, field, kind in fields:
-            added = described.field.add(name=field, number=number)
-            added.label = added.LABEL_REPEATED if kind.startswith("*") else added.LABEL_OPTIONAL
-            kind = kind.removeprefix("*")
-            if kind in _MESSAGES:
-                added.type, added.type_name = added.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-            else:
-                added.type = getattr(added, f"TYPE_{kind}")
-            if (name, field) in _DEFAULTS:
-                added.default_value = _DEFAULTS[name, field]
-    return file
+@cache
+def _classes() -> dict[str, Any]:
+    return message_classes("zoo.sentencepiece", "proto2", _MESSAGES, _DEFAULTS)
