@@ -12,11 +12,10 @@ from typing import Any
 
 from export.convert.check import Comparison, NoRuntime, compare
 from export.convert.formats import Format, Quantized, chosen_format
-from export.convert.report import ConversionReport, with_files
+from export.convert.report import ConversionReport, stated, with_files
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
 from export.convert.tokenizer_file import check_tokenizer
-from export.versions import versions
 from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.basics.progress import progress
@@ -62,21 +61,28 @@ def convert_model(asked: Conversion) -> ConversionReport:
             tolerance = None if asked.quantize else card.certificate.tolerance
             comparison, reason = _compared(format, work, subject, tolerance)
         advance(1)
-        facts: dict[str, Any] = {
-            "name": card.name,
-            "format": asked.to,
-            "quantized": asked.quantize,
-            "archive_sha256": model.sha256,
-            "comparison": comparison,
-            "not_verified": reason,
-            "tokenizer": subject.write_tokenizer(work),
-            "left_out": subject.left_out,
-            "notes": subject.notes,
-            "versions": {**versions(), **used},
-            "seconds": round(time.monotonic() - start, 1),
-            "task": subject.task,
-        }
-        return with_files(work, facts)
+        return written_report(
+            asked,
+            work,
+            start,
+            used,
+            comparison=comparison,
+            not_verified=reason,
+            tokenizer=subject.write_tokenizer(work),
+            left_out=subject.left_out,
+            notes=subject.notes,
+        )
+
+
+def written_report(
+    asked: Conversion, work: Path, start: float, used: Mapping[str, str], **found: Any
+) -> ConversionReport:
+    """Write conversion.json into `work`, which holds the other files already; return the report.
+
+    `start` is what time.monotonic() was when the work began, `used` has the versions of packages beside ours; `found`
+    are the other fields of the report.
+    """
+    return with_files(work, {**stated(asked.model, asked.to, asked.quantize, start, used), **found})
 
 
 def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from export.convert.check import Comparison
+from export.versions import versions
 from zoo.archive.card import FileDigest, to_json
 from zoo.archive.digests import file_digests
 from zoo.basics.display import size, table
 from zoo.contract import CONVERSION_FILE
+from zoo.loading.matching import FoundEncoder, FoundText
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,25 @@ def _distances(found: Comparison) -> list[str]:
     ]
     said = f"{len(found.batches)} batches compared, {allowed}; the largest differences:"
     return [said, table(("output", *(head for head, _, _ in shown)), rows)]
+
+
+def stated(
+    model: FoundEncoder | FoundText, format: str, quantized: str | None, start: float, used: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the fields of a report that are the same for every format, by their names.
+
+    `start` is what time.monotonic() was when the work began; `used` has the versions of packages beside ours.
+    """
+    task = model.card.task.model_dump(mode="json", exclude={"reasons"}) if isinstance(model, FoundText) else None
+    return {
+        "name": model.card.name,
+        "format": format,
+        "quantized": quantized,
+        "archive_sha256": model.sha256,
+        "task": task,
+        "versions": {**versions(), **used},
+        "seconds": round(time.monotonic() - start, 1),
+    }
 
 
 def with_files(directory: Path, facts: Mapping[str, Any]) -> ConversionReport:

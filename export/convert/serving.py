@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from export.convert.check import TOLERANCE, Comparison, answers, as_numpy, batches, compare
-from export.convert.report import ConversionReport
+from export.convert.report import ConversionReport, stated
 from export.saved_model.text_model import flat
-from export.versions import versions
 from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
@@ -58,18 +57,12 @@ def write_serving(model: FoundEncoder | FoundText, out: Path) -> ConversionRepor
     files = [file for _, _, place in models for file in place.rglob("*") if file.is_file()]
     names = sorted(file.relative_to(out).as_posix() for file in [*files, out / CONFIG_FILE])
     report = ConversionReport(
-        name=model.card.name,
-        format="serving",
-        quantized=None,
-        archive_sha256=model.sha256,
+        **stated(model, "serving", None, start, used),
         comparison=comparison,
         not_verified=None,
         tokenizer=None,
         left_out=_left_out(model),
         notes=["TensorFlow Serving itself was not run"],
-        task=model.card.task.model_dump(mode="json", exclude={"reasons"}) if isinstance(model, FoundText) else None,
-        versions={**versions(), **used},
-        seconds=round(time.monotonic() - start, 1),
         files={name: sha256_and_size(out / name) for name in names},
     )
     with written_file(out / CONVERSION_FILE) as temporary:

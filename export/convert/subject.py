@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Subject:
     """An archive that is converted. `archive` are its own answers to the questions, `original` those of the oracle.
 
     `compared(question, outputs)` makes what is compared with them of the outputs of the converted model. Differences of
-    outputs in `relative` count as in `compare`. `task` is what conversion.json says of a text archive.
+    outputs in `relative` count as in `compare`.
     """
 
     root: PlainRoot
@@ -44,7 +43,6 @@ class Subject:
     notes: Sequence[str]
     relative: Collection[str] = ()
     compared: Callable[[Batch, Batch], Batch] = lambda question, outputs: outputs
-    task: Mapping[str, Any] | None = None
 
 
 def encoder_subject(model: FoundEncoder) -> Subject:

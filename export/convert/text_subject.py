@@ -105,7 +105,6 @@ def text_subject(model: FoundText) -> Subject:
         notes=[*notes(card), *_notes(task)],
         relative=asked.outputs,
         compared=partial(_AS_ANSWERED.get(task.name, _real_tokens), task, asked.vocabulary.entries),
-        task=task.model_dump(mode="json", exclude={"reasons"}),
     )
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from export.convert.check import Batch, Comparison, NoRuntime, compare
-from export.convert.conversion import Conversion, replaced_directory
+from export.convert.conversion import Conversion, replaced_directory, written_report
 from export.convert.in_transformers import Answered, ask_transformers
-from export.convert.report import ConversionReport, with_files
+from export.convert.report import ConversionReport
 from export.convert.sentence_files import DenseArrays, stated_vectors, unknown_poolings, write_sentence_files
 from export.convert.subject import planned_archive
 from export.convert.text_subject import TextQuestions, joined, refuse_crf, text_questions
@@ -34,7 +34,6 @@ from export.tasks import TASKS
 from export.tasks.reading import WithDenseLayers
 from export.tasks.table import HeadForm
 from export.text_certificate import text_oracle
-from export.versions import versions
 from export.weights.derived import narrowed
 from tokenizer.vocabulary import MASK
 from zoo.archive.card import GoldenText, Stored, TextCard
@@ -95,21 +94,17 @@ def convert_text_to_transformers(asked: Conversion, python: str | None = None) -
         except NoRuntime as error:
             reason = f"by transformers itself, only by the numpy forward pass over the files: {error}"
         advance(1)
-        facts: dict[str, Any] = {
-            "name": card.name,
-            "format": asked.to,
-            "quantized": None,
-            "archive_sha256": model.sha256,
-            "comparison": comparison,
-            "not_verified": reason,
-            "tokenizer": tokenizer,
-            "left_out": [*planned.chosen.left_out, *_LEFT_OUT],
-            "notes": [_loads_as(planned.chosen, card.task), *planned.chosen.notes, *notes],
-            "versions": {**versions(), **used},
-            "seconds": round(time.monotonic() - start, 1),
-            "task": card.task.model_dump(mode="json", exclude={"reasons"}),
-        }
-        return with_files(work, facts)
+        return written_report(
+            asked,
+            work,
+            start,
+            used,
+            comparison=comparison,
+            not_verified=reason,
+            tokenizer=tokenizer,
+            left_out=[*planned.chosen.left_out, *_LEFT_OUT],
+            notes=[_loads_as(planned.chosen, card.task), *planned.chosen.notes, *notes],
+        )
 
 
 def _reader(encoder: PlannedEncoder) -> Read:

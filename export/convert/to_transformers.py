@@ -15,9 +15,9 @@ import numpy as np
 
 from export.certificate import golden_arrays
 from export.convert.check import Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.conversion import Conversion, check_place, replaced_directory
+from export.convert.conversion import Conversion, check_place, replaced_directory, written_report
 from export.convert.in_transformers import Answered, ask_transformers
-from export.convert.report import ConversionReport, with_files
+from export.convert.report import ConversionReport
 from export.convert.sentence_files import sentence_files_of_card
 from export.convert.subject import as_case, planned_archive
 from export.convert.tokenizer_file import check_tokenizer
@@ -26,7 +26,6 @@ from export.convert.transformers_tokenizer import write_tokenizer_files
 from export.heads import HEADS
 from export.options import NO_VOCABULARY
 from export.planning import PlannedEncoder
-from export.versions import versions
 from zoo.archive.card import GoldenText, ModelCard
 from zoo.basics.extras import versions_of
 from zoo.basics.progress import progress
@@ -71,20 +70,17 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
         except NoRuntime as error:
             reason = f"by transformers itself, only by the numpy forward pass over the files: {error}"
         advance(1)
-        facts: dict[str, Any] = {
-            "name": card.name,
-            "format": asked.to,
-            "quantized": None,
-            "archive_sha256": model.sha256,
-            "comparison": comparison,
-            "not_verified": reason,
-            "tokenizer": tokenizer,
-            "left_out": [*chosen.left_out, *filter(None, [no_vectors]), *_LEFT_OUT],
-            "notes": [f"loads as {' and '.join(chosen.architectures)}", *chosen.notes, *notes],
-            "versions": {**versions(), **used},
-            "seconds": round(time.monotonic() - start, 1),
-        }
-        return with_files(work, facts)
+        return written_report(
+            asked,
+            work,
+            start,
+            used,
+            comparison=comparison,
+            not_verified=reason,
+            tokenizer=tokenizer,
+            left_out=[*chosen.left_out, *filter(None, [no_vectors]), *_LEFT_OUT],
+            notes=[f"loads as {' and '.join(chosen.architectures)}", *chosen.notes, *notes],
+        )
 
 
 def ready_for_transformers(asked: Conversion) -> tuple[PlannedEncoder, ChosenClass, dict[str, str]]:
