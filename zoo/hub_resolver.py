@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.basics.urls import local_path
+from zoo.basics.urls import ID_SCHEMES, local_path
 from zoo.errors import CannotLoad
-from zoo.fetching.hub_ids import SCHEMES
 from zoo.loading.load import checked_model
 
 
@@ -34,7 +33,7 @@ class _ZooResolver:
     """What hub calls a resolver: it asks those that came last first, and takes the first that supports a handle."""
 
     def is_supported(self, handle: str) -> bool:
-        return handle.startswith(("zoo://", *SCHEMES)) or _is_local_archive(handle)
+        return handle.startswith(ID_SCHEMES) or _is_local_archive(handle)
 
     def __call__(self, handle: str) -> str:
         return str(checked_model(handle)[0])

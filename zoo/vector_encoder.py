@@ -84,8 +84,8 @@ class VectorEncoder(ABC):
             [[best, *others]] = encode.search("好吗", vectors, k=3)
             corpus[best.place], best.score
 
-        Texts get the model's prompts for queries and passages. Every vector is compared, which for 100,000 of them
-        takes milliseconds a query; for millions take a vector database. Raises BadArgument for k below 1.
+        Texts get the model's prompts for queries and passages. Every vector of the corpus is compared with every query;
+        for millions of texts take a vector database. Raises BadArgument for k below 1.
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise BadArgument(f"k={k!r}: give a whole number of hits, at least 1.")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,26 +26,26 @@ def progress(
 
     `initial` units of `total` were done before the start, and do not count as speed. With shown=False nothing appears.
     """
-    on_terminal = sys.stderr.isatty()
-    with tqdm(
-        desc=printable(label),
-        total=total,
-        initial=initial,
-        unit=unit,
-        unit_scale=unit == "B",
-        unit_divisor=1024 if unit == "B" else 1000,
-        delay=1,
-        leave=False,
-        file=getattr(sys.stderr, "unwrapped", sys.stderr),  # see zoo.basics.display.PrintableStream
-        disable=not (shown and on_terminal),
-    ) as bar:
-        yield bar.update if on_terminal or not shown else _lines(printable(label), total, initial, unit)
+    label, is_terminal = printable(label), sys.stderr.isatty()
+    scale: dict[str, Any] = {
+        "initial": initial,
+        "unit": unit,
+        "unit_scale": unit == "B",
+        "unit_divisor": 1024 if unit == "B" else 1000,
+    }
+    if shown and not is_terminal:
+        yield _lines(label, total, scale)
+        return
+    stream = getattr(sys.stderr, "unwrapped", sys.stderr)  # see zoo.basics.display.PrintableStream
+    with tqdm(desc=label, total=total, delay=1, leave=False, file=stream, disable=not shown, **scale) as bar:
+        yield bar.update
 
 
-def _lines(label: str, total: int | None, initial: int, unit: str) -> Callable[[int], object]:
+def _lines(label: str, total: int | None, scale: dict[str, Any]) -> Callable[[int], object]:
     """Return a function that counts what is done, and writes a line about it every ten seconds."""
     began = last = time.monotonic()
-    done = initial
+    done = scale["initial"]
+    form = "{desc}: {percentage:3.0f}%, {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]" if total else None
 
     def advance(count: int) -> None:
         nonlocal last, done
@@ -52,19 +53,7 @@ def _lines(label: str, total: int | None, initial: int, unit: str) -> Callable[[
         now = time.monotonic()
         if now - last >= _BETWEEN_LINES:
             last = now
-            line = tqdm.format_meter(
-                done,
-                total or 0,
-                now - began,
-                prefix=label,
-                unit=unit,
-                unit_scale=unit == "B",
-                unit_divisor=1024 if unit == "B" else 1000,
-                initial=initial,
-                bar_format="{desc}: {percentage:3.0f}%, {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
-                if total
-                else None,
-            )
+            line = tqdm.format_meter(done, total or 0, now - began, prefix=label, bar_format=form, **scale)
             print(line.strip(), file=sys.stderr, flush=True)
 
     return advance

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from zoo.basics.urls import HUB_SCHEMES
 from zoo.errors import BadArgument
 from zoo.registry.entry import HuggingFaceSource, ModelScopeSource
 
 _ID = re.compile(r"(hf|ms)://([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([^@\s]+))?/?")
-SCHEMES = ("hf://", "ms://")
 
 
 def hub_source(handle: str | Path) -> HuggingFaceSource | ModelScopeSource | None:
@@ -19,7 +19,7 @@ def hub_source(handle: str | Path) -> HuggingFaceSource | ModelScopeSource | Non
 
     Raises BadArgument for an id that names no repository.
     """
-    if not str(handle).startswith(SCHEMES):
+    if not str(handle).startswith(HUB_SCHEMES):
         return None
     if (found := _ID.fullmatch(str(handle))) is None:
         raise BadArgument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -91,7 +91,7 @@ def with_installed(packaged: Registry, read: Callable[[Path], Registry]) -> Regi
             installed = own_registry(place) if place == installed_place() else read(place)
         except (BadRegistry, Untrusted, Stale) as error:
             advice = "`zoo install FILE` begins a new list." if place == installed_place() else "Export into it again."
-            _tell_once(" ".join(f"Installed models are left out: {error} {advice}".split()))
+            tell_once(" ".join(f"Installed models are left out: {error} {advice}".split()))
             continue
         for name, entry in installed.models.items():
             if name in taken or entry.archive is None:
@@ -99,11 +99,15 @@ def with_installed(packaged: Registry, read: Callable[[Path], Registry]) -> Regi
             urls = [url for url in installed.urls(entry) if (path := local_path(url)) is None or path.is_file()]
             if not urls and not (cache_directory() / str(entry.archive.sha256)).is_dir():
                 continue
-            before = packaged.models[name].aliases if name in packaged.models else []
             aliases = [alias for alias in entry.aliases if alias not in taken and alias not in packaged.models]
-            archive = entry.archive.model_copy(update={"urls": urls or installed.urls(entry)})
-            models[name] = entry.model_copy(update={"archive": archive, "aliases": [*before, *aliases]})
+            models[name] = joined(entry, urls or installed.urls(entry), packaged.models.get(name), aliases)
     return packaged.model_copy(update={"models": models})
+
+
+def joined(entry: Entry, urls: Sequence[str], before: Entry | None, aliases: Sequence[str]) -> Entry:
+    """Return a row with its archive at `urls`, the aliases of the row that it takes the place of, and `aliases`."""
+    archive = entry.archive.model_copy(update={"urls": [*urls]}) if entry.archive else None
+    return entry.model_copy(update={"archive": archive, "aliases": [*(before.aliases if before else []), *aliases]})
 
 
 def _problem(place: Path) -> BadRegistry | None:
@@ -117,7 +121,8 @@ def _problem(place: Path) -> BadRegistry | None:
 
 
 @cache
-def _tell_once(text: str) -> None:
+def tell_once(text: str) -> None:
+    """Log a warning, the same one only once in a process."""
     _log.warning("%s", text)
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadRegistry
+from zoo.fetching.installed import joined, tell_once
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry
 
 GROUP = "zoo.models"  # of entry points, each NAME = MODULE; the module is not imported
-
-_log = logging.getLogger("zoo")
 
 
 def with_wheels(registry: Registry) -> Registry:
@@ -32,16 +29,14 @@ def with_wheels(registry: Registry) -> Registry:
                 continue
             if (known := models.get(name)) is not None and known.archive is not None:
                 if known.archive.sha256 != entry.archive.sha256:
-                    _tell_once(
+                    tell_once(
                         f"{name} in {wheel.place} is not used: the name means an archive with sha256 "
                         f"{str(known.archive.sha256)[:12]}… already. `zoo info {name}` shows it."
                     )
                 continue
-            archive = entry.archive.model_copy(update={"urls": wheel.urls(entry)})
             aliases = [alias for alias in entry.aliases if alias not in taken and alias not in models]
             taken.update(aliases)
-            aliases = [*(known.aliases if known else []), *aliases]
-            models[name] = entry.model_copy(update={"archive": archive, "aliases": aliases})
+            models[name] = joined(entry, wheel.urls(entry), known, aliases)
     return registry.model_copy(update={"models": models})
 
 
@@ -53,9 +48,4 @@ def _registries() -> Iterator[Registry]:
             if place is not None:
                 yield own_registry(Path(str(place)))
         except BadRegistry as error:
-            _tell_once(f"The model {point.name} that pip installed is left out: {error} Install it again.")
-
-
-@cache
-def _tell_once(text: str) -> None:
-    _log.warning("%s", text)
+            tell_once(f"The model {point.name} that pip installed is left out: {error} Install it again.")

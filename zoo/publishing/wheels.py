@@ -13,7 +13,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,9 +24,9 @@ from packaging.version import InvalidVersion, Version
 
 from zoo.archive.card import FileDigest
 from zoo.archive.digests import sha256_and_size
-from zoo.archive.tar_reader import read_members
+from zoo.archive.unpack import packed_card
 from zoo.basics.files import written_file
-from zoo.contract import CARD_FILE, REGISTRY_FILE
+from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArgument
 from zoo.fetching.building import with_built
 from zoo.fetching.bundles import archive_file, bundled_entries
@@ -155,19 +154,13 @@ def _write(file: Path, name: str, version: str, entries: Mapping[str, Entry], re
                 archive = Path(work) / f"{other}.tar.gz"
                 archive_file(other, registry.archive(other), archive)
                 records.append(_add_file(wheel, f"{module}/{archive.name}", archive))
-                records.append(_add(wheel, f"{module}/{other}.card.json", _card(archive)))
+                records.append(_add(wheel, f"{module}/{other}.card.json", packed_card(archive)))
                 archive.unlink()
             for member, text in _texts(name, version, entries):
                 records.append(_add(wheel, member, text.encode()))
             record = f"{_info(module, version)}/RECORD"
             _add(wheel, record, ("".join(records) + f"{record},,\n").encode())
         return sha256_and_size(temporary)
-
-
-def _card(archive: Path) -> bytes:
-    """Return the bytes of the card in an archive whose digest has been compared."""
-    with closing(read_members(archive)) as members:
-        return next(b"".join(chunks) for member, chunks in members if str(member.name) == CARD_FILE)
 
 
 def _texts(name: str, version: str, entries: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:
