@@ -20,7 +20,9 @@ from tests.export.conftest import VOCABULARY, write_odd
 from tests.export.convert.test_convert import report
 from tests.export.tasks.conftest import planned_text, text_archive, write_case
 from zoo.archive.card import TextCard, read_card
+from zoo.archive.digests import sha256_of
 from zoo.command import main
+from zoo.contract import CARD_FILE
 from zoo.errors import Unsupported
 
 # case -> the class in config.json
@@ -106,6 +108,9 @@ def test_an_archive_by_the_command(tmp_path_factory: pytest.TempPathFactory, tmp
     found, card = report(made), read_card(texts / "odd")
     assert isinstance(card, TextCard)
     assert found["comparison"]["differences"].keys() == {"logits", "scores", "label"} or not found["not_verified"]
+    assert found["archive_sha256"] == sha256_of(texts / "odd" / CARD_FILE), "of a directory, that of its card"
+    assert (found["name"], found["format"], found["quantized"]) == ("odd", "transformers", None)
+    assert {"bert-zoo", "tensorflow", "safetensors"} <= found["versions"].keys()
     assert "loads as BertForSequenceClassification" in found["notes"] and found["task"]["max_length"] == 40
     settings = json.loads((made / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert settings["model_max_length"] == 40 and not settings["split_special_tokens"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -106,6 +108,13 @@ def test_equal_archives_give_equal_bytes(dist: Path, tmp_path: Path, monkeypatch
     assert first.version == "2026.11.30" and first.digest == second.digest and first.digest is not None
     with zipfile.ZipFile(first.file) as file:
         members = {info.filename: file.read(info) for info in file.infolist()}
+        assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    *record, itself = members["zoo_model_my_bert-2026.11.30.dist-info/RECORD"].decode().splitlines()
+    assert itself == "zoo_model_my_bert-2026.11.30.dist-info/RECORD,," and len(record) == len(members) - 1
+    for line in record:
+        name, digest, size = line.rsplit(",", 2)
+        stated = base64.urlsafe_b64decode(digest.removeprefix("sha256=") + "=")
+        assert (stated, int(size)) == (hashlib.sha256(members[name]).digest(), len(members[name])), name
     metadata = members["zoo_model_my_bert-2026.11.30.dist-info/METADATA"].decode()
     assert "Summary: for tests\n" in metadata and "Requires-Dist: bert-zoo>=" in metadata
     assert json.loads(members["zoo_model_my_bert/my.Bert.card.json"])["name"] == "my.Bert"
