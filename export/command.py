@@ -73,6 +73,8 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     planned.plan.checked(f"{request.name} (family {planned.family.name})")
     if isinstance(planned, PlannedEncoder) and planned.no_task:
         print(f"{request.name}: an encoder, and no text archive: {planned.no_task}", file=sys.stderr)
+    elif isinstance(planned, PlannedText) and planned.doubt:
+        print(f"{request.name}: {planned.doubt}", file=sys.stderr)
     if not arguments.dry_run:
         _print_entries(_import_pipeline().export_checkpoint(planned), arguments)
     return 0

@@ -179,6 +179,7 @@ class PlannedText:
 
     alone: PlannedEncoder  # the encoder without the head, as an archive of its own has it
     fitted: Fitted | None = None
+    doubt: str = ""  # what no file says of the task, and the option that says it
 
     @property
     def request(self) -> EncoderRequest:
@@ -197,7 +198,7 @@ class PlannedText:
         return {**self.plan.to_dict(), "task": self.task.model_dump(mode="json")}
 
     def __str__(self) -> str:
-        return f"{self.plan}\na text archive, {FoundTask(self.task)}"
+        return f"{self.plan}\na text archive, {FoundTask(self.task, doubt=self.doubt)}"
 
     def apart(self) -> tuple[PlannedEncoder, TokenizerRequest, TokenizerConfig]:
         """Return the plans of the encoder and of the tokenizer as archives of their own."""
@@ -260,7 +261,7 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     if encoder.sentence:
         encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
     tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
-    return PlannedText(encoder, tokenizer, in_text, found.task, alone)
+    return PlannedText(encoder, tokenizer, in_text, found.task, alone, doubt=found.doubt)
 
 
 def with_head(encoder: PlannedEncoder, found: FoundTask) -> tuple[PlannedEncoder, PlannedEncoder]:

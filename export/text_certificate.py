@@ -15,6 +15,7 @@ from export.oracle.fitted import FittedOracle
 from export.oracle.forward import ReferenceOutputs, forward
 from export.oracle.heads import HeadOracle
 from export.oracle.sentencepiece import GOLDEN as SENTENCEPIECE_TEXTS, ReferenceSentencePiece
+from export.oracle.stored_names import garden_head
 from export.oracle.texts import Chosen, TextOracle
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer, golden_texts
 from export.planning import PlannedEncoder, PlannedText
@@ -111,8 +112,7 @@ def text_oracle(
     return make(
         tokenizer,
         lambda cases: forward(*stored, cases, **run),
-        checkpoint.read,
-        checkpoint.shapes,
+        *(garden_head(checkpoint.stored.read, checkpoint.stored.shapes) or (checkpoint.read, checkpoint.shapes)),
         checkpoint.config,
         checkpoint.path,
         chosen,

@@ -1,6 +1,6 @@
 """ALBERT as Google writes it: embeddings are normed at their own width, then projected; layers share blocks."""
 
-from export.families.bert import TF1 as BERT_TF1
+from export.families.bert import GARDEN_HEADS, TF1 as BERT_TF1
 from export.families.table import ERF_IN_TRANSFORMERS, PYTORCH, TENSORFLOW, Family, Layout, with_gelu
 
 _BLOCK = "bert/encoder/transformer/group_{i}/inner_group_0"
@@ -24,7 +24,7 @@ TF1 = Layout(
         "block/ffn/norm": f"{_BLOCK}/LayerNorm_1",
     },
     leaves=TENSORFLOW,
-    left_out=BERT_TF1.left_out,
+    left_out={**BERT_TF1.left_out, **GARDEN_HEADS},
 )
 
 HUGGING_FACE = Layout(

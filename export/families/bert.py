@@ -63,6 +63,12 @@ def renamed(
     return theirs, replace(TF1, family=family, prefix=f"{family}/", scopes=scopes)
 
 
+# As export/readers/garden_heads.py shows the heads of Model Garden.
+GARDEN_HEADS: Mapping[str, str] = {
+    r"(sentence_prediction|token_classification|span_labeling|predictions/transform)/.*": "head of a fine-tuned task",
+    r"sentence_prediction\.\.?pooler_dense/.*": "a classifier's dense layer, whose last layer is not in the file",
+}
+
 # Readers show TF2 Model Garden's variables under TF1's names, UER's under transformers'.
 TF2 = replace(
     TF1,
@@ -70,6 +76,7 @@ TF2 = replace(
     left_out={
         r"next_sentence[./].*": "next-sentence head",
         r"classification_heads/.*": "head of a fine-tuned task",
+        **GARDEN_HEADS,
     },
 )
 UER = replace(HUGGING_FACE, format="uer", own_decoder=True)

@@ -50,6 +50,19 @@ def as_published(read: Read, names: Collection[str]) -> tuple[Read, Collection[s
     return read_published, found.keys()
 
 
+def garden_head(read: Read, names: Collection[str]) -> tuple[Read, Collection[str]] | None:
+    """Return reader and names of the head of a Model Garden model: "logits/kernel", "pooler_dense/bias"; else None.
+
+    Kernels are [in, out]. Every head calls its last layer …/logits, and nothing else is called so.
+    """
+    stored = {}
+    for key, name in _given_names(read, names).items():
+        for published in (f"{layer}/{leaf}" for layer in ("logits", "pooler_dense") for leaf in ("kernel", "bias")):
+            if name.endswith(f"/{published}") and "OPTIMIZER_SLOT" not in key and not key.startswith("optimizer/"):
+                stored[published] = key
+    return (lambda name: read(stored[name]), stored.keys()) if "logits/kernel" in stored else None
+
+
 def _same(array: np.ndarray) -> np.ndarray:
     return array
 

@@ -184,9 +184,14 @@ class TextOracle:
             return self._dense(ACTIVATIONS[word](self._dense(first, "classifier.dense")), "classifier.out_proj")
         if self._name("pre_classifier.weight") is not None:
             return self._dense(np.maximum(self._dense(first, "pre_classifier"), 0), "classifier")
+        if "pooler_dense/kernel" in self.names:  # Model Garden's classifier that does without the encoder's pooler
+            kernel, bias = self.read("pooler_dense/kernel"), self.read("pooler_dense/bias")
+            return self._last_layer(np.tanh(first @ kernel.astype(np.float64) + bias))
         return self._last_layer(pooled)
 
     def _last_layer(self, x: np.ndarray) -> np.ndarray:
+        if "logits/kernel" in self.names:  # Model Garden
+            return np.asarray(x @ self.read("logits/kernel").astype(np.float64) + self.read("logits/bias"))
         for place in ("", "loss/"):
             if f"{place}output_weights" in self.names:
                 rows, bias = self.read(f"{place}output_weights"), self.read(f"{place}output_bias")
@@ -199,7 +204,8 @@ class TextOracle:
         problem = self.config.get("problem_type")
         if word is None:
             many = problem == "multi_label_classification" or len(logits) == 1
-            word = "Identity" if problem == "regression" else "Sigmoid" if many else "Softmax"
+            is_number = problem == "regression" or ("logits/kernel" in self.names and len(logits) == 1)
+            word = "Identity" if is_number else "Sigmoid" if many else "Softmax"
         if word.endswith("Identity"):
             return logits
         if word.endswith("Sigmoid"):
@@ -219,11 +225,15 @@ class TextOracle:
     # -- parts of a context, tokens ------------------------------------------------------------------------------------
 
     def _span(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
-        spelled = next(names for names in _SPANS if self._name(names[0]))
-        kernel, added = (self.read(name).astype(np.float64) for name in map(self._name, spelled) if name)
+        x = outputs.layers[-1][0]
+        if "logits/kernel" in self.names:
+            logits = self._last_layer(x)
+        else:
+            spelled = next(names for names in _SPANS if self._name(names[0]))
+            kernel, added = (self.read(name).astype(np.float64) for name in map(self._name, spelled) if name)
+            logits = x @ kernel.T + added
         count = int(case.types.sum()) - 1
-        first = case.types.size - 1 - count
-        return answer_in_context(self.tokenizer, text[1], outputs.layers[-1][0] @ kernel.T + added, first, count)
+        return answer_in_context(self.tokenizer, text[1], logits, case.types.size - 1 - count, count)
 
     def _entities(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
         logits = self._last_layer(outputs.layers[-1][0])

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
+from export.readers.garden_heads import shown_heads
 from export.readers.garden_names import tf1_name
 from export.readers.object_names import OBJECT_GRAPH, VALUE, given_names, of_training
 from export.readers.protocol import Format, OpenedCheckpoint, Shape
@@ -71,6 +72,8 @@ def understood_as_model_garden(checkpoint: OpenedCheckpoint) -> OpenedCheckpoint
             "converted."
         )
     renamed = {variable.stored: variable for variable in by_name or _by_paths(checkpoint, roots.pop())}
+    for stored, name in shown_heads(checkpoint.container).items():
+        renamed[stored] = as_stored(name, stored, checkpoint.shapes[stored])
     rest = [as_stored(name, name, shape) for name, shape in checkpoint.shapes.items() if name not in renamed]
     heads = _heads(checkpoint, renamed)
     facts = (

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from export.readers.keras_names import as_pytorch
 from export.readers.protocol import Container, OpenedCheckpoint
@@ -45,21 +46,59 @@ def given_names(container: Container) -> Mapping[str, str]:
     A checkpoint that stores variables by name has no object graph, and the result is {}. Raises BadCheckpoint when the
     graph is damaged.
     """
+    graph = _graph(container)
+    attributes = (attribute for node in (graph.nodes if graph else ()) for attribute in node.attributes)
+    return {each.checkpoint_key: each.full_name for each in attributes if each.checkpoint_key in container.shapes}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a variable hangs in the model: how its layer is called, by whatever holds it, and what holds its layer.
+
+    Of the last dense layer of Model Garden's BertClassifier these are {"out_proj"} and {"classifier",
+    "layer_with_weights-1", …}.
+    """
+
+    layer: frozenset[str]
+    above: frozenset[str]
+
+
+def places(container: Container) -> Mapping[str, Place]:
+    """Return the stored name -> the place in the model, for every variable that the object graph describes."""
+    graph = _graph(container)
+    holders: dict[int, list[tuple[int, str]]] = {}
+    for number, node in enumerate(graph.nodes if graph else ()):
+        for child in node.children:
+            holders.setdefault(child.node_id, []).append((number, child.local_name))
+
+    def held(numbers: Collection[int]) -> list[tuple[int, str]]:
+        return [each for number in numbers for each in holders.get(number, ())]
+
+    found = {}
+    for number, node in enumerate(graph.nodes if graph else ()):
+        if node.attributes:
+            layers = held({above for above, _ in held([number])})
+            models = held({above for above, _ in layers})
+            place = Place(frozenset(name for _, name in layers), frozenset(name for _, name in models))
+            found.update({each.checkpoint_key: place for each in node.attributes})
+    return {stored: place for stored, place in found.items() if stored in container.shapes}
+
+
+def _graph(container: Container) -> Any:
+    """Return the object graph, None in a checkpoint that stores variables by name. Raises BadCheckpoint if damaged."""
     from google.protobuf.message import DecodeError
 
     if OBJECT_GRAPH not in container.shapes:
-        return {}
+        return None
     content = container.read(OBJECT_GRAPH).item() if container.shapes[OBJECT_GRAPH] == () else None
     if not isinstance(content, bytes) or len(content) > _MOST_BYTES:
         raise BadCheckpoint(
             f"{container.files[0]} should describe its objects in one text of at most {_MOST_BYTES:,} bytes."
         )
     try:
-        graph = message("TrackableObjectGraph").FromString(content)
+        return message("TrackableObjectGraph").FromString(content)
     except DecodeError as error:
         raise BadCheckpoint(f"{container.files[0]} describes its objects in a damaged message: {error}.") from None
-    attributes = (attribute for node in graph.nodes for attribute in node.attributes)
-    return {each.checkpoint_key: each.full_name for each in attributes if each.checkpoint_key in container.shapes}
 
 
 def of_training(stored: str, name: str, names: Collection[str]) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from export.tasks.table import HeadForm, Task
-from zoo.archive.activation import Activation
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,12 +30,6 @@ def _scores(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf
     return {"logits": logits, "scores": scores}
 
 
-def _two_layers(family: str, activation: Activation | None) -> HeadForm:
-    return HeadForm(
-        "huggingface", "first", (("classifier.dense", activation), ("classifier.out_proj", "linear")), (family,)
-    )
-
-
 CLASSIFICATION = Task(
     name="classification",
     title="classification",
@@ -55,6 +48,9 @@ CLASSIFICATION = Task(
         HeadForm("huggingface", "pooled", (("classifier", "linear"),)),
         HeadForm("tf1", "pooled", (("", "linear"),)),
         HeadForm("tf1", "pooled", (("loss", "linear"),)),
+        HeadForm("tf2", "first", (("sentence_prediction/dense", "tanh"), ("sentence_prediction/out_proj", "linear"))),
+        HeadForm("tf2", "pooled", (("sentence_prediction/out_proj", "linear"),)),
+        HeadForm("tf2", "pooled", (("predictions/transform/logits", "linear"),), tells=False),
     ),
     answer=_classes,
     numbers=_scores,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from export.families.table import Layout, joined
-from export.readers.protocol import Checkpoint, CheckpointView, Shape
+from export.readers.protocol import Checkpoint, CheckpointView, Format
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import limit_of_tokenizer
 from export.tasks import TASKS
-from export.tasks.crf import find_crf
+from export.tasks.heads import FoundHead, dense_variables, find_head, forms, named_by_heads
 from export.tasks.schemes import scheme_of
-from export.tasks.table import STORED, HeadForm, Task
+from export.tasks.table import STORED, Task
 from export.weights.config import EncoderConfig
 from export.weights.plan import PlannedVariable
 from tokenizer.core_rules import checked_for_core
@@ -25,6 +25,11 @@ from zoo.contract import LEAST_TOKENS, TaskName
 from zoo.errors import BadArgument, BadConfig
 from zoo.loading.pooling import check_pooling
 from zoo.safety.written import MOST_LOOPED
+
+_DOUBT = (
+    "No file says whether the head is of texts or of their tokens: it is taken for one of texts. For entities add "
+    "--task token_classification."
+)
 
 
 class WithDenseLayers(CheckpointView):
@@ -60,6 +65,7 @@ class FoundTask:
 
     task: TextTask
     head: tuple[PlannedVariable, ...] = ()
+    doubt: str = ""  # what no file says, and the option that says it
 
     @property
     def sources(self) -> set[str]:
@@ -74,19 +80,20 @@ class FoundTask:
         """The task in words: "classification: negative, positive; scores by softmax; at most 512 tokens"."""
         task = self.task
         how = [f"pooling {task.pooling}"] if task.pooling else []
-        how += [f"dense layer to {layer.outputs:,} with {layer.activation}" for layer in task.dense[:-1] or task.dense]
+        hidden = task.dense if task.name == "vector" else task.dense[:-1]
+        how += [f"dense layer to {layer.outputs:,}" + _with(layer.activation) for layer in hidden]
         how += ["normalised"] if task.normalize else []
-        how += [f"labels by {task.scheme}{', decoded by a CRF' if task.crf else ''}"] if task.scheme else []
-        how += [", ".join(task.labels[:5]) + (", …" if len(task.labels) > 5 else "")] if task.labels else []
-        return f"{TASKS[task.name].title}: {'; '.join([*how, f'at most {task.max_length:,} tokens'])}"
+        if task.labels:
+            of_tokens = f" of tokens, by {task.scheme}{', decoded by a CRF' if task.crf else ''}"
+            some = ", ".join(task.labels[:5]) + (", …" if len(task.labels) > 5 else "")
+            word = "class" if len(task.labels) == 1 else "classes"
+            how += [f"{len(task.labels):,} {word}{of_tokens if task.scheme else ''}: {some}"]
+        words = f"{TASKS[task.name].title}: {'; '.join([*how, f'at most {task.max_length:,} tokens'])}"
+        return f"{words}. {self.doubt}" if self.doubt else words
 
 
-@dataclass(frozen=True)
-class _Head:
-    form: HeadForm
-    layers: tuple[DenseRecord, ...]
-    variables: tuple[PlannedVariable, ...]
-    crf: tuple[PlannedVariable, ...] = ()
+def _with(activation: Activation) -> str:
+    return "" if activation == "linear" else f" and {activation}"
 
 
 def find_task(
@@ -134,13 +141,7 @@ def _named(
     for task in TASKS.values():
         if any(each.endswith(end) for each in said for end in task.classes):
             return task.name
-    heads = {name: head for name, task in TASKS.items() if (head := _find_head(task, checkpoint, layout, config))}
-    for name, head in heads.items():
-        if head.crf:  # a class of one's own has any name
-            return name
-    # The head of a token classifier has the names of a classifier's; only its class or a CRF tells it.
-    found = [name for name in heads if not TASKS[name].of_tokens]
-    return found[0] if len(found) == 1 and not said else None
+    return named_by_heads(TASKS.values(), checkpoint.shapes, layout, config, bool(said))
 
 
 def find_tokenizer(
@@ -199,7 +200,7 @@ def _vectors(
         activation: Activation = "linear" if layer.activation == "identity" else layer.activation  # type: ignore[assignment]
         records.append(DenseRecord(outputs=layer.outputs, activation=activation, bias=has_bias))
         names = (f"{layer.folder}/linear.weight", f"{layer.folder}/linear.bias" if has_bias else None)
-        variables += _dense(number, layer.inputs, layer.outputs, names, transposed=True)
+        variables += dense_variables(number, layer.inputs, layer.outputs, names, transposed=True)
     task = TextTask(
         name="vector",
         pooling=asked.pooling or "+".join(sentence.pooling),
@@ -239,12 +240,12 @@ def _with_head(
         raise BadArgument(f"--labels are of classes, and this is {task.title}: leave the option out.")
     if task.encoder_head:
         return FoundTask(TextTask(**common, pooling=None, reasons=list(task.reasons)))
-    found = _find_head(task, checkpoint, layout, config)
+    found = find_head(task, checkpoint.shapes, layout, config)
     if found is None:
         searched = ", ".join(
             dict.fromkeys(
                 joined(scope, STORED[each.format][0].endings[0])
-                for each in _forms(task, layout)
+                for each in forms(task, layout)
                 for scope, _ in each.layers
             )
         )
@@ -266,7 +267,7 @@ def _with_head(
     reasons = list(task.reasons)
     if task.outputs is None:
         labels, why_labels = _labels(raw, classes, asked.labels)
-        scores, why_scores = _scores_of_tokens(found) if task.of_tokens else _scores(raw, classes)
+        scores, why_scores = _scores_of_tokens(found) if task.of_tokens else _scores(raw, classes, found.form.format)
         reasons = [why_labels, why_scores]
     dropout = raw.get("classifier_dropout", raw.get("classifier_dropout_prob"))
     record = TextTask(
@@ -280,51 +281,9 @@ def _with_head(
         crf=bool(found.crf),
         reasons=reasons,
     )
-    return FoundTask(record, (*found.variables, *found.crf))
-
-
-def _forms(task: Task, layout: Layout) -> Sequence[HeadForm]:
-    forms = [form for form in task.forms if form.format == layout.format]
-    return [form for form in forms if layout.family in form.families] or [form for form in forms if not form.families]
-
-
-def _find_head(task: Task, checkpoint: Checkpoint, layout: Layout, config: EncoderConfig) -> _Head | None:
-    """Return the first form of a head, under the first place beside the encoder, that a checkpoint has whole."""
-    for form in _forms(task, layout):
-        for place in dict.fromkeys((layout.prefix, *layout.beside, "")):
-            if head := _head_at(form, place, checkpoint.shapes, config):
-                classes = head.layers[-1].outputs
-                crf = find_crf(checkpoint.shapes, form.format, classes) if task.of_tokens else ()
-                return replace(head, crf=crf)
-    return None
-
-
-def _head_at(form: HeadForm, place: str, shapes: Mapping[str, Shape], config: EncoderConfig) -> _Head | None:
-    kernel, bias = STORED[form.format]
-    width = config.hidden_size
-    records, variables = [], []
-    for number, (scope, activation) in enumerate(form.layers):
-        names = [joined(place + scope, leaf.endings[0]) for leaf in (kernel, bias)]
-        shape = shapes.get(names[0])
-        if shape is None or len(shape) != 2 or names[1] not in shapes:
-            return None
-        inputs, outputs = shape[::-1] if kernel.transposed else shape
-        if inputs != width or shapes[names[1]] != (outputs,):
-            return None
-        records.append(DenseRecord(outputs=outputs, activation=activation or config.activation))
-        variables += _dense(number, inputs, outputs, (names[0], names[1]), kernel.transposed)
-        width = outputs
-    return _Head(form, tuple(records), tuple(variables))
-
-
-def _dense(
-    number: int, inputs: int, outputs: int, names: tuple[str, str | None], transposed: bool
-) -> list[PlannedVariable]:
-    kernel, bias = f"task/dense_{number}/kernel", f"task/dense_{number}/bias"
-    planned = [PlannedVariable(kernel, kernel, (names[0],), (outputs,), (inputs, outputs), transposed)]
-    if names[1]:
-        planned.append(PlannedVariable(bias, bias, (names[1],), (outputs,), (outputs,), False))
-    return planned
+    doubted = asked.name is None and not task.of_tokens and not checkpoint.config.get("architectures")
+    also = doubted and find_head(TASKS["token_classification"], checkpoint.shapes, layout, config)
+    return FoundTask(record, (*found.variables, *found.crf), _DOUBT if also else "")
 
 
 # -- settings of the config -------------------------------------------------------------------------------------------
@@ -352,8 +311,13 @@ def _labels(raw: Mapping[str, Any], count: int, file: Path | None) -> tuple[list
     return [f"LABEL_{number}" for number in range(count)], "no file names the classes; --labels FILE would"
 
 
-def _scores(raw: Mapping[str, Any], classes: int) -> tuple[Scores, str]:
-    """Return what makes scores of logits, and why; as the pipelines of transformers and CrossEncoder choose it."""
+def _scores(raw: Mapping[str, Any], classes: int, format: Format) -> tuple[Scores, str]:
+    """Return what makes scores of logits, and why; as the pipelines of transformers and CrossEncoder choose it.
+
+    Model Garden trains a head of one class as a regression, by the mean squared error.
+    """
+    if format == "tf2" and classes == 1:
+        return "identity", "scores are the logits: one class of Model Garden is a regression"
     own = raw.get("sentence_transformers")
     word = own.get("activation_fn") if isinstance(own, Mapping) else raw.get("sbert_ce_default_activation_function")
     if isinstance(word, str):
@@ -370,7 +334,7 @@ def _scores(raw: Mapping[str, Any], classes: int) -> tuple[Scores, str]:
     return "softmax", "scores by softmax" + (f": problem_type is {problem}" if problem else "")
 
 
-def _scores_of_tokens(head: _Head) -> tuple[Scores, str]:
+def _scores_of_tokens(head: FoundHead) -> tuple[Scores, str]:
     if head.crf:
         where = head.crf[0].sources[0].rpartition(".")[0] or head.crf[0].sources[0]
         return "softmax", f"labels by the CRF {where} over all tokens, [CLS] and [SEP] too; scores are their chances"

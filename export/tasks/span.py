@@ -106,6 +106,8 @@ SPANS = Task(
     forms=(
         HeadForm("huggingface", None, (("qa_outputs", "linear"),)),
         HeadForm("tf1", None, (("cls/squad", "linear"),)),
+        HeadForm("tf2", None, (("span_labeling/logits", "linear"),)),
+        HeadForm("tf2", None, (("predictions/transform/logits", "linear"),), tells=False),
     ),
     answer=_answer,
     outputs=2,

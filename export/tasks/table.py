@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Kernel and bias of a head's dense layer in a checkpoint. TF1's heads store the kernel as rows, [out, in].
 STORED: Mapping[Format, tuple[Leaf, Leaf]] = {
     "tf1": (TENSORFLOW["rows"]._replace(transposed=True), TENSORFLOW["output_bias"]),
+    "tf2": (TENSORFLOW["kernel"], TENSORFLOW["bias"]),
     "huggingface": (PYTORCH["kernel"], PYTORCH["bias"]),
 }
 
@@ -31,13 +32,15 @@ class HeadForm:
         HeadForm("huggingface", "first", (("classifier.dense", "tanh"), ("classifier.out_proj", "linear")))
 
     `layers` are scopes and the activation behind each; None is the activation of the config. `pooling` says which
-    output goes in, None every token's. `families` are those whose class has this form; empty for all others.
+    output goes in, None every token's. `families` are those whose class has this form; empty for all others. `tells`:
+    no other task has a head of these names; where one has, a class, a CRF or a person decides.
     """
 
     format: Format
     pooling: str | None
     layers: tuple[tuple[str, Activation | None], ...]
     families: tuple[str, ...] = ()
+    tells: bool = True
 
 
 def head_logits(model: TextModel, inputs: Inputs, training: bool) -> Mapping[str, tf.Tensor]:

@@ -30,7 +30,8 @@ _TF1: Mapping[str, str] = {
     r"(?P<of>.+?)[/_](slot_)?(m|v|vr|vc)(_\d+)?": _SLOT,  # Adafactor keeps rows and columns: vr, vc
     rf"(.+/)?({_COUNTERS})(_\d+)?": _COUNTER,
     rf".+{AVERAGE}(/(biased|local_step))?": "averaged weights; --averages takes them",
-    r"(.*/)?(save_counter|optimizer|keras_api)/.*\.ATTRIBUTES/.*": _COUNTER,  # beside ALBERT of TF-Hub, saved by TF2
+    # Beside ALBERT of Model Garden, saved by TF2.
+    r"(.*/)?(save_counter|global_step|step|epoch|optimizer|keras_api)/.*\.ATTRIBUTES/.*": _COUNTER,
     "_CHECKPOINTABLE_OBJECT_GRAPH": _OBJECTS,
 }
 _TF2: Mapping[str, str] = {

@@ -30,7 +30,8 @@ _MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "TensorSliceProto": (("extent", 1, "*Extent"),),
     "Extent": (("start", 1, "INT64"), ("length", 2, "INT64")),
     "TrackableObjectGraph": (("nodes", 1, "*TrackableObject"),),
-    "TrackableObject": (("attributes", 2, "*SerializedTensor"),),
+    "TrackableObject": (("children", 1, "*ObjectReference"), ("attributes", 2, "*SerializedTensor")),
+    "ObjectReference": (("node_id", 1, "INT32"), ("local_name", 2, "STRING")),
     "SerializedTensor": (("full_name", 2, "STRING"), ("checkpoint_key", 3, "STRING")),
 }
 _HAS_PRESENCE = {("Extent", "length")}  # fields whose value 0 differs from a field that was not written

@@ -133,6 +133,29 @@ def test_a_head_of_tf1_is_found_by_its_names(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_without_a_class_is_told_by_its_pooler(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """transformers' classes for tokens have no pooler; where there is one, the export says what it took it for."""
+    for name, task in (("tokens: bert", "token_classification"), ("tokens: electra", "token_classification")):
+        planned = planned_text(_without_class(write_case(name, tmp_path / name)))
+        assert (planned.task.name, planned.doubt) == (task, "")
+    folder = _without_class(write_case("classifier: bert", tmp_path / "saved"))
+    for more, doubts in (([], 1), (["--task", "classification"], 0)):
+        assert main(["export", str(folder), "--name", "odd", "--out", str(tmp_path / "out"), "--dry-run", *more]) == 0
+        said = capsys.readouterr()
+        assert said.err.count("For entities add --task token_classification.") == doubts
+        assert "classification: pooling pooled; 3 classes: class 0, class 1, class 2; at most 40 tokens" in said.out
+    assert planned_text(folder, task="token_classification").task.dense[0].outputs == 3
+    two_layers = planned_text(_without_class(write_case("classifier: electra", tmp_path / "electra")))
+    assert (two_layers.task.name, two_layers.doubt) == ("classification", "")
+
+
+def _without_class(folder: Path) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    del config["architectures"]
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def test_labels_are_as_many_as_classes(tmp_path: Path) -> None:
     folder = write_case("classifier: bert", tmp_path / "saved")
     labels = tmp_path / "labels.txt"
