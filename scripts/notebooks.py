@@ -15,10 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.notebooks_zh import CHINESE
+from scripts.recipes_zh import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = ("text_classification",)
-LANGUAGES: Mapping[str, Mapping[str, str] | None] = {"": None, ".zh-CN": CHINESE}  # suffix -> translations
+EXAMPLES = (
+    "text_classification",
+    "semantic_search",
+    "pair_similarity",
+    "topic_clusters",
+    "fill_mask",
+    "question_answering",
+    "distillation",
+)
+LANGUAGES: Mapping[str, Mapping[str, str] | None] = {
+    "": None,
+    ".zh-CN": {**CHINESE, **RECIPES},
+}  # suffix -> translations
 
 _NOTICE = "Made from the example of the same name by `python -m scripts.notebooks`; changes made here will be lost."
 _MARK = re.compile(r"^ *# %% (.+)\n", re.MULTILINE)
@@ -57,7 +69,7 @@ def notebook(source: str, translations: Mapping[str, str] | None = None) -> str:
     words = {word: word for cell in cells for word in (cell.title, cell.text)}
     if translations is not None:
         if missing := [word for word in words if word and word not in translations]:
-            raise KeyError(f"scripts/notebooks_zh.py has nothing for {missing}")
+            raise KeyError(f"scripts/notebooks_zh.py and scripts/recipes_zh.py have nothing for {missing}")
         words = {"": "", **translations}
     pages = []
     for number, cell in enumerate(cells):

@@ -11,7 +11,6 @@ CHINESE: Mapping[str, str] = {
     "Chinese text classification on a model of the zoo: its weights frozen first, then fine-tuned.": (
         "用模型库中的模型做中文文本分类：先冻结权重，再微调。"
     ),
-    "Settings": "设置",
     "They are the options of the command line. A model's name is looked up in the registry; ZOO_REGISTRY says which "
     "one.": ("与命令行选项相同。模型按名称在注册表中查找；ZOO_REGISTRY 指定用哪个注册表。"),
     "Texts that are made up": "自动生成的文本",

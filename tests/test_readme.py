@@ -20,7 +20,9 @@ from tests.localserver import running_server
 from zoo.command import main
 
 READMES = ("README.md", "README.zh-CN.md")
-PAGES = [f"docs/{page}.md" for page in ("use", "contract", "install", "cache", "export", "own-zoo", "coming-from")]
+PAGES = [
+    f"docs/{page}.md" for page in ("use", "recipes", "contract", "install", "cache", "export", "own-zoo", "coming-from")
+]
 TRANSLATED = [READMES, *((page, page.replace(".md", ".zh-CN.md")) for page in PAGES)]
 IN_TURN = ("README.md", "docs/use.md", "docs/contract.md")  # a page goes on with the names of the one before
 

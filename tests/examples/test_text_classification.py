@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import runpy
 import shutil
 from collections import Counter
@@ -15,35 +14,10 @@ import numpy as np
 import pytest
 
 from examples import text_classification as example
-from export.options import EncoderRequest, TokenizerRequest
-from export.pipeline import export_encoder, export_tokenizer
-from scripts.layouts import bert, bert_config
-from scripts.notebooks import notebook, notebooks
-from scripts.random_checkpoint import write_tf1, write_vocabulary
 from tests.conftest import ROOT
 
 NOTEBOOK = ROOT / "examples/notebooks/text_classification.ipynb"
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random BERT and its tokenizer, under the names that the example asks for."""
-    checkpoint, out = tmp_path_factory.mktemp("checkpoint"), tmp_path_factory.mktemp("zoo")
-    rows = [*example.made_up("pairs", 1), *example.made_up("single", 1)]
-    vocabulary = [*SPECIAL, *sorted({letter for texts, _ in rows for letter in "".join(texts)})]
-    config = bert_config(2, 64, 4, 112, len(vocabulary), positions=47)
-    write_tf1(checkpoint, config, bert(config), seed=3, scale=0.05)
-    write_vocabulary(checkpoint / "vocab.txt", vocabulary)
-    export_encoder(EncoderRequest(checkpoint, "albert_tiny", out))
-    export_tokenizer(TokenizerRequest(checkpoint, "bert_tokenizer_chinese", out))
-    return out / "registry.json"
-
-
-@pytest.fixture(autouse=True)
-def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -214,38 +188,3 @@ def test_made_up_texts_cannot_be_told_by_a_single_character(task: str) -> None:
     for letter in {letter for letter, _ in with_letter}:
         agree = with_letter[letter, "1"] + labels["0"] - with_letter[letter, "0"]
         assert max(agree, len(rows) - agree) < 0.75 * len(rows)
-
-
-# -- the notebooks ------------------------------------------------------------------------------------------------
-
-
-def test_notebooks_are_in_step_with_the_example() -> None:
-    wanted = notebooks()
-    assert {*wanted} == {*NOTEBOOK.parent.glob("*")}
-    behind = [file.name for file, text in wanted.items() if file.read_text(encoding="utf-8") != text]
-    assert not behind, "run python -m scripts.notebooks"
-
-
-def test_notebooks_are_well_formed_and_of_the_same_code() -> None:
-    for file in notebooks():
-        assert code_cells(file) == code_cells(NOTEBOOK)
-        content = json.loads(file.read_text(encoding="utf-8"))
-        assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
-        names = [cell["id"] for cell in content["cells"]]
-        assert len(set(names)) == len(names) and all(re.fullmatch("[a-zA-Z0-9-_]{1,64}", name) for name in names)
-        for cell in content["cells"]:
-            more = {"outputs", "execution_count"} if cell["cell_type"] == "code" else set()
-            assert {*cell} == {"cell_type", "id", "metadata", "source"} | more
-
-
-def test_what_has_no_translation_is_listed() -> None:
-    source = '"""Title.\n"""\n# %% Known\n# Said\n# twice.\nx = 1\n\n\ndef f():\n    # %% New\n    y = 2\n'
-    cells = json.loads(notebook(source))["cells"]
-    assert ["".join(cell["source"]) for cell in cells][1:] == [
-        "## Known\n\nSaid twice.",
-        "x = 1\n\n\ndef f():",
-        "## New",
-        "y = 2",
-    ]
-    with pytest.raises(KeyError, match="Said twice.*New"):
-        notebook(source, {"Title.": "", "Known": ""})

@@ -1,0 +1,166 @@
+"""The recipes do what they say, twice the same, on a small zoo; they use public names alone, and explain themselves."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from examples import distillation, fill_mask, pair_similarity, question_answering, semantic_search
+from scripts.notebooks import EXAMPLES, cells_of
+from tests.conftest import ROOT
+from tests.export.tasks.conftest import write_case
+from zoo.command import main
+
+RECIPES = [name for name in EXAMPLES if name != "text_classification"]
+MASKS, SPANS = ("bert_fill_mask", "masks: bert"), ("mrc_roberta_wwm_large", "span: bert")  # cases of tests/export
+
+
+@pytest.fixture
+def names(registry: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Names mean the small zoo. Returns the working directory."""
+    monkeypatch.setenv("ZOO_REGISTRY", str(registry))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# -- what they find ---------------------------------------------------------------------------------------------------
+
+
+def test_a_search_finds_the_sentence_itself(names: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"bought a fish": "My aunt bought a fish in May.", "sang": "Our dog sang in May."}
+    monkeypatch.setattr(semantic_search, "MATTERS", {"en": asked})
+    monkeypatch.setattr(semantic_search, "WHO", {"en": "My aunt|Our dog"})
+    found = semantic_search.run("all_minilm_l6_v2", k=2)
+    rows = semantic_search.made_up("en", 1)
+    assert [rows[places[0]][0] for places in found["places"]] == [*asked.values()]
+    assert len(rows) == 120 and rows != semantic_search.made_up("en", 2) and found["found"] == 1
+    assert found == semantic_search.run("all_minilm_l6_v2", k=2)
+
+
+def test_pairs_get_the_cosines_of_their_vectors(names: Path) -> None:
+    found = pair_similarity.run("bge_small_zh", "zh", seed=3)
+    pairs, same = pair_similarity.pairs_of("zh", 3)
+    vectors = zoo.TextEncoder("bge_small_zh").similarity(*zip(*pairs, strict=True)).diagonal()
+    np.testing.assert_allclose(found["cosines"], vectors, rtol=0, atol=1e-5)
+    assert len(same) == 60 and same.sum() == 30 and found["border"] in found["cosines"]
+    right = [(cosine >= found["border"]) == each for cosine, each in zip(found["cosines"], same, strict=True)][30:]
+    assert found["accuracy"] == np.mean(right)
+
+
+@pytest.mark.parametrize("index", ["faiss", "hnswlib"])
+def test_an_index_finds_what_numpy_does(index: str) -> None:
+    pytest.importorskip(index)
+    vectors = np.random.default_rng(1).normal(size=(300, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ours, exact = (semantic_search.nearest(each, vectors, vectors[:20], 5, 1) for each in (index, "numpy"))
+    assert exact[:, 0].tolist() == [*range(20)]
+    assert np.mean([len({*a} & {*b}) / 5 for a, b in zip(ours, exact, strict=True)]) > 0.9
+
+
+@pytest.mark.slow
+def test_topics_are_found_by_their_letters(names: Path) -> None:
+    topic_clusters = pytest.importorskip("examples.topic_clusters", exc_type=ImportError)
+    for language in ("en", "zh"):
+        found = topic_clusters.run("all_minilm_l6_v2", language)
+        assert len(found["labels"]) == 80 and {*found["labels"]} == {*range(5)} and found["agreement"] > 0.1
+        assert found == topic_clusters.run("all_minilm_l6_v2", language)
+    (names / "mine.txt").write_text("aaa aab\nzzz zzy\naab aaa\nzzy zzz\n", encoding="utf-8")
+    found = topic_clusters.run("all_minilm_l6_v2", texts="mine.txt", topics=2)
+    first, second, *others = found["labels"]
+    assert others == [first, second] and first != second and found["agreement"] is None
+
+
+@pytest.mark.slow
+def test_a_student_comes_nearer_to_its_teacher(names: Path) -> None:
+    (names / "mine.txt").write_text("\n".join(distillation.made_up("zh", 2)[:200]), encoding="utf-8")
+
+    def run(**how: Any) -> dict[str, Any]:
+        return distillation.run("bge_base_zh", "albert_tiny", texts="mine.txt", epochs=3, learning_rate=1e-3, **how)
+
+    found = run(export="dist")
+    losses = found["loss"]["val_loss"]
+    assert losses[-1] < 0.5 * losses[0] and found["after"] > found["before"]
+    encode = zoo.TextEncoder(found["archive"])
+    np.testing.assert_allclose(np.linalg.norm(encode(["邻居", ""]), axis=1), 1, rtol=0, atol=1e-5)
+    again = run()
+    assert (again["loss"], again["after"]) == (found["loss"], found["after"])
+
+
+@pytest.mark.slow
+def test_masks_and_questions_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, case in (MASKS, SPANS):
+        write_case(case, tmp_path / name)
+        task = ["--task", "fill_mask"] if name == MASKS[0] else []
+        assert main(["export", str(tmp_path / name), "--name", name, "--out", str(tmp_path / "out"), *task]) == 0
+    monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "out" / "registry.json"))
+    found = fill_mask.run("bert_fill_mask", ["你[MASK] [MASK]", "好"])
+    assert [[len(some) for some in of_text] for of_text in found["tokens"]] == [[5, 5], []]
+    best = [some[0].decode().removeprefix("##") for some in found["tokens"][0]]
+    assert found["filled"] == ["你{} {}".format(*best), "好"]
+    found = question_answering.run("mrc_roberta_wwm_large", ["你好?", "w3?"], "好 w4，你 w5")
+    for answer, marked in zip(found["answers"], found["marked"], strict=True):
+        assert re.sub("[【】]", "", marked) == "好 w4，你 w5" and f"【{answer}】" in marked
+    for name in ("fill_mask", "question_answering"):
+        run_cells(name, tmp_path)
+
+
+# -- how they are written ---------------------------------------------------------------------------------------------
+
+
+def cells(recipe: str) -> list[str]:
+    """The code of a notebook's cells."""
+    source = (ROOT / "examples" / f"{recipe}.py").read_text(encoding="utf-8")
+    return [cell.code for cell in cells_of(source) if cell.code]
+
+
+def run_cells(recipe: str, place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells(recipe):
+        exec(compile(cell, recipe, "exec"), found)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name not in ("fill_mask", "question_answering")])
+def test_cells_run_as_they_stand(recipe: str, names: Path) -> None:
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    plot = run_cells(recipe, names).get("plot")
+    assert plot is None or (names / plot).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_short_and_uses_public_names_alone(recipe: str) -> None:
+    source = (ROOT / "examples" / f"{recipe}.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 150 and f"python examples/{recipe}.py" in source
+    tree = ast.parse(source)
+    public = {*zoo.__all__, "TextEncoder", "KerasLayer", "ZooError"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert not re.match("zoo|export|tokenizer|scripts|tests|examples", node.module or "")
+        if isinstance(node, ast.Import):
+            assert not [alias.name for alias in node.names if re.match(r"zoo\.|export|tokenizer|scripts", alias.name)]
+        if isinstance(node, ast.Attribute):
+            assert not node.attr.startswith("_")
+            assert not isinstance(node.value, ast.Name) or node.value.id != "zoo" or node.attr in public
+    code = cells(recipe)
+    assert "argparse" not in "".join(code) and "pip install" in source.partition("Before you begin")[2]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_has_help(recipe: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    if recipe == "topic_clusters":
+        pytest.importorskip("sklearn")
+    monkeypatch.setattr("sys.argv", [recipe, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(f"examples.{recipe}").main()
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"python examples/{recipe}.py" in shown and "--" in shown
