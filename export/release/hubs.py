@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from zoo.basics.untrusted import parse_json
 from zoo.errors import BadArgument, DownloadFailed
 from zoo.registry.entry import HubSource
-from zoo.transport.http import read_bytes
+from zoo.transport.small import read_bytes
 
 _MOST_LISTING = 64 << 20  # bytes
 _MOST_VALUES = 200_000

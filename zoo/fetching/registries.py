@@ -19,7 +19,7 @@ from zoo.fetching.url_records import key_of
 from zoo.fetching.wheels import with_wheels
 from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry
 from zoo.registry.writing import placed, readable
-from zoo.transport.http import read_bytes
+from zoo.transport.small import read_bytes
 from zoo.trust.signatures import check_registry_signature, read_twice
 
 _log = logging.getLogger("zoo")

@@ -18,8 +18,9 @@ from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import Entry, NoteSource, PyPISource, UrlSource
 from zoo.registry.registry import Registry
-from zoo.transport.http import errors_become, session
+from zoo.transport.http import errors_become
 from zoo.transport.refusals import Cut, Refused, Slow
+from zoo.transport.sessions import session
 
 Kind = Literal["archive", "source", "huggingface", "note", "history"]
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from zoo.archive.digests import sha256_of
 from zoo.basics.files import cannot_write, move_into_place, unique_beside
 from zoo.basics.progress import progress
-from zoo.transport import http, patience
-from zoo.transport.http import Answer, Version, requested, session
-from zoo.transport.patience import too_slow
+from zoo.transport import http
+from zoo.transport.http import Answer, Version, requested
 from zoo.transport.refusals import Cut, Expected, Mismatch, OtherRange, Refused, Slow, TooLong, failure, spaced
 
 LIMIT = 4 << 30  # bytes of a file whose size is not recorded; the largest archive of this zoo has a third of them
@@ -70,6 +69,8 @@ def download(
     Raises DownloadFailed, or DigestMismatch when every source delivered other bytes; both name all sources and what
     each said. Raises CannotWrite when the target cannot be written.
     """
+    from zoo.transport.sessions import session
+
     sha256, size = (expected.sha256, expected.size) if expected else (None, None)
     if resume and sha256 is None and len(sources) != 1:
         raise ValueError("resume needs the digest of the whole, or one source: parts of several may not fit")
@@ -170,9 +171,11 @@ def _after(turn: _Turn, refused: Refused, start: int, file: Path) -> tuple[_Turn
     turn = replace(turn, failures=failures, longest=max(there, turn.longest))
     if failures == _ATTEMPTS or (turn.others_wait and isinstance(refused, Slow)):
         return None, refused
+    from zoo.transport import patience
+
     # A server that sends one byte for each connection never fails and is never silent, but it is slow.
     if (seconds := time.monotonic() - turn.measured_at) >= patience.WINDOW:
-        if problem := too_slow(turn.longest - turn.measured_from, seconds):
+        if problem := patience.too_slow(turn.longest - turn.measured_from, seconds):
             return None, refused if isinstance(refused, Slow) else Slow(problem)
         turn = replace(turn, measured_at=time.monotonic(), measured_from=turn.longest)
     time.sleep(http.PAUSE * 2**failures)

@@ -15,13 +15,11 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from zoo.transport.refusals import TooSlow
+
 HEADERS = 60.0  # seconds for the status line and the headers of one answer, or the socket's timeout if that is longer
 WINDOW = 60.0  # seconds of waiting over which the speed of a body is measured
 LEAST = 1 << 10  # bytes a second: the lowest speed of a body; a mobile phone of the nineties was faster
-
-
-class TooSlow(TimeoutError):
-    """The headers or the body of an answer come too slowly, or not at all."""
 
 
 class _Timed(io.RawIOBase):

@@ -34,6 +34,10 @@ class Slow(Cut):
     """The source sent nothing for too long, or too few bytes a second. Another source may be faster."""
 
 
+class TooSlow(TimeoutError):
+    """The headers or the body of an answer come too slowly, or not at all. It becomes Slow."""
+
+
 class OtherRange(Refused):
     """The source does not send the bytes that follow those on the disk (HTTP 416, or 206 with another range).
 

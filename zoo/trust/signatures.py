@@ -23,7 +23,7 @@ from zoo.basics.urls import local_path, shown
 from zoo.contract import REGISTRY_FILE, SUMS_FILE
 from zoo.errors import CannotWrite, DownloadFailed, Untrusted, ZooError
 from zoo.transport import http
-from zoo.transport.http import read_bytes
+from zoo.transport.small import read_bytes
 from zoo.trust.minisign import SUFFIX, PublicKey, check, parse_public_key, parse_signature
 
 _T = TypeVar("_T")

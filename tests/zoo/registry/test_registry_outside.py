@@ -28,7 +28,7 @@ from zoo.fetching.installed import installed_place
 from zoo.fetching.installing import install
 from zoo.fetching.registries import read_registry
 from zoo.registry.registry import parse_registry
-from zoo.transport.http import read_bytes
+from zoo.transport.small import read_bytes
 
 
 def text(**changes: Any) -> bytes:

@@ -21,7 +21,8 @@ from zoo.archive.card import FileDigest
 from zoo.basics.urls import with_mirror
 from zoo.errors import CannotWrite, DigestMismatch, DownloadFailed
 from zoo.transport.download import download
-from zoo.transport.http import Version, read_bytes
+from zoo.transport.http import Version
+from zoo.transport.small import read_bytes
 
 BODY = bytes(range(256)) * 40
 RIGHT = FileDigest(sha256=hashlib.sha256(BODY).hexdigest(), size=len(BODY))
@@ -430,7 +431,7 @@ class PlainTls(HTTPAdapter):
 def test_a_redirect_to_something_unencrypted_is_refused(
     server: LocalServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.transport.http.PatientAdapter", PlainTls)
+    monkeypatch.setattr("zoo.transport.sessions.PatientAdapter", PlainTls)
     secure = server.url.replace("http://", "https://")
     server.serve("/there", BODY)
     server.serve("/down", redirect(server.url + "/there?sig=hush"))
@@ -496,7 +497,7 @@ class Ignorant(Reply):
 
 
 def test_small_files_have_a_limit(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.transport.http._SMALL", 1000)
+    monkeypatch.setattr("zoo.transport.small._MOST", 1000)
     assert read_bytes(server.serve("/x", BODY[:1000])) == BODY[:1000]
     with pytest.raises(DownloadFailed, match="is longer than 1,000 bytes"):
         read_bytes(server.serve("/y", BODY[:1001]))

@@ -20,7 +20,7 @@ from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.transport.download import download
-from zoo.transport.http import read_bytes
+from zoo.transport.small import read_bytes
 
 BODY = bytes(range(256)) * 40
 RIGHT = FileDigest(sha256=hashlib.sha256(BODY).hexdigest(), size=len(BODY))
@@ -111,7 +111,7 @@ def test_registries_that_trickle(server: LocalServer, monkeypatch: pytest.Monkey
     with pytest.raises(BadRegistry, match="bytes a second; given up below 1,024"):
         read_registry(url)
     monkeypatch.setattr("zoo.transport.patience.LEAST", 1)
-    monkeypatch.setattr("zoo.transport.http._SMALL_SECONDS", 0.5)  # quick enough for an archive, and yet it never ends
+    monkeypatch.setattr("zoo.transport.small._SECONDS", 0.5)  # quick enough for an archive, and yet it never ends
     with pytest.raises(BadRegistry, match=r"sent \d+ bytes in 0\.5 seconds and had not finished"):
         read_registry(url)
 
