@@ -31,7 +31,8 @@ def bundle_command(parser: argparse.ArgumentParser) -> Run:
     def run(arguments: argparse.Namespace) -> int:
         registry = with_built(read_registry(arguments.registry), arguments.names, build=not arguments.dry_run)
         entries = bundles.bundled_entries(arguments.names, registry)
-        bundles.bundle(arguments.names, arguments.out, registry=registry, dry_run=arguments.dry_run)
+        if not arguments.dry_run:
+            bundles.write_bundle(entries, registry, arguments.out)
         if arguments.json:
             written = {} if arguments.dry_run else sha256_and_size(arguments.out).model_dump()
             print_json({"file": str(arguments.out), "names": list(entries), **written})

@@ -104,7 +104,7 @@ def built(
     if found := _found(order, name, thorough):
         return found
     _check_allowed(name, command)
-    if (models[name].on_request or models[origin(name, models)].on_request) and not requested:
+    if _is_on_request(name, models) and not requested:
         raise NotBuilt(
             f"{name} is built only on request, because of its licence: {models[name].licence}. `{command}` builds it "
             "for yourself."
@@ -125,11 +125,14 @@ def built(
 def with_built(registry: Registry, names: Sequence[str], *, build: bool = True) -> Registry:
     """Return a registry in which the models of `names` and their tokenizers have archives: those that were built here.
 
-    What was not built yet is built, unless `build` is False; then its row stays without an archive. It raises what
-    `built` does.
+    What was not built yet is built, unless `build` is False; then its row stays without an archive. Since the caller
+    puts the archives into a file, the log names each licence that lets nobody hand it on. It raises what `built` does.
     """
     models = dict(registry.models)
     wanted = [registry.canonical(name) for name in names]
+    for name in wanted:
+        if _is_on_request(name, models):
+            _log.warning("%s is for yourself: its licence (%s) lets nobody hand it on.", name, models[name].licence)
     for name in dict.fromkeys((*wanted, *filter(None, map(registry.tokenizer, wanted)))):
         if models[name].archive is None:
             if build:
@@ -183,6 +186,10 @@ def built_here(name: str, registry: Registry) -> Path | None:
 def _order_of(name: str, models: Mapping[str, Entry], sources: Path | None) -> Order:
     made_by = origin(name, models) if KINDS[models[name].kind].comes_along else name
     return Order(made_by, models, sources)
+
+
+def _is_on_request(name: str, models: Mapping[str, Entry]) -> bool:
+    return models[name].on_request or models[origin(name, models)].on_request
 
 
 def _check_allowed(name: str, command: str) -> None:

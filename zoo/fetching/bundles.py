@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,22 +51,26 @@ def bundle(
     names = [names] if isinstance(names, str) else names
     known = with_built(known, names, build=not dry_run)
     entries = bundled_entries(names, known)
-    if dry_run:
-        return list(entries)
+    if not dry_run:
+        write_bundle(entries, known, Path(out))
+    return list(entries)
+
+
+def write_bundle(entries: Mapping[str, Entry], registry: Registry, out: Path) -> None:
+    """Write the bundle whose registry has these rows; the archives are those of `registry`. Raises as `bundle` does."""
     with (
-        written_file(Path(out)) as temporary,
+        written_file(out) as temporary,
         TemporaryDirectory(dir=temporary.parent, prefix=".zoo-") as work,
         tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar,
     ):
         listing = Path(work) / REGISTRY_FILE
-        listing.write_text(registry_text(Registry(models=entries)), encoding="utf-8", newline="\n")
+        listing.write_text(registry_text(Registry(models=dict(entries))), encoding="utf-8", newline="\n")
         _add(tar, listing)
         for name in entries:
             packed = Path(work) / f"{name}.tar.gz"
-            archive_file(name, known.archive(name), packed)
+            archive_file(name, registry.archive(name), packed)
             _add(tar, packed)
             packed.unlink()
-    return list(entries)
 
 
 def bundled_entries(names: Sequence[str], registry: Registry) -> dict[str, Entry]:

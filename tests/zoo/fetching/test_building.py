@@ -12,8 +12,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.hub_resolver import _ZooResolver
 from zoo.loading.load import find_model
+from zoo.publishing.wheels import wheels
 from zoo.registry.registry import Registry
 from zoo.registry.writing import update_registry
 
@@ -216,6 +218,23 @@ def test_what_its_licence_keeps_is_built_by_its_command_alone(builder: Small, re
         built("words", held)
     assert str(no.value).split("`")[1] == held.fetch_command("words")
     assert built("words", held, requested=True) == built("words", held)
+
+
+@pytest.mark.parametrize("write", [zoo.bundle, wheels])
+def test_what_hands_it_on_says_its_licence(
+    write: Callable[..., Any],
+    builder: Small,
+    registry: Registry,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write("words", tmp_path / "free", registry=registry)
+    assert "for yourself" not in caplog.text
+    row = registry.models["words"].model_copy(update={"on_request": True, "licence": "research only"})
+    held = registry.model_copy(update={"models": {**registry.models, "words": row}})
+    built("words", held, requested=True)
+    write("words", tmp_path / "held", registry=held)
+    assert caplog.text.count("words is for yourself: its licence (research only) lets nobody hand it on.") == 1
 
 
 def test_a_sha256_that_is_asked_for(builder: Small, registry: Registry) -> None:
