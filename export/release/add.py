@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from export.options import EncoderOptions, given_options
+from export.options import EncoderOptions, EncoderRequest, given_options
 from export.release.build import exclusive, write_rows
 from export.release.builder import Builder, Job
-from export.release.plan import Step
+from export.release.plan import Step, make_step
 from export.release.report import BuildReport, read_report, write_report
-from export.release.sources import Found, Inputs, Shelf
+from export.release.sources import Found, Inputs, Shelf, said
 from zoo.archive.digests import sha256_of
 from zoo.contract import PREPROCESS, REGISTRY_FILE
 from zoo.errors import BadArgument
@@ -23,6 +23,9 @@ from zoo.registry.entry import Entry, FromParent, HuggingFaceSource, NoteSource,
 from zoo.registry.recipes import option_words, stated_options
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
+
+if TYPE_CHECKING:
+    from export.planning import PlannedEncoder, PlannedText
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
@@ -74,6 +77,28 @@ def add_model(addition: Addition) -> BuildReport:
             entry = entry.model_copy(update={"sources": [_command_note(addition, source, given, models)]})
         _write_people(out, {name: entry.model_copy(update={"tokenizer": tokenizer})})
     return report
+
+
+def plan_addition(addition: Addition) -> PlannedEncoder | PlannedText | str:
+    """Return the plan of a new model's export; where its checkpoint lies elsewhere, the source in words.
+
+    Nothing is fetched or written. Raises what `plan_export` does, and BadArgument.
+    """
+    from export.planning import plan_export
+
+    source, listed = _source(addition), addition.out / REGISTRY_FILE
+    if isinstance(source, NoteSource):
+        found: Found | None = Found(Path(addition.checkpoint), source, "")
+    else:
+        found = Shelf().find(addition.name, Entry(kind="encoder", sources=[source]))
+    if found is None:
+        return said(source)
+    registry = own_registry(listed) if listed.exists() else Registry()
+    models = {**registry.models, addition.name: _entry(addition.options, source, _parent(addition, source, registry))}
+    builder = Builder(Job(models, addition.out, options=addition.options))
+    request = builder.request(make_step(addition.name, models), Inputs(found.path, source, "", {}))
+    assert isinstance(request, EncoderRequest)  # a new model is one
+    return plan_export(request)
 
 
 def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: BuildReport) -> BuildReport:

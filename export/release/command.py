@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.command import Run
 from export.options import EncoderOptions, add_options, request_from
-from export.release.add import Addition, add_model
+from export.release.add import Addition, add_model, plan_addition
 from export.release.build import build_steps, write_catalogue
 from export.release.builder import Job
 from export.release.dry_run import dry_run
@@ -71,6 +71,7 @@ def add_command(parser: argparse.ArgumentParser) -> Run:
     _add_out(parser)
     add_options(parser, EncoderOptions)
     parser.add_argument("--no-tokenizer", action="store_true", help="export no tokenizer where none fits")
+    parser.add_argument("--dry-run", action="store_true", help="print the weight plan; nothing is fetched or written")
     add_json(parser)
     return _run_add
 
@@ -97,7 +98,7 @@ def _run_build(arguments: argparse.Namespace) -> int:
     done, of_encoders = read_report(arguments.out).rows, request_from(arguments, EncoderOptions)
     job = Job(registry.models, arguments.out, Shelf(arguments.sources), done, of_encoders)
     if arguments.dry_run:
-        foreseen = dry_run(steps, job, arguments.jobs)
+        foreseen = dry_run(steps, job, arguments.jobs, "onnx" in arguments.forms)
         print(to_json(foreseen.to_dict()).rstrip() if arguments.json else foreseen)
         return 0
     report = build_steps(steps, registry, job, jobs=arguments.jobs)
@@ -124,7 +125,14 @@ def _publish_onnx(report: BuildReport, out: Path) -> None:
 def _run_add(arguments: argparse.Namespace) -> int:
     of_encoder = request_from(arguments, EncoderOptions)
     addition = Addition(arguments.checkpoint, arguments.name, arguments.out, of_encoder, arguments.no_tokenizer)
-    return _finish(add_model(addition), arguments)
+    if not arguments.dry_run:
+        return _finish(add_model(addition), arguments)
+    if isinstance(planned := plan_addition(addition), str):
+        print(f"{planned} is not on this machine. Once it was fetched, --dry-run says what becomes of it.")
+        return 0
+    print(to_json(planned.to_dict()).rstrip() if arguments.json else planned)
+    planned.plan.checked(f"{arguments.name} (family {planned.family.name})")
+    return 0
 
 
 def _finish(report: BuildReport, arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from export.release.plan import Step, estimate, groups
 from export.release.sources import Found, Inputs, said
 from zoo.archive.kinds import KINDS
 from zoo.basics.display import table
+from zoo.contract import ONNX, VECTOR
 from zoo.registry.entry import Entry, NoteSource, Source
 
 _VOCABULARY_BYTES = 110_000  # of the Chinese BERTs
@@ -31,15 +32,20 @@ class Foreseen:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What every step would do, if `jobs` processes build at a time; `print(dry_run)` shows a table."""
+    """What every step would do, if `jobs` processes build at a time; `print(dry_run)` shows a table.
+
+    `conversions` are the archives that `--with onnx` makes besides, None without it. Nothing is estimated of them.
+    """
 
     steps: Sequence[Foreseen]
     jobs: int = 1
+    conversions: Sequence[str] | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return what `zoo build --dry-run --json` prints."""
         totals = {"download": self._sum("download"), "archive": self._sum("archive"), "seconds": self.seconds}
-        return {"about": totals, "steps": [asdict(step) for step in self.steps]}
+        conversions = {} if self.conversions is None else {"conversions": list(self.conversions)}
+        return {"about": totals, "steps": [asdict(step) for step in self.steps], **conversions}
 
     @property
     def seconds(self) -> float:
@@ -57,15 +63,15 @@ class DryRun:
             table(("name", "what", "download MiB", "archive MiB", "seconds", "source"), rows)
             + f"\n{todo} of {len(self.steps)} exports to make: about {self._sum('download') / _MIB:,.0f} MiB to fetch, "
             f"{self._sum('archive') / _MIB:,.0f} MiB of archives; {minutes} min with {self.jobs} at a time, "
-            "downloads left out."
+            "downloads left out." + ("" if self.conversions is None else f"\n{_converted(self.conversions)}")
         )
 
     def _sum(self, amount: str) -> float:
         return sum(getattr(step, amount) for step in self.steps)
 
 
-def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
-    """Return what a build of these steps would do.
+def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1, onnx: bool = False) -> DryRun:
+    """Return what a build of these steps would do; with `onnx`, what is converted then too.
 
         print(dry_run(make_steps(registry), Job(registry.models, Path("dist"))))
 
@@ -79,7 +85,15 @@ def dry_run(steps: Sequence[Step], job: Job, jobs: int = 1) -> DryRun:
             found = job.shelf.find(origin, job.models[origin])
             inputs = found.read() if found else None
             foreseen += [_foreseen(step, job, builder, found, inputs, fetched) for step in group]
-    return DryRun(foreseen, jobs)
+    vectors = [step.name for step in steps if job.models[step.name].task == VECTOR]
+    return DryRun(foreseen, jobs, [f"{name}{ONNX}" for name in vectors] if onnx else None)
+
+
+def _converted(names: Sequence[str]) -> str:
+    """Return the line about the conversions of a build."""
+    if not names:
+        return "--with onnx: none of these is a text archive of vectors."
+    return f"--with onnx: then {', '.join(names)}, each converted, compared and verified; not in these numbers."
 
 
 def _foreseen(

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from export.release.builder import Job
+from export.release.dry_run import dry_run
 from export.release.fetching import fetch_file
-from export.release.plan import make_steps
+from export.release.plan import make_step, make_steps
 from export.release.processes import run_steps
 from export.release.sources import Shelf
 from tests.conftest import ROOT
@@ -263,6 +264,12 @@ def test_a_dry_run_asks_nobody_and_writes_nothing(
     assert by_name["base"]["archive"] == 33_480 and by_name["tiny"]["source"] == "local tiny"
     assert plan["about"]["archive"] == sum(step["archive"] for step in plan["steps"])
     assert list(tmp_path.iterdir()) == [] and len(built.upstream.server.asked) == asked
+    job = Job(read_registry(PACKAGED).models, tmp_path / "dist")
+    steps = [make_step(name, job.models) for name in ("bert_tokenizer_chinese", "bge_small_zh")]
+    assert str(dry_run(steps, job, onnx=True)).endswith(
+        "\n--with onnx: then bge_small_zh_onnx, each converted, compared and verified; not in these numbers."
+    )
+    assert dry_run(steps[:1], job, onnx=True).to_dict()["conversions"] == [] and not dry_run(steps, job).conversions
 
 
 def test_a_dry_run_tells_what_would_be_left_as_it_is(built: Built, capsys: pytest.CaptureFixture[str]) -> None:
@@ -411,6 +418,19 @@ def test_adding_a_model_makes_its_row_archive_and_tokenizer(
     capsys.readouterr()
     assert main(["build", "--all", "--out", str(out), "--registry", str(out / "registry.json"), "--json"]) == 0
     assert set(outcomes(capsys.readouterr().out).values()) == {"unchanged"}
+
+
+def test_a_dry_run_of_adding_prints_the_plan_and_asks_nobody(
+    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "empty"))
+    asked, common = len(built.upstream.server.asked), ["--name", "mine", "--out", str(tmp_path / "x"), "--dry-run"]
+    assert main(["add", str(built.upstream.sources / "tiny"), *common, "--layers", "1", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert len(plan["variables"]) > 10 and plan["missing"] == plan["unused"] == []
+    assert main(["add", REPOSITORY, *common]) == 0
+    assert f"{REPOSITORY} at main is not on this machine" in capsys.readouterr().out
+    assert len(built.upstream.server.asked) == asked and list(tmp_path.iterdir()) == []
 
 
 def test_adding_a_cut_model_names_the_tokenizer_that_is_there(built: Built, tmp_path: Path) -> None:

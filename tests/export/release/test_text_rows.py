@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import zoo
@@ -26,11 +28,24 @@ def test_zoo_build_of_a_text_row(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]
     out = tmp_path / "dist"
     command = ["build", "small_texts", "--registry", str(tmp_path / "registry.json"), "--out", str(out)]
-    assert main([*command, "--sources", str(tmp_path / "sources")]) == 0, capsys.readouterr()
+    command += ["--sources", str(tmp_path / "sources")]
+    onnx = ["--with", "onnx"] if find_spec("tf2onnx") else []
+    assert main([*command, *onnx]) == 0, capsys.readouterr()
     built = own_registry(out / "registry.json").models["small_texts"]
     assert (built.kind, built.task, built.licence) == ("text", "vector", "MIT")
     card = page_of(out).cards["small_texts"]
     assert "golden texts were answered" in card and "a 1: " in card and "task" in card
     model = zoo.load_model(out / "small_texts.tar.gz")
     assert model.card.task.max_length == 20  # type: ignore[attr-defined]
-    assert zoo.TextEncoder(out / "small_texts.tar.gz").max_length == 20
+    encode = zoo.TextEncoder(out / "small_texts.tar.gz")
+    assert encode.max_length == 20
+    if not onnx:
+        pytest.skip("no tf2onnx: pip install 'bert-zoo[onnx]'")
+    lite = zoo.lite.TextEncoder("small_texts", registry=out / "registry.json")
+    np.testing.assert_allclose(lite(["你好", "good day"]), encode(["你好", "good day"]), rtol=0, atol=1e-5)
+    assert zoo.info("small_texts_onnx", out / "registry.json").kind == "onnx"
+    capsys.readouterr()
+    assert main([*command, *onnx, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("--with onnx: then small_texts_onnx, ")
+    assert main([*command, *onnx]) == 0
+    assert "small_texts_onnx.tar.gz: made of the same archive before" in capsys.readouterr().err

@@ -20,6 +20,7 @@ import zoo
 from export.release.command import _run_build
 from scripts.lite_model import ASKED, DATA, PAIRS
 from tests.conftest import ROOT
+from tests.zoo.site.test_site import page_of
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import OnnxCard, Source, TextCertificate, read_card, write_card
 from zoo.archive.digests import file_digests, sha256_of
@@ -37,6 +38,7 @@ from zoo.errors import (
     VerificationFailed,
 )
 from zoo.loading.verify import verify
+from zoo.publishing.publish import publish
 from zoo.registry.entry import Entry
 from zoo.registry.rows import registry_row
 from zoo.registry.writing import update_registry
@@ -292,6 +294,16 @@ def test_a_name_is_found(published: Path, encode: TextEncoder, capsys: pytest.Ca
     assert main(["verify", "tiny_onnx", "--registry", str(registry)]) == 0
     said = capsys.readouterr().out
     assert f"tiny_onnx (onnx): 4 files and {len(ASKED)} golden texts agree" in said and "operations" not in said
+
+
+def test_it_is_published_and_has_a_card_in_the_catalogue(published: Path, tmp_path: Path) -> None:
+    dist = Path(shutil.copytree(published, tmp_path / "dist"))
+    card = page_of(dist).cards["tiny_onnx"]
+    assert "zoo.lite.TextEncoder" in (dist / "index.html").read_text(encoding="utf-8")
+    assert "zoo verify tiny_onnx repeats its golden data" in card and "made with" in card
+    assert "tiny_onnx.tar.gz" in publish(dist, tmp_path / "mirror").written
+    there = TextEncoder("tiny", registry=tmp_path / "mirror" / "registry.json")
+    assert there.max_length == 30
 
 
 def test_a_name_without_a_conversion(published: Path) -> None:
