@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,20 @@ from typing import Any, Literal
 from scripts import layouts, transformers_layouts
 from scripts.hollow import write_bundle, write_safetensors
 from scripts.layouts import Shapes, bert_config
+from zoo.registry.entry import Entry
 
 FILE = Path(__file__).with_name("compatible.json")
+USUAL_POSITIONS = 512
+_HEADS = {"classification": ("labels",), "token_classification": ("labels of tokens",), "span": ("span",)}
+_LABELS = {"id2label": {"0": "O", "1": "B-X"}}
+# The first head of a checkpoint -> the class that its config names.
+_CLASSES = {
+    "labels": "SequenceClassification",
+    "labels of tokens": "TokenClassification",
+    "span": "QuestionAnswering",
+    "discriminator": "PreTraining",
+}
+_MODELS = {"bert": "Bert", "ernie": "Ernie", "electra": "Electra", "albert": "Albert"}
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,36 @@ def read_rows(file: Path = FILE) -> list[Row]:
     return [
         Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows
     ]
+
+
+# -- rows of the registry ---------------------------------------------------------------------------------------------
+
+KNOWN = {row.id: row for row in read_rows() if row.layout}
+
+
+def hub_checkpoint(entry: Entry, repository: str) -> Row | None:
+    """Return the checkpoint of a row of the hub, by the row's own sizes if no other are known; None without sizes."""
+    if repository in KNOWN:
+        return KNOWN[repository]
+    layers, hidden, vocab = entry.layers, entry.hidden_size, entry.vocab_size
+    if not (layers and hidden and vocab):
+        return None
+    return stated(entry, repository, (layers, hidden, hidden // 64, 4 * hidden, vocab, USUAL_POSITIONS))
+
+
+def stated(entry: Entry, repository: str, sizes: tuple[int, ...]) -> Row:
+    """Return a checkpoint of these sizes whose task is that of a row."""
+    row = Row(repository, "transformers", "", "registry.json", "bert", sizes)
+    if entry.task == "vector":
+        return replace(row, bare=True, pooling=(entry.pooling or "mean", "L2"))
+    return replace(row, heads=_HEADS[entry.task], config=_LABELS) if entry.task else row
+
+
+def architecture(checkpoint: Row) -> str:
+    """Return the class that the config of a checkpoint names."""
+    assert checkpoint.layout is not None
+    kind = _CLASSES.get(checkpoint.heads[0], "MaskedLM") if checkpoint.heads else ""
+    return f"{_MODELS[checkpoint.layout]}{f'For{kind}' if kind else 'Model'}"
 
 
 def _write_json(file: Path, value: object) -> None:

@@ -7,7 +7,6 @@ planned from its own sizes.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from export.options import EncoderRequest
 from export.planning import PlannedText, plan_export
-from scripts.compatible_rows import Row, read_rows
+from scripts.compatible_rows import architecture, hub_checkpoint
 from tokenizer import source
 from tokenizer.source import _read_ids as read_ids
 from zoo.archive.kinds import KINDS
@@ -26,7 +25,6 @@ from zoo.registry.recipes import stated_options
 from zoo.registry.registry import PACKAGED
 
 REGISTRY = read_registry(PACKAGED)
-CHECKPOINTS = {row.id: row for row in read_rows() if row.layout}
 # What no public source says enough of: the files of the checkpoint decide. Each row says so in its facts.
 UNKNOWN = {
     "dmeta_embedding_zh_small",
@@ -36,10 +34,6 @@ UNKNOWN = {
     "simbert_small",
     "simbert_tiny",
 }
-_USUAL_POSITIONS = 512
-_HEADS = {"classification": ("labels",), "token_classification": ("labels of tokens",), "span": ("span",)}
-_LABELS = {"id2label": {"0": "O", "1": "B-X"}}
-_CLASSES = {"labels": "SequenceClassification", "labels of tokens": "TokenClassification", "span": "QuestionAnswering"}
 
 
 def _hub(entry: Entry) -> HuggingFaceSource | None:
@@ -49,20 +43,6 @@ def _hub(entry: Entry) -> HuggingFaceSource | None:
 ON_THE_HUB = {
     name: found for name, entry in REGISTRY.models.items() if KINDS[entry.kind].has_weights and (found := _hub(entry))
 }
-
-
-def _checkpoint(entry: Entry, on_hub: HuggingFaceSource) -> Row | None:
-    """Return the checkpoint of a row, from the row's own sizes if no other are known; None without sizes."""
-    if on_hub.repository in CHECKPOINTS:
-        return CHECKPOINTS[on_hub.repository]
-    layers, hidden, vocab = entry.layers, entry.hidden_size, entry.vocab_size
-    if not (layers and hidden and vocab):
-        return None
-    sizes = (layers, hidden, hidden // 64, 4 * hidden, vocab, _USUAL_POSITIONS)
-    row = Row(on_hub.repository, "transformers", "", "registry.json", "bert", sizes)
-    if entry.task == "vector":
-        return replace(row, bare=True, pooling=(entry.pooling or "mean", "L2"))
-    return replace(row, heads=_HEADS[entry.task], config=_LABELS) if entry.task else row
 
 
 @cache
@@ -89,15 +69,14 @@ def _ids(content: bytes, folder: Path) -> Any:
 @pytest.mark.parametrize("name", sorted(ON_THE_HUB))
 def test_a_row_can_be_planned(name: str, tmp_path: Path) -> None:
     entry, on_hub = REGISTRY.models[name], ON_THE_HUB[name]
-    checkpoint = _checkpoint(entry, on_hub)
+    checkpoint = hub_checkpoint(entry, on_hub.repository)
     if checkpoint is None:
         assert name in UNKNOWN and any("not read, the files say" in fact for fact in entry.facts)
         return
     checkpoint.write(folder := tmp_path / "checkpoint")
     config = json.loads((folder / "config.json").read_bytes())
-    if tuned := [_CLASSES[head] for head in checkpoint.heads if head in _CLASSES]:
-        config["architectures"] = [f"BertFor{tuned[0]}"]  # by which the task is found
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    config["architectures"] = [architecture(checkpoint)]  # by which the task is found
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     padding = config.get("pad_token_id") or 0
     (folder / "vocab.txt").write_text(_vocabulary(config["vocab_size"], padding), encoding="utf-8")
     options = stated_options(name, on_hub, REGISTRY.models)
