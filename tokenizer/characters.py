@@ -119,5 +119,9 @@ def _kinds(chinese_words: bool) -> np.ndarray:
 
 
 def _paged(of_code: np.ndarray) -> _Pages:
-    pages, page_of = np.unique(of_code.reshape(-1, PAGE).astype(np.int32), axis=0, return_inverse=True)
-    return page_of.reshape(-1).astype(np.int32), pages
+    """Return the page that each page of Unicode is, (pages of Unicode,), and the different pages in order, int32."""
+    numbers: dict[bytes, int] = {}  # most pages are equal, and numpy's comparison of whole rows is slow
+    every = of_code.reshape(-1, PAGE).astype(np.int32)
+    first = [numbers.setdefault(page.tobytes(), len(numbers)) for page in every]
+    pages, place = np.unique(np.frombuffer(b"".join(numbers), np.int32).reshape(-1, PAGE), axis=0, return_inverse=True)
+    return place.reshape(-1)[first].astype(np.int32), pages

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from tensorflow.python.framework import op_def_registry
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_GRAPH = ""  # in place of a function's name
 
 
 class _Reference(NamedTuple):
-    caller: Any  # a FunctionDef, or the GraphDef itself
+    caller: str  # name of a function, or _GRAPH
     node: str
     is_call: bool  # false if the function is a branch of an If or the body of a loop
 
@@ -31,24 +32,31 @@ def inline_called_once(graph: Any) -> None:
     staying = {*graph.object_graph_def.concrete_functions}
     staying |= {gradient.gradient_func for gradient in (*library.gradient, *library.registered_gradients)}
     staying |= {function.signature.name for function in library.function if "_noinline" in function.attr}
-    for name in [function.signature.name for function in library.function]:
-        references = [] if name in staying else _references(graph.graph_def)[name]
-        if len(references) == 1 and references[0].is_call:
-            function = next(function for function in library.function if function.signature.name == name)
-            caller, node, _ = references[0]
-            if caller is not graph.graph_def:
-                _into_function(function, caller, node)
+    functions = {function.signature.name: function for function in library.function}
+    references = _references(graph.graph_def)
+    for name, function in [*functions.items()]:
+        found = [] if name in staying else references[name]
+        if len(found) == 1 and found[0].is_call:
+            caller, node, _ = found[0]
+            if caller != _GRAPH:
+                _into_function(function, functions[caller], node)
             elif _fits_into_graph(function):
-                _into_graph(function, caller, node)
+                _into_graph(function, graph.graph_def, node)
             else:
                 continue
-            library.function.remove(function)
+            del functions[name]
+            del library.function[[each.signature.name for each in library.function].index(name)]
+            del references[name]
+            for each in references.values():
+                each[:] = [_Reference(caller, f"{node}/{r.node}", r.is_call) if r.caller == name else r for r in each]
 
 
 def _references(graph_def: Any) -> dict[str, list[_Reference]]:
     """Return function name -> every node of the graph and of its functions that names the function."""
     found = defaultdict(list)
-    for caller, nodes in ((graph_def, graph_def.node), *((each, each.node_def) for each in graph_def.library.function)):
+    callers = [(_GRAPH, graph_def.node)]
+    callers += [(each.signature.name, each.node_def) for each in graph_def.library.function]
+    for caller, nodes in callers:
         for node in nodes:
             for attribute in node.attr.values():
                 for function in (attribute.func, *attribute.list.func):
