@@ -27,7 +27,7 @@ _AXES = {SEQUENCE_OUTPUT: "BTH", POOLED_OUTPUT: "BH"}
 Answer: TypeAlias = Callable[[Encoder, tf.Tensor, tf.Tensor, tf.Tensor], Mapping[str, Any]]
 
 
-class _Convertible(Inference):
+class Convertible(Inference):
     """The formulas of inference, in the forms that converters know."""
 
     def layers(self, layer_with: Callable[[Inference], LayerFunction], layers: int) -> Sequence[LayerFunction]:
@@ -92,7 +92,7 @@ def plain_encoder(variables: Iterable[tf.Variable], card: ModelCard, heads: Mapp
         raise BadArchive(f"{card.name} has no {', '.join(missing)}; it cannot be rebuilt from its card.")
     names |= {ours: name for ours, name in heads.items() if name in found}
     weights = {ours: _widened(found[name]) for ours, name in names.items()}
-    return Encoder(config, weights, forms=_Convertible(), layout=Plain)
+    return Encoder(config, weights, forms=Convertible(), layout=Plain)
 
 
 def config_of(card: ModelCard) -> EncoderConfig:

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.check import Batch
+from export.convert.onnx_forms import for_onnx
 from export.convert.rebuilding import PlainRoot
 from zoo.contract import INPUT_KEYS, ONNX_FILE
 
@@ -42,7 +43,7 @@ def _graph(root: PlainRoot) -> Any:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    encoder = root.encoder
+    encoder = for_onnx(root.encoder)
 
     def encode(*inputs: tf.Tensor) -> dict[str, Any]:
         given, weights = inputs[: len(INPUT_KEYS)], inputs[len(INPUT_KEYS) :]
@@ -53,7 +54,29 @@ def _graph(root: PlainRoot) -> Any:
     signature += [tf.TensorSpec(each.shape, each.dtype, _name(ours)) for ours, each in encoder.weights.items()]
     function = tf.function(encode, autograph=False)
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+    _divide_before_erf(model.graph)
     return model
+
+
+def _divide_before_erf(graph: Any) -> None:
+    """Let erf get x / sqrt(2), by which engines know gelu. TensorFlow made a product of every division by a constant.
+
+    gelu is the only user of erf here; if an activation multiplies by another number, division gives the same.
+    """
+    from onnx import numpy_helper
+
+    constants = {each.name: each for each in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    for product in [makers[node.input[0]] for node in graph.node if node.op_type == "Erf"]:
+        factors = [name for name in product.input if name in constants]
+        if product.op_type != "Mul" or not factors:
+            continue
+        [x] = [name for name in product.input if name not in factors]
+        inverse = 1.0 / numpy_helper.to_array(constants[factors[0]])
+        product.op_type, product.input[:] = "Div", [x, f"{factors[0]}_inverse"]
+        if product.input[1] not in constants:
+            constants[product.input[1]] = each = numpy_helper.from_array(inverse, product.input[1])
+            graph.initializer.append(each)
 
 
 def _with_weights(model: Any, root: PlainRoot) -> Any:

@@ -27,6 +27,7 @@ from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import Derivation, EncoderCard, read_card, write_card
 from zoo.archive.digests import check_files, sha256_of
 from zoo.command import main
+from zoo.contract import INPUT_KEYS
 from zoo.errors import Unsupported, VerificationFailed
 from zoo.loading.matching import EncoderWithTokenizer
 
@@ -97,7 +98,7 @@ def test_tflite_in_int8(run: Callable[..., int], capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("quantize", [(), ("--quantize", "int8")], ids=["float32", "int8"])
-def test_onnx(run: Callable[..., int], quantize: tuple[str, ...]) -> None:
+def test_onnx(run: Callable[..., int], encoder: Any, quantize: tuple[str, ...]) -> None:
     need("tf2onnx", "onnxruntime")
     import onnxruntime
 
@@ -113,6 +114,31 @@ def test_onnx(run: Callable[..., int], quantize: tuple[str, ...]) -> None:
         ("sequence_output", "tensor(float)", "batch", "length", 32),
         ("pooled_output", "tensor(float)", "batch", 32),
     }
+    if not quantize:
+        without_padding(Path("odd-onnx/model.onnx"), encoder)
+
+
+def without_padding(file: Path, encoder: Any) -> None:
+    """In any batch the outputs are those of the archive, and products have a row for each real token alone."""
+    import onnx
+    import onnxruntime
+
+    model, generator = onnx.load(file), np.random.default_rng(5)
+    [product] = [node.output[0] for node in model.graph.node if "block_2.ffn.expand.kernel" in node.input]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(product, onnx.TensorProto.FLOAT, ["kept", 56]))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    lengths = generator.choice([0, 1, 2, 3, 5, 9, 10, 11, 20, 21, 40], 24)
+    masks: list[Any] = [np.arange(40) < lengths[:, None], generator.random((6, 33)) < 0.6]
+    masks += [np.zeros((0, 9)), np.zeros((3, 9)), np.zeros((1, 1)), [[1], [0], [1]], np.ones((1, 16)), np.ones((5, 31))]
+    masks.append(np.arange(20) >= generator.integers(0, 20, 7)[:, None])  # padding before the text
+    for mask in (np.array(mask, np.int32) for mask in masks):
+        ids = generator.integers(0, 99, mask.shape, np.int32)
+        inputs = dict(zip(INPUT_KEYS, (ids, mask, ids % 2), strict=True))
+        *found, kept = session.run(["sequence_output", "pooled_output", product], inputs)
+        for ours, expected in zip(found, answers(encoder, [inputs])[0].values(), strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+        first_of_text = np.arange(mask.shape[1]) == 0
+        assert len(kept) == (mask.astype(bool) | first_of_text).sum()
 
 
 def test_transformers(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from export.convert.check import as_numpy
-from export.convert.rebuilding import _Convertible
+from export.convert.rebuilding import Convertible
 from export.convert.text_subject import _AS_ANSWERED, _numbers, _real_tokens
 from export.encoder.encoder import Encoder
 from export.encoder.plain import Plain
@@ -59,7 +59,7 @@ def test_numbers_of_ids_are_those_of_the_texts(name: str, asked: Any, tmp_path: 
     plain = Encoder(
         planned.encoder.config,
         {**model.encoder.encoder.weights, **model.weights},  # type: ignore[attr-defined]
-        forms=_Convertible(),
+        forms=Convertible(),
         layout=Plain,
     )
     inputs = model.packed(tf.constant(asked))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export.convert.onnx_forms import for_onnx
 from export.convert.rebuilding import OUTPUT_KEYS, PlainRoot, plain_encoder
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest
@@ -52,10 +53,11 @@ def test_computes_the_same(family: str, how: dict[str, Any], tmp_path: Path) -> 
     inputs = case(3, 7)
     inputs.mask[0, 2:4] = inputs.mask[2, 4:] = inputs.mask[1] = 0  # a hole, padding, a text without tokens
     expected = Encoder(plan.config, variables).encode(*map(tf.constant, inputs))
-    found = plain.encode(*map(tf.constant, inputs))
-    for key in OUTPUT_KEYS:
-        np.testing.assert_allclose(found[key], expected[key], atol=5e-6)
-    assert not np.any(found["sequence_output"].numpy()[inputs.mask == 0])
+    for encoder in (plain, for_onnx(plain)):
+        found = encoder.encode(*map(tf.constant, inputs))
+        for key in OUTPUT_KEYS:
+            np.testing.assert_allclose(found[key], expected[key], atol=5e-6)
+        assert not np.any(found["sequence_output"].numpy()[inputs.mask == 0])
 
 
 def test_holds_operations_that_every_runtime_has(tmp_path: Path) -> None:

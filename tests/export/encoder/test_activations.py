@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.convert.rebuilding import _Convertible
+from export.convert.onnx_forms import OnnxForms
+from export.convert.rebuilding import Convertible
 from export.encoder.activations import ACTIVATIONS, FACTORED, activate, layer_norm, layer_norm_in_training
 from export.families.bert import BERT
 from export.oracle.forward import ACTIVATIONS as OF_ORACLE, meaning
@@ -65,7 +66,8 @@ def test_every_form_of_an_activation_is_the_published_one(word: str) -> None:
     published = np.array([PUBLISHED[word](value) for value in X[:, 0].tolist()])
     oracle = OF_ORACLE[meaning(word, Weights(lambda name: X, ["word"]), "huggingface")]
     np.testing.assert_allclose(oracle(X[:, 0].astype(np.float64)), published, rtol=1e-12, atol=1e-12)
-    for found in (activate(activation, x), after * of(before * x), _Convertible().activate(activation, x)):
+    converted = (forms.activate(activation, x) for forms in (Convertible(), OnnxForms()))
+    for found in (activate(activation, x), after * of(before * x), *converted):
         np.testing.assert_allclose(found.numpy()[:, 0], published, rtol=2e-7, atol=3e-6)
 
 

@@ -1,0 +1,56 @@
+"""The encoder as ONNX gets it: padding is dropped, and norms and activations are in the forms that engines fuse.
+
+ONNX Runtime and OpenVINO look for chains of operations and put one operation in the place of each: a layer norm by
+square root and division, gelu by a division before erf. Other orders give the same numbers more slowly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from export.convert.rebuilding import Convertible
+from export.encoder.encoder import Encoder
+from export.encoder.unpadding import Packed, packed_layout
+from export.weights.config import EncoderConfig
+from zoo.archive.activation import Activation
+
+
+def for_onnx(encoder: Encoder) -> Encoder:
+    """Return an encoder in the packed layout, of operations that ONNX has, with the same weights."""
+    return replace(encoder, layout=PackedInOnnx, forms=OnnxForms())
+
+
+class PackedInOnnx(Packed):
+    """The packed layout without assertions, which ONNX does not have."""
+
+    @classmethod
+    def of(cls, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> PackedInOnnx:
+        return cls(*packed_layout(mask, config.heads))
+
+    def take(self, ids: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> Sequence[tf.Tensor]:
+        return [tf.gather_nd(ids, self.kept), tf.gather_nd(types, self.kept)]
+
+    def split_heads(self, joined: tf.Tensor) -> Sequence[tf.Tensor]:
+        """Return query, key and value, [R, A, S, D] each. ONNX Runtime would copy the three out of one tensor."""
+        return [tf.gather(joined, places) for places in tf.unstack(self.split)]
+
+
+class OnnxForms(Convertible):
+    """The formulas of inference, in the forms that ONNX Runtime finds."""
+
+    def activate(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
+        return _gelu_tanh(x) if activation == "gelu_tanh" else super().activate(activation, x)
+
+    def norm(self, x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        variance = tf.reduce_mean(tf.pow(centred, 2.0), -1, keepdims=True)
+        return centred / tf.sqrt(variance + epsilon) * gamma + beta
+
+
+def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    return (x * 0.5) * (tf.tanh((x * math.sqrt(2 / math.pi)) * ((x * 0.044715) * x + 1.0)) + 1.0)
