@@ -40,6 +40,7 @@ from zoo.registry.writing import own_registry, update_registry
 
 _log = logging.getLogger("zoo")
 
+_LARGE = 32 << 20  # bytes
 _ROOTS = {"tokenizer": Tokenizer, "preprocess": Preprocessor}  # the archives of one vocabulary, by kind
 
 
@@ -201,8 +202,9 @@ def _save(planned: PlannedEncoder, directory: Path, make_root: Callable[[Encoder
     compute = tf.as_dtype(computed_in(planned.request.dtype))
     encoder = Encoder(planned.config, variables, compute)
     write_saved_model(partial(make_root, encoder), directory)
+    size = sum(variable.dtype.size * variable.shape.num_elements() for variable in named.values())
     del variables, named, encoder
-    gc.collect()  # traced functions keep the variables alive by cycles; verification needs the memory for a second copy
+    _make_room(size)  # traced functions keep the variables alive by cycles; verification needs room for a second copy
 
 
 def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:
@@ -215,8 +217,14 @@ def _pack_and_verify(card: Card, directory: Path, work: Path) -> Built:
     unpack(packed, unpacked)
     verify(unpacked)
     shutil.rmtree(unpacked)
-    gc.collect()
+    _make_room(digest.size)
     return Built(card, packed, digest)
+
+
+def _make_room(size: int) -> None:
+    """Collect garbage now if there is a model of `size` bytes in it; a small one is not worth the search."""
+    if size > _LARGE:
+        gc.collect()
 
 
 def _release(built: Sequence[Built], out: Path, tokenizer: str | None = None) -> dict[str, Entry]:

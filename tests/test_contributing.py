@@ -7,10 +7,12 @@ import contextlib
 import functools
 import io
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -90,9 +92,14 @@ def explained(command: str) -> str:
     text = program(command).read_text(encoding="utf-8")
     if words[0] != "python" or "argparse" not in text:  # --help would run it
         return text
-    done = subprocess.run([sys.executable, *words[1:], "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    # In this process: most of these modules import TensorFlow, which is here already.
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.setattr(sys, "argv", [words[2], "--help"])
+        with pytest.raises(SystemExit) as stopped, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that the module is here already
+            runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+    assert stopped.value.code == 0
+    return printed.getvalue()
 
 
 ALL = sorted({command for text in (CONTRIBUTING, *TEMPLATES.values()) for command in commands(text)})

@@ -17,6 +17,7 @@ from scripts.random_checkpoint import write
 from tests.conftest import ROOT
 from tests.export.tasks.conftest import write_case
 from tests.localserver import running_server
+from tests.once import packed_only
 from zoo.command import main
 
 READMES = ("README.md", "README.zh-CN.md")
@@ -41,11 +42,12 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models under the names that the pages use."""
     place = tmp_path_factory.mktemp("readme")
     write("albert_tiny", place / "checkpoint")
-    export_encoder(EncoderRequest(place / "checkpoint", "albert_tiny", place / "dist"))
-    export_tokenizer(TokenizerRequest(place / "checkpoint", "bert_tokenizer_chinese", place / "dist"))
     planned = plan_text(EncoderRequest(write_case("vector: mean", place / "saved"), "bge_small_zh", place / "dist"))
     assert planned is not None
-    export_text(planned)
+    with packed_only("preprocess"):
+        export_encoder(EncoderRequest(place / "checkpoint", "albert_tiny", place / "dist"))
+        export_tokenizer(TokenizerRequest(place / "checkpoint", "bert_tokenizer_chinese", place / "dist"))
+        export_text(planned)
     return place / "dist"
 
 

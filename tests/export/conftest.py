@@ -16,13 +16,14 @@ from safetensors.numpy import save_file
 
 from export.cards import _pooler_in_words
 from export.encoder.encoder import Encoder
+from export.heads import HEADS
 from export.options import EncoderRequest
 from export.oracle.forward import Case, ReferenceOutputs, forward
 from export.pipeline import export_encoder, save_encoder
 from export.planning import PlannedEncoder, plan_encoder
 from scripts.layouts import LAYOUTS, albert_transformers_arrays, bert_config, transformers_arrays
 from scripts.random_checkpoint import write_tf1, write_vocabulary
-from tests.once import made_once
+from tests.once import made_once, packed_only
 from zoo.archive.card import EncoderCard
 from zoo.archive.unpack import unpack
 from zoo.contract import INPUT_KEYS
@@ -85,7 +86,8 @@ def write_transformers(
 
 def export_and_load(checkpoint: Path, out: Path, **how: Any) -> Any:
     """Export, unpack and load as a user does."""
-    export_encoder(EncoderRequest(checkpoint, "odd", out, **how))
+    with packed_only():
+        export_encoder(EncoderRequest(checkpoint, "odd", out, **how))
     unpack(out / "odd.tar.gz", out / "odd")
     return hub.load(str(out / "odd"))
 
@@ -98,13 +100,29 @@ def save_and_load(checkpoint: Path, out: Path, **how: Any) -> Any:
     return hub.load(str(out / "odd"))
 
 
-def computed(checkpoint: Path, **how: Any) -> Callable[[Mapping[str, Any]], Any]:
+class Computed:
+    """An encoder that is called as a loaded one, with heads as attributes."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Any:
+        return self._encoder.encode(*(tf.constant(inputs[key]) for key in INPUT_KEYS))
+
+    def __getattr__(self, head: str) -> Callable[[Mapping[str, Any]], Any]:
+        def call(inputs: Mapping[str, Any]) -> Any:
+            tensors = {name: tf.constant(array) for name, array in inputs.items()}
+            return HEADS[head].compute(self._encoder, self(inputs), tensors)
+
+        return call
+
+
+def computed(checkpoint: Path, **how: Any) -> Computed:
     """Return the planned encoder, to be called as a loaded one: the formulas that are saved, without saving them."""
     planned = plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint, **how))
     variables = planned.plan.checked("odd").variables
     weights = {each.ours: tf.Variable(planned.plan.read(each, planned.checkpoint)) for each in variables}
-    encoder = Encoder(planned.config, weights)
-    return lambda inputs: encoder.encode(*(tf.constant(inputs[key]) for key in INPUT_KEYS))
+    return Computed(Encoder(planned.config, weights))
 
 
 def sketched_card(planned: PlannedEncoder) -> EncoderCard:
@@ -129,6 +147,16 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the odd checkpoint was exported to: odd.tar.gz, registry.json and, unpacked, odd/."""
     return made_once(tmp_path_factory, "out", lambda place: export_and_load(odd, place))
+
+
+@pytest.fixture(scope="session")
+def half(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the odd checkpoint was exported to in bfloat16, with layers that are computed again."""
+    return made_half(odd, tmp_path_factory)
+
+
+def made_half(odd: Path, factory: pytest.TempPathFactory) -> Path:
+    return made_once(factory, "half", lambda place: export_and_load(odd, place, dtype="bfloat16", recompute=True))
 
 
 @pytest.fixture(scope="session")

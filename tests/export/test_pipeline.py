@@ -12,17 +12,26 @@ from typing import Any
 
 import pytest
 
-from export import families, planning
+from export import families, pipeline, planning
 from export.options import EncoderRequest, TokenizerRequest
-from export.pipeline import export_encoder, export_tokenizer
+from export.pipeline import Built, _release, export_encoder, export_tokenizer, workspace
 from export.weights.plan import WeightPlan
 from scripts.random_checkpoint import write_vocabulary
 from tests.export.conftest import VOCABULARY, write_odd
-from zoo.archive.card import EncoderCard, TokenizerCard, read_card
+from tests.zoo.toyzoo import ToyZoo
+from zoo.archive.card import EncoderCard, FileDigest, TokenizerCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.unpack import unpack
 from zoo.command import main
-from zoo.errors import BadConfig, BadRegistry, BadVocabulary, CannotWrite, VerificationFailed, WeightMismatch
+from zoo.errors import (
+    BadArchive,
+    BadConfig,
+    BadRegistry,
+    BadVocabulary,
+    CannotWrite,
+    VerificationFailed,
+    WeightMismatch,
+)
 from zoo.fetching.registries import read_registry
 from zoo.loading.verify import verify
 from zoo.registry.entry import Entry, NoteSource, Published, Recipe
@@ -47,7 +56,9 @@ def test_archive_registry_and_nothing_else(out: Path, odd: Path) -> None:
     assert (entry.family, entry.layers, entry.hidden_size, entry.heads) == ("bert", 3, 32, 4)
 
 
-def test_command_line_prints_what_it_made(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_prints_what_it_made(
+    odd: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["export", str(odd), "--name", "odd_1", "--out", str(tmp_path / "new"), "--layers", "1", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["odd_1"]["layers"] == 1
@@ -57,12 +68,27 @@ def test_command_line_prints_what_it_made(odd: Path, tmp_path: Path, capsys: pyt
     assert isinstance(card, EncoderCard) and card.truncated_from == 3
     assert "layer 3 of the whole model" in card.pooler
     assert len(card.left_out["truncated from 3 layers"]) == 2 * 16
+    whole = read_card(out / "odd")
+    assert isinstance(whole, EncoderCard) and whole.derivation is None
+    assert card.derivation is not None and card.derivation.layers_cut == 2
+    assert card.derivation.parent_sha256 == whole.source.sha256
 
 
-def test_other_entries_stay(odd: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def release(out: Path, to: Path, **card: Any) -> None:
+    """Do what an export does at its end, with the archive that the fixture has built; its card may say other things."""
+    built = shutil.copy(out / "odd.tar.gz", to / "built.tar.gz")
+    with workspace(to, ["odd"]) as work:
+        new = read_card(out / "odd").model_copy(update=card)
+        packed = Path(shutil.move(built, work / "odd.tar.gz"))
+        packed.write_bytes(packed.read_bytes() + repr(card).encode())  # another card makes other bytes
+        digest = FileDigest(sha256=sha256_of(packed), size=packed.stat().st_size)
+        _release([Built(new, packed, digest)], to)
+
+
+def test_other_entries_stay(out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = Entry(kind="encoder", description="somebody else's")
     update_registry(tmp_path / "registry.json", {"other": other})
-    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
+    release(out, tmp_path)
     assert read_registry(tmp_path / "registry.json").names() == ["odd", "other"]
     first = sha256_of(tmp_path / "odd.tar.gz")
     written = read_registry(tmp_path / "registry.json").entry("odd")
@@ -76,13 +102,13 @@ def test_other_entries_stay(odd: Path, tmp_path: Path, caplog: pytest.LogCapture
     assert written.archive is not None
     mirrors = written.archive.model_copy(update={"urls": ["https://host/odd.tar.gz", "odd.tar.gz"]})
     update_registry(tmp_path / "registry.json", {"odd": written.model_copy(update=people | {"archive": mirrors})})
-    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1, licence="MIT"))
+    release(out, tmp_path, licence="MIT")
     gone = "odd: the new archive has other bytes, so its row no longer names https://host/odd.tar.gz."
     assert gone in [record.getMessage() for record in caplog.records]
     entry = read_registry(tmp_path / "registry.json").entry("odd")
     assert entry.archive is not None and entry.archive.sha256 == sha256_of(tmp_path / "odd.tar.gz") != first
     assert {field: getattr(entry, field) for field in people} == people and entry.licence == "MIT"
-    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
+    release(out, tmp_path)
     again = read_registry(tmp_path / "registry.json").entry("odd")
     assert again.licence == "MIT", "an export that names no licence leaves the one that stands there"
 
@@ -93,16 +119,18 @@ class LaterEntry(Entry):
     colours: tuple[str, ...] = ()
 
 
-def test_a_new_field_needs_no_line_elsewhere(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_field_needs_no_line_elsewhere(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("zoo.registry.entry", "zoo.registry.registry", "zoo.registry.rows"):
         monkeypatch.setattr(f"{place}.Entry", LaterEntry)
     registry = tmp_path / "registry.json"
     update_registry(registry, {"odd": LaterEntry(kind="encoder", colours=("red",), licence="MIT")})
-    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=1))
+    release(out, tmp_path)
     row = json.loads(registry.read_bytes())["models"]["odd"]
-    assert (row["colours"], row["licence"], row["layers"]) == (["red"], "MIT", 1) and row["archive"]
+    assert (row["colours"], row["licence"], row["layers"]) == (["red"], "MIT", 3) and row["archive"]
     monkeypatch.undo()  # for this version the field is one that it does not know
-    export_encoder(EncoderRequest(odd, "odd", tmp_path, layers=2))
+    card = read_card(out / "odd")
+    assert isinstance(card, EncoderCard)
+    release(out, tmp_path, sizes=card.sizes.model_copy(update={"layers": 2}))
     row = json.loads(registry.read_bytes())["models"]["odd"]
     assert (row["colours"], row["licence"], row["layers"]) == (["red"], "MIT", 2)
 
@@ -131,43 +159,44 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 
 
 def test_verify_command_repeats_the_certificate(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for what in ("odd", str(out / "odd.tar.gz"), str(out / "odd")):
-        assert main(["verify", what, "--registry", str(out / "registry.json")]) == 0
-        assert "sequence_output" in capsys.readouterr().out
+    assert main(["verify", "odd", "--registry", str(out / "registry.json")]) == 0  # what else it takes: test_verify.py
+    assert "sequence_output" in capsys.readouterr().out
+
+
+def test_what_is_packed_is_verified_as_users_get_it(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, packs = Path(shutil.copytree(out / "odd", tmp_path / "odd")), pipeline.pack
+
+    def pack_another(directory: Path, to: Path) -> FileDigest:
+        (directory / "saved_model.pb").write_bytes(b"another")
+        return packs(directory, to)
+
+    monkeypatch.setattr(pipeline, "pack", pack_another)
+    with pytest.raises(BadArchive, match="saved_model.pb has 7 bytes, but the card says"):
+        pipeline._pack_and_verify(read_card(directory), directory, tmp_path)
 
 
 # -- tokenizers -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("tokenizers")
-    write_vocabulary(directory / "vocab.txt", VOCABULARY)
-    export_tokenizer(TokenizerRequest(directory / "vocab.txt", "words", directory / "out"))
-    return directory / "out"
-
-
-def test_two_archives_of_one_vocabulary(tokenizers: Path, out: Path, tmp_path: Path) -> None:
-    registry = read_registry(tokenizers / "registry.json")
-    assert registry.names() == ["words", "words_preprocess"]
+def test_two_archives_of_one_vocabulary(toy_zoo: ToyZoo, out: Path) -> None:
+    registry = read_registry(toy_zoo.registry)
+    assert registry.names() == ["toy", "toy_tokenizer", "toy_tokenizer_preprocess"]
     digest = read_registry(out / "registry.json").entry("odd").vocabulary_sha256
     assert {registry.entry(name).vocabulary_sha256 for name in registry.names()} == {digest}
-    for name, kind in (("words", "tokenizer"), ("words_preprocess", "preprocess")):
-        unpack(tokenizers / f"{name}.tar.gz", tmp_path / name)
-        card = read_card(tmp_path / name)
+    for name, kind in (("toy_tokenizer", "tokenizer"), ("toy_tokenizer_preprocess", "preprocess")):
+        card = read_card(toy_zoo.unpacked(name))
         assert isinstance(card, TokenizerCard) and card.kind == kind and card.lower_case
         assert len(card.certificate) > 8 and card.needs == ["tensorflow_text"]
 
 
-def test_tokens_and_ids_mean_the_same_to_the_encoder(tokenizers: Path, encoder: Any, tmp_path: Path) -> None:
+def test_tokens_and_ids_mean_the_same_to_the_encoder(toy_zoo: ToyZoo, encoder: Any) -> None:
     import numpy as np
     import tensorflow as tf
     import tensorflow_hub as hub
     import tensorflow_text  # noqa: F401
 
-    for name in ("words", "words_preprocess"):
-        unpack(tokenizers / f"{name}.tar.gz", tmp_path / name)
-    tokenizer, preprocess = hub.load(str(tmp_path / "words")), hub.load(str(tmp_path / "words_preprocess"))
+    names = ("toy_tokenizer", "toy_tokenizer_preprocess")
+    tokenizer, preprocess = (hub.load(str(toy_zoo.unpacked(name))) for name in names)
     pairs = tf.constant([["你好 w3", "好w4"], ["你", "w5 w6 w7 好"]])
     by_tokens = encoder(tokenizer(pairs, special_tokens=True))
     by_ids = encoder(preprocess.preprocess(pairs, seq_length=16))
@@ -178,10 +207,11 @@ def test_tokens_and_ids_mean_the_same_to_the_encoder(tokenizers: Path, encoder: 
 
 
 @pytest.mark.slow  # tests/tokenizer compares what two processes write
-def test_tokenizer_archives_are_the_same_every_time(tokenizers: Path, tmp_path: Path) -> None:
-    export_tokenizer(TokenizerRequest(tokenizers.parent / "vocab.txt", "words", tmp_path))
-    for name in ("words.tar.gz", "words_preprocess.tar.gz"):
-        assert sha256_of(tmp_path / name) == sha256_of(tokenizers / name)
+def test_tokenizer_archives_are_the_same_every_time(toy_zoo: ToyZoo, tmp_path: Path) -> None:
+    write_vocabulary(tmp_path / "vocab.txt", VOCABULARY)
+    export_tokenizer(TokenizerRequest(tmp_path / "vocab.txt", "toy_tokenizer", tmp_path))
+    for name in ("toy_tokenizer", "toy_tokenizer_preprocess"):
+        assert sha256_of(tmp_path / f"{name}.tar.gz") == sha256_of(toy_zoo.archive(name))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +290,7 @@ def _break(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     "how",
     [
         pytest.param("norms swapped", marks=pytest.mark.slow),
-        "query and key swapped with value",
+        pytest.param("query and key swapped with value", marks=pytest.mark.slow),
         "tanh gelu",
         pytest.param("another head count", marks=pytest.mark.slow),
         pytest.param("square kernels transposed", marks=pytest.mark.slow),
@@ -280,7 +310,12 @@ def test_a_silent_mistake_fails_verification_and_loses_nothing(
 
 
 def test_new_directories_go_when_the_export_fails(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _break(monkeypatch, "tanh gelu")
+    def fail(_: object, directory: Path) -> None:
+        directory.mkdir()
+        assert (tmp_path / "new/and/deep").exists()
+        raise VerificationFailed("as if it computed something else")
+
+    monkeypatch.setattr("export.pipeline.save_encoder", fail)
     with pytest.raises(VerificationFailed):
         export_encoder(EncoderRequest(odd, "odd", tmp_path / "new/and/deep"))
     assert not (tmp_path / "new").exists()
@@ -305,7 +340,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("filler", [0, 200, 360], ids=lambda kib: f"{400 - kib}KiB-free")
+@pytest.mark.parametrize(
+    "filler", [0, pytest.param(200, marks=pytest.mark.slow), 360], ids=lambda kib: f"{400 - kib}KiB-free"
+)
 def test_a_full_disk(filler: int, odd: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (small_disk / "precious").write_bytes(b"x" * filler * 1024)
     assert main(["export", str(odd), "--name", "odd", "--out", str(small_disk)]) == 2

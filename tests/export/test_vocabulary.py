@@ -20,7 +20,8 @@ from export.readers.own_archive import settings_of
 from export.release.add import _fitting
 from export.vocabulary import choose_vocabulary
 from scripts.random_checkpoint import write_vocabulary
-from tests.export.conftest import VOCABULARY, export_and_load, write_odd
+from tests.export.conftest import VOCABULARY, save_and_load, write_odd
+from tests.once import packed_only
 from tests.zoo.small import make_tokenizer_card
 from zoo.archive.card import EncoderCard, read_card
 from zoo.archive.unpack import unpack
@@ -157,8 +158,7 @@ def padded(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = tmp_path_factory.mktemp("padded")
     write_odd(place / "ckpt")
     with_vocabulary(place / "ckpt", SPELLED, tokenizer_config=SPELLINGS)
-    export_and_load(place / "ckpt", place, heads=())
-    return zoo.load(place / "odd")
+    return save_and_load(place / "ckpt", place, heads=())
 
 
 def test_the_padding_id_decides_where_no_mask_is_given(padded: Any) -> None:
@@ -220,7 +220,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "ckpt/vocab.txt").unlink()
     with pytest.raises(BadVocabulary, match="--vocab none"):
         export_encoder(EncoderRequest(place / "ckpt", "bare", place))
-    assert main(["export", str(place / "ckpt"), "--name", "bare", "--out", str(place), "--vocab", "none"]) == 0
+    with packed_only():
+        assert main(["export", str(place / "ckpt"), "--name", "bare", "--out", str(place), "--vocab", "none"]) == 0
     unpack(place / "bare.tar.gz", place / "bare")
     return place / "bare"
 

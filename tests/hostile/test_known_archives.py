@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2, trackable_object_graph_pb2
 
-from export.options import EncoderRequest, TokenizerRequest
-from export.pipeline import export_encoder, export_tokenizer
-from tests.export.conftest import write_odd
+from export.saved_model.root import write_saved_model
+from tests.export.conftest import VOCABULARY, made_half, write_odd
+from tests.once import made_once
 from tests.zoo.toyzoo import ToyZoo
+from tokenizer.module import Tokenizer
+from tokenizer.rules import TokenizerRules
+from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import read_card
-from zoo.archive.unpack import unpack
 from zoo.safety import ALLOWED_OPS, GRAPH_FILE, check_ops, written
 from zoo.safety.form import bodies
 
@@ -32,19 +34,15 @@ SURPLUS_FIELDS = {
 
 @pytest.fixture(scope="module")
 def directories(toy_zoo: ToyZoo, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One archive of each kind: with heads; without, recomputing, in bfloat16; each tokenizer."""
-    work = tmp_path_factory.mktemp("kinds")
-    checkpoint, out = work / "checkpoint", work / "out"
-    write_odd(checkpoint)
-    export_encoder(EncoderRequest(checkpoint, "half", out, heads=(), dtype="bfloat16", recompute=True))
-    export_tokenizer(TokenizerRequest(checkpoint, "cased", out, cased=True, special_tokens_in_text=True))
+    """One archive of each kind: with heads; recomputing, in bfloat16; each tokenizer, one with tokens in texts."""
+    odd = made_once(tmp_path_factory, "odd", lambda place: write_odd(place, slots=True))
     found = [toy_zoo.unpacked(name) for name in ("toy", "toy_tokenizer", "toy_tokenizer_preprocess")]
-    for name in ("half", "cased", "cased_preprocess"):
-        unpack(out / f"{name}.tar.gz", work / name)
-        found.append(work / name)
+    found.append(made_half(odd, tmp_path_factory) / "odd")
     for directory in found:
         assert check_ops(directory, read_card(directory))
-    return found
+    rules, cased = TokenizerRules.original(lower_case=False), tmp_path_factory.mktemp("cased") / "model"
+    write_saved_model(lambda: Tokenizer(Vocabulary(tuple(VOCABULARY)), rules, special_tokens_in_text=True), cased)
+    return [*found, cased]
 
 
 @pytest.fixture(scope="module")

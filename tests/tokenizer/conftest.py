@@ -16,6 +16,8 @@ import pytest
 import tensorflow as tf
 
 from export.oracle.wordpiece import ReferenceTokenizer
+from export.saved_model.root import write_saved_model
+from tests.once import made_once
 from tests.tokenizer.texts import assigned, trap_vocabulary
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.rules import TokenizerRules
@@ -48,11 +50,11 @@ def load(tmp_path_factory: pytest.TempPathFactory, vocabularies: dict[str, Vocab
     def load(name: str = "traps", kind: type = Tokenizer, lower_case: bool = True, special: bool = False) -> Any:
         key = (name, kind, lower_case, special)
         if key not in loaded:
-            path = str(tmp_path_factory.mktemp("saved") / "model")
-            root = kind(vocabularies[name], TokenizerRules.original(lower_case), special_tokens_in_text=special)
-            tf.saved_model.save(root, path, signatures=root.signatures())
-            loaded[key] = tf.saved_model.load(path)
-            loaded[key].saved_at = path
+            how = (vocabularies[name], TokenizerRules.original(lower_case), special)
+            label = f"{kind.__name__}-{name}-{'un' * lower_case}cased{'-special' * special}"
+            path = made_once(tmp_path_factory, label, lambda place: write_saved_model(lambda: kind(*how), place))
+            loaded[key] = tf.saved_model.load(str(path))
+            loaded[key].saved_at = str(path)
         return loaded[key]
 
     return load

@@ -15,7 +15,6 @@ from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
 from tests.tokenizer.conftest import NAMES, RECATEGORISED, Compared, Load, Reference
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts
 
-CASES = pytest.mark.parametrize("lower_case", [True, False], ids=["uncased", "cased"])
 VOCABULARIES = pytest.mark.parametrize("name", NAMES)
 MODELS = pytest.mark.parametrize(
     ("name", "lower_case"),
@@ -51,7 +50,7 @@ def different(tokenizer: Any, oracle: ReferenceTokenizer, texts: Sequence[str]) 
     [
         ("traps", True, "甲{0}a"),
         ("traps", True, "aΣ{0}b aΣ{0}"),
-        ("traps", False, "甲{0}a{0}"),
+        pytest.param("traps", False, "甲{0}a{0}", marks=pytest.mark.slow),
         pytest.param("chinese", True, "a{0}天", marks=NAMES[1].marks),
     ],
 )
@@ -176,7 +175,7 @@ def test_special_tokens_are_split_like_any_word(load: Load) -> None:
         assert [token.decode() for token in tokens[0]][::4] == ["[", "]"]
 
 
-@CASES
+@pytest.mark.parametrize("lower_case", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["uncased", "cased"])
 def test_special_tokens_kept_whole(load: Load, reference: Reference, compared: Compared, lower_case: bool) -> None:
     tokenizer, oracle = load("traps", lower_case=lower_case, special=True), reference("traps", lower_case)
     names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -26,12 +26,19 @@ def loaded(toy_zoo: ToyZoo) -> tuple[Any, Any]:
     return hub.load(str(toy_zoo.unpacked("toy_tokenizer"))), hub.load(str(toy_zoo.unpacked()))
 
 
+_MADE: dict[tuple[tuple[str, Any], ...], zoo.TextEncoder] = {}
+
+
 def text_encoder(toy_zoo: ToyZoo, **how: Any) -> zoo.TextEncoder:
-    tokenizer = toy_zoo.unpacked("toy_tokenizer")
-    return zoo.TextEncoder(toy_zoo.unpacked(), tokenizer, **{"max_length": 12, **how})
+    """Return one that is made once for all tests that ask for the same: it loads two archives."""
+    how = {"max_length": 12, **how}
+    key = tuple(sorted(how.items()))
+    if key not in _MADE:
+        _MADE[key] = zoo.TextEncoder(toy_zoo.unpacked(), toy_zoo.unpacked("toy_tokenizer"), **how)
+    return _MADE[key]
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "pooled"])
+@pytest.mark.parametrize("pooling", ["mean", pytest.param("first", marks=pytest.mark.slow), "pooled"])
 def test_vectors_are_those_of_each_text_alone(pooling: Any, toy_zoo: ToyZoo, loaded: tuple[Any, Any]) -> None:
     tokenizer, encoder = loaded
     vectors = text_encoder(toy_zoo, pooling=pooling)(TEXTS, batch_size=2)

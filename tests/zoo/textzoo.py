@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.once import made_once
+from tests.once import made_once, packed_only
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.unpack import unpack
 
@@ -29,7 +29,7 @@ def text_zoo(tmp_path_factory: pytest.TempPathFactory) -> ToyZoo:
         made = text_archive(tmp_path_factory)
         shutil.copytree(made / "out", place, dirs_exist_ok=True)
         shutil.copytree(made / "odd", place / "unpacked" / "odd")
-        with TemporaryDirectory() as checkpoint:
+        with TemporaryDirectory() as checkpoint, packed_only():
             write_case(CASES["vectors"], Path(checkpoint, "saved"))
             assert main(["export", f"{checkpoint}/saved", "--name", "vectors", "--out", str(place)]) == 0
         unpack(place / "vectors.tar.gz", place / "unpacked" / "vectors")

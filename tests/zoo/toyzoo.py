@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.once import made_once
+from tests.once import made_once, packed_only
 from zoo.archive.unpack import unpack
 from zoo.contract import REGISTRY_FILE
 from zoo.fetching.registries import read_registry
@@ -48,7 +48,7 @@ def _make(place: Path) -> None:
     from export.pipeline import export_encoder, export_tokenizer
     from tests.export.conftest import write_odd
 
-    with TemporaryDirectory() as checkpoint:
+    with TemporaryDirectory() as checkpoint, packed_only():
         write_odd(Path(checkpoint))
         export_encoder(EncoderRequest(Path(checkpoint), "toy", place))
         export_tokenizer(TokenizerRequest(Path(checkpoint), "toy_tokenizer", place))

@@ -107,7 +107,7 @@ def test_both_layouts_and_all_forms_give_the_same_values_and_gradients(kind: str
     variables = [*encoder.weights.values()]
 
     def gradients(encoder: Encoder) -> list[np.ndarray]:
-        @tf.function  # as in archives: TensorFlow recomputes in graphs alone
+        @tf.function(autograph=False)  # as in archives: TensorFlow recomputes in graphs alone
         def step() -> Any:
             with tf.GradientTape() as tape:
                 outputs = encoded(encoder, inputs)

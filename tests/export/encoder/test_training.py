@@ -50,7 +50,7 @@ def weight_products(encoder: Any) -> int:
     """Return how many products with a weight a training step computes, once TensorFlow has optimised its graph."""
     inputs = {name: tf.constant(array) for name, array in as_inputs(case(2, 9)).items()}
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(encoder(inputs, training=True)["pooled_output"])
@@ -94,7 +94,7 @@ def plain_of(checkpoint: Path, variables: Sequence[tf.Variable]) -> Encoder:
     return plain_encoder(variables, sketched_card(plan_encoder(EncoderRequest(checkpoint, "odd", checkpoint))))
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_gives_the_plain_gradients(recompute: bool, checkpoint: Path, tmp_path: Path) -> None:
     encoder = save_and_load(checkpoint, tmp_path, recompute=recompute, heads=())
     variables = encoder.trainable_variables

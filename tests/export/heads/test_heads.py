@@ -15,7 +15,7 @@ from export.oracle.forward import Case, forward
 from export.oracle.heads import HeadOracle
 from export.planning import plan_encoder
 from export.readers import open_checkpoint
-from tests.export.conftest import as_inputs, case, differences, save_and_load, write_odd, write_transformers
+from tests.export.conftest import as_inputs, case, computed, differences, write_odd, write_transformers
 from zoo.errors import BadConfig
 
 TOLERANCE = 5e-5  # of logits, which are sums over the hidden size and not normed
@@ -51,7 +51,7 @@ def test_logits_agree_with_the_checkpoint(family: str, naming: str, heads: set[s
     if naming == "huggingface":
         write_transformers(directory, arrays, family=family, num_hidden_layers=1)
     assert {*plan_encoder(EncoderRequest(directory, "odd", tmp_path)).heads} == heads
-    encoder = save_and_load(directory, tmp_path / "out")
+    encoder = computed(directory)
     inputs = padded_case()
     reference, answer = oracle(directory, inputs)
     given = {name: tf.constant(array) for name, array in as_inputs(inputs).items()}
@@ -77,7 +77,7 @@ def test_electra_s_generator_and_its_head(tmp_path: Path) -> None:
     file = tmp_path / "odd/bert_config.json"
     sizes = {"hidden_size": 24, "intermediate_size": 28, "num_attention_heads": 3}
     file.write_text(json.dumps(json.loads(file.read_text()) | sizes))
-    encoder = save_and_load(tmp_path / "odd", tmp_path / "out", family="electra_generator")
+    encoder = computed(tmp_path / "odd", family="electra_generator")
     inputs = case(2, 6)
     reference, answer = oracle(tmp_path / "odd", inputs, family="electra_generator")
     assert differences(encoder, inputs, answer) < TOLERANCE

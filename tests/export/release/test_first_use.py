@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 from tests.export.release.releasing import REPOSITORY, Upstream, config_of, make_upstream, serve_repository
 from tests.export.tasks.conftest import write_case
 from tests.localserver import LocalServer, Reply, running_server
+from tests.once import packed_only, tokenizers_saved_once
 from tests.zoo.conftest import no_sockets  # noqa: F401, a fixture
 from zoo.basics.urls import offline
 from zoo.command import main
@@ -60,10 +61,13 @@ def upstream(environment: tuple[Upstream, Path], own_cache: None, monkeypatch: p
     return made
 
 
-def test_the_first_call_builds(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_call_builds(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """A truncation, from a TF1 archive of its parent; its tokenizer from a repository, without the weights there."""
     server = upstream.server
-    encoder = zoo.load("base_1")
+    with packed_only(), tokenizers_saved_once(tmp_path_factory):
+        encoder = zoo.load("base_1")
     checkpoint = open_checkpoint(next(cache_directory().rglob("base.zip")))
     ids = np.array([[2, 5, 6, 3]], np.int32)
     case = Case(ids, np.ones_like(ids), np.zeros_like(ids))

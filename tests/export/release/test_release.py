@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from tests.export.release.releasing import (
     zipped,
 )
 from tests.localserver import LocalServer, Reply, running_server
+from tests.once import packed_only, tokenizers_saved_once
 from zoo.archive.card import EncoderCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.unpack import unpack
@@ -87,10 +90,9 @@ def lasting_cache(environment: tuple[LocalServer, Path], own_cache: None, monkey
 def built(environment: tuple[LocalServer, Path], tmp_path_factory: pytest.TempPathFactory) -> Built:
     place = tmp_path_factory.mktemp("release")
     made = Built(make_upstream(place / "upstream", environment[0]), place / "dist", {})
-    command = [sys.executable, "-m", "zoo", *made.command(made.dist, "--jobs", "2", "--json")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Built(made.upstream, made.dist, json.loads(done.stdout))
+    with packed_only(), tokenizers_saved_once(tmp_path_factory), redirect_stdout(io.StringIO()) as printed:
+        assert main(made.command(made.dist, "--json")) == 0, printed.getvalue()
+    return Built(made.upstream, made.dist, json.loads(printed.getvalue()))
 
 
 def outcomes(text: str) -> dict[str, str]:
@@ -402,11 +404,12 @@ def test_a_folder_of_sources_comes_first(there: str, tmp_path: Path) -> None:
 
 
 def test_adding_a_model_makes_its_row_archive_and_tokenizer(
-    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = tmp_path / "dist"
     command = ["add", REPOSITORY, "--name", "theirs", "--out", str(out), "--pooler", "first_token", "--heads", "none"]
-    assert main([*command, "--licence", "MIT"]) == 0
+    with packed_only(), tokenizers_saved_once(tmp_path_factory):
+        assert main([*command, "--licence", "MIT"]) == 0
     made = read_registry(out / "registry.json")
     assert made.names() == ["theirs", "theirs_tokenizer", "theirs_tokenizer_preprocess"]
     assert state(out)["wrong"] == [] and state(out)["named"] == made.names()
@@ -433,25 +436,19 @@ def test_a_dry_run_of_adding_prints_the_plan_and_asks_nobody(
     assert len(built.upstream.server.asked) == asked and list(tmp_path.iterdir()) == []
 
 
-def test_adding_a_cut_model_names_the_tokenizer_that_is_there(built: Built, tmp_path: Path) -> None:
-    out, checkpoint = built.copied(tmp_path / "dist"), built.upstream.sources / "tiny"
-    assert main(["add", str(checkpoint), "--name", "mine", "--out", str(out), "--layers", "1"]) == 0
-    made = read_registry(out / "registry.json")
-    assert made.names() == sorted([*ALL, "mine"]) and made.entry("mine").tokenizer == "words"
-    assert made.entry("mine").layers == 1 and made.entry("mine").derivation is None
-    assert made.entry("mine").sources == [NoteSource(kind="note", text="`zoo add tiny --layers 1`")]
-
-
-def test_the_note_of_a_model_names_the_activation_too(
+def test_adding_a_cut_model_names_the_tokenizer_that_is_there_and_the_activation(
     environment: tuple[LocalServer, Path], built: Built, tmp_path: Path
 ) -> None:
-    """With the note, the row has no source any more that could state it."""
+    """With the note, the row has no source any more that could state either."""
+    out = built.copied(tmp_path / "dist")
     url = environment[0].serve("/tiny.zip", zipped(built.upstream.sources / "tiny"))
-    options = ["--activation", "relu", "--dtype", "bfloat16", "--heads", "none", "--no-tokenizer"]
-    assert main(["add", url, "--name", "mine", "--out", str(tmp_path), *options]) == 0
-    row = read_registry(tmp_path / "registry.json").entry("mine")
-    text = f"`zoo add {url} --activation relu --dtype bfloat16`"
-    assert row.sources == [NoteSource(kind="note", text=text)] and row.recipe == Recipe(heads=[])
+    options = ["--layers", "1", "--activation", "relu", "--dtype", "bfloat16"]
+    assert main(["add", url, "--name", "mine", "--out", str(out), *options, "--heads", "none"]) == 0
+    made = read_registry(out / "registry.json")
+    assert made.names() == sorted([*ALL, "mine"]) and made.entry("mine").tokenizer == "words"
+    row = made.entry("mine")
+    assert row.layers == 1 and row.derivation is None and row.recipe == Recipe(heads=[])
+    assert row.sources == [NoteSource(kind="note", text=f"`zoo add {url} {' '.join(options)}`")]
 
 
 def test_what_cannot_be_added_leaves_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,7 +241,7 @@ def test_card_says_what_was_done(out: Path) -> None:
 # -- hub.KerasLayer ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("trainable", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_hub_keras_layer_trains_what_it_should(trainable: bool, out: Path) -> None:
     import tf_keras
 
@@ -313,15 +313,25 @@ def test_dropout_repeats_under_op_determinism_and_nothing_needs_tensorflow_text(
     assert runs[0].endswith("False")
 
 
+EXPORT = """
+import sys
+from tests.once import packed_only
+from zoo.command import main
+with packed_only():
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_another_process_directory_hash_seed_and_time_zone_give_the_same_archive(
     out: Path, odd: Path, tmp_path: Path
 ) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "77", "TZ": "Asia/Kathmandu"}
-    command = [sys.executable, "-m", "zoo", "export", str(odd), "--name", "odd", "--out", str(tmp_path / "elsewhere")]
+    command = [sys.executable, "-c", EXPORT, "export", str(odd), "--name", "odd", "--out", str(tmp_path / "elsewhere")]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT)
     assert sha256_of(tmp_path / "elsewhere/odd.tar.gz") == sha256_of(out / "odd.tar.gz")
 
 
+@pytest.mark.slow  # the archive of the other process, above, is compared with one of a process that has traced others
 def test_what_was_traced_before_does_not_show(out: Path, tmp_path: Path) -> None:
     write_odd(tmp_path / "odd", slots=True)
     tf.random.set_seed(7)

@@ -134,12 +134,12 @@ def test_what_saves_and_restores_still_does(out: Path, tmp_path: Path) -> None:
 def calling(**attributes: Any) -> tuple[Any, Any]:
     """Return a function that calls another once, and a MetaGraphDef of both in which it has been inlined."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None])] * 2, experimental_attributes=attributes)
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None])] * 2, experimental_attributes=attributes)
     def inner(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x > 0), [tf.shape(x)])]):
             return tf.identity(y), tf.unstack(tf.stack([x, x - y]))[1]
 
-    @tf.function(input_signature=[tf.TensorSpec([None])] * 2)
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None])] * 2)
     def outer(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         one, other = inner(x + 1.0, y)
         return other, one * 2.0
@@ -172,7 +172,7 @@ def test_what_asks_to_be_called_is_not_inlined() -> None:
 
 
 def test_slimming_keeps_what_is_computed() -> None:
-    @tf.function(input_signature=[tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3])])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3])])
     def function(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x > 0), [tf.shape(x)])]):
             z = tf.identity(tf.identity(x)) * 2.0 + tf.identity(y) * 2.0

@@ -20,7 +20,7 @@ from export.options import EncoderRequest
 from export.planning import PlannedText, plan_export
 from export.saved_model.text_model import TextModel
 from scripts.architectures import sibling_weights
-from tests.once import made_once
+from tests.once import made_once, packed_only
 from tokenizer.core_graph import CoreGraph
 from zoo.archive.unpack import unpack
 from zoo.command import main
@@ -69,7 +69,8 @@ def text_archive(factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         write_case(CLASSIFIER, folder / "saved")
-        assert main(["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out")]) == 0
+        with packed_only():
+            assert main(["export", str(folder / "saved"), "--name", "odd", "--out", str(folder / "out")]) == 0
         unpack(folder / "out" / "odd.tar.gz", folder / "odd")
 
     return made_once(factory, "texts", make)

@@ -39,7 +39,7 @@ class CounterCard(Card):
 
 
 class Counter(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.strings.length(texts)
 

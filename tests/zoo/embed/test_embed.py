@@ -113,6 +113,7 @@ def test_runs_that_are_killed_anywhere(toy_zoo: ToyZoo, lines: Path, tmp_path: P
     assert set() in started and any(0 < len(each) < 4 for each in started), "some before, some amid the parts"
 
 
+@pytest.mark.slow  # 25 times in one process: test_runs_that_are_killed_anywhere
 def test_a_command_that_is_killed(toy_zoo: ToyZoo, spec: EncoderSpec, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(TEXTS * 90))
     out, settings = tmp_path / "out", Settings(rows_per_part=10, batch_size=3)

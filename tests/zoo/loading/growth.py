@@ -45,7 +45,7 @@ def products() -> list[Callable[[int], object]]:
     """Return one call of TensorFlow alone: a layer's products, with the shapes of `ids_of`."""
     kernels = [tf.random.normal([32, width]) for width in (96, 32, 56)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 32])])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, 32])])
     def multiplied(x: tf.Tensor) -> list[tf.Tensor]:
         scores = tf.nn.softmax(tf.matmul(x, x, transpose_b=True))
         rows = tf.reshape(tf.matmul(scores, x), [-1, 32])

@@ -43,7 +43,9 @@ class TinyEncoder(tf.Module):
         super().__init__()
         self.kernels = [tf.Variable(array, dtype=tf.float32) for array in weights()]
 
-    @tf.function(input_signature=[{key: tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS}])
+    @tf.function(
+        autograph=False, input_signature=[{key: tf.TensorSpec([None, None], tf.int32, key) for key in INPUT_KEYS}]
+    )
     def __call__(self, inputs: dict[str, tf.Tensor]) -> dict[str, Any]:
         embeddings, *layers, pooler = self.kernels
         x, outputs = tf.gather(embeddings, inputs["input_word_ids"]), []  # (B, T, H)
@@ -233,7 +235,7 @@ def test_a_card_cannot_have_anything_imported(encoder: Path) -> None:
 class TinyTokenizer(tf.Module):
     """One id per character."""
 
-    @tf.function(input_signature=[tf.TensorSpec(None, tf.string), tf.TensorSpec([], tf.int32)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(None, tf.string), tf.TensorSpec([], tf.int32)])
     def preprocess(self, text: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
         segments = tf.reshape(text, [tf.shape(text)[0], -1])
         codes = tf.strings.unicode_decode(tf.strings.reduce_join(segments, 1, separator="|"), "UTF-8")

@@ -387,7 +387,7 @@ def test_missing_packages_and_odd_places(dist: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("kind", ["", "local://"])
+@pytest.mark.parametrize("kind", ["", pytest.param("local://", marks=pytest.mark.slow)])
 def test_kill_9_at_any_point_leaves_a_registry_that_works(
     kind: str, dist: Path, tmp_path: Path, signer: Callable[[Path], None]
 ) -> None:
