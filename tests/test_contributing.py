@@ -94,7 +94,7 @@ def explained(command: str) -> str:
         return text
     # In this process: most of these modules import TensorFlow, which is here already.
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
-        patch.setattr(sys, "argv", [words[2], "--help"])
+        patch.setattr(sys, "argv", [*words[2:], "--help"])
         with pytest.raises(SystemExit) as stopped, warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # that the module is here already
             runpy.run_module(words[2], run_name="__main__", alter_sys=True)
