@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from export.options import EncoderRequest, TokenizerRequest, add_options, request_from
 from zoo.archive.card import to_json
+from zoo.basics.files import check_directory
 from zoo.basics.quiet import import_tensorflow_quietly
 from zoo.registry.entry import Entry
 
 Run = Callable[[argparse.Namespace], int]
+Request = TypeVar("Request", EncoderRequest, TokenizerRequest)
 
 
 def export_encoder_command(parser: argparse.ArgumentParser) -> Run:
@@ -62,7 +65,7 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     from export.fitted.file import is_fitted, plan_keras_file
     from export.planning import PlannedEncoder, PlannedText, plan_export
 
-    request = request_from(arguments, EncoderRequest)
+    request = _asked(arguments, EncoderRequest)
     if is_fitted(request.checkpoint):
         import_tensorflow_quietly()
         planned: PlannedEncoder | PlannedText = plan_keras_file(request)
@@ -80,10 +83,20 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _asked(arguments: argparse.Namespace, request: type[Request]) -> Request:
+    """Return the request; raise for a name or a place that no archive can have, before anything is read."""
+    from export.planning import check_name
+
+    asked = request_from(arguments, request)
+    check_name(asked.name)
+    check_directory(asked.out)
+    return asked
+
+
 def _run_tokenizer(arguments: argparse.Namespace) -> int:
     from export.planning import plan_tokenizer
 
-    request = request_from(arguments, TokenizerRequest)
+    request = _asked(arguments, TokenizerRequest)
     planned = plan_tokenizer(request)  # raises before TensorFlow is imported
     _print_entries(_import_pipeline().export_tokenizer(request, planned), arguments)
     return 0

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from zoo.basics.display import PrintableStream
 from zoo.commands import COMMANDS, HAND_ON
 from zoo.commands.common import Register, Run, add_all
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.version import __version__
 
 
@@ -42,20 +42,33 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # `zoo list | head`; the interpreter would complain once more when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        print(f"zoo: {type(error).__name__}: {error}", file=sys.stderr)
+    except OSError as error:  # of a file that the person named, or a full disk
+        print(f"zoo: {first_line(error)}.", file=sys.stderr)
         return 2
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    parser, runs = command_parser(asked)
+    words = list(argv)
+    cut = words.index("--") if asked in HAND_ON and "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    arguments.handed_on = words[cut + 1 :]
+    return arguments, runs[arguments.command]
+
+
+def command_parser(asked: str | None = None) -> tuple[argparse.ArgumentParser, dict[str, Run]]:
+    """Return the parser of all commands, and what runs each.
+
+    Of the further commands only the one that is `asked` for is imported; without it all are, for the list of commands.
+    """
     parser = argparse.ArgumentParser(prog="zoo", description="BERT-family models as TF2 SavedModels, by name.")
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in argv if not word.startswith("-")), None)
     runs = add_all(commands, COMMANDS)
     for point in _further_commands():
         try:
-            if asked in (point.name, None):  # without a command the list is printed, with the help of each
+            if asked in (point.name, None):
                 runs |= add_all(commands, {point.name: _loaded(point)})
             else:
                 commands.add_parser(point.name)
@@ -63,11 +76,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
             if asked:
                 raise
             commands.add_parser(point.name, help=str(error))
-    words = list(argv)
-    cut = words.index("--") if asked in HAND_ON and "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
-    arguments.handed_on = words[cut + 1 :]
-    return arguments, runs[arguments.command]
+    return parser, runs
 
 
 def _further_commands() -> list[EntryPoint]:

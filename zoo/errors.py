@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from zoo.basics.display import printable
 
 
@@ -110,5 +112,13 @@ class CannotWrite(ZooError, OSError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return what a foreign exception says, in one line."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    """Return in one line what a foreign exception says, without the name of its class, which helps nobody.
+
+    first_line(PermissionError(13, "Permission denied", "/x"))  # "/x: Permission denied"
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    said = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, KeyError):
+        return f"there is no {said}"
+    return said or re.sub("(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

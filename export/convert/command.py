@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from export.convert.asked import TARGETS, check_asked
 from zoo.archive.card import TextCard
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
@@ -15,7 +16,6 @@ from zoo.loading.load import find_model
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundText, find_encoder, find_pair
 
 Run = Callable[[argparse.Namespace], int]
-FORMATS = ("onnx", "tflite", "tfjs", "serving", "transformers")
 
 
 def convert_command(parser: argparse.ArgumentParser) -> Run:
@@ -25,7 +25,7 @@ def convert_command(parser: argparse.ArgumentParser) -> Run:
     zoo convert dist/reviews.tar.gz --to serving --out models/reviews
     """
     parser.add_argument("model", metavar="NAME|DIR|TAR.GZ", help="an encoder or a text archive")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--to", required=True, choices=TARGETS, help="the format")
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")
     parser.add_argument("--tokenizer", metavar="NAME_OR_PATH", help="instead of the registry's; none: without one")
     parser.add_argument("--quantize", choices=["int8"], help="for onnx and tflite; the report states the drift")
@@ -37,8 +37,11 @@ def convert_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.out:
+        check_asked(options.to, options.quantize, options.force, options.out)
     model = _find(options)
     out = (options.out or Path(f"{model.card.name}-{options.to}")).absolute()
+    check_asked(options.to, options.quantize, options.force, out)
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_model, ready
     from export.convert.serving import converter_versions, write_serving
@@ -47,8 +50,6 @@ def _run(options: argparse.Namespace) -> int:
 
     asked = Conversion(model, options.to, out, options.quantize, options.force)
     if options.to == "serving":
-        if options.quantize or options.force:
-            raise BadArgument("--to serving adds a version of the archive as it is: no --quantize, no --force.")
         converter_versions()
         report = None if options.dry_run else write_serving(model, out)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.convert.asked import check_asked, replaced_directory
 from export.convert.check import Comparison, NoRuntime, compare
-from export.convert.formats import Format, Quantized, chosen_format
+from export.convert.formats import FORMATS, Format, Quantized
 from export.convert.report import ConversionReport, stated, with_files
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
 from export.convert.tokenizer_file import check_tokenizer
 from zoo.basics.extras import versions_of
-from zoo.basics.files import cannot_write, move_into_place, set_aside, unique_beside, written_directory
 from zoo.basics.progress import progress
-from zoo.contract import CONVERSION_FILE
-from zoo.errors import CannotWrite, VerificationFailed, ZooError, first_line
+from zoo.errors import VerificationFailed, ZooError, first_line
 from zoo.loading.matching import FoundEncoder, FoundText
 
 # kind of the archive -> what of it is converted
@@ -87,9 +85,9 @@ def written_report(
 
 def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises every error that can be known before the work."""
-    check_place(asked.out, asked.force)
+    check_asked(asked.to, asked.quantize, asked.force, asked.out)
     check_tokenizer(asked.model)
-    format = chosen_format(asked.to, asked.quantize)
+    format = FORMATS[asked.to]
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 
 
@@ -114,35 +112,3 @@ def _reported(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise VerificationFailed(f"{what}: {first_line(error)}") from error
-
-
-# -- the disk ---------------------------------------------------------------------------------------------------------
-
-
-def check_place(out: Path, force: bool) -> None:
-    """Raise CannotWrite if there are files in `out`; with `force`, only if they are not an earlier conversion."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not force:
-        raise CannotWrite(f"{out} is there already: give --force to replace it, or another --out.")
-    if not (out / CONVERSION_FILE).is_file():
-        raise CannotWrite(
-            f"{out} has no {CONVERSION_FILE}: `zoo convert` did not write it and does not replace it. Choose another "
-            "--out."
-        )
-
-
-@contextmanager
-def replaced_directory(out: Path) -> Iterator[Path]:
-    """Yield an empty directory that is moved to `out` when the block ends without an error; the old one is removed."""
-    if not out.exists():
-        with written_directory(out) as work:
-            yield work
-        return
-    new, old = unique_beside(out), unique_beside(out)
-    with written_directory(new) as work:
-        yield work
-    with cannot_write(out):
-        set_aside(out, old)
-        move_into_place(new, out)
-        shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.rebuilding import PlainRoot
-from zoo.errors import BadArgument
 
 Quantized: TypeAlias = "Literal['int8'] | None"
 
@@ -26,19 +25,10 @@ class Format:
     run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
     packages: tuple[str, ...] = ()  # beside TensorFlow
     extra: str = ""
-    quantizes: bool = False
 
 
 FORMATS = {
-    "onnx": Format(to_onnx.write_onnx, to_onnx.run_onnx, ("tf2onnx", "onnx", "onnxruntime"), "onnx", quantizes=True),
-    "tflite": Format(to_tflite.write_tflite, to_tflite.run_tflite, quantizes=True),
+    "onnx": Format(to_onnx.write_onnx, to_onnx.run_onnx, ("tf2onnx", "onnx", "onnxruntime"), "onnx"),
+    "tflite": Format(to_tflite.write_tflite, to_tflite.run_tflite),
     "tfjs": Format(to_tfjs.write_tfjs, to_tfjs.run_tfjs),
 }
-
-
-def chosen_format(name: str, quantize: Quantized) -> Format:
-    """Return a format. Raises BadArgument if it cannot be quantised."""
-    if quantize and not FORMATS[name].quantizes:
-        able = ", ".join(each for each, format in FORMATS.items() if format.quantizes)
-        raise BadArgument(f"--quantize {quantize} goes with --to {able}; {name} is written in float32.")
-    return FORMATS[name]

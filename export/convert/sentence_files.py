@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from export.readers.sentence_transformers import ACTIVATIONS, MODES, MODULES_FILE, PROMPTS_FILE
-from zoo.archive.card import EncoderCard, SentenceVectors, to_json
+from zoo.archive.card import EncoderCard, to_json
+from zoo.archive.sentence import SentenceVectors
 from zoo.archive.task import DenseRecord, TextTask
 
 SETTINGS_FILE = "sentence_bert_config.json"

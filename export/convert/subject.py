@@ -70,7 +70,7 @@ def left_out(card: EncoderCard) -> list[str]:
 def notes(card: ModelCard) -> list[str]:
     """Return the differences between archive and converted model that its users have to know."""
     found = [_NO_CHECK.format(limit=card.sizes.position_limit)] if isinstance(card, EncoderCard) else []
-    stored = card.derivation.stored_in if card.derivation else "float32"
+    stored = card.stored_in
     return found if stored == "float32" else [*found, _WIDENED.format(dtype=stored)]
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from export.convert.asked import replaced_directory
 from export.convert.check import Batch, Comparison, NoRuntime, compare
-from export.convert.conversion import Conversion, replaced_directory, written_report
+from export.convert.conversion import Conversion, written_report
 from export.convert.in_transformers import Answered, ask_transformers
 from export.convert.report import ConversionReport
 from export.convert.sentence_files import DenseArrays, stated_vectors, unknown_poolings, write_sentence_files
@@ -74,7 +75,7 @@ def convert_text_to_transformers(asked: Conversion, python: str | None = None) -
     planned, used = ready_text(asked)
     model, start = asked.model, time.monotonic()
     assert isinstance(model, FoundText)
-    card, stored = model.card, model.card.derivation.stored_in if model.card.derivation else "float32"
+    card, stored = model.card, model.card.stored_in
     with replaced_directory(asked.out) as work, progress(f"{card.name} to {asked.to}", 3, unit="steps") as advance:
         asked_texts = text_questions(model)
         advance(1)

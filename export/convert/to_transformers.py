@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from export.certificate import golden_arrays
+from export.convert.asked import check_asked, replaced_directory
 from export.convert.check import Batch, Comparison, NoRuntime, answers, batches, compare
-from export.convert.conversion import Conversion, check_place, replaced_directory, written_report
+from export.convert.conversion import Conversion, written_report
 from export.convert.in_transformers import Answered, ask_transformers
 from export.convert.report import ConversionReport
 from export.convert.sentence_files import sentence_files_of_card
@@ -30,7 +31,7 @@ from zoo.archive.card import GoldenText, ModelCard
 from zoo.basics.extras import versions_of
 from zoo.basics.progress import progress
 from zoo.contract import INPUT_MASK, MASKED_POSITIONS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
-from zoo.errors import BadArgument, VerificationFailed
+from zoo.errors import VerificationFailed
 from zoo.loading.load import load_checked
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder
 
@@ -54,7 +55,7 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
         questions = _with_tokens(batches(model.directory, card))
         expected = _answers(encoder, questions, chosen.heads)
         advance(1)
-        write_weights(planned, chosen, card.derivation.stored_in if card.derivation else "float32", work)
+        write_weights(planned, chosen, card.stored_in, work)
         vocabulary = planned.vocabulary
         tokenizer, notes = write_tokenizer_files(encoder, model, vocabulary, chosen.row.takes_types, work)
         no_vectors = sentence_files_of_card(card, work)
@@ -94,12 +95,7 @@ def ready_for_transformers(asked: Conversion) -> tuple[PlannedEncoder, ChosenCla
 
 def check_ready(asked: Conversion) -> dict[str, str]:
     """Return the versions of the packages that write the files. Raises BadArgument, CannotWrite, ZooError."""
-    if asked.quantize:
-        raise BadArgument(
-            f"--quantize {asked.quantize} goes with --to onnx, tflite; for transformers, matrices are written as the "
-            "archive stores them."
-        )
-    check_place(asked.out, asked.force)
+    check_asked(asked.to, asked.quantize, asked.force, asked.out)
     check_tokenizer(asked.model)
     return versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
 

@@ -36,6 +36,7 @@ def plan_keras_file(request: EncoderRequest) -> PlannedText:
     others += ["--kind"] if request.kind not in (None, "text") else []
     if others:
         raise BadArgument(f"{request.checkpoint} is a fitted Keras model without {', '.join(others)}: leave that out.")
+    labels = None if request.labels is None else _lines(request.labels)
     import keras
 
     from export.fitted.plan import plan_fitted  # which imports zoo.KerasLayer, so that Keras knows it
@@ -47,7 +48,6 @@ def plan_keras_file(request: EncoderRequest) -> PlannedText:
         raise
     except Exception as error:  # whatever Keras raises about a file
         raise BadCheckpoint(f"{request.checkpoint} is not loaded by Keras: {first_line(error)}.") from error
-    labels = None if request.labels is None else _lines(request.labels)
     asked = Asked(labels, request.task, None, request.max_length)
     licence = request.licence if "licence" in given_options(request) else None
     try:

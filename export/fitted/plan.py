@@ -47,7 +47,7 @@ def plan_fitted(
     facts, preprocess, truncation = _tokenizer(fitted, tokenizer, registry)
     task = decide_task(fitted, asked, truncation)
     checkpoint = fitted_checkpoint(fitted.parent, card)
-    stored = card.derivation.stored_in if card.derivation else "float32"
+    stored = card.stored_in
     licence = licence or card.licence
     request = EncoderRequest(checkpoint.path, name, out, licence=licence, heads=(), dtype=stored, kind="text")
     encoder = plan_encoder(request, checkpoint)

@@ -13,8 +13,9 @@ from export.fitted.model import FittedModel
 from export.fitted.steps import LINEAR, SIGMOID, SOFTMAX, DenseLayer
 from zoo.archive.card import TextCard
 from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
-from zoo.contract import LEAST_TOKENS, VECTOR, TaskName
+from zoo.contract import VECTOR, TaskName
 from zoo.errors import BadArgument
+from zoo.loading.pooling import check_limit
 
 # What makes scores of logits, by the loss that a model without a last activation was compiled with.
 _BY_LOSS: Mapping[str, Scores] = {
@@ -168,8 +169,7 @@ def _length(fitted: FittedModel, asked: int | None) -> int:
     if asked is not None and fitted.length not in (None, asked):
         raise BadArgument(f"max_length={asked}: the model itself has {fitted.length} tokens. Leave max_length= away.")
     length = asked or fitted.length or limit
-    if not LEAST_TOKENS <= length <= limit:
-        raise BadArgument(f"max_length={length}: {fitted.card.name} takes {LEAST_TOKENS} to {limit:,} tokens.")
+    check_limit(f"max_length={length}", length, limit, fitted.card.name)
     return length
 
 

@@ -117,8 +117,8 @@ def _facts(card: ModelCard) -> Iterator[str]:
     yield f"its activation is {card.sizes.activation}: {card.activation_reason}"
     if card.truncated_from:
         yield f"the archive {card.name} holds the first {card.sizes.layers} of {card.truncated_from} layers"
-    if card.derivation and card.derivation.stored_in != "float32":
-        yield f"the matrices of {card.name} are rounded to {card.derivation.stored_in}"
+    if card.stored_in != "float32":
+        yield f"the matrices of {card.name} are rounded to {card.stored_in}"
     yield from card.notes
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from zoo.archive.card import SentenceVectors
+from zoo.archive.sentence import SentenceVectors
 from zoo.archive.tensor_index import MOST_DIMENSIONS, Shape
 from zoo.archive.tensor_table import MOST_VARIABLES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from export.readers.protocol import Container
-from zoo.archive.card import SentenceVectors
+from zoo.archive.sentence import SentenceVectors
 from zoo.contract import Pooling
 
 

@@ -18,6 +18,7 @@ from export.release.report import BuildReport, read_report
 from export.release.sources import Shelf
 from zoo.archive.card import to_json
 from zoo.basics.extras import versions_of
+from zoo.basics.files import check_directory
 from zoo.commands.common import add_json, add_registry
 from zoo.contract import ONNX, REGISTRY_FILE, VECTOR
 from zoo.errors import BadArgument
@@ -93,6 +94,7 @@ def _run_build(arguments: argparse.Namespace) -> int:
     steps = make_steps(registry, None if arguments.all else arguments.names)
     if arguments.sources and not arguments.sources.is_dir():
         raise BadArgument(f"--sources {arguments.sources} is no directory.")
+    check_directory(arguments.out)
     for form in arguments.forms:
         versions_of(FORMS[form], f"`zoo build --with {form}`", form)
     done, of_encoders = read_report(arguments.out).rows, request_from(arguments, EncoderOptions)
@@ -123,6 +125,10 @@ def _publish_onnx(report: BuildReport, out: Path) -> None:
 
 
 def _run_add(arguments: argparse.Namespace) -> int:
+    from export.planning import check_name
+
+    check_name(arguments.name)
+    check_directory(arguments.out)
     of_encoder = request_from(arguments, EncoderOptions)
     addition = Addition(arguments.checkpoint, arguments.name, arguments.out, of_encoder, arguments.no_tokenizer)
     if not arguments.dry_run:

@@ -21,9 +21,9 @@ from tokenizer.core_rules import checked_for_core
 from tokenizer.source import TokenizerConfig, read_tokenizer_source
 from zoo.archive.activation import Activation
 from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
-from zoo.contract import LEAST_TOKENS, TaskName
+from zoo.contract import TaskName
 from zoo.errors import BadArgument, BadConfig
-from zoo.loading.pooling import check_pooling
+from zoo.loading.pooling import check_limit, check_pooling
 from zoo.safety.written import MOST_LOOPED
 
 _DOUBT = (
@@ -110,10 +110,8 @@ def find_task(
     sentence-transformers' files mean vectors; else the class in config.json decides, else the names of a head. Raises
     BadConfig if the task that was asked for does not fit, BadArgument for a wrong option.
     """
-    if asked.max_length is not None and not LEAST_TOKENS <= asked.max_length <= config.position_limit:
-        raise BadArgument(
-            f"--max-length {asked.max_length}: the model takes {LEAST_TOKENS} to {config.position_limit:,} tokens."
-        )
+    if asked.max_length is not None:
+        check_limit(f"--max-length {asked.max_length}", asked.max_length, config.position_limit)
     name = asked.name or _named(checkpoint, layout, config, sentence)
     if name is None:
         if option := _of_vectors(asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from zoo.archive.activation import Activation
 from zoo.archive.kinds import KINDS
+from zoo.archive.sentence import SentenceVectors
 from zoo.archive.sentencepiece_model import Numbering
 from zoo.archive.task import TextTask
 from zoo.archive.wordpiece_model import UNK, model_bytes
@@ -108,25 +110,6 @@ class EncoderCertificate(_Record):
     max_difference: dict[str, float]
 
 
-class SentenceVectors(_Record):
-    """How sentence-transformers makes the vector of a text from the outputs of this encoder; `zoo.TextEncoder` obeys.
-
-    `pooling` is a kind of `zoo.contract.Pooling`, or several joined by "+", whose vectors are put beside each other.
-    """
-
-    pooling: str
-    include_prompt: bool = Field(default=True, description="whether the tokens of a prompt are pooled too")
-    normalize: bool
-    max_length: int
-    lower_case: bool = Field(default=False, description="lower-case texts for a tokenizer that keeps capitals")
-    prompts: dict[str, str] = Field(default={}, description="name -> text that is put before a text")
-    default_prompt: str | None = Field(default=None, description="name of the prompt that every text gets")
-    similarity: str | None = None
-    beyond_encoder: list[str] = Field(
-        default=[], description="everything behind the pooling that the archive does not compute, such as dense layers"
-    )
-
-
 def _with_width(part: object) -> object:
     """Return a part as it is written today: the exporters of the first months wrote the name alone."""
     return (part, None) if isinstance(part, str) else part
@@ -177,6 +160,11 @@ class ModelCard(Card):
         "axis, each with its width there; widths that are missing are equal ones"
     )
     sentence: SentenceVectors | None = None
+
+    @property
+    def stored_in(self) -> Stored:
+        """What its matrices are stored in."""
+        return self.derivation.stored_in if self.derivation else "float32"
 
 
 class EncoderCard(ModelCard):
@@ -395,4 +383,6 @@ def write_card(card: Card, directory: Path) -> None:
 
 def to_json(value: Any) -> str:
     """Return the one JSON form that every file of this project uses: sorted keys, two spaces, a final newline."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    # The name of a file that is not UTF-8 has halves of surrogate pairs, which no file in UTF-8 can hold unescaped.
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)

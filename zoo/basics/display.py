@@ -15,6 +15,9 @@ _STEERS = re.compile(
 )
 
 
+_LEAST = 24  # columns of a last column that is cut
+
+
 def printable(text: str) -> str:
     r"""Return a text with an escape for every character that steers a terminal: `printable("\x1b[2J")` is `\u001b[2J`.
 
@@ -46,14 +49,42 @@ class PrintableStream:
         return getattr(self.unwrapped, name)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return lines with aligned columns, the header in capitals."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None, optional: Sequence[str] = ()
+) -> str:
+    """Return lines with aligned columns, the header in capitals.
+
+    On a terminal of `width` columns the last column is cut; where too little of it would be left, columns that are
+    `optional` are left out, one after the other, and at last that column itself.
+    """
     lines = [
         [column.upper() for column in header],
         *([printable(cell).replace("\n", " ") for cell in row] for row in rows),
     ]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join("  ".join(_padded(*cell) for cell in zip(line, widths, strict=True)).rstrip() for line in lines)
+    kept = [*range(len(header))]
+    if width is not None:
+        for name in optional:
+            if _room(widths, kept, width) < _LEAST:
+                kept.remove(header.index(name))
+        room = _room(widths, kept, width)
+        kept = kept if room >= min(_LEAST, widths[-1]) else kept[:-1]
+        lines = [[*line[:-1], _cut(line[-1], room)] for line in lines]
+    return "\n".join("  ".join(_padded(line[at], widths[at]) for at in kept).rstrip() for line in lines)
+
+
+def _room(widths: Sequence[int], kept: Sequence[int], width: int) -> int:
+    """Return the columns that the other columns leave to the last one."""
+    return width - sum(widths[at] + 2 for at in kept[:-1])
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text, or as much of it as fits into so many columns, with '…' behind it."""
+    if _width(text) <= width:
+        return text
+    while text and _width(text) >= width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
 
 
 def sheet(facts: Mapping[str, str]) -> str:

@@ -48,6 +48,11 @@ _MOST = 64 << 20  # bytes that `read_regular` reads
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
+def real_path(path: Path) -> Path:
+    """Return where a path leads, all links followed. (`Path.resolve` raises RuntimeError at a loop of links.)"""
+    return Path(os.path.realpath(path))
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Return an ordinary file, opened for reading. Never blocks.
 
@@ -86,6 +91,21 @@ def _refuse_odd(mode: int, path: str) -> None:
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
+
+
+def check_directory(path: Path) -> None:
+    """Raise CannotWrite if no directory can be made or filled at `path`: a file is in the way, or no permission.
+
+    It is for what takes long before it writes; the errors of the writing itself stay.
+    """
+    there = path.absolute()
+    with cannot_write(path):
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise CannotWrite(f"{there} is a file, and {path} should be a directory: choose another place.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(there))
 
 
 @contextmanager

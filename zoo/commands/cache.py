@@ -110,6 +110,8 @@ def _clean(parser: argparse.ArgumentParser) -> Run:
             print(f"{done} {doomed[path]}, {size(sizes[path])}: {path}")
         for path in busy:
             print(f"left {path}: another process works on it.", file=sys.stderr)
+        if not doomed:
+            print(f"{root} has nothing to remove; {_ask(arguments, models)}", file=sys.stderr)
         return 0
 
     return run
@@ -157,6 +159,13 @@ def _row(model: Kept) -> tuple[str, str, str, str]:
 
 def _day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
+
+
+def _ask(arguments: argparse.Namespace, models: Sequence[Kept]) -> str:
+    """Return what of the cache stays, and by which option it would go."""
+    if not models or arguments.models or arguments.all:
+        return f"it holds {counted(len(models), 'model')}."
+    return f"its {counted(len(models), 'model')} stay: --all or --older-than DAYS removes models."
 
 
 def _amount(noun: str, sizes: Sequence[int]) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from zoo.archive.card import Card, TextCard, parse_card, read_card
 from zoo.archive.unpack import packed_card
-from zoo.basics.display import in_chinese, sheet, size, table
+from zoo.basics.display import counted, in_chinese, sheet, size, table
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import TASKS
@@ -24,6 +26,8 @@ from zoo.registry.registry import Registry, to_record
 from zoo.registry.table import published_size
 
 _SHOWN = 20  # labels
+_COLUMNS = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive", "licence", "for")
+_OPTIONAL = ("licence", "tokenizer")  # what a narrow terminal leaves out, in this order
 
 
 def list_command(parser: argparse.ArgumentParser) -> Run:
@@ -31,23 +35,24 @@ def list_command(parser: argparse.ArgumentParser) -> Run:
 
     zoo list
     zoo list --task vector
+    zoo list '*wwm*' --built
     zoo list --json
     """
+    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="only names and aliases like this: 'bert_*'")
     parser.add_argument("--task", choices=TASKS, help="only text archives of this task")
+    parser.add_argument("--built", action="store_true", help="only models that are published, or built on this machine")
     add_registry(parser)
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
         registry = read_registry(arguments.registry)
-        task = arguments.task
-        names = [name for name in registry.names() if task is None or registry.models[name].task == task]
+        names = [name for name in registry.names() if _is_wanted(name, registry, arguments)]
         if arguments.json:
             print_json({name: _described(name, registry) for name in names})
         elif names:
-            header = ("name", "kind", "family", "layers", "hidden", "tokenizer", "archive", "for")
-            print(table(header, [_row(name, registry) for name in names]))
+            print(table(_COLUMNS, [_row(name, registry) for name in names], _terminal_width(), _OPTIONAL))
         else:
-            print(f"{registry.place} holds no models{f' of the task {task}' if task else ''} yet.", file=sys.stderr)
+            print(_none_text(arguments, registry), file=sys.stderr)
         if registry.skipped:
             print(registry.skipped_text(), file=sys.stderr)
         return 0
@@ -92,6 +97,31 @@ def url_command(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _is_wanted(name: str, registry: Registry, arguments: argparse.Namespace) -> bool:
+    entry, patterns = registry.models[name], arguments.patterns
+    words = [name, *entry.aliases]
+    return (
+        arguments.task in (None, entry.task)
+        and (not patterns or any(fnmatchcase(word.lower(), each.lower()) for word in words for each in patterns))
+        and (not arguments.built or entry.archive is not None or built_here(name, registry) is not None)
+    )
+
+
+def _none_text(arguments: argparse.Namespace, registry: Registry) -> str:
+    """Return in a sentence why a list is empty."""
+    if not registry.models:
+        return f"{registry.place} holds no models yet."
+    asked = [f"with a name like {' or '.join(map(repr, arguments.patterns))}"] if arguments.patterns else []
+    asked += [f"of the task {arguments.task}"] if arguments.task else []
+    asked += ["that is published or built here"] if arguments.built else []
+    return f"{registry.place} has {counted(len(registry.models), 'model')}, none {', '.join(asked)}."
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the terminal; None where stdout is none, so that programs get all of a table."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _described(name: str, registry: Registry) -> dict[str, object]:
     entry = registry.models[name]
     matching = {"tokenizer": tokenizer} if (tokenizer := registry.tokenizer(name)) else {}
@@ -110,7 +140,8 @@ def _row(name: str, registry: Registry) -> tuple[str, ...]:
     archive = _archive_text(name, registry)
     texts = (entry.family, entry.layers, entry.hidden_size, registry.tokenizer(name))
     kind = f"{entry.kind}: {entry.task}" if entry.task else entry.kind
-    return (name, kind, *("" if text is None else str(text) for text in texts), archive, _description(entry))
+    known = ("" if text is None else str(text) for text in texts)
+    return (name, kind, *known, archive, entry.licence, _description(entry))
 
 
 def _description(entry: Entry) -> str:

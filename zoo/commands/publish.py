@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def check_links_command(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> int:
         registry = read_registry(arguments.registry)
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of every second attempt
         findings = check_links(links_of(registry), jobs=arguments.jobs, timeout=arguments.timeout)
         failed = [finding for finding in findings if finding.fails]
         if arguments.json:

@@ -11,7 +11,7 @@ from pathlib import Path
 from zoo.archive.unpack import unpack
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
-from zoo.fetching.resolve import model_name, resolve
+from zoo.fetching.resolve import check_digest, checked_pin, model_name, resolve
 from zoo.trust.signatures import check_file
 
 
@@ -19,15 +19,16 @@ def verify_command(parser: argparse.ArgumentParser) -> Run:
     """Check every file of a model and repeat its certificate on this machine.
 
     zoo verify albert_tiny
-    zoo verify dist/albert_tiny.tar.gz
+    zoo verify dist/albert_tiny.tar.gz --sha256 0f3a…
     """
     parser.add_argument("model", metavar="NAME|URL|DIR|TAR.GZ")
+    parser.add_argument("--sha256", metavar="HEX", help="the sha256 that the archive must have")
     add_unverified(parser)
     add_registry(parser)
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        with _directory(arguments.model, arguments.registry, arguments.allow_unverified) as directory:
+        with _directory(arguments) as directory:
             from zoo.loading.verify import verify  # imports numpy, which the other commands do not need
 
             report = verify(directory)
@@ -38,14 +39,19 @@ def verify_command(parser: argparse.ArgumentParser) -> Run:
 
 
 @contextmanager
-def _directory(model: str, registry: str | None, allow_unverified: bool) -> Iterator[Path]:
+def _directory(arguments: argparse.Namespace) -> Iterator[Path]:
+    model, pin = arguments.model, checked_pin(arguments.sha256)
     path = local_path(model) if model_name(model) is None else None
-    if path is not None and path.is_dir():
+    if path is not None and path.is_dir() and pin is None:
         yield path
     elif path is not None and path.is_file():  # somebody's archive, not the cache's
-        check_file(path)
+        if pin is None:
+            check_file(path)
+        else:
+            check_digest(path, pin)
         with tempfile.TemporaryDirectory() as temporary:
             unpack(path, Path(temporary) / "model")
             yield Path(temporary) / "model"
     else:
-        yield resolve(model, registry=registry, allow_unverified=allow_unverified, thorough=True)
+        loose = arguments.allow_unverified
+        yield resolve(model, registry=arguments.registry, sha256=pin, allow_unverified=loose, thorough=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zoo.archive.card import read_card
 from zoo.archive.digests import check_files, sha256_of
-from zoo.basics.files import cannot_write
+from zoo.basics.files import cannot_write, real_path
 from zoo.basics.locks import part_of
 from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
 from zoo.contract import CARD_FILE
@@ -63,7 +63,7 @@ def resolve(
     Raises UnknownModel, NotBuilt, Unverified, Untrusted, DownloadFailed, DigestMismatch, BadArchive, CannotWrite; and
     what an export raises.
     """
-    pin = _pin(sha256)
+    pin = checked_pin(sha256)
     if hub_source(handle) is not None:
         return _pinned(built_of_hub(str(handle), thorough=thorough), str(handle), pin)
     if (name := model_name(handle)) is not None:
@@ -81,7 +81,7 @@ def resolve(
     except ValueError as error:
         raise DownloadFailed(f"{shown(str(handle))} is neither a path nor a URL: {error}.") from None
     if path is not None and path.is_dir():
-        if pin and path.resolve() != (cache_directory() / pin).resolve():
+        if pin and real_path(path) != real_path(cache_directory() / pin):
             raise DigestMismatch(
                 f"{path} is unpacked already, and sha256= is of an archive: give the archive, or no sha256=."
             )
@@ -108,7 +108,7 @@ def model_name(handle: str | Path) -> str | None:
     return None if is_path or (Path(handle) / CARD_FILE).is_file() else handle
 
 
-def _pin(sha256: str | None) -> str | None:
+def checked_pin(sha256: str | None) -> str | None:
     """Return a digest in lower case. Raises DigestMismatch if it is not one."""
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise DigestMismatch(f"sha256 {sha256!r} is not one: 64 hexadecimal digits.")
@@ -176,18 +176,18 @@ def _missing_offline(name: str, root: Path, command: str) -> str:
 def _from_archive(path: Path, pin: str | None, root: Path, thorough: bool) -> Path:
     """Return the directory of a .tar.gz on this machine."""
     if pin is None or (root / pin).exists():  # otherwise `keep` compares the pin, so that the file is read only once
-        digest = _digest(path, pin)
+        digest = check_digest(path, pin)
         if pin is None:
             check_file(path)
         return keep(root / digest, path.name, path, thorough)
     try:
         return keep(root / pin, path.name, path, thorough)
     except ZooError:
-        _digest(path, pin)  # if it is another file than asked for, say so, whatever else is wrong with it
+        check_digest(path, pin)  # if it is another file than asked for, say so, whatever else is wrong with it
         raise
 
 
-def _digest(path: Path, pin: str | None) -> str:
+def check_digest(path: Path, pin: str | None) -> str:
     """Return the sha256 of an archive. Raises DigestMismatch when it is not `pin`."""
     try:
         digest = sha256_of(path)

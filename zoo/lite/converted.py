@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.basics.untrusted import parse_json, read_small
 from zoo.contract import CONVERSION_FILE, LEAST_TOKENS, ONNX_FILE, TOKENIZER_FILE, VECTOR
-from zoo.errors import BadArchive, BadArgument, DamagedArchive
+from zoo.errors import BadArchive, BadArgument, DamagedArchive, first_line
 
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 10_000
@@ -47,7 +47,7 @@ def read_converted(directory: Path) -> ConvertedText:
     try:
         return _converted(directory, stated)
     except (KeyError, TypeError, AttributeError) as error:
-        raise BadArchive(f"{place} is not as `zoo convert` writes it: {type(error).__name__} {error}.") from None
+        raise BadArchive(f"{place} is not as `zoo convert` writes it: {first_line(error)}.") from None
 
 
 def _converted(directory: Path, stated: Any) -> ConvertedText:

@@ -89,8 +89,8 @@ def text_vectors(asked: AskedVectors, card: EncoderCard, tokenizer: TokenizerCar
             "that. Give a pooling, such as pooling='mean', for vectors of the encoder alone: they are other vectors "
             "than sentence-transformers gives."
         )
-    if asked.max_length is not None and not LEAST_TOKENS <= asked.max_length <= limit:
-        raise BadArgument(f"max_length={asked.max_length}: {card.name} takes {LEAST_TOKENS} to {limit} tokens.")
+    if asked.max_length is not None:
+        check_limit(f"max_length={asked.max_length}", asked.max_length, limit, card.name)
     prompt = asked.prompt
     if prompt is None:
         prompt = stated.prompts.get(stated.default_prompt or "", "") if stated else ""
@@ -134,6 +134,12 @@ def archive_vectors(asked: AskedVectors, card: TextCard) -> TextVectors:
             "of them, or a prompt that begins with one."
         )
     return TextVectors(task.pooling, task.normalize, task.max_length, prompt, task.lower_case)
+
+
+def check_limit(asked: str, length: int, most: int, name: str = "the model") -> None:
+    """Raise BadArgument for a limit in tokens that a model cannot have; `asked` is how the caller wrote it."""
+    if not LEAST_TOKENS <= length <= most:
+        raise BadArgument(f"{asked}: {name} takes {LEAST_TOKENS} to {most:,} tokens.")
 
 
 def check_pooling(pooling: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from zoo.basics.extras import imported
-from zoo.basics.files import unique_beside, written_file
+from zoo.basics.files import real_path, unique_beside, written_file
 from zoo.basics.urls import local_path, shown
 from zoo.errors import CannotWrite, ZooError, first_line
 
@@ -159,7 +159,7 @@ class _Directory(Target):
         self.place, self._path = str(root), root
 
     def is_in(self, directory: Path) -> bool:
-        return self._path.resolve().is_relative_to(directory.resolve())
+        return real_path(self._path).is_relative_to(real_path(directory))
 
     def size(self, name: str) -> int | None:
         path = self._path / name

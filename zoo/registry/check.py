@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from zoo.archive.kinds import KINDS
-from zoo.basics.files import read_regular
+from zoo.basics.files import read_regular, real_path
 from zoo.contract import SCHEMA_FILE
 from zoo.errors import BadRegistry
 from zoo.registry.entry import Entry, FromParent, NoteSource, Record, UrlSource, writers
@@ -33,7 +33,7 @@ def check_registry(path: Path) -> Findings:
     Beside it are its JSON Schema and the pages that hold its table, where there are any. Raises OSError when there is
     no such file.
     """
-    path = path.resolve()  # the packaged registry of a checkout is a link to the one beside the pages
+    path = real_path(path)  # the packaged registry of a checkout is a link to the one beside the pages
     text = read_regular(path, MOST_REGISTRY)
     try:
         registry = parse_registry(text, str(path))
@@ -49,7 +49,7 @@ def format_registry(path: Path) -> list[str]:
 
     Return the names of the files that changed. Raises BadRegistry, CannotWrite; OSError when there is no such file.
     """
-    path = path.resolve()
+    path = real_path(path)
     files = {path: read_regular(path, MOST_REGISTRY), (schema := path.with_name(SCHEMA_FILE)): None}
     if schema.is_file():
         files[schema] = schema.read_bytes()

@@ -104,7 +104,8 @@ class Registry(Record):
             )
         if not self.models:
             raise UnknownModel(f"no model {name!r}: {self.place} holds no models yet.")
-        closest = difflib.get_close_matches(name, [*self.models, *aliases], n=3)
+        by_letters = {_letters(each): each for each in (*aliases, *self.models)}
+        closest = [by_letters[each] for each in difflib.get_close_matches(_letters(name), by_letters, n=3)]
         hint = f" Did you mean {' or '.join(map(repr, closest))}?" if closest else ""
         raise UnknownModel(f"no model {name!r}.{hint} `zoo list` shows all {len(self.models)}.")
 
@@ -141,6 +142,11 @@ class Registry(Record):
     def urls(self, entry: Entry) -> list[str]:
         """Return the absolute URLs of an entry's archive, mirrors in order; file URLs where the registry is local."""
         return [_resolve(url, self.place) for url in entry.archive.urls] if entry.archive else []
+
+
+def _letters(name: str) -> str:
+    """Return a name without what people get wrong in it: "ALBERT-tiny" and "albert_tiny" are alike."""
+    return name.lower().replace("-", "_").replace(".", "_")
 
 
 def _resolve(url: str, place: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo.basics.files import cannot_write, move_into_place, read_regular, written_file
+from zoo.basics.files import cannot_write, move_into_place, read_regular, real_path, written_file
 from zoo.basics.locks import locked
 from zoo.basics.urls import local_path
 from zoo.contract import SCHEMA_FILE
@@ -59,7 +59,7 @@ def update_registry(
     Raises BadRegistry, and leaves the file alone, when what is there is not a registry or the result would not be one;
     CannotWrite when there is no permission or no space.
     """
-    path = path.resolve()  # a link stays a link
+    path = real_path(path)  # a link stays a link
     if try_only and not path.parent.is_dir():
         return Registry()
     with cannot_write(path), locked(path.with_name(".registry.lock")):
@@ -83,7 +83,7 @@ def update_registry(
 
 def renumber(path: Path, number: int, expires: str | None) -> None:
     """Give the registry at `path` a number and an expiry, '2027-01-31T00:00:00Z'. Raises BadRegistry, CannotWrite."""
-    path = path.resolve()  # a link stays a link
+    path = real_path(path)  # a link stays a link
     with cannot_write(path), locked(path.with_name(".registry.lock")):
         registry = own_registry(path).model_copy(update={"number": number, "expires": expires})
         _write(registry_text(_checked(registry, path)), path)

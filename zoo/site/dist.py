@@ -11,6 +11,7 @@ from typing import Any
 from zoo.archive.card import Card, parse_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.unpack import packed_card
+from zoo.basics.files import real_path
 from zoo.contract import CARD_FILE, REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry
 from zoo.registry.entry import ArchiveRecord
@@ -73,7 +74,7 @@ def read_dist(folder: Path) -> Dist:
 def _problems(folder: Path, file: str, archive: ArchiveRecord) -> Iterator[str]:
     """Yield why an archive is not the one that the registry records."""
     path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not real_path(path).is_relative_to(real_path(folder)):
         yield f"{file} leads out of the directory"
     elif not path.is_file():
         yield f"{file} is missing"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoo.basics.files import open_regular
 from zoo.basics.urls import is_offline, local_path
+from zoo.errors import first_line
 from zoo.transport.refusals import Cut, OtherRange, Refused, Slow, TooSlow
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def errors_become(kind: type[Refused]) -> Iterator[None]:
         if any(isinstance(cause, exceptions.ProtocolError) for cause in causes):
             kind = Cut
         # requests and urllib3 wrap an error several times; the innermost message is the one that a person understands.
-        raise kind(f"{type(causes[-1]).__name__}: {causes[-1]}") from None
+        # The name of a file that it may have is the source, which whoever catches this names.
+        raise kind(getattr(causes[-1], "strerror", None) or first_line(causes[-1])) from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

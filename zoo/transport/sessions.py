@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
@@ -15,6 +16,18 @@ from zoo.transport.refusals import Refused
 from zoo.version import __version__
 
 _REDIRECTS = 10
+
+
+class _Retry(urllib3.Retry):
+    """What `session` repeats. The class tells the log of our requests from that of others in this process."""
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Return whether urllib3 logs something else than a retry of ours, which our errors and progress tell in words."""
+    return not any(isinstance(each, _Retry) for each in record.args or ())
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_is_of_others)
 
 
 class _Session(requests.Session):
@@ -35,7 +48,7 @@ def session(headers: Mapping[str, str] | None = None) -> Iterator[requests.Sessi
 
     It uses the proxies that the environment names (https_proxy, no_proxy, …).
     """
-    retry = urllib3.Retry(
+    retry = _Retry(
         total=3,
         connect=1,
         read=False,  # `download` repeats these: it keeps the bytes that arrived, and may try another source

@@ -96,6 +96,8 @@ def write_keys(name: Path) -> tuple[Path, Path, PublicKey]:
 
     The secret key has no password, so only its owner may read the file. Raises CannotWrite when a file exists already.
     """
+    if not name.name:
+        raise CannotWrite(f"{name} is a directory: give a name in it, such as {name / 'release'}.")
     base = name.with_suffix("") if name.suffix in (".key", ".pub") else name
     secret_file, public_file = (base.with_name(base.name + suffix) for suffix in (".key", ".pub"))
     if there := [str(path) for path in (secret_file, public_file) if os.path.lexists(path)]:

@@ -25,7 +25,8 @@ from export.readers.sentence_transformers import read_sentence_model
 from tests.export.conftest import FAMILIES, write_odd
 from tests.export.families.test_siblings import write
 from zoo.archive.activation import Activation
-from zoo.archive.card import EncoderCard, SentenceVectors, read_card
+from zoo.archive.card import EncoderCard, read_card
+from zoo.archive.sentence import SentenceVectors
 from zoo.errors import Unsupported
 
 # what is written -> the classes in config.json; siblings are "model type/kind", with the pooler that their files have

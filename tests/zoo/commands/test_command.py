@@ -23,6 +23,7 @@ from tests.zoo.small import SmallZoo, make_tokenizer_card, tree
 from zoo.archive.card import write_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.pack import pack
+from zoo.basics import display
 from zoo.command import main
 from zoo.fetching.cache import cache_directory
 from zoo.fetching.registries import read_registry
@@ -39,8 +40,8 @@ def test_list(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "list", "--registry", small_zoo.registry)
     header, later, small = out.splitlines()
     assert (code, err) == (0, "")
-    assert header.split() == ["NAME", "KIND", "FAMILY", "LAYERS", "HIDDEN", "TOKENIZER", "ARCHIVE", "FOR"]
-    assert later.split() == ["later", "encoder", "albert", "4", "312", "small", "not", "built"]
+    assert header.split() == ["NAME", "KIND", "FAMILY", "LAYERS", "HIDDEN", "TOKENIZER", "ARCHIVE", "LICENCE", "FOR"]
+    assert later.split() == ["later", "encoder", "albert", "4", "312", "small", *(["not", "built", "not", "stated"])]
     assert small.split()[:2] == ["small", "tokenizer"] and "KiB  " in small and small.endswith("  for tests")
     assert later.index("not built") == header.index("ARCHIVE")
     listed = json.loads(run(capsys, "list", "--json", "--registry", small_zoo.registry)[1])
@@ -59,6 +60,65 @@ def test_the_list_says_what_models_are_for_in_the_persons_language(
         monkeypatch.setenv("LANG", "zh_TW.UTF-8" if language else "C")
         lines = run(capsys, "list", "--registry", tmp_path / "registry.json")[1].splitlines()[1:]
         assert [line.split()[-1] for line in lines] == ends
+
+
+def test_a_part_of_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = ArchiveRecord(urls=["x.tar.gz"], sha256="a" * 64)
+    rows = {
+        "bert_wwm": Entry(kind="text", task="vector", archive=archive),
+        "wwm_large": Entry(kind="text", task="span"),
+        "rbt": Entry(kind="encoder", aliases=["RBT-wwm"]),
+        "other": Entry(kind="encoder", archive=archive),
+    }
+    update_registry(tmp_path / "registry.json", rows)
+    for words, names in (
+        (["*WWM*"], ["bert_wwm", "rbt", "wwm_large"]),
+        (["rb?", "oth*"], ["other", "rbt"]),
+        (["--built"], ["bert_wwm", "other"]),
+        (["*wwm*", "--task", "vector", "--built"], ["bert_wwm"]),
+    ):
+        out = run(capsys, "list", *words, "--registry", tmp_path / "registry.json")[1]
+        assert [line.split()[0] for line in out.splitlines()[1:]] == names
+    code, out, err = run(capsys, "list", "x*", "--built", "--task", "span", "--registry", tmp_path / "registry.json")
+    assert (code, out) == (0, "")
+    assert err.endswith(
+        "registry.json has 4 models, none with a name like 'x*', of the task span, that is published or built here.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "header", "last"),
+    [
+        (
+            None,
+            "NAME KIND FAMILY LAYERS HIDDEN TOKENIZER ARCHIVE LICENCE FOR",
+            "中文的词向量，用于检索、相似度和聚类的模型",
+        ),
+        (
+            140,
+            "NAME KIND FAMILY LAYERS HIDDEN TOKENIZER ARCHIVE LICENCE FOR",
+            "中文的词向量，用于检索、相似度和聚类的模型",
+        ),
+        (104, "NAME KIND FAMILY LAYERS HIDDEN TOKENIZER ARCHIVE FOR", "中文的词向量，用于检索、…"),
+        (70, "NAME KIND FAMILY LAYERS HIDDEN ARCHIVE", "built"),
+    ],
+)
+def test_the_list_fits_the_terminal(
+    width: int | None,
+    header: str,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "中文的词向量，用于检索、相似度和聚类的模型"
+    entry = Entry(kind="encoder", family="bert", layers=3, tokenizer="words", description=text, licence="Apache-2.0")
+    rows = {"a_name_of_some_letters": entry, "words": Entry(kind="tokenizer")}
+    update_registry(tmp_path / "registry.json", rows)
+    monkeypatch.setattr(zoo.commands.listing, "_terminal_width", lambda: width)
+    lines = run(capsys, "list", "a*", "--registry", tmp_path / "registry.json")[1].splitlines()
+    assert lines[0].split() == header.split() and lines[1].split()[-1] == last
+    assert width is None or max(display._width(line) for line in lines) <= width
 
 
 def test_list_of_an_empty_registry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,6 +202,25 @@ def test_a_wrong_name_is_told_before_anything_is_fetched(
     assert list(cache_directory().iterdir()) == []
 
 
+def test_letters_of_another_case_are_near(small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str]) -> None:
+    """difflib alone finds no two letters of ALBERT_TINY in albert_tiny."""
+    for name, near in (("SMALL", "'small'"), ("OLD_Small", "'old-small'")):
+        err = run(capsys, "info", name, "--registry", small_zoo.registry)[2]
+        assert err.startswith(f"zoo: UnknownModel: no model '{name}'. Did you mean {near}")
+
+
+def test_verify_with_a_sha256(
+    small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is compared before anything is unpacked."""
+    for model in (small_zoo.archive, "small"):
+        wrong = run(capsys, "verify", model, "--sha256", "c" * 64, "--registry", small_zoo.registry)
+        assert wrong[0] == 2 and wrong[2].startswith("zoo: DigestMismatch: ") and "cccc" in wrong[2]
+    monkeypatch.setattr("zoo.loading.verify.verify", lambda directory: directory.name)
+    assert run(capsys, "verify", small_zoo.archive, "--sha256", small_zoo.digest.sha256) == (0, "model\n", "")
+    assert "64 hexadecimal digits" in run(capsys, "verify", small_zoo.archive, "--sha256", "abc")[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -179,9 +258,9 @@ def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.Captur
         (
             PermissionError(13, "Permission denied", "/x"),
             2,
-            "zoo: PermissionError: [Errno 13] Permission denied: '/x'\n",
+            "zoo: /x: Permission denied.\n",
         ),
-        (OSError(28, "No space left on device"), 2, "zoo: OSError: [Errno 28] No space left on device\n"),
+        (OSError(28, "No space left on device"), 2, "zoo: No space left on device.\n"),
     ],
 )
 def test_interrupts_and_the_disk(
@@ -263,7 +342,10 @@ def test_cache_clean_removes_leftovers_alone(cached: list[str], capsys: pytest.C
         assert run(capsys, "cache", "clean") == (0, "", f"left {part}: another process works on it.\n")
     assert run(capsys, "cache", "clean") == (0, f"removed {line}", "")
     assert names_in_cache() == {*cached, "mine.txt"}
-    assert run(capsys, "cache", "clean") == (0, "", "")
+    nothing = (
+        f"{cache_directory()} has nothing to remove; its 2 models stay: --all or --older-than DAYS removes models.\n"
+    )
+    assert run(capsys, "cache", "clean") == (0, "", nothing)
 
 
 @pytest.mark.parametrize(
@@ -287,10 +369,13 @@ def test_cache_clean_forgets_urls_of_models_that_are_gone(
 ) -> None:
     run(capsys, "fetch", server.serve("/small.tar.gz", small_zoo.archive.read_bytes()))
     assert len(names_in_cache()) == 2
-    assert run(capsys, "cache", "clean") == (0, "", "")
+    assert run(capsys, "cache", "clean")[0] == 0
+    assert len(names_in_cache()) == 2
     shutil.rmtree(cache_directory() / small_zoo.digest.sha256)
     assert run(capsys, "cache", "clean")[1].count("\n") == 1
     assert names_in_cache() == set()
+    empty = f"{cache_directory()} has nothing to remove; it holds 0 models.\n"
+    assert run(capsys, "cache", "clean") == (0, "", empty)
 
 
 # -- commands of others -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from tests.zoo.site.sitezoo import make_encoder_card
 from tests.zoo.small import make_tokenizer_card
-from zoo.archive.card import SentenceVectors
+from zoo.archive.sentence import SentenceVectors
 from zoo.contract import INPUT_MASK, POOLED_OUTPUT, SEQUENCE_OUTPUT, Pooling
 from zoo.errors import BadArgument
 from zoo.loading.pooling import _POOLINGS, AskedVectors, TextVectors, text_vectors

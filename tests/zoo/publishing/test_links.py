@@ -110,7 +110,7 @@ def test_redirects_are_followed_and_named(server: LocalServer) -> None:
     lost = ask(server.serve("/y", Reply(status=302, headers={"Location": "/gone"})))
     assert (lost.ok, lost.said, lost.redirected_to) == (False, "HTTP 404 Not Found", f"{server.url}/gone")
     loop = ask(server.serve("/z", Reply(status=302, headers={"Location": "/z"})))
-    assert not loop.ok and "TooManyRedirects" in loop.said
+    assert not loop.ok and "redirects" in loop.said
 
 
 def test_an_archive_of_another_length_fails_and_a_page_of_any_does_not(server: LocalServer) -> None:
@@ -135,8 +135,8 @@ def test_silence_and_hanging_up(server: LocalServer) -> None:
     assert server.asked == ["HEAD /slow"]  # no second wait
     finding = ask(server.serve("/x", Reply(hangs_up=True)))
     assert not finding.ok and "Remote" in finding.said
-    assert "ConnectionRefusedError" in ask("http://127.0.0.1:1/x").said
-    assert ask("http://[bad/x").said == "ValueError: Invalid IPv6 URL"
+    assert "Connection refused" in ask("http://127.0.0.1:1/x").said
+    assert ask("http://[bad/x").said == "Invalid IPv6 URL"
 
 
 def test_local_archives_are_looked_at(small_zoo: SmallZoo) -> None:

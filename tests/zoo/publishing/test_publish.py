@@ -339,7 +339,7 @@ def test_what_a_file_system_says(dist: Path, memory: MemoryFileSystem, monkeypat
         put(self, source, path, **arguments)
 
     monkeypatch.setattr(MemoryFileSystem, "put_file", cut)
-    with pytest.raises(CannotWrite, match=r"could not write index\.html: Lost: .*run again to go on"):
+    with pytest.raises(CannotWrite, match=r"could not write index\.html: connection .*run again to go on"):
         publish(dist, "memory://zoo")
     assert memory.find("/zoo") == ["/zoo/build.json", "/zoo/cards/small.json", "/zoo/small.tar.gz"]
     monkeypatch.setattr(MemoryFileSystem, "put_file", put)
@@ -375,7 +375,7 @@ def test_every_byte_is_counted_once(dist: Path, memory: MemoryFileSystem, monkey
 def test_missing_packages_and_odd_places(dist: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="cannot be written to: HTTP only reads"):
         publish(dist, "https://host/zoo")
-    with pytest.raises(CannotWrite, match=r"nothing://x: could not open: ValueError: Protocol not known"):
+    with pytest.raises(CannotWrite, match=r"nothing://x: could not open: Protocol not known"):
         publish(dist, "nothing://x")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ZooError, match=r"s3://host/zoo needs the extra 'publish': `pip install fsspec`"):
