@@ -89,7 +89,8 @@ def _asked(arguments: argparse.Namespace, request: type[Request]) -> Request:
 
     asked = request_from(arguments, request)
     check_name(asked.name)
-    check_directory(asked.out)
+    if not getattr(arguments, "dry_run", False):
+        check_directory(asked.out)
     return asked
 
 

@@ -94,7 +94,8 @@ def _run_build(arguments: argparse.Namespace) -> int:
     steps = make_steps(registry, None if arguments.all else arguments.names)
     if arguments.sources and not arguments.sources.is_dir():
         raise BadArgument(f"--sources {arguments.sources} is no directory.")
-    check_directory(arguments.out)
+    if not arguments.dry_run:
+        check_directory(arguments.out)
     for form in arguments.forms:
         versions_of(FORMS[form], f"`zoo build --with {form}`", form)
     done, of_encoders = read_report(arguments.out).rows, request_from(arguments, EncoderOptions)
@@ -128,10 +129,10 @@ def _run_add(arguments: argparse.Namespace) -> int:
     from export.planning import check_name
 
     check_name(arguments.name)
-    check_directory(arguments.out)
     of_encoder = request_from(arguments, EncoderOptions)
     addition = Addition(arguments.checkpoint, arguments.name, arguments.out, of_encoder, arguments.no_tokenizer)
     if not arguments.dry_run:
+        check_directory(arguments.out)
         return _finish(add_model(addition), arguments)
     if isinstance(planned := plan_addition(addition), str):
         print(f"{planned} is not on this machine. Once it was fetched, --dry-run says what becomes of it.")
