@@ -7,6 +7,7 @@
     python -m benchmarks report                        # page and plots again from benchmarks.json
     python -m benchmarks exports --out docs            # docs/exports.md: exports at true size; `exports bert --slots`
     python -m benchmarks converted --out docs          # docs/converted.md: what `zoo convert` makes
+    python -m benchmarks tokenizers --out docs         # docs/tokenizer-numbers.md: tokenizers in one process
     python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
 
 A run writes OUT/benchmarks.json after every step, and page and plots at its end, also when it is interrupted.
@@ -80,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     corpus.add_argument("--rows", type=int, default=100_000)
     corpus.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
     commands.add_parser("converted", parents=[page], help="what `zoo convert` makes")
+    commands.add_parser("tokenizers", parents=[page], help="CPU time of tokenizers, in one process")
     run = commands.add_parser("run", parents=[venvs, out], help="measure")
     run.set_defaults(act=_run)
     run.add_argument(

@@ -30,6 +30,7 @@ _TOKENIZER = """
 """
 _CORE_TOKENIZER = """
     FloorMod HashTableV2 InvertPermutation LookupTableFindV2 LookupTableImportV2 RaggedGather StatelessWhile
+    Substr
 """
 _ANSWERS = """
     ArgMax Log StopGradient

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from export.oracle.wordpiece import ReferenceTokenizer
 from export.saved_model.root import write_saved_model
 from tests.once import made_once
-from tests.tokenizer.texts import assigned, trap_vocabulary
+from tests.tokenizer import editions
+from tests.tokenizer.texts import trap_vocabulary
 from tokenizer.module import Preprocessor, Tokenizer
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 
 SHARED = Path(__file__).parents[3] / "shared" / "vocab_21128.txt"
-RECATEGORISED = frozenset("\u1734")  # Mn until Unicode 13, Mc since
-UNKNOWN_SCRIPT = 103  # ICU's USCRIPT_UNKNOWN, "Zzzz"
-ASSIGNED = r"[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Z}\p{Cc}\p{Cf}\p{Co}]"
 NAMES = ("traps", pytest.param("chinese", marks=pytest.mark.skipif(not SHARED.exists(), reason="no shared vocabulary")))
 
 Load = Callable[..., Any]
@@ -74,16 +69,7 @@ def reference(vocabularies: dict[str, Vocabulary]) -> Reference:
 
 @pytest.fixture(scope="session")
 def newer() -> frozenset[str]:
-    """Characters that this Python's tables have and ICU's inside TensorFlow, or RE2's, have not.
-
-    TensorFlow 2.21: ICU of Unicode 13, RE2 of 15 or later. So the characters of Unicode 14 and 15 are told apart
-    rightly as letters, marks and punctuation, but their capitals stay, and they do not know a final sigma.
-    """
-    chars = assigned()
-    private = [unicodedata.category(char) == "Co" for char in chars]
-    unknown_to_icu = tf.strings.unicode_script([ord(char) for char in chars]).numpy() == UNKNOWN_SCRIPT
-    unknown_to_re2 = ~tf.strings.regex_full_match(chars, ASSIGNED).numpy()
-    return RECATEGORISED.union(itertools.compress(chars, (unknown_to_icu | unknown_to_re2) & ~np.array(private)))
+    return editions.newer()
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import io
 import json
 import subprocess
 import sys
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -16,11 +15,13 @@ import pytest
 import tensorflow as tf
 
 from export.options import TokenizerRequest
+from export.oracle.wordpiece import ReferenceTokenizer
 from export.pipeline import export_tokenizer
 from tests.conftest import ROOT
 from tests.runtimes.operations import CORE_TOKENIZER_OPS
 from tests.runtimes.test_operations import unknown_to_2_9
 from tests.tokenizer.conftest import NAMES, SHARED, Compared
+from tests.tokenizer.editions import without_ordered_marks
 from tests.tokenizer.rulesets import PLAIN, RULE_SETS, base_vocabulary, texts, vocabulary
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, trap_vocabulary
 from tokenizer.core_graph import CoreGraph
@@ -39,12 +40,6 @@ RULES = pytest.mark.parametrize(
     "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in FOLLOWED]
 )
 ANY_CHARACTER = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-
-
-def without_ordered_marks(entries: Iterable[str]) -> Vocabulary:
-    """Leave out the entries for which `--ops core` refuses a vocabulary."""
-    marks = {char for char in assigned() if unicodedata.combining(char) and unicodedata.category(char) != "Mn"}
-    return Vocabulary(tuple(entry for entry in entries if marks.isdisjoint(entry)))
 
 
 @cache
@@ -93,6 +88,20 @@ def test_ids_of_hard_texts(compared: Compared, name: str, lower_case: bool) -> N
         assert different(graphs, [text]) == []
     assert different(graphs, []) == []
     compared("hard texts, core operations beside tensorflow-text", len(given))
+
+
+def test_few_words_are_split_as_many_are() -> None:
+    known = without_ordered_marks(trap_vocabulary()).entries
+    splitter, oracle = original("traps", True)[0]._words, ReferenceTokenizer(known, True)
+    words = [word for text in hard_texts(200) for word in oracle.words(text)]
+    words += ["a" * 30 + end for end in ("b", "bc", "\u4e00", "\x7f")] + ["un\u4e00", "unaffable", "\ue000"]
+    words = [*dict.fromkeys(word for word in words if len(word) < 40)][:600]
+    ids, lengths, counts = (part.numpy().tolist() for part in splitter._split_many(words))
+    few = [splitter.split([word]) for word in words]
+    assert [number for each in few for number in each.ids.numpy()] == ids
+    assert [length for each in few for length in each.lengths.numpy()] == lengths
+    assert [int(each.counts[0]) for each in few] == counts
+    assert [known[number] for number in ids] == [piece for word in words for piece in oracle.pieces(word)]
 
 
 @RULES

@@ -12,7 +12,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from export.oracle.wordpiece import GOLDEN_TEXTS, ReferenceTokenizer
-from tests.tokenizer.conftest import NAMES, RECATEGORISED, Compared, Load, Reference
+from tests.tokenizer.conftest import NAMES, Compared, Load, Reference
+from tests.tokenizer.editions import RECATEGORISED
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts
 
 VOCABULARIES = pytest.mark.parametrize("name", NAMES)

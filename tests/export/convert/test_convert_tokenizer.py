@@ -21,7 +21,7 @@ from export.oracle.wordpiece import (
     is_whitespace,
 )
 from scripts.hard_texts import FILE, hard_texts
-from tests.tokenizer.conftest import RECATEGORISED, UNKNOWN_SCRIPT
+from tests.tokenizer.editions import RECATEGORISED, UNKNOWN_SCRIPT
 from tests.tokenizer.rulesets import PLAIN, RULE_SETS, texts
 from tests.tokenizer.test_rules import entries, reference as reference_of, rules_of
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, trap_vocabulary
@@ -117,6 +117,9 @@ def test_rules(runtime: Any, name: str) -> None:
         reference_of(name),
     )
     given = [*PLAIN, *texts(1000, seed=2)]
+    if "Ent" in RULE_SETS[name].added:
+        # ENT, Ent and ent have one normal form, and tokenizers 0.23 takes any of them, in the order of a hash table.
+        given = [text for text in given if "ent" not in text.lower()]
     found = tokenizer.encode_batch(given, add_special_tokens=False)
     assert [text for text, each in zip(given, found, strict=True) if each.ids != oracle.ids(text)] == []
     assert tokenizer.encode("a", "b").ids == oracle.encode("a", "b")
