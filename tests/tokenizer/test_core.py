@@ -18,6 +18,7 @@ from export.options import TokenizerRequest
 from export.oracle.wordpiece import ReferenceTokenizer
 from export.pipeline import export_tokenizer
 from tests.conftest import ROOT
+from tests.once import packed_only
 from tests.runtimes.operations import CORE_TOKENIZER_OPS
 from tests.runtimes.test_operations import unknown_to_2_9
 from tests.tokenizer.conftest import NAMES, SHARED, Compared
@@ -27,12 +28,14 @@ from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, t
 from tokenizer.core_graph import CoreGraph
 from tokenizer.core_rules import checked_for_core
 from tokenizer.graph import TEXTS, Graph, WordPieceGraph, graph_function
+from tokenizer.module import Preprocessor
 from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import TokenizerCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.unpack import unpack
 from zoo.errors import Unsupported
+from zoo.loading.verify import verify
 
 OFTEN = ("accents stay, lower case", "brackets, in text")
 FOLLOWED = [name for name, rules in RULE_SETS.items() if not any(flags["normalized"] for flags in rules.added.values())]
@@ -176,23 +179,47 @@ WORDS = (*ENTRIES[:5], "hell", "##o", "你", "好", "！", "α", "##σ", "##ς",
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archives `core` and `core_preprocess`, exported (so their certificates hold), and unpacked beside."""
+    """The archive `core`, exported and unpacked beside; as a preprocess archive, the slow tests export it, too."""
     out = tmp_path_factory.mktemp("core")
-    (out / "vocab.txt").write_text("".join(f"{entry}\n" for entry in WORDS), encoding="utf-8")
-    export_tokenizer(TokenizerRequest(out / "vocab.txt", "core", out, ops="core", special_tokens_in_text=True))
-    for name in ("core", "core_preprocess"):
-        unpack(out / f"{name}.tar.gz", out / name)
+    with packed_only("preprocess"):
+        export_core(out)
+    unpack(out / "core.tar.gz", out / "core")
     return out
 
 
-@pytest.mark.parametrize("name", ["core", "core_preprocess"])
-def test_card_and_operations(out: Path, name: str) -> None:
-    card = read_card(out / name)
+def export_core(out: Path) -> None:
+    (out / "vocab.txt").write_text("".join(f"{entry}\n" for entry in WORDS), encoding="utf-8")
+    export_tokenizer(TokenizerRequest(out / "vocab.txt", "core", out, ops="core", special_tokens_in_text=True))
+
+
+def check_card_and_operations(directory: Path) -> None:
+    card = read_card(directory)
     assert isinstance(card, TokenizerCard)
     assert card.needs == [] and len(card.certificate) > 8
     assert card.notes == ["all operations are TensorFlow's own: the archive loads without tensorflow-text"]
     assert set(card.ops) <= CORE_TOKENIZER_OPS
-    assert not unknown_to_2_9(out / name)
+    assert not unknown_to_2_9(directory)
+
+
+def test_card_operations_and_certificate(out: Path) -> None:
+    check_card_and_operations(out / "core")
+    assert verify(out / "core").compared > 8
+
+
+@pytest.mark.slow
+def test_a_preprocess_archive_too(tmp_path: Path) -> None:
+    export_core(tmp_path)  # verifies both
+    unpack(tmp_path / "core_preprocess.tar.gz", tmp_path / "unpacked")
+    check_card_and_operations(tmp_path / "unpacked")
+
+
+def test_a_preprocessor_packs() -> None:
+    """Nothing is saved here."""
+    packed = Preprocessor(Vocabulary(WORDS), TokenizerRules.original(True), True, 10, "core")(
+        ["Hello 你好！", "[MASK]"]
+    )
+    assert packed["input_word_ids"].numpy().tolist() == [[2, 5, 6, 7, 8, 9, 3, 0, 0, 0], [2, 4, 3] + [0] * 7]
+    assert packed["input_mask"].numpy().sum(axis=1).tolist() == [7, 3]
 
 
 ALONE = """
@@ -254,5 +281,4 @@ def test_the_same_bytes_every_time(out: Path, tmp_path: Path) -> None:
         "special_tokens_in_text=True))"
     )
     subprocess.run([sys.executable, "-c", code, str(out / "vocab.txt"), str(tmp_path)], cwd=ROOT, check=True)
-    for name in ("core.tar.gz", "core_preprocess.tar.gz"):
-        assert sha256_of(tmp_path / name) == sha256_of(out / name)
+    assert sha256_of(tmp_path / "core.tar.gz") == sha256_of(out / "core.tar.gz")
