@@ -224,9 +224,10 @@ def _ask(name: str, entry: Entry, offer: Offer, cache: Path, server: LocalServer
     except Exception as error:  # every row is asked
         problem = f"{type(error).__name__}: {error}"
     said = f'"{said}" Then `zoo fetch {name}`: ' if said else ""
-    layout = offer.layout if KINDS[entry.kind].has_weights else "hub, vocabulary alone"
-    moved = _moved(cache) - before
-    return Asked(name, entry.kind, layout, offer.note, moved, first, second, said + answer, problem)
+    moved, layout, note = _moved(cache) - before, offer.layout, offer.note
+    if not KINDS[entry.kind].has_weights:
+        layout, note = "hub, vocabulary alone", "true size" if offer.is_known else note
+    return Asked(name, entry.kind, layout, note, moved, first, second, said + answer, problem)
 
 
 def _refusal(name: str, entry: Entry, said: str) -> str:

@@ -77,6 +77,7 @@ class Offer:
     checkpoint: Row
     release: Release | None = None
     note: str = "true size"
+    is_known: bool = True  # whether some public source states its sizes
 
     @property
     def layout(self) -> str:
@@ -96,7 +97,7 @@ def offer_of(entry: Entry, truncations: tuple[int, ...] = ()) -> Offer:
     if (checkpoint := hub_checkpoint(entry, source.repository)) is None:
         positions = max(USUAL_POSITIONS, entry.max_length or 0)
         sizes = (*_ASSUMED[:5], positions)
-        return Offer(source, stated(entry, source.repository, sizes), note="sizes assumed")
+        return Offer(source, stated(entry, source.repository, sizes), note="sizes assumed", is_known=False)
     return _cut(Offer(source, checkpoint), truncations)
 
 
