@@ -34,6 +34,9 @@ CHINESE: Mapping[str, str] = {
     ),
     "The learning curve": "学习曲线",
     "Step 1: texts and labels": "第 1 步：文本与标签",
+    "The seed fixes the texts, their order in training and the head's first weights: two runs give the same numbers.": (
+        "随机种子决定文本、训练的顺序和分类层的初始权重：两次运行得到同样的数字。"
+    ),
     "Step 2: an encoder and its tokenizer": "第 2 步：编码器与它的分词器",
     "Found or downloaded, and checked. They have to be of one vocabulary: the ids of another mean other words.": (
         "在本机找到或下载，并经过校验。两者的词表必须相同：在另一个词表里，同样的编号是别的词。"

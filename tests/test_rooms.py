@@ -14,7 +14,7 @@ import zoo
 from tests.conftest import ROOT
 
 # A class of Keras 3, engines and pyarrow, which nobody imports who does not ask for them.
-ON_DEMAND = {"zoo.keras.layer", "zoo.embed.beam", "zoo.embed.parquet", "zoo.embed.spark"}
+ON_DEMAND = {"zoo.keras.layer", "zoo.keras.models", "zoo.embed.beam", "zoo.embed.parquet", "zoo.embed.spark"}
 HEAVY = {"tensorflow", "tensorflow_hub", "tensorflow_text", "keras", "pyarrow", "pandas", "apache_beam", "pyspark"}
 MAY_IMPORT = {"zoo": {"zoo"}, "tokenizer": {"tokenizer", "zoo"}, "export": {"export", "tokenizer", "zoo"}}
 OURS = {"zoo", "tokenizer", "export", "scripts"}

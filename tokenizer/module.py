@@ -80,7 +80,7 @@ class _TextModel(_Root):
     |---|---|
     | `tokenize(text)` | ids (B, (words), (pieces)), ragged int32, as TF-Hub's bert_zh_preprocess |
     | `tokenize.get_special_tokens_dict()` | vocab_size, padding_id, start_of_sequence_id, end_of_segment_id, mask_id |
-    | `tokenize_with_offsets(text)` | ids, starts, limits, each like `tokenize`; int64, bytes of the text as given |
+    | `tokenize_with_offsets(text)` | ids; starts, limits, int64 bytes of the text; (B, (words), (pieces)) each |
     | `bert_pack_inputs(segments, seq_length=128)` | the three keys, (B, L) int32, of 1 to 4 ragged id tensors |
     | `preprocess(text, seq_length=128)` | the same three keys, of texts (B,) or rows of segments (B, S) |
     | `detokenize(ids)` | texts (B,) of dense or ragged ids: words joined by spaces, [PAD] [CLS] [SEP] left out |

@@ -5,8 +5,7 @@
     encoder(tokenizer(["你好"]))["pooled_output"]  # (1, 312)
 
     load, load_model             a loaded model, checked first; load_model uses no network
-    path, url, info              a model's directory, its archive's URL, its row of the registry
-    names                        the names of all models
+    path, url, info, names       a model's directory, its archive's URL, its row of the registry; the names of all
     TextEncoder                  texts to vectors: an encoder and its tokenizer in one object
     KerasLayer                   a model as a layer of Keras 3
     register                     teaches hub.load the names of the zoo
@@ -23,6 +22,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.basics.quiet import quiet_imports as _quiet_imports
 from zoo.errors import (  # `X as X` tells type checkers that X is public
     BadArchive as BadArchive,
     BadArgument as BadArgument,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from zoo.keras.layer import KerasLayer as KerasLayer
     from zoo.loading.load import load
     from zoo.model import load_model
+    from zoo.offsets import character_offsets as character_offsets, pieces_of as pieces_of
     from zoo.registry.entry import Entry
     from zoo.text_encoder import TextEncoder as TextEncoder
 
@@ -69,18 +70,20 @@ _HOMES = {
     "export": "zoo.exporting",
     "install": "zoo.fetching.installing",
     "load": "zoo.loading.load",
+    "character_offsets": "zoo.offsets",
     "load_model": "zoo.model",
+    "pieces_of": "zoo.offsets",
     "register": "zoo.hub_resolver",
 }
 
-# Only functions: `help(zoo)` prints every class in this list, with everything that it inherits from Keras.
+# Not all: `help(zoo)` prints what is in this list, a class with everything that it inherits from Keras.
 __all__ = ["bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"]
 
 
 def __dir__() -> list[str]:
     """Return the public names for tab completion, also those whose modules are not imported yet."""
     errors = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, ZooError)]
-    return sorted([*__all__, "KerasLayer", "TextEncoder", "__version__", *errors])
+    return sorted([*__all__, "character_offsets", "pieces_of", "KerasLayer", "TextEncoder", "__version__", *errors])
 
 
 def __getattr__(name: str) -> Any:
@@ -88,7 +91,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("zoo.lite")
     if name not in _HOMES:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    with _quiet_imports():
+        value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
     return value
 
 

@@ -79,13 +79,14 @@ class Model(Loaded):
 
             model.keras_model().predict({"input_word_ids": ids, "input_mask": mask, "input_type_ids": types})
 
-        An encoder's takes three int32 inputs [B, T] by name and gives its dict of outputs; that of any other archive
-        takes texts, strings [B], or pairs [B, 2] if it takes only these, and gives what its root does. Its weights are
-        this model's own: what trains there trains here. Raises what `zoo.KerasLayer` does.
+        An encoder's takes three int32 inputs [B, T], by name or as [ids, mask, types], and gives its dict of outputs;
+        that of any other archive takes texts, strings [B], or pairs [B, 2] if it takes only these, and gives what its
+        root does. Its weights are this model's own: what trains there trains here. Raises what `zoo.KerasLayer` does.
         """
         import keras
 
         from zoo.keras.layer import KerasLayer  # which imports Keras
+        from zoo.keras.models import FormsModel
 
         if KINDS[self.card.kind].takes == "ids":
             inputs: Any = {key: keras.Input([None], dtype="int32", name=key) for key in INPUT_KEYS}
@@ -93,7 +94,7 @@ class Model(Loaded):
             only_pairs = isinstance(self.card, TextCard) and TASKS[self.card.task.name].takes == "pairs"
             inputs = keras.Input([2] if only_pairs else [], dtype="string", name="text")
         layer = KerasLayer(self, trainable=trainable, **arguments)
-        return keras.Model(inputs, layer(inputs), name=_layer_name(self.card.name))
+        return FormsModel(inputs, layer(inputs), name=_layer_name(self.card.name))
 
 
 def _layer_name(name: str) -> str:

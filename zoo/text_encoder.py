@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.contract import ROOT, prompt_of
+from zoo.errors import BadArgument
 from zoo.loading.matching import find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors
+from zoo.offsets import Piece, pieces_of
 from zoo.registry.registry import Registry
 from zoo.text_batches import Array, Texts, batches_of_a_length, checked_batch_size, checked_texts
 from zoo.vector_encoder import VectorEncoder, Vectors
@@ -74,9 +76,15 @@ class TextEncoder(VectorEncoder):
         """Return the inputs that `embed` takes, of a string tensor [B], or [B, 2]: three, int32 [B, max_length].
 
         dataset.batch(1024).map(encode.preprocess).prefetch(1)  # in a tf.data pipeline too
+        dataset.map(encode.preprocess).batch(32)  # a single text [] gives [max_length]; whole batches are faster
 
         A text archive tokenizes by itself: for it they are the texts, under the one key "text".
         """
+        import tensorflow as tf
+
+        texts = tf.convert_to_tensor(texts)
+        if texts.shape.rank == 0:
+            return {key: tensor[0] for key, tensor in self._steps.preprocess(texts[tf.newaxis], self.how).items()}
         return self._steps.preprocess(texts, self.how)
 
     def embed(
@@ -89,6 +97,19 @@ class TextEncoder(VectorEncoder):
         """
         return self._embedded(inputs, self.how, batch_size, advance)
 
+    def pieces(self, texts: Texts) -> list[list[Piece]]:
+        """Return the pieces of each text with their ids and the places of their characters, not cut, without prompt.
+
+        encode.pieces(["你好"])  # [[Piece(id=872, start=0, limit=1), Piece(id=1962, start=1, limit=2)]]
+        Raises BadArgument for pairs, and for a model that lower-cases texts before they reach its tokenizer.
+        """
+        if self.how.lower_case:
+            raise BadArgument(
+                f"{self.card.name} lower-cases texts first, which moves bytes. Lower-case them, and call "
+                "zoo.pieces_of(tokenizer, texts)."
+            )
+        return pieces_of(self._steps.tokenizer, texts)
+
     def outputs(self, texts: Texts) -> dict[str, Any]:
         """Return all outputs of the encoder for one batch of texts, as numpy arrays padded to the longest.
 
@@ -98,20 +119,29 @@ class TextEncoder(VectorEncoder):
 
         return self._steps.outputs(tf.constant(checked_texts(texts), tf.string), self.how)
 
-    def keras_model(self, trainable: bool | str = False, pairs: bool = False) -> Any:
+    def keras_model(self, trainable: bool | str = False, pairs: bool | Literal["apart"] = False) -> Any:
         """Return a Keras 3 model from texts, strings [B] (or pairs [B, 2]), to vectors (B, H).
 
             vectors = encode.keras_model(trainable=True)
-            model = keras.Model(vectors.input, keras.layers.Dense(2)(vectors.output))
+            vectors(["你好", "再见"])  # a list, a tuple, an array, a tensor, or {"text": …}
+            model = type(vectors)(vectors.inputs, keras.layers.Dense(2)(vectors.output))  # takes lists too
+            apart = encode.keras_model(pairs="apart")  # two inputs, strings [B] each
+            apart({"first": ["你好"], "second": ["您好"]}), apart([["你好"], ["您好"]])
 
-        `zoo.export` makes an archive of the fitted model. `trainable` is that of `zoo.KerasLayer`. Raises BadArgument
-        if the encoder puts a prompt before texts or lower-cases them, which no layer of the model could do; a text
-        archive does both itself.
+        A plain `keras.Model` around it takes tensors alone: tf.constant(texts). `zoo.export` makes an archive of the
+        fitted model. `trainable` is that of `zoo.KerasLayer`. Raises BadArgument if the encoder puts a prompt before
+        texts or lower-cases them, which no layer of the model could do; a text archive does both itself.
         """
         import keras
 
-        texts = keras.Input([2] if pairs else [], dtype="string", name="text")
-        return keras.Model(texts, self._steps.keras_vectors(texts, trainable, self.how), name="text_encoder")
+        from zoo.keras.models import FIRST, SECOND, FormsModel, Pair
+
+        if pairs == "apart":
+            inputs = [keras.Input([], dtype="string", name=name) for name in (FIRST, SECOND)]
+            texts = Pair(name="pair")(inputs)
+        else:
+            inputs = texts = keras.Input([2] if pairs else [], dtype="string", name="text")
+        return FormsModel(inputs, self._steps.keras_vectors(texts, trainable, self.how), name="text_encoder")
 
     def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
         import tensorflow as tf

@@ -24,6 +24,10 @@ Inputs = Mapping[str, Array]
 class VectorSteps(Protocol):
     """What `zoo.TextEncoder` calls. `how` says which prompt is put before texts."""
 
+    @property
+    def tokenizer(self) -> Any:
+        """What `zoo.load` gives for the tokenizer."""
+
     def preprocess(self, texts: Any, how: TextVectors) -> dict[str, Any]:
         """Return the inputs, tensors whose first axis is N, of a string tensor (N,) or (N, 2)."""
 
@@ -48,7 +52,7 @@ class PairSteps:
 
     def __init__(self, found: EncoderWithTokenizer) -> None:
         self._found = found
-        self._tokenizer = load_checked(found.tokenizer_directory, found.tokenizer_card)
+        self.tokenizer = load_checked(found.tokenizer_directory, found.tokenizer_card)
         self._encoder = load_checked(found.directory, found.card)
 
     def preprocess(self, texts: Any, how: TextVectors) -> dict[str, Any]:
@@ -57,7 +61,7 @@ class PairSteps:
         texts = _prompted(texts, how.prompt)
         if how.lower_case:
             texts = lowered(texts)
-        packed = self._tokenizer.preprocess(texts, tf.constant(how.max_length))
+        packed = self.tokenizer.preprocess(texts, tf.constant(how.max_length))
         return {key: packed[key] for key in INPUT_KEYS}
 
     def lengths(self, inputs: Inputs) -> Array:
@@ -109,6 +113,10 @@ class ArchiveSteps:
     def __init__(self, found: FoundText) -> None:
         self._found = found
         self._archive = load_checked(found.directory, found.card)
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._archive.tokenizer
 
     def preprocess(self, texts: Any, how: TextVectors) -> dict[str, Any]:
         """Return the texts, with what the archive's function does not put before them itself."""

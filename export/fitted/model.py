@@ -25,6 +25,7 @@ from zoo.contract import (
 )
 from zoo.errors import BadArgument, Unsupported
 from zoo.keras.layer import KerasLayer
+from zoo.keras.models import Pair
 from zoo.keras.origin import Origin
 
 _BATCH = 32
@@ -122,6 +123,8 @@ class FittedModel:
                 for key, place in self.places.items():
                     flat[place] = tf.cast(packed[key], self.model.inputs[place].dtype)
                 given = keras.tree.pack_sequence_as(self.model._inputs_struct, flat)
+            elif len(self.model.inputs) == 2:  # of keras_model(pairs="apart")
+                given = [given[:, 0], given[:, 1]]
             elif len(self.model.inputs[0].shape) == 2 and self.width == 1:
                 given = given[:, tf.newaxis]
             batches.append(keras.ops.convert_to_numpy(self.model(given, training=False)))
@@ -266,6 +269,8 @@ def _width(graph: KerasGraph, text: Any, model: Any) -> int:
     """Return 1 for a model of texts, 2 for one of pairs."""
     made = graph.made(text)
     inputs = [graph.made(tensor).key for tensor in model.inputs]
+    if isinstance(made.operation, Pair) and [graph.made(each).key for each in made.inputs] == inputs:
+        return 2
     if made.key not in inputs:
         raise Unsupported(f"{made} changes texts before the tokenizer, which a text archive cannot repeat: remove it.")
     _no_others(model, {inputs.index(made.key)})

@@ -6,10 +6,13 @@ import importlib.util
 import json
 import runpy
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -96,6 +99,40 @@ def test_reviews_of_files_as_a_command(
     assert results["largest_difference_after_loading"] <= 1e-6
     assert [len(results["history"][stage]["val_accuracy"]) for stage in ("frozen", "trainable")] == [epochs] * 2
     assert not HAS_MATPLOTLIB or curve.read_bytes().startswith(b"\x89PNG")
+
+
+class Letters:
+    """In the place of a tokenizer: the texts stay texts."""
+
+    def preprocess(self, texts: Any, seq_length: int) -> Any:
+        return texts
+
+
+def test_a_seed_fixes_texts_order_and_first_weights() -> None:
+    def begun(seed: int) -> tuple[Any, ...]:
+        keras.utils.set_random_seed(seed)  # as `run` does before all else
+        rows = example.made_up("single", seed)[:40]
+        data = example.dataset(rows, ["0", "1"], Letters(), 9, 40, seed)
+        epochs = [[texts for batch, _ in data for texts in batch.numpy().tolist()] for _ in range(2)]
+        return rows, epochs, keras.layers.Dense(2)(np.eye(3)).numpy().tolist()
+
+    first, again, other = begun(3), begun(3), begun(4)
+    assert first == again
+    assert first[1][0] != first[1][1] and sorted(first[1][0]) == sorted(first[1][1]), "every epoch has its own order"
+    assert all(mine != theirs for mine, theirs in zip(first, other, strict=True))
+
+
+@pytest.mark.slow
+def test_two_runs_print_the_same_numbers(registry: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "train.jsonl", tmp_path / "test.jsonl"]
+    for file, seed in zip(files, (1, 2), strict=True):
+        rows = [{"sentence": texts[0], "label": label} for texts, label in example.made_up("single", seed)[:96]]
+        file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    told = ["--registry", str(registry), "--task", "single", "--epochs", "1", "--json", "--jsonl", *map(str, files)]
+    command = [sys.executable, str(ROOT / "examples/text_classification.py"), *told]
+    runs = [subprocess.run([*command, "--seed", seed], capture_output=True, text=True) for seed in ("5", "5", "6")]
+    assert [run.returncode for run in runs] == [0, 0, 0], runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout != runs[2].stdout
 
 
 # -- the rest of the command --------------------------------------------------------------------------------------

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pydoc
+import subprocess
+import sys
+
+import pytest
 
 import zoo
 import zoo.errors
@@ -18,8 +23,17 @@ def test_every_error_can_be_caught_as_zoo_s() -> None:
 def test_tab_completion_shows_what_is_public_and_nothing_else() -> None:
     others = {name for name in dir(zoo) if not inspect.isclass(getattr(zoo, name))}
     functions = {"bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"}
-    assert others == functions | {"__version__"} and set(zoo.__all__) == functions
+    assert others == functions | {"character_offsets", "pieces_of", "__version__"} and set(zoo.__all__) == functions
     assert {"KerasLayer", "TextEncoder"} <= set(dir(zoo))
+
+
+@pytest.mark.slow
+def test_no_log_line_hides_a_result() -> None:
+    """TensorFlow's, absl's and pkg_resources', of what `import zoo` brings in when a name is first used."""
+    program = "import zoo; zoo.register(); zoo.KerasLayer; zoo.TextEncoder; print('result')"
+    loud = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", program], env=loud, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("result\n", "")
 
 
 def test_help_is_short_and_names_what_is_public() -> None:

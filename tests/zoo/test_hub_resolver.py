@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow_hub import registry
 
 import zoo
-from tests.localserver import LocalServer
+from tests.localserver import LocalServer, Reply
 from tests.zoo.toyzoo import ToyZoo
 from zoo.errors import BadArchive, UnknownModel
 from zoo.fetching.cache import cache_directory
@@ -64,3 +65,35 @@ def test_other_handles_stay_hub_s(toy_zoo: ToyZoo, server: LocalServer, tmp_path
     server.serve_directory(toy_zoo.directory)
     fetched = hub.resolve(f"{server.url}/toy.tar.gz")
     assert Path(fetched).parent == Path(os.environ["TFHUB_CACHE_DIR"]) and not any(cache_directory().iterdir())
+
+
+@pytest.fixture
+def url(toy_zoo: ToyZoo, server: LocalServer) -> str:
+    server.serve_directory(toy_zoo.directory)
+    return f"{server.url}/toy.tar.gz"
+
+
+def test_hub_s_cache_and_its_layer(url: str, toy_zoo: ToyZoo, server: LocalServer) -> None:
+    """TFHUB_CACHE_DIR holds the model by the digest of its URL, as it does any other; then nobody is asked."""
+    wanted = zoo.load(toy_zoo.unpacked())(IDS)["pooled_output"]
+    place = Path(hub.resolve(url))
+    assert place.parent == Path(os.environ["TFHUB_CACHE_DIR"]) and len(place.name) == 40
+    asked = len(server.asked)
+    np.testing.assert_allclose(hub.load(url)(IDS)["pooled_output"], wanted, atol=1e-6)
+    np.testing.assert_allclose(hub.KerasLayer(url, output_key="pooled_output")(IDS), wanted, atol=1e-6)
+    assert len(server.asked) == asked
+
+
+def test_a_server_without_gs_paths(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hub alone: "Expected 303 See other HTTP response but received code 200"."""
+    monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
+    place = Path(hub.resolve(url))
+    assert place.parent == cache_directory() and (place / "saved_model.pb").is_file()
+    assert not any(Path(os.environ["TFHUB_CACHE_DIR"]).iterdir())
+
+
+def test_a_server_with_gs_paths(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
+    monkeypatch.setattr(tf.compat.v1.gfile, "Exists", lambda path: path == "gs://bucket/toy")
+    server.replies["/toy.tar.gz?tf-hub-format=uncompressed"] = [Reply(b"gs://bucket/toy", status=303)]
+    assert hub.resolve(f"{server.url}/toy.tar.gz") == "gs://bucket/toy"

@@ -11,7 +11,8 @@ import pytest
 
 import zoo
 from tests.zoo.toyzoo import ToyZoo
-from zoo.archive.card import SentenceVectors, read_card, write_card
+from zoo.archive.card import read_card, write_card
+from zoo.archive.sentence import SentenceVectors
 from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArgument, VocabularyMismatch
 
@@ -92,6 +93,44 @@ def test_a_keras_model_of_texts(toy_zoo: ToyZoo, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict(texts, verbose=0), model.predict(texts, verbose=0), atol=1e-6)
+
+
+def test_a_keras_model_takes_every_form(toy_zoo: ToyZoo, tmp_path: Path) -> None:
+    import keras
+    import tensorflow as tf
+
+    encode = text_encoder(toy_zoo)
+    vectors, wanted = encode.keras_model(), encode(TEXTS)
+    for texts in (TEXTS, tuple(TEXTS), np.array(TEXTS), tf.constant(TEXTS), {"text": TEXTS}):
+        np.testing.assert_allclose(vectors(texts), wanted, atol=2e-5)
+    np.testing.assert_allclose(vectors.predict(TEXTS, verbose=0), wanted, atol=2e-5)
+    with pytest.raises(BadArgument, match=r"give a list of texts, not a single one: \[text\]"):
+        vectors("你好")
+    pairs = [("你好", "好"), ("w1", "w2 w3"), ("", "w9")]
+    first, second = map(list, zip(*pairs, strict=True))
+    apart, wanted = encode.keras_model(pairs="apart"), encode(pairs)
+    for both in ([first, second], (first, second), {"second": second, "first": first}):
+        np.testing.assert_allclose(apart(both), wanted, atol=2e-5)
+    with pytest.raises(BadArgument, match=r"takes \{'first': …, 'second': …\}, or \[first, second\] in this order"):
+        apart(pairs)
+    model = type(apart)(apart.inputs, keras.layers.Dense(2)(apart.output))
+    model.compile("sgd", "mse")
+    model.fit([first, second], np.ones((3, 2), np.float32), verbose=0)
+    model.save(tmp_path / "apart.keras")
+    again = keras.saving.load_model(tmp_path / "apart.keras")
+    np.testing.assert_allclose(again([first, second]), model([first, second]), atol=1e-6)
+
+
+def test_a_single_text_of_a_dataset(toy_zoo: ToyZoo) -> None:
+    import tensorflow as tf
+
+    encode = text_encoder(toy_zoo)
+    one_by_one = tf.data.Dataset.from_tensor_slices(TEXTS).map(encode.preprocess).batch(5)
+    batch = tf.data.Dataset.from_tensor_slices(TEXTS).batch(5).map(encode.preprocess)
+    [single], [together] = one_by_one, batch
+    assert single.keys() == {*INPUT_KEYS} and single["input_mask"].shape == (5, 12)
+    for key, tensor in single.items():
+        np.testing.assert_array_equal(tensor, together[key])
 
 
 def test_the_registry_names_the_tokenizer(toy_zoo: ToyZoo) -> None:

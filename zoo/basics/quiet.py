@@ -1,14 +1,23 @@
-"""Imports TensorFlow without its messages, for commands whose stderr people read."""
+"""Imports TensorFlow, and what imports it, without messages, so that they hide no result of a command or notebook."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow_quietly() -> None:
-    """Import tensorflow without its messages about missing GPUs and old dependencies.
+    """Import tensorflow without its messages about missing GPUs and old dependencies."""
+    with quiet_imports():
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Drop what imports in the block write to stderr, and their warnings: TensorFlow's, absl's, pkg_resources'.
 
     C++ code writes some of these messages before it reads any log level, so the file descriptor of stderr is
     redirected. Without a GPU it logs an error, so the level leaves out these, too, unless TF_CPP_MIN_LOG_LEVEL is set.
@@ -22,7 +31,7 @@ def import_tensorflow_quietly() -> None:
         os.dup2(nowhere, 2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import tensorflow  # noqa: F401
+            yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)

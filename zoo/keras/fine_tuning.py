@@ -61,12 +61,33 @@ def choices(parts: Collection[Part], layers: int | None = None) -> dict[str, fro
     return words
 
 
+def groups(parts: Mapping[str, Part], layers: int | None = None) -> dict[str, frozenset[str]]:
+    """Return group -> its variables, in the order in which they compute.
+
+    groups(parts_of(names, "bert"))  # {"embeddings": {…}, "layer_0": {…}, …, "pooler": {…}}
+    """
+    blocks = sorted({part for part in parts.values() if isinstance(part, int)})
+    layers = layers or len(blocks)
+    runs = {
+        block: [layer for layer in range(layers) if layer * len(blocks) // layers == at]
+        for at, block in enumerate(blocks)
+    }
+    named: dict[Part, str] = {"embeddings": "embeddings"}
+    for block, run in runs.items():
+        named[block] = f"layer_{run[0]}" if len(run) == 1 else f"layers_{run[0]}_to_{run[-1]}"
+    named |= {part: str(part) for part in _TOP}
+    found = {word: frozenset(name for name, part in parts.items() if part == each) for each, word in named.items()}
+    return {word: members for word, members in found.items() if members}
+
+
 def chosen(word: str, parts: Mapping[str, Part], layers: int | None, model: str) -> frozenset[str]:
     """Return the variables that train under `word`. Raises BadArgument, which lists the words there are."""
     words = choices(parts.values(), layers)
     if word not in words:
         shared = len({part for part in parts.values() if isinstance(part, int)})
-        why = f" Its {layers} layers share {shared} set(s) of weights." if layers and shared < layers else ""
+        sets = "one set" if shared == 1 else f"{shared} sets"
+        alike = f" Its {layers} layers share {sets} of weights, so that no layer can train by itself: take True and "
+        why = f"{alike}a small learning rate, or 'pooler'." if layers and shared < layers else ""
         there_are = ", ".join(["True", "False", *map(repr, words)])
         raise BadArgument(f"trainable={word!r} has no meaning for {model}.{why} There is {there_are}.")
     return frozenset(name for name, part in parts.items() if part in words[word])

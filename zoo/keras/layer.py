@@ -13,9 +13,10 @@ import tensorflow as tf
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope  # has no public name
 
 from zoo.errors import BadArgument, WeightMismatch
+from zoo.keras import models as models  # registers its classes, which a .keras file may name
 from zoo.keras.config import layer_config, recorded
 from zoo.keras.endpoint import BadInputs, endpoint_of
-from zoo.keras.fine_tuning import chosen, parts_of
+from zoo.keras.fine_tuning import chosen, groups, parts_of
 from zoo.keras.origin import Origin, fill_variables, opened, variables_of
 from zoo.loading.calls import tensor_of, tensors_of
 
@@ -155,6 +156,21 @@ class KerasLayer(keras.layers.Layer):
         model, sizes = self._opened.name, self._opened.sizes
         parts = parts_of(self._can_train, model, self._of_head, sizes.blocks if sizes else None)
         return chosen(word, parts, sizes.layers if sizes else None, model)
+
+    def weights_by_layer(self) -> dict[str, list[Any]]:
+        """Return the weights that can train in lists, from the texts' side to the answer's.
+
+            layer.weights_by_layer()  # {"embeddings": […], "layer_0": […], …, "layer_11": […], "pooler": […]}
+
+        It is for learning rates, regularisation or freezing by layer, with any optimizer: docs/use.md has an example.
+        Layers that share one set of weights, as ALBERT's, are one list, "layers_0_to_3"; the head of an endpoint or
+        text archive is "head". Raises BadArgument for a model whose weights do not say their layer.
+        """
+        sizes = self._opened.sizes
+        parts = parts_of(self._can_train, self._opened.name, self._of_head, sizes.blocks if sizes else None)
+        names = groups(parts, sizes.layers if sizes else None)
+        by_name = {weight.name: weight for weight in self._adopted}
+        return {group: [by_name[name] for name in by_name if name in members] for group, members in names.items()}
 
     def save_own_variables(self, store: Any) -> None:
         """Write every variable of the SavedModel by name, including those of heads that this layer does not call."""

@@ -14,7 +14,7 @@ from typing import Any
 from zoo.archive.card import Card, ModelCard, TokenizerCard, read_card
 from zoo.archive.digests import check_files
 from zoo.archive.kinds import KINDS
-from zoo.basics.quiet import import_tensorflow_quietly
+from zoo.basics.quiet import quiet_imports
 from zoo.basics.urls import local_path
 from zoo.errors import BadArchive, BadArgument, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.fetching.bundles import from_bundle, is_bundle
@@ -200,10 +200,10 @@ def _import_packages(name: str, needs: Sequence[str]) -> None:
     if unknown:
         raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
     try:
-        if "tensorflow" not in sys.modules:
-            import_tensorflow_quietly()
-        for module in needs:
-            importlib.import_module(module)
+        if new := [module for module in ("tensorflow", *needs) if module not in sys.modules]:
+            with quiet_imports():
+                for module in new:
+                    importlib.import_module(module)
     except ImportError as error:
         wanted = " ".join(["tensorflow", *(_PACKAGES[need] for need in needs)])
         raise CannotLoad(f"{name} needs `pip install {wanted}`: {error}.") from error

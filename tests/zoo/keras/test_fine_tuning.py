@@ -8,7 +8,7 @@ import pytest
 
 from scripts.layouts import LAYOUTS, bert_config
 from zoo.errors import BadArgument
-from zoo.keras.fine_tuning import Part, choices, chosen, parts_of
+from zoo.keras.fine_tuning import Part, choices, chosen, groups, parts_of
 
 
 def names(layout: str, layers: int = 3, **extra: Any) -> list[str]:
@@ -68,9 +68,22 @@ def test_shared_weights_train_together_or_not() -> None:
     with pytest.raises(BadArgument) as error:
         chosen("last:1", parts_of_layout(names("albert", **ALBERT), 1), 4, "albert_tiny")
     assert str(error.value) == (
-        "trainable='last:1' has no meaning for albert_tiny. Its 4 layers share 1 set(s) of weights. "
+        "trainable='last:1' has no meaning for albert_tiny. Its 4 layers share one set of weights, so that no "
+        "layer can train by itself: take True and a small learning rate, or 'pooler'. "
         "There is True, False, 'pooler', 'last:4'."
     )
+
+
+def test_groups_by_layer() -> None:
+    """Every variable is in one group, in the order in which they compute."""
+    parts = parts_of_layout(names("bert", layers=3), 3)
+    found = groups(parts, 3)
+    assert [*found] == ["embeddings", "layer_0", "layer_1", "layer_2", "pooler", "head"]
+    assert sorted(name for members in found.values() for name in members) == sorted(parts)
+    assert all("/layer_1/" in name for name in found["layer_1"]) and len(found["layer_1"]) == 16
+    albert = parts_of_layout(names("albert", **ALBERT | {"num_hidden_groups": 2}), 2)
+    shared = [*groups(albert, 5)]
+    assert shared == ["embeddings", "layers_0_to_2", "layers_3_to_4", "pooler", "head"]
 
 
 def made_up(block: str) -> list[str]:

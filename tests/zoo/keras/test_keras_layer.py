@@ -364,3 +364,22 @@ def test_an_output_that_is_not_there(toy: Any) -> None:
         BadArgument, match=r"no output 'logits'. There is 'default', 'encoder_outputs', 'pooled_output'"
     ):
         KerasLayer(toy, output_key="logits")([[2, 5]])
+
+
+def test_rates_by_layer(trained: KerasLayer) -> None:
+    """The example of docs/use.md, on gradients of 1."""
+    groups = trained.weights_by_layer()
+    assert [*groups] == ["embeddings", "layer_0", "layer_1", "layer_2", "pooler"]
+    weights = trained.trainable_weights
+    assert sorted(id(each) for group in groups.values() for each in group) == sorted(map(id, weights))
+    rates = {id(weight.value): 0.5**depth for depth, group in enumerate(reversed(groups.values())) for weight in group}
+
+    class ByLayer(keras.optimizers.SGD):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * rates.get(id(variable), 1.0))
+
+    before = [weight.numpy() for weight in weights]
+    ByLayer(0.1).apply([tf.ones_like(weight.value) for weight in weights], weights)
+    for weight, was in zip(weights, before, strict=True):
+        np.testing.assert_allclose(was - weight.numpy(), 0.1 * rates[id(weight.value)], atol=1e-6, err_msg=weight.name)
+        weight.assign(was)

@@ -17,7 +17,15 @@ import zoo
 from tests.localserver import LocalServer
 from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import EncoderCard, TokenizerCard, read_card, write_card
-from zoo.errors import BadArchive, CannotLoad, DigestMismatch, DownloadFailed, UnknownModel, VocabularyMismatch
+from zoo.errors import (
+    BadArchive,
+    BadArgument,
+    CannotLoad,
+    DigestMismatch,
+    DownloadFailed,
+    UnknownModel,
+    VocabularyMismatch,
+)
 from zoo.fetching.cache import cache_directory
 from zoo.loading.load import check_pair, checked_model, load_directory
 
@@ -231,6 +239,11 @@ def test_keras_3(own: Path, tmp_path: Path, no_sockets: None) -> None:
     assert [tuple(tensor.shape) for tensor in base.inputs] == [(None, None)] * 3
     before = base.predict(INPUTS, verbose=0)["pooled_output"]
     np.testing.assert_allclose(before, pooled(encoder), atol=1e-6)
+    in_a_list = [*INPUTS.values()]  # which Keras alone takes for mask, types and ids, without a word
+    for given in (in_a_list, tuple(in_a_list), [each.tolist() for each in in_a_list], INPUTS):
+        np.testing.assert_allclose(base(given)["pooled_output"], before, atol=1e-6)
+    with pytest.raises(BadArgument, match=r"input_mask, input_type_ids\] in this order, not a list of 2"):
+        base(in_a_list[:2])
     base = encoder.keras_model(trainable=True)
     model = keras.Model(base.input, keras.layers.Dense(1)(base.output["pooled_output"]))
     model.compile(keras.optimizers.SGD(0.1), "mse")
