@@ -22,6 +22,7 @@ from export.readers.beside import beside_notes, files_beside
 from export.readers.sentence_model import SentenceModel
 from export.readers.sentence_transformers import read_sentence_model, transformer_folder
 from tests.export.conftest import write_odd, write_transformers
+from tests.once import packed_only
 from zoo.archive.card import EncoderCard, read_card
 from zoo.archive.digests import sha256_of
 from zoo.archive.unpack import unpack
@@ -175,7 +176,8 @@ def test_the_card_and_the_sheet_say_what_was_found(folder: Path, tmp_path: Path)
     write_dense(folder)
     (folder / "adapter_config.json").write_text("{}")
     write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "找："}})
-    export_encoder(EncoderRequest(folder, "m", tmp_path / "out"))
+    with packed_only():
+        export_encoder(EncoderRequest(folder, "m", tmp_path / "out"))
     unpack(tmp_path / "out/m.tar.gz", tmp_path / "m")
     card = read_card(tmp_path / "m")
     assert isinstance(card, EncoderCard) and card.sentence is not None
