@@ -97,3 +97,12 @@ def test_a_server_with_gs_paths(server: LocalServer, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tf.compat.v1.gfile, "Exists", lambda path: path == "gs://bucket/toy")
     server.replies["/toy.tar.gz?tf-hub-format=uncompressed"] = [Reply(b"gs://bucket/toy", status=303)]
     assert hub.resolve(f"{server.url}/toy.tar.gz") == "gs://bucket/toy"
+
+
+def test_an_archive_in_a_bucket(toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = {"gs://bucket/toy.tar.gz": str(toy_zoo.archive())}
+    own = tf.compat.v1.gfile.GFile
+    monkeypatch.setattr(tf.compat.v1.gfile, "GFile", lambda path, mode="r": own(opened.get(path, path), mode))
+    place = Path(hub.resolve("gs://bucket/toy.tar.gz"))
+    assert place.parent == Path(os.environ["TFHUB_CACHE_DIR"])
+    assert (place / "saved_model.pb").read_bytes() == (toy_zoo.unpacked() / "saved_model.pb").read_bytes()
