@@ -14,7 +14,7 @@ import numpy as np
 from export.certificate import TOLERANCE, certify, drift, tolerance
 from export.options import TokenizerRequest, card_notes
 from export.planning import PlannedEncoder, PlannedText
-from export.text_certificate import certify_texts, golden_ids
+from export.text_certificate import Golden, certify_texts, golden_ids, text_drift
 from export.versions import versions
 from export.weights.config import EncoderConfig
 from export.weights.derived import computed_in
@@ -46,7 +46,7 @@ def encoder_card(planned: PlannedEncoder, directory: Path, golden: Mapping[str, 
     )
 
 
-def text_card(planned: PlannedText, directory: Path, golden: Mapping[str, np.ndarray]) -> TextCard:
+def text_card(planned: PlannedText, directory: Path, golden: Golden) -> TextCard:
     encoder, tokenizer = planned.encoder, planned.tokenizer
     source = _sources(encoder, tuple(dict.fromkeys((*encoder.vocabulary_files, *tokenizer.files))))
     facts = _model_facts(encoder, source, directory)
@@ -54,7 +54,7 @@ def text_card(planned: PlannedText, directory: Path, golden: Mapping[str, np.nda
     return TextCard(
         **facts,
         notes=notes,
-        derivation=_derivation(encoder, source, None),
+        derivation=_derivation(encoder, source, lambda *_: text_drift(directory, golden, planned)),
         tokenizer=TokenizerFacts(**_rules_on_card(tokenizer, planned.special_tokens_in_text)),
         task=planned.task,
         fitted_from=planned.fitted.record if planned.fitted else None,
@@ -100,11 +100,11 @@ def _model_facts(planned: PlannedEncoder, source: Source, directory: Path) -> di
 
 
 def _derivation(
-    planned: PlannedEncoder, source: Source, drift_of: Callable[..., dict[str, float]] | None
+    planned: PlannedEncoder, source: Source, drift_of: Callable[..., dict[str, float]]
 ) -> Derivation | None:
     """Return how the model differs from the checkpoint's own model; None if it does not.
 
-    `drift_of` measures how far the outputs of the encoder are from its parent's.
+    `drift_of` measures how far its outputs are from its parent's.
     """
     config, derived, name = planned.config, planned.derived, planned.request.name
     cut = config.truncated_from - config.layers if config.truncated_from else 0
@@ -112,7 +112,7 @@ def _derivation(
         return None
     measured, kept = {}, None
     if derived is not None:
-        measured = drift_of(derived, config, name, planned.under) if drift_of else {}
+        measured = drift_of(derived, config, name, planned.under)
         kept = None if derived.kept is None else len(derived.kept)
         if derived.dtype == "float32" and max(measured.values(), default=0.0) > TOLERANCE:
             raise VerificationFailed(f"{name}: with fewer tokens it computes something else: {measured}.")

@@ -18,10 +18,10 @@ from export.cards import encoder_card, text_card, tokenizer_card
 from export.certificate import golden_arrays, write_golden
 from export.encoder.encoder import Encoder
 from export.options import EncoderRequest, TokenizerRequest
-from export.planning import PlannedEncoder, PlannedText, plan_encoder, plan_tokenizer
+from export.planning import PlannedEncoder, PlannedText, of_kept_tokens, plan_encoder, plan_tokenizer
 from export.saved_model.root import EncoderRoot, write_saved_model
 from export.saved_model.text_model import TextRoot
-from export.text_certificate import golden_answers
+from export.text_certificate import sure_answers
 from export.weights.derived import computed_in, narrowed
 from export.workspace import owned_directory
 from tokenizer.module import Preprocessor, Tokenizer
@@ -133,9 +133,9 @@ def _build_encoder(planned: PlannedEncoder, work: Path) -> Built:
 def _build_text(planned: PlannedText, work: Path) -> Built:
     directory = work / "model"
     save_text(planned, directory)
-    golden = golden_answers(planned)
-    write_golden(golden, directory)
-    return _pack_and_verify(text_card(planned, directory, golden), directory, work)
+    answered = sure_answers(planned)
+    write_golden(answered.arrays, directory)
+    return _pack_and_verify(text_card(planned, directory, answered), directory, work)
 
 
 def _build_tokenizers(request: TokenizerRequest, source: TokenizerConfig, work: Path) -> list[Built]:
@@ -160,17 +160,7 @@ def _tokenizer_of(planned: PlannedEncoder) -> tuple[TokenizerRequest, TokenizerC
             "the archive of an encoder does not say how its tokenizer treats capitals, accents and added tokens. Give "
             "the tokenizer's own files with --vocab DIR, or choose --cased or --uncased."
         )
-    whole = read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased)
-    vocabulary = planned.vocabulary
-    assert vocabulary is not None  # --keep-tokens needs one
-    specials = set(vocabulary.spellings.values())
-    capitals = [entry for entry in vocabulary.entries if entry != entry.lower() and entry not in specials]
-    if request.cased is None and whole.lower_case and capitals:
-        raise BadVocabulary(
-            f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), but a "
-            "tokenizer that lower-cases never gives them. Choose --cased or --uncased."
-        )
-    source = whole.of_kept(vocabulary)
+    source = of_kept_tokens(planned, read_tokenizer_source(request.vocab or planned.checkpoint.path, request.cased))
     name = f"{request.name}_tokenizer"
     return TokenizerRequest(request.checkpoint, name, request.out, licence=request.licence), source
 

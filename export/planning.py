@@ -261,7 +261,26 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     if encoder.sentence:
         encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
     tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
+    if request.keep_tokens:
+        tokenizer = of_kept_tokens(encoder, tokenizer)
     return PlannedText(encoder, tokenizer, in_text, found.task, alone, doubt=found.doubt)
+
+
+def of_kept_tokens(encoder: PlannedEncoder, whole: TokenizerConfig) -> TokenizerConfig:
+    """Return the tokenizer of an encoder with fewer tokens: the rules of its parent, but only the remaining tokens.
+
+    Raises BadVocabulary if it could never give some of them.
+    """
+    request, vocabulary = encoder.request, encoder.vocabulary
+    assert vocabulary is not None  # --keep-tokens needs one
+    specials = set(vocabulary.spellings.values())
+    capitals = [entry for entry in vocabulary.entries if entry != entry.lower() and entry not in specials]
+    if request.cased is None and whole.lower_case and capitals:
+        raise BadVocabulary(
+            f"{request.keep_tokens} keeps {len(capitals)} tokens with capitals ({', '.join(capitals[:3])}, …), but a "
+            "tokenizer that lower-cases never gives them. Choose --cased or --uncased."
+        )
+    return whole.of_kept(vocabulary)
 
 
 def with_head(encoder: PlannedEncoder, found: FoundTask) -> tuple[PlannedEncoder, PlannedEncoder]:

@@ -58,7 +58,10 @@ def write_sentence_files(
     stated: SentenceVectors, dense: Sequence[DenseArrays], hidden_size: int, directory: Path
 ) -> None:
     """Write modules.json and the folder of each module: pooling, dense layers, normalisation."""
-    words = ["Pooling", *(["Dense"] * len(dense)), *(["Normalize"] if stated.normalize else [])]
+    words = ["Pooling"]
+    for layer in dense:
+        words += ["Normalize", "Dense"] if layer.record.unit_inputs else ["Dense"]
+    words += ["Normalize"] if stated.normalize else []
     paths = ["", *(f"{number}_{word}" for number, word in enumerate(words, start=1))]
     pooled = stated.pooling.split("+")
     files: dict[str, object] = {
@@ -76,7 +79,8 @@ def write_sentence_files(
     }
     for path in paths[1:]:
         (directory / path).mkdir()
-    for path, layer in zip(paths[2:], dense, strict=False):
+    places = (path for word, path in zip(words, paths[1:], strict=True) if word == "Dense")
+    for path, layer in zip(places, dense, strict=True):
         files[f"{path}/config.json"] = _settings(layer)
         _write_weights(layer, directory / path / "model.safetensors")
     for name, content in files.items():

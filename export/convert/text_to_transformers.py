@@ -38,7 +38,7 @@ from export.text_certificate import text_oracle
 from export.weights.derived import narrowed
 from tokenizer.vocabulary import MASK
 from zoo.archive.card import GoldenText, Stored, TextCard
-from zoo.archive.task import Scores, TextTask
+from zoo.archive.task import DenseRecord, Scores, TextTask
 from zoo.basics.progress import progress
 from zoo.contract import INPUT_MASK, INPUT_WORD_IDS, VECTOR, TaskName
 from zoo.errors import Unsupported, VerificationFailed
@@ -148,9 +148,13 @@ def planned_text(encoder: PlannedEncoder, task: TextTask) -> PlannedFiles:
     if form is None:
         raise Unsupported(
             f"no class around {chosen.row.model} has this head for {row.title}: pooling {task.pooling}, dense layers "
-            f"with {', '.join(layer.activation for layer in task.dense)}. Convert it with --to onnx."
+            f"with {', '.join(map(_in_words, task.dense))}. Convert it with --to onnx."
         )
     return PlannedFiles(encoder, replace(chosen, architectures=(chosen.row.named(row.classes[0]),)), form)
+
+
+def _in_words(layer: DenseRecord) -> str:
+    return layer.activation + (" of vectors that get the length 1 first" if layer.unit_inputs else "")
 
 
 def _forms(task: TextTask, chosen: ChosenClass) -> list[HeadForm]:
@@ -162,7 +166,8 @@ def _forms(task: TextTask, chosen: ChosenClass) -> list[HeadForm]:
 
 def _fits(form: HeadForm, task: TextTask, encoder: PlannedEncoder) -> bool:
     wanted = [activation or encoder.config.activation for _, activation in form.layers]
-    return form.pooling == task.pooling and wanted == [layer.activation for layer in task.dense]
+    found = [layer.activation for layer in task.dense if not layer.unit_inputs]  # no class takes vectors of length 1
+    return form.pooling == task.pooling and wanted == found
 
 
 def write_model(planned: PlannedFiles, task: TextTask, read: Read, stored: Stored, directory: Path) -> None:

@@ -11,7 +11,7 @@ google-research/bert.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ Forward = Callable[[Sequence[Case]], list[ReferenceOutputs]]
 
 # Kernel and bias of the head for spans: transformers', and those of google-research/bert with "." between their parts.
 _SPANS = (("qa_outputs.weight", "qa_outputs.bias"), ("cls.squad.output_weights", "cls.squad.output_bias"))
+_MOVES = 4  # of logits, each to both sides, to see whether a label hangs on a rounding
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Chosen:
     labels: Sequence[str] = ()
     pooling: str | None = None  # --pooling
     pairs_by: str = "round_robin"  # how a pair over the limit is cut
+
+
+def _are_alike(one: Answers, other: Answers) -> bool:
+    exact = [name for name, array in one.items() if array.dtype.kind != "f"]
+    return all(np.array_equal(one[name], other[name]) for name in exact)
 
 
 class TextOracle:
@@ -63,21 +69,52 @@ class TextOracle:
         masked_logits: MaskedLogits | None = None,
     ) -> None:
         self.masked_logits = masked_logits
+        self._move = (0, 0.0)  # seed and size of what is added to logits
         self.tokenizer, self.forward, self.chosen = tokenizer, forward, chosen
         self.read, self.names, self.config, self.folder = read, names, config, folder
 
     def answers(self, texts: Sequence[Text]) -> list[Answers]:
         """Return the outputs of the task for each text or pair, without the axis of the batch."""
+        return [self._answer(*each) for each in self._forwarded(texts)]
+
+    def decided(self, texts: Sequence[Text], by: float) -> list[Answers | None]:
+        """Return the answers; None where a label or place changes if the logits change by `by`.
+
+        Logits above 1 change by that part of the largest. Each is moved up or down, by coin, and the other way.
+        """
+        found: list[Answers | None] = []
+        for text, case, outputs in self._forwarded(texts):
+            answer = self._answer(text, case, outputs)
+            is_sure = all(_are_alike(answer, each) for each in self._moved(text, case, outputs, by))
+            found.append(answer if is_sure else None)
+        return found
+
+    def _moved(self, text: Text, case: Case, outputs: ReferenceOutputs, by: float) -> Iterator[Answers]:
+        for seed in range(_MOVES):
+            for sign in (by, -by):
+                self._move = (seed, sign)
+                yield self._answer(text, case, outputs)
+        self._move = (0, 0.0)
+
+    def _as_moved(self, logits: np.ndarray) -> np.ndarray:
+        seed, by = self._move
+        if not by:
+            return logits
+        coins = np.random.default_rng(seed).choice([-1.0, 1.0], logits.shape)
+        return logits + coins * by * max(1.0, float(np.abs(logits).max(initial=0.0)))
+
+    def _forwarded(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Case, ReferenceOutputs]]:
         prepared = [self._case(text) for text in texts]
-        answered = zip(texts, prepared, self.forward(prepared), strict=True)
+        return zip(texts, prepared, self.forward(prepared), strict=True)
+
+    def _answer(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
         if self.chosen.task == "span":
-            return [self._span(*each) for each in answered]
+            return self._span(text, case, outputs)
         if self.chosen.task == "token_classification":
-            return [self._entities(*each) for each in answered]
+            return self._entities(text, case, outputs)
         if self.chosen.task == "fill_mask":
-            return [self._filled(case, outputs) for _, case, outputs in answered]
-        answer = {"vector": self._vector, "classification": self._classification}[self.chosen.task]
-        return [answer(text, outputs) for text, _, outputs in answered]
+            return self._filled(case, outputs)
+        return {"vector": self._vector, "classification": self._classification}[self.chosen.task](text, outputs)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -125,10 +162,16 @@ class TextOracle:
 
     def _vector(self, text: Text, outputs: ReferenceOutputs) -> Answers:
         x = self._pooled(outputs)
-        for kernel, bias, act in [] if self.chosen.pooling else self._dense_layers():
-            x = act(x @ kernel.T.astype(np.float64) + bias)
-        if any(kind == "Normalize" for kind, _ in self._modules()):
-            x = x / max(float(np.sqrt(np.sum(x * x))), 1e-12)
+        dense = iter(self._dense_layers())
+        kinds = [kind for kind, _ in self._modules() if kind in ("Dense", "Normalize")]
+        if self.chosen.pooling:  # dense layers are left out, and a Normalize before one of them
+            kinds = [kind for kind in kinds[-1:] if kind == "Normalize"]
+        for kind in kinds:
+            if kind == "Dense":
+                kernel, bias, act = next(dense)
+                x = act(x @ kernel.T.astype(np.float64) + bias)
+            else:
+                x = x / max(float(np.sqrt(np.sum(x * x))), 1e-12)
         return {"vector": x}
 
     def _pooled(self, outputs: ReferenceOutputs) -> np.ndarray:
@@ -171,7 +214,7 @@ class TextOracle:
     # -- classes ------------------------------------------------------------------------------------------------------
 
     def _classification(self, text: Text, outputs: ReferenceOutputs) -> Answers:
-        logits = self._logits(outputs)
+        logits = self._as_moved(self._logits(outputs))
         scores = self._scores(logits)
         best = int(np.argmax(scores if len(logits) > 1 else logits))
         return {"logits": logits, "scores": scores, "label": np.array(self.chosen.labels[best])}
@@ -233,10 +276,10 @@ class TextOracle:
             kernel, added = (self.read(name).astype(np.float64) for name in map(self._name, spelled) if name)
             logits = x @ kernel.T + added
         count = int(case.types.sum()) - 1
-        return answer_in_context(self.tokenizer, text[1], logits, case.types.size - 1 - count, count)
+        return answer_in_context(self.tokenizer, text[1], self._as_moved(logits), case.types.size - 1 - count, count)
 
     def _entities(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
-        logits = self._last_layer(outputs.layers[-1][0])
+        logits = self._as_moved(self._last_layer(outputs.layers[-1][0]))
         pieces = [piece for word in self.tokenizer.offsets(text[0].encode()) for piece in word]
         fields = [name for name in self.names if name.endswith(("transitions", "transition", "trans"))]
         matrices = [name for name in fields if self.read(name).shape == (logits.shape[1],) * 2]
@@ -248,7 +291,7 @@ class TextOracle:
     def _filled(self, case: Case, outputs: ReferenceOutputs) -> Answers:
         assert self.masked_logits is not None
         positions = np.flatnonzero(case.ids[0] == self.tokenizer.number[self.tokenizer.mask])[None]
-        return tokens_for_masks(self.tokenizer.entries, self.masked_logits(outputs, positions)[0])
+        return tokens_for_masks(self.tokenizer.entries, self._as_moved(self.masked_logits(outputs, positions)[0]))
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ class DenseLayer:
     outputs: int
     activation: str  # "tanh", "identity"; a class of torch that is not in ACTIVATIONS stays a dotted name
     weights: Container  # linear.weight [outputs, inputs] and, if there is a bias, linear.bias [outputs]
+    unit_inputs: bool = False  # x gets the length 1 first: a Normalize stands before the layer
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -289,10 +289,12 @@ class _Reading:
             self.unknown.append(f"activation {word[:80]} of {path}")
         bias = self._typed(place, settings, "bias", bool) is not False
         weights = self._weights(path, inputs, outputs, bias)
-        if "pooling" not in self.found or self.found["normalize"]:
-            self.unknown.append(f"the place of {path}, which is not between pooling and normalisation")
+        if "pooling" not in self.found:
+            self.unknown.append(f"the place of {path}, which is before the pooling")
         if weights is not None:
-            self.found["dense"] += (DenseLayer(path, inputs, outputs, activation or word[:80], weights),)
+            unit = self.found["normalize"]
+            self.found["dense"] += (DenseLayer(path, inputs, outputs, activation or word[:80], weights, unit),)
+        self.found["normalize"] = False
         self.width = outputs
 
     def _weights(self, path: str, inputs: int, outputs: int, bias: bool) -> Container | None:

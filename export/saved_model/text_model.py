@@ -69,12 +69,17 @@ class TextModel:
             x = unit(x) if layer.unit_inputs else x
             x = self._dropped(x) if training and task.dropout else x
             rows = tf.reshape(x, [-1, x.shape[-1]])  # a product of two matrices, whatever the rank
-            rows = tf.matmul(rows, self.weights[f"task/dense_{number}/kernel"])
+            rows = tf.matmul(rows, self.weight(f"task/dense_{number}/kernel"))
             if layer.bias:
                 rows = tf.nn.bias_add(rows, self.weights[f"task/dense_{number}/bias"])
             rows = self.activated(layer.activation, rows)
             x = rows if task.pooling else tf.reshape(rows, [*tf.unstack(tf.shape(x))[:-1], layer.outputs])
         return x
+
+    def weight(self, name: str) -> tf.Tensor | tf.Variable:
+        """Return a weight of the head in float32, whichever precision it is stored in: heads are small."""
+        variable = self.weights[name]
+        return variable if variable.dtype == tf.float32 else tf.cast(variable, tf.float32)
 
     def activated(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
         return activate(activation, x)

@@ -196,7 +196,9 @@ def _vectors(
     for number, layer in enumerate(dense):
         has_bias = "linear.bias" in layer.weights.shapes
         activation: Activation = "linear" if layer.activation == "identity" else layer.activation  # type: ignore[assignment]
-        records.append(DenseRecord(outputs=layer.outputs, activation=activation, bias=has_bias))
+        records.append(
+            DenseRecord(outputs=layer.outputs, activation=activation, bias=has_bias, unit_inputs=layer.unit_inputs)
+        )
         names = (f"{layer.folder}/linear.weight", f"{layer.folder}/linear.bias" if has_bias else None)
         variables += dense_variables(number, layer.inputs, layer.outputs, names, transposed=True)
     task = TextTask(

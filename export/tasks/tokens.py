@@ -64,7 +64,7 @@ def _best(model: TextModel, logits: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.T
     from export.tasks.viterbi import Field, best_labels
 
     none = tf.zeros([len(model.task.labels)])
-    field = Field(*(model.weights.get(name, none) for name in (TRANSITIONS, START, END)))
+    field = Field(*(model.weight(name) if name in model.weights else none for name in (TRANSITIONS, START, END)))
     return best_labels(logits, lengths, field, model.task.max_length)
 
 

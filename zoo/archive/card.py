@@ -259,6 +259,7 @@ class TextCertificate(_Record):
     """
 
     texts: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(min_length=1)
+    in_doubt: list[list[str]] = Field(default=[], description="left out: two labels are as good as equal there")
     tolerance: float
     max_difference: dict[str, float]
     keras_difference: dict[str, float] = Field(
