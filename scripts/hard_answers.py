@@ -3,7 +3,8 @@
     PYTHONPATH=. /path/to/python/with/torch -m scripts.hard_answers hard.json.gz 2000
 
 Cases are as in scripts/text_answers.py, and have the texts and their ids, too; tests/runtimes/test_hard_texts.py
-compares them with text models made here. Texts are drawn from hard characters, and from words that the tokenizer knows.
+compares them with text models made here. A run that was stopped goes on with the next case. Texts are drawn from hard
+characters, and from words that the tokenizer knows.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ Ask = Callable[[Sequence[Any]], dict[str, Any]]
 
 def main(file: Path, count: int) -> None:
     texts = hard(count, 29)
-    cases = {}
+    cases = json.loads(gzip.decompress(file.read_bytes())) if file.exists() else {}
     for name, ask, asked in _cases(texts):
-        cases[name] = {**ask(asked), "texts": asked, "ids": ids(asked)}
+        if cases.get(name, {}).get("texts") != asked:
+            cases[name] = {**ask(asked), "texts": asked, "ids": ids(asked)}
+            file.write_bytes(gzip.compress(json.dumps(cases, ensure_ascii=False).encode(), mtime=0))
         print(f"{name}: {len(asked):,} texts", flush=True)
-    file.write_bytes(gzip.compress(json.dumps(cases, ensure_ascii=False).encode(), mtime=0))
 
 
 def ids(texts: Sequence[Any]) -> list[list[int]]:
