@@ -107,6 +107,18 @@ def test_vectors_are_those_of_the_archive(encode: TextEncoder, answers: dict[str
     assert encode([]).shape == (0, 12)
 
 
+def test_one_class_for_both_runtimes(tiny: Path, answers: dict[str, np.ndarray]) -> None:
+    encode = zoo.TextEncoder(tiny, runtime="onnx", registry=None, max_length=None)
+    assert isinstance(encode, TextEncoder)
+    np.testing.assert_allclose(encode(ASKED), answers["vectors"], rtol=0, atol=1e-6)
+    with pytest.raises(BadArgument, match="runtime='onnx' takes the conversion as it is, without pooling, prompt"):
+        zoo.TextEncoder(tiny, runtime="onnx", pooling="mean", prompt="")
+    with pytest.raises(BadArgument, match="without a tokenizer"):
+        zoo.TextEncoder(tiny, "words", runtime="onnx")
+    with pytest.raises(BadArgument, match="runtime='torch': give 'tensorflow' or 'onnx'"):
+        zoo.TextEncoder(tiny, runtime="torch")
+
+
 def test_windows_and_batches(encode: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts of a length go through the model together, and come back in the order in which they were given."""
     expected, seen = encode(ASKED), []
