@@ -25,6 +25,7 @@ EXAMPLES = (
     "topic_clusters",
     "fill_mask",
     "question_answering",
+    "domain_fine_tuning",
     "distillation",
 )
 LANGUAGES: Mapping[str, Mapping[str, str] | None] = {

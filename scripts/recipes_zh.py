@@ -10,6 +10,39 @@ RECIPES: Mapping[str, str] = {
     "Settings": "设置",
     "Sentences that are made up": "自动生成的句子",
     'For Chinese take model "bge_small_zh" and language "zh".': '中文请用 model = "bge_small_zh"，language = "zh"。',
+    # entities
+    "Sequence labelling: an encoder learns to find names, places and dates, and answers texts as an archive.": (
+        "序列标注：编码器学会找出人名、地名和日期，再做成直接回答文本的包。"
+    ),
+    "Run `pip install '.[hf,fast]'` in a checkout. A model is built when its name is first used: for albert_tiny that "
+    "fetches 16 MiB, with its tokenizer, whose vocabulary has English too; after that no network is needed.": (
+        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时构建：albert_tiny 要下载 16 MiB，"
+        "连同它的分词器（词表里也有英文）；以后不再需要网络。"
+    ),
+    "Texts that are made up, with their entities": "自动生成的文本和其中的实体",
+    "A text is put together from a frame and names, names from syllables. An entity is a part of it: (start, limit, "
+    "kind) in characters.": "文本由句式和名字拼成，名字由音节拼成。实体是文本的一段：（起点、终点、类别），以字符计。",
+    "From entities to a label for each token": "从实体到每个词元的标签",
+    "The tokenizer says at which bytes of the text a token lies. B- begins an entity, I- goes on, O is none; [CLS], "
+    "[SEP] and padding count for nothing, which -1 says to the loss.": (
+        "分词器给出每个词元在文本中的位置。B- 是实体的开头，I- 是后续，O 不是实体；[CLS]、[SEP] 和填充不算，"
+        "用 -1 告诉损失函数。"
+    ),
+    "The tokenizer is that of the encoder's vocabulary; `zoo info NAME` names it. 3e-5 suits 12 layers.": (
+        "分词器要用编码器词表的那一个，`zoo info NAME` 会说明。12 层的模型适合 3e-5。"
+    ),
+    "Step 1: texts and their labels": "第 1 步：文本和标签",
+    "Step 2: the model": "第 2 步：模型",
+    "Strings in, for each token the chances of the labels out: (B, T, labels).": (
+        "输入字符串，输出每个词元属于各标签的概率：(B, T, 标签)。"
+    ),
+    "Step 4: an archive of its own": "第 4 步：做成自己的包",
+    "It needs TensorFlow alone, and joins tokens to entities by itself. `zoo publish` puts the directory online.": (
+        "它只需要 TensorFlow，自己把词元连成实体。`zoo publish` 把这个目录发布上网。"
+    ),
+    "Step 5: entities out": "第 5 步：得到实体",
+    "`start` and `limit` are bytes of the text.": "`start` 和 `limit` 是文本中的字节位置。",
+    "Step 6: how many are right": "第 6 步：有多少是对的",
     # semantic_search
     "Semantic search: of a few thousand sentences, those that mean what a question asks, in other words.": (
         "语义检索：在几千个句子里，找出意思与问题相符、用词却不同的句子。"
@@ -17,7 +50,7 @@ RECIPES: Mapping[str, str] = {
     "Run `pip install '.[hf,fast]'` in a checkout. A model is built when its name is first used: for all_minilm_l6_v2 "
     "that fetches 86 MiB, for bge_small_zh, which reads Chinese, about 90 MiB; after that no network is needed. The "
     'indexes "faiss" and "hnswlib" need a package each: `pip install faiss-cpu` or `pip install hnswlib`.': (
-        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时制作：all_minilm_l6_v2 要下载 "
+        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时构建：all_minilm_l6_v2 要下载 "
         "86 MiB，中文的 bge_small_zh 约 90 MiB；以后不再需要网络。索引 faiss 和 hnswlib 各需一个包："
         "`pip install faiss-cpu` 或 `pip install hnswlib`。"
     ),
@@ -44,7 +77,7 @@ RECIPES: Mapping[str, str] = {
     "Run `pip install '.[hf,fast,recipes]'` in a checkout. A model is built when its name is first used: for "
     "all_minilm_l6_v2 that fetches 86 MiB, for bge_small_zh, which reads Chinese, about 90 MiB; after that no network "
     "is needed.": (
-        "先在源码目录里运行 `pip install '.[hf,fast,recipes]'`。模型在第一次用到它的名称时制作：all_minilm_l6_v2 "
+        "先在源码目录里运行 `pip install '.[hf,fast,recipes]'`。模型在第一次用到它的名称时构建：all_minilm_l6_v2 "
         "要下载 86 MiB，中文的 bge_small_zh 约 90 MiB；以后不再需要网络。"
     ),
     "Sentences": "句子",
@@ -88,7 +121,7 @@ RECIPES: Mapping[str, str] = {
     "which reads Chinese, that fetches about 400 MB; after that no network is needed. An English one is made of a "
     "directory of transformers that has a masked-LM head: `zoo export bert-base-uncased --task fill_mask --name "
     "english --out dist`.": (
-        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时制作：中文的 bert_fill_mask "
+        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时构建：中文的 bert_fill_mask "
         "约下载 400 MB；以后不再需要网络。英文模型可由带 masked-LM 头的 transformers 目录导出："
         "`zoo export bert-base-uncased --task fill_mask --name english --out dist`。"
     ),
@@ -109,7 +142,7 @@ RECIPES: Mapping[str, str] = {
     "mrc_roberta_wwm_large, which reads Chinese, that fetches about 1.3 GB; after that no network is needed. An "
     "English one is made of any directory of transformers with the class BertForQuestionAnswering: `zoo export DIR "
     "--name english --out dist`.": (
-        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时制作：中文的 mrc_roberta_wwm_large "
+        "先在源码目录里运行 `pip install '.[hf,fast]'`。模型在第一次用到它的名称时构建：中文的 mrc_roberta_wwm_large "
         "约下载 1.3 GB；以后不再需要网络。英文模型可由类为 BertForQuestionAnswering 的 transformers 目录导出："
         "`zoo export DIR --name english --out dist`。"
     ),
@@ -127,13 +160,43 @@ RECIPES: Mapping[str, str] = {
     "`start` and `limit` count bytes of UTF-8: slice the encoded context, not the str.": (
         "`start` 和 `limit` 以 UTF-8 的字节计：请在编码后的字节上切片，不要在 str 上切。"
     ),
+    # domain_fine_tuning
+    "Domain fine-tuning: a model learns the words of one workshop, its last layers faster than those below them.": (
+        "领域微调：模型学会一个车间的行话，靠后的层学得比前面的层快。"
+    ),
+    "Notes that are made up": "自动生成的记录",
+    "What a machine does says how it is, by words that mean something else outside of this workshop. The training "
+    "texts and the test texts are about different machines.": (
+        "记录用车间行话说明机器的状态，这些词在别处是别的意思。训练文本和测试文本说的是不同的机器。"
+    ),
+    "A rate for each layer": "每一层一个学习率",
+    "What lies next to the texts is general and changes little; what lies next to the answer changes most. Each step "
+    "away from the answer multiplies the learning rate by the decay. Weights that are in no group, as the new dense "
+    "layer's, have the full rate.": (
+        "靠近文本的层是通用的，变化要小；靠近答案的层变化最大。每离答案远一步，学习率就乘一次衰减系数。"
+        "不在任何一组里的权重（如新加的全连接层）用完整的学习率。"
+    ),
+    '`trainable` is "last:3" for the last three layers, or "all". For Chinese take model "bge_small_zh" and language '
+    '"zh". 2e-5 suits 12 layers.': (
+        '`trainable` 取 "last:3" 表示最后三层，或 "all"。中文请用 model = "bge_small_zh"，language = "zh"。'
+        "12 层的模型适合 2e-5。"
+    ),
+    "Step 1: texts and a model": "第 1 步：文本和模型",
+    "Step 2: frozen": "第 2 步：冻结",
+    "The dense layer alone learns, from vectors as they are.": "只有全连接层在学，向量保持原样。",
+    "Step 3: a rate for each group of weights": "第 3 步：每组权重的学习率",
+    "`trainable` counts with the next compile. Frozen weights get no rate at all.": (
+        "`trainable` 在下一次 compile 时生效。冻结的权重没有学习率。"
+    ),
+    "Step 4: fine-tuned": "第 4 步：微调",
+    "Step 5: the curve": "第 5 步：曲线",
     # distillation
     "Distillation: a small model learns to give the vectors of a large one, of texts without any label.": (
         "蒸馏：小模型学着给出大模型的向量，文本不需要任何标注。"
     ),
     "Run `pip install '.[hf,fast,recipes]'` in a checkout. A model is built when its name is first used: for "
     "bge_base_zh that fetches about 390 MiB, for albert_tiny 16 MiB; after that no network is needed.": (
-        "先在源码目录里运行 `pip install '.[hf,fast,recipes]'`。模型在第一次用到它的名称时制作：bge_base_zh "
+        "先在源码目录里运行 `pip install '.[hf,fast,recipes]'`。模型在第一次用到它的名称时构建：bge_base_zh "
         "约下载 390 MiB，albert_tiny 为 16 MiB；以后不再需要网络。"
     ),
     "Any texts do, best those that the student will meet later: nobody has to label them, the teacher says what they "

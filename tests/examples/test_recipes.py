@@ -8,11 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import zoo
-from examples import distillation, fill_mask, pair_similarity, question_answering, semantic_search
+from examples import distillation, domain_fine_tuning, fill_mask, pair_similarity, question_answering, semantic_search
 from scripts.notebooks import EXAMPLES, cells_of
 from tests.conftest import ROOT
 from tests.export.tasks.conftest import write_case
@@ -75,6 +76,28 @@ def test_topics_are_found_by_their_letters(names: Path) -> None:
     found = topic_clusters.run("all_minilm_l6_v2", texts="mine.txt", topics=2)
     first, second, *others = found["labels"]
     assert others == [first, second] and first != second and found["agreement"] is None
+
+
+def test_a_weight_learns_at_its_own_rate() -> None:
+    layers = [keras.layers.Dense(3, use_bias=False) for _ in range(3)]
+    model = keras.Sequential([keras.Input([3]), *layers])
+    before = [layer.kernel.numpy() for layer in layers]
+    model.compile(
+        domain_fine_tuning.ByLayer({id(layers[0].kernel.value): 0.0, id(layers[1].kernel.value): 0.1}, 0.5), "mse"
+    )
+    model.fit(np.ones([4, 3]), np.full([4, 3], 9.0), verbose=0)  # Adam's first step is as long as the rate
+    moved = [np.abs(layer.kernel.numpy() - old).max() for layer, old in zip(layers, before, strict=True)]
+    np.testing.assert_allclose(moved, [0, 0.05, 0.5], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_last_layers_learn_the_words_of_a_domain(names: Path) -> None:
+    def run(**how: Any) -> dict[str, Any]:
+        return domain_fine_tuning.run("bge_small_zh", "zh", trainable="last:1", learning_rate=2e-3, epochs=6, **how)
+
+    found = run()
+    assert found["tuned"][-1] > 0.9 and found["tuned"][-1] > found["frozen"][-1]
+    assert found["groups"][0] == "layer_1" and found["factors"][0] == 1
 
 
 @pytest.mark.slow
@@ -148,7 +171,7 @@ def test_a_recipe_is_short_and_uses_public_names_alone(recipe: str) -> None:
         if isinstance(node, ast.Import):
             assert not [alias.name for alias in node.names if re.match(r"zoo\.|export|tokenizer|scripts", alias.name)]
         if isinstance(node, ast.Attribute):
-            assert not node.attr.startswith("_")
+            assert not node.attr.startswith("_") or node.attr == "__init__"
             assert not isinstance(node.value, ast.Name) or node.value.id != "zoo" or node.attr in public
     code = cells(recipe)
     assert "argparse" not in "".join(code) and "pip install" in source.partition("Before you begin")[2]
