@@ -24,7 +24,8 @@ READMES = ("README.md", "README.zh-CN.md")
 PAGES = [
     f"docs/{page}.md" for page in ("use", "recipes", "contract", "install", "cache", "export", "own-zoo", "coming-from")
 ]
-TRANSLATED = [READMES, *((page, page.replace(".md", ".zh-CN.md")) for page in PAGES)]
+CHINESE = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.zh-CN.md"))
+TRANSLATED = [READMES, *((page.replace(".zh-CN", ""), page) for page in CHINESE)]
 IN_TURN = ("README.md", "docs/use.md", "docs/contract.md")  # a page goes on with the names of the one before
 
 
@@ -35,6 +36,13 @@ def blocks(readme: str, language: str) -> list[str]:
 
 def without_comments(block: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in block.splitlines()]
+
+
+def numbers(page: str) -> list[str]:
+    """Return every number of a page, sorted, without link targets and without the table that the registry writes."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    written = re.sub(r"<!-- models -->.*?<!-- /models -->", "", text, flags=re.DOTALL)
+    return sorted(re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\]\([^)]*\)", "]", written)))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +97,7 @@ def test_lines_in_place_of_other_packages_run(names: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("pages", TRANSLATED)
 def test_both_languages_show_the_same(pages: tuple[str, str]) -> None:
-    for language in ("python", "sh", "py"):
+    for language in ("python", "sh", "bash", "py"):
         ours, theirs = ([without_comments(block) for block in blocks(page, language)] for page in pages)
         assert ours == theirs
     headings, tables = (
@@ -100,6 +108,9 @@ def test_both_languages_show_the_same(pages: tuple[str, str]) -> None:
         for mark in ("#+ ", r"\|-")
     )
     assert len(headings[0]) == len(headings[1]) and tables[0] == tables[1]
+    assert numbers(pages[0]) == numbers(pages[1])
+    for page, label, other in zip(pages, ("简体中文", "English"), reversed(pages), strict=True):
+        assert f"[{label}]({Path(other).name})" in (ROOT / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
