@@ -44,11 +44,17 @@ class Outcome:
         return self.ratio[0] >= self.goal.bound
 
 
+def _onnx(what: str, model: str, case: str, theirs: str, most: float, ours: str = "zoo_onnx") -> Goal:
+    """Return a goal for the inverse ratio of what `zoo convert --to onnx` makes."""
+    return Goal(what, "inference", model, case, (theirs,), 1 / most, ours=ours)
+
+
 def _dense(what: str, model: str, case: str, theirs: tuple[str, ...], most: float) -> Goal:
     """Return a goal for the inverse ratio: our time should be at most `most` times theirs."""
     return Goal(what, "inference", model, f"dense {case}", theirs, 1 / most)
 
 
+_ROW, _INT8 = "dense 1 x 16", "zoo_onnx_int8"
 _REAL, _TRIMMED = "real 32 x 128", "trimmed 32 x 128"
 _STEP_REAL, _STEP_DENSE = "real 16 x 128", "dense 16 x 128"
 _TF_TRAINERS = ("hf_tf", "model_garden", "keras_hub")
@@ -66,6 +72,14 @@ GOALS: Sequence[Goal] = (
     Goal("real lengths padded to 128", "inference", "bert", _REAL, EVERYBODY, 3.8),
     Goal("the same, the peer's caller trims", "inference", "bert", _REAL, EVERYBODY, 1.8, their_case=_TRIMMED),
     Goal("real lengths, ours in bfloat16", "inference", "bert", _REAL, EVERYBODY, 7.0, ours="ours_bfloat16"),
+    _onnx("ONNX, real lengths, against ONNX Runtime", "bert", _REAL, "onnxruntime", 0.26),
+    _onnx("ONNX, real lengths, against our archive", "bert", _REAL, "ours", 1.05),
+    _onnx("ONNX int8, real lengths, against our archive", "bert", _REAL, "ours", 0.42, _INT8),
+    _onnx("ONNX, 32 x 128, against ONNX Runtime", "bert", "dense 32 x 128", "onnxruntime", 1.05),
+    _onnx("ONNX, albert_tiny, 1 x 16, against our archive", "albert_tiny", _ROW, "ours", 0.27),
+    _onnx("ONNX int8, albert_tiny, 1 x 16, against our archive", "albert_tiny", _ROW, "ours", 0.15, _INT8),
+    _onnx("ONNX, albert_tiny, real lengths, against our archive", "albert_tiny", _REAL, "ours", 0.6),
+    _onnx("ONNX int8, albert_tiny, real lengths, against our archive", "albert_tiny", _REAL, "ours", 0.4, _INT8),
     Goal("tokenizer, 1,024 texts", "tokenizer", "albert_tiny", "1024 texts", _RUST, 6.0),
     Goal("tokenizer, 32 texts", "tokenizer", "albert_tiny", "32 texts", _RUST, 1.8),
     Goal("loading BERT-base, TensorFlow peers", "load", "bert", "load", TF, 1.7, "load s"),

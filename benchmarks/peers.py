@@ -19,6 +19,7 @@ _TF2 = {"TF_USE_LEGACY_KERAS": "1", "USE_TORCH": "0"}
 _KERAS3 = {"KERAS_BACKEND": "tensorflow"}
 _TORCH = {"USE_TF": "0"}
 _BFLOAT16 = {"export": ["--dtype", "bfloat16"]}
+_INT8 = {"convert": ["--quantize", "int8"]}
 _RECOMPUTE = {"export": ["--recompute"]}
 _LOOSE = 2e-3  # KerasHub differs by 1.1e-3 after the 12 layers of BERT-base; the cause is not known
 _HUB = {"layer": "hub.KerasLayer"}
@@ -53,6 +54,8 @@ class Peer:
 ENCODERS = (
     Peer("ours", "ours", "ours"),
     Peer("ours_bfloat16", "ours, bfloat16", "ours", options=_BFLOAT16, tolerance=0.2),
+    Peer("zoo_onnx", "ours, ONNX", "zoo_onnx"),
+    Peer("zoo_onnx_int8", "ours, ONNX int8", "zoo_onnx", options=_INT8, tolerance=0.3),
     Peer("hf_tf", "HF TF, tf.function", "hf_tf", "hf_tf", environment=_TF2),
     Peer("hf_saved_model", "HF TF, SavedModel", "hf_tf", "hf_tf", {"saved_model": True}, _TF2),
     Peer("model_garden", "Model Garden", "model_garden", "model_garden", environment=_TF2),

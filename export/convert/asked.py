@@ -21,6 +21,9 @@ TARGETS: dict[str, str | None] = {
 }
 
 
+_MOST_TEXTS, _LEAST_TEXTS = 2000, 4  # of --calibrate
+
+
 def check_asked(to: str, quantize: str | None, force: bool, out: Path) -> None:
     """Raise BadArgument for options that do not go together, CannotWrite if `out` cannot become the conversion."""
     if quantize and (reason := TARGETS[to]):
@@ -32,6 +35,26 @@ def check_asked(to: str, quantize: str | None, force: bool, out: Path) -> None:
         check_directory(out)
     else:
         check_place(out, force)
+
+
+def check_calibrate(to: str, quantize: str | None, calibrate: Path | None) -> None:
+    """Raise BadArgument for texts that cannot be used, and for those that nothing would be done with."""
+    if calibrate is not None:
+        if to != "onnx" or not quantize:
+            raise BadArgument("--calibrate FILE goes with --to onnx --quantize int8: int8 is chosen by these texts.")
+        read_texts(calibrate)
+
+
+def read_texts(file: Path) -> list[str]:
+    """Return the lines of a file, the first 2,000 that are not empty. Raises BadArgument for fewer than four."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArgument(f"--calibrate {file}: {error}. Give a file of UTF-8, a text a line.") from None
+    texts = [line for line in lines if line.strip()][:_MOST_TEXTS]
+    if len(texts) < _LEAST_TEXTS:
+        raise BadArgument(f"--calibrate {file} has {len(texts)} texts: give at least {_LEAST_TEXTS}, one a line.")
+    return texts
 
 
 def check_place(out: Path, force: bool) -> None:

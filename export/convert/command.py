@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from export.convert.asked import TARGETS, check_asked
+from export.convert.asked import TARGETS, check_asked, check_calibrate
 from zoo.archive.card import TextCard
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
@@ -28,7 +28,8 @@ def convert_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--to", required=True, choices=TARGETS, help="the format")
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write; default ./NAME-FORMAT")
     parser.add_argument("--tokenizer", metavar="NAME_OR_PATH", help="instead of the registry's; none: without one")
-    parser.add_argument("--quantize", choices=["int8"], help="for onnx and tflite; the report states the drift")
+    parser.add_argument("--quantize", choices=["int8"], help="for onnx and tflite; the report has the drift")
+    parser.add_argument("--calibrate", type=Path, metavar="FILE", help="texts to choose int8 by, one a line")
     parser.add_argument("--force", action="store_true", help="replace an earlier conversion in DIR")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; nothing is written to DIR")
     add_registry(parser)
@@ -37,6 +38,7 @@ def convert_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run(options: argparse.Namespace) -> int:
+    check_calibrate(options.to, options.quantize, options.calibrate)
     if options.out:
         check_asked(options.to, options.quantize, options.force, options.out)
     model = _find(options)
@@ -48,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     from export.convert.text_to_transformers import convert_text_to_transformers, ready_text
     from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
-    asked = Conversion(model, options.to, out, options.quantize, options.force)
+    asked = Conversion(model, options.to, out, options.quantize, options.force, options.calibrate)
     if options.to == "serving":
         converter_versions()
         report = None if options.dry_run else write_serving(model, out)

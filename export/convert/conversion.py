@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.convert.asked import check_asked, replaced_directory
+from export.convert.asked import check_asked, check_calibrate, replaced_directory
 from export.convert.check import Comparison, NoRuntime, compare
 from export.convert.formats import FORMATS, Format, Quantized
 from export.convert.report import ConversionReport, stated, with_files
+from export.convert.samples import check_samples, sample_batches
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
 from export.convert.tokenizer_file import check_tokenizer
@@ -34,6 +35,7 @@ class Conversion:
     out: Path
     quantize: Quantized = None
     force: bool = False
+    calibrate: Path | None = None  # texts, one a line, that int8 is chosen by and measured on
 
 
 def convert_model(asked: Conversion) -> ConversionReport:
@@ -52,8 +54,10 @@ def convert_model(asked: Conversion) -> ConversionReport:
     with replaced_directory(asked.out) as work, progress(label, 3, unit="steps") as advance:
         subject = SUBJECTS[card.kind](model)
         advance(1)
+        tokenizer = subject.write_tokenizer(work)
+        samples = sample_batches(asked, subject, work) if asked.quantize else None
         with _reported(f"{label}: the converter fails"):
-            format.write(subject.root, work, asked.quantize is not None)
+            drift = format.write(subject.root, work, samples)
         advance(1)
         with _reported(f"{label}: the converted model does not run"):
             tolerance = None if asked.quantize else card.certificate.tolerance
@@ -66,7 +70,8 @@ def convert_model(asked: Conversion) -> ConversionReport:
             used,
             comparison=comparison,
             not_verified=reason,
-            tokenizer=subject.write_tokenizer(work),
+            tokenizer=tokenizer,
+            int8=drift,
             left_out=subject.left_out,
             notes=subject.notes,
         )
@@ -87,6 +92,8 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises every error that can be known before the work."""
     check_asked(asked.to, asked.quantize, asked.force, asked.out)
     check_tokenizer(asked.model)
+    check_calibrate(asked.to, asked.quantize, asked.calibrate)
+    check_samples(asked)
     format = FORMATS[asked.to]
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
+from export.convert.drift import Drift
 from export.convert.rebuilding import PlainRoot
 
 Quantized: TypeAlias = "Literal['int8'] | None"
@@ -21,7 +22,7 @@ class Format:
     `run` raises NoRuntime when its runtime is not on this machine.
     """
 
-    write: Callable[[PlainRoot, Path, bool], None]  # (root, directory, quantized)
+    write: Callable[[PlainRoot, Path, Sequence[Batch] | None], Drift | None]  # with samples, int8
     run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
     packages: tuple[str, ...] = ()  # beside TensorFlow
     extra: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export.convert.check import Comparison
+from export.convert.drift import Drift
 from export.versions import versions
 from zoo.archive.card import FileDigest, to_json
 from zoo.archive.digests import file_digests
@@ -44,6 +45,7 @@ class ConversionReport:
     notes: Sequence[str]
     versions: Mapping[str, str]
     seconds: float
+    int8: Drift | None = None
     task: Mapping[str, Any] | None = None  # of a text archive: labels, limit, prompts and the other fields of its card
     files: Mapping[str, FileDigest] = field(default_factory=dict)
 
@@ -57,6 +59,8 @@ class ConversionReport:
         lines = [f"{self.name} as {' '.join(filter(None, (self.format, self.quantized)))}: {files}"]
         if (found := self.comparison) is not None:
             lines += _distances(found)
+        if self.int8 is not None:
+            lines.append(str(self.int8))
         if self.not_verified:
             lines.append(f"not verified: {self.not_verified}")
         if self.tokenizer is not None:

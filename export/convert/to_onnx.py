@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from export.convert.check import Batch
+from export.convert.drift import Drift
 from export.convert.onnx_forms import for_onnx
+from export.convert.onnx_int8 import quantized_model
 from export.convert.rebuilding import PlainRoot
 from zoo.contract import INPUT_KEYS, ONNX_FILE
 
@@ -20,19 +21,15 @@ _OPSET = 17
 _FREE = {"B": "batch", "T": "length", "M": "masks"}  # names of the sizes that are not fixed
 
 
-def write_onnx(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.onnx; with `quantized`, matrices and tables are int8, and activations are quantised at each call."""
+def write_onnx(root: PlainRoot, directory: Path, samples: Sequence[Batch] | None) -> Drift | None:
+    """Write model.onnx; with samples in int8, and return its drift on them."""
     import onnx
 
-    model = _with_weights(_graph(root), root)
-    if not quantized:
-        onnx.save(model, directory / ONNX_FILE)
-        return
-    with tempfile.TemporaryDirectory(dir=directory.parent) as work:
-        whole = Path(work) / ONNX_FILE
-        onnx.save(model, whole)
-        del model
-        _quantize(whole, directory / ONNX_FILE)
+    model, drift = _with_weights(_graph(root), root), None
+    if samples is not None:
+        model, drift = quantized_model(model, samples)
+    onnx.save(model, directory / ONNX_FILE)
+    return drift
 
 
 def _graph(root: PlainRoot) -> Any:
@@ -116,14 +113,3 @@ def load_onnx(directory: Path) -> Callable[[Batch], Batch]:
     session = onnxruntime.InferenceSession(directory / ONNX_FILE, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda batch: dict(zip(names, session.run(names, dict(batch)), strict=True))
-
-
-def _quantize(source: Path, target: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it recommends a pre-processing that this graph does not need
-    try:
-        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
-    finally:
-        logging.root.setLevel(level)

@@ -34,8 +34,8 @@ _NO_PACKAGE = 3  # the script's exit code
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_tfjs(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.json and group1-shard1of1.bin, …. `quantized` is always False, see FORMATS."""
+def write_tfjs(root: PlainRoot, directory: Path, samples: Sequence[Batch] | None) -> None:
+    """Write model.json and group1-shard1of1.bin, …. `samples` is always None, see FORMATS."""
     frozen = convert_variables_to_constants_v2(root.encode)
     graph = frozen.graph.as_graph_def()
     weights = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}

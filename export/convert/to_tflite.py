@@ -17,12 +17,12 @@ from zoo.contract import SERVING_SIGNATURE
 FILE = "model.tflite"
 
 
-def write_tflite(root: PlainRoot, directory: Path, quantized: bool) -> None:
-    """Write model.tflite; with `quantized`, matrices are int8 and activations are quantised at each call."""
+def write_tflite(root: PlainRoot, directory: Path, samples: Sequence[Batch] | None) -> None:
+    """Write model.tflite; with `samples` matrices are int8 and activations are quantised at each call."""
     with tempfile.TemporaryDirectory(dir=directory.parent) as saved:
         tf.saved_model.save(root, saved, signatures=root.encode)
         converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SERVING_SIGNATURE])
-        if quantized:
+        if samples is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         (directory / FILE).write_bytes(converter.convert())
 

@@ -97,14 +97,16 @@ def test_tflite_in_int8(run: Callable[..., int], capsys: pytest.CaptureFixture[s
     assert 0.99 < found["comparison"]["cosine"]["sequence_output"] < 0.99999
 
 
-@pytest.mark.parametrize("quantize", [(), ("--quantize", "int8")], ids=["float32", "int8"])
+@pytest.mark.parametrize("quantize", [(), ("--quantize", "int8", "--calibrate", "texts.txt")], ids=["float32", "int8"])
 def test_onnx(run: Callable[..., int], encoder: Any, quantize: tuple[str, ...]) -> None:
     need("tf2onnx", "onnxruntime")
     import onnxruntime
 
+    chosen = np.random.default_rng(2).integers(0, 91, (40, 9))
+    Path("texts.txt").write_text("".join(f"{' '.join(f'w{id}' for id in row[: row[0] % 9])}\n" for row in chosen))
     assert run("onnx", *quantize) == 0
     found = report(Path("odd-onnx"))
-    assert (found["comparison"]["tolerance"] is None) == bool(quantize)
+    assert (found["comparison"]["tolerance"] is None) == bool(quantize) == (found["int8"] is not None)
     assert {"tf2onnx", "onnxruntime", "tensorflow"} <= found["versions"].keys()
     session = onnxruntime.InferenceSession("odd-onnx/model.onnx")
     assert {(each.name, each.type, *each.shape) for each in session.get_inputs()} == {
@@ -114,8 +116,62 @@ def test_onnx(run: Callable[..., int], encoder: Any, quantize: tuple[str, ...]) 
         ("sequence_output", "tensor(float)", "batch", "length", 32),
         ("pooled_output", "tensor(float)", "batch", 32),
     }
-    if not quantize:
+    if quantize:
+        in_int8(Path("odd-onnx/model.onnx"), found["int8"])
+    else:
         without_padding(Path("odd-onnx/model.onnx"), encoder)
+
+
+def in_int8(file: Path, drift: dict[str, Any]) -> None:
+    """Every product with a matrix is in int8, and the vectors are near those of float32."""
+    import onnx
+
+    model = onnx.load(file)
+    kinds = [node.op_type for node in model.graph.node]
+    products = 3 * 4 + 1  # of three layers; the pooler
+    assert kinds.count("MatMulInteger") == products == len(drift["costs"]) and not drift["kept"]
+    large = {each.name for each in model.graph.initializer if len(each.dims) == 2 and each.data_type == 1}
+    assert not any(name.endswith("kernel") or name.endswith("word.table") for name in large)
+    assert 30 < drift["texts"] < 40 and 0.995 <= drift["cosine"] < 1 and 0.995 <= drift["spearman"] < 1
+
+
+def test_the_worst_products_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four matrices one has the wrong sign in int8; then all have."""
+    need("onnx", "onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    from export.convert import onnx_int8
+
+    generator = np.random.default_rng(3)
+    matrices = {name: generator.normal(size=(8, 8)).astype(np.float32) for name in ("good", "bad", "fine", "well")}
+    nodes = [helper.make_node("Cast", ["input_mask"], ["x"], to=1)]
+    nodes += [helper.make_node("MatMul", ["x", name], [name + "_out"]) for name in matrices]
+    nodes += [helper.make_node("Concat", [name + "_out" for name in matrices], ["vector"], axis=1)]
+    graph = helper.make_graph(
+        nodes,
+        "four",
+        [helper.make_tensor_value_info("input_mask", TensorProto.INT32, ["batch", 8])],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", 32])],
+        [numpy_helper.from_array(array, name) for name, array in matrices.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    samples = [{"input_mask": generator.integers(1, 256, (9, 8), np.int32)}]
+    made, drift = onnx_int8.quantized_model(model, samples)
+    assert not drift.kept and drift.costs.keys() == matrices.keys() and drift.is_small
+
+    exact, asked = onnx_int8._int8, matrices["bad"]
+
+    def bad(matrix: Any) -> Any:
+        steps, scale = exact(matrix)
+        return (-steps if np.array_equal(matrix, asked) else steps), scale
+
+    monkeypatch.setattr(onnx_int8, "_PERCENTILES", ())  # a factor would give another matrix
+    monkeypatch.setattr(onnx_int8, "_int8", bad)
+    made, drift = onnx_int8.quantized_model(model, samples)
+    assert drift.kept == ["bad"] and [each.op_type for each in made.graph.node].count("MatMul") == 1
+    monkeypatch.setattr(onnx_int8, "_int8", lambda matrix: (-exact(matrix)[0], exact(matrix)[1]))
+    with pytest.raises(VerificationFailed, match=r"int8 is too far from float32: .* least cosine -.*cost most.*bad"):
+        onnx_int8.quantized_model(model, samples)
 
 
 def without_padding(file: Path, encoder: Any) -> None:
@@ -364,6 +420,8 @@ def test_says_what_it_needs(
     assert "is a tokenizer: give the encoder first" in capsys.readouterr().err
     assert main(["convert", str(out / "odd"), "--to", "onnx"]) == 2
     assert "--tokenizer NAME_OR_PATH, or --tokenizer none" in capsys.readouterr().err
+    assert run("onnx", "--calibrate", "texts.txt") == 2
+    assert "--calibrate FILE goes with --to onnx --quantize int8" in capsys.readouterr().err
     assert run("tfjs", "--quantize", "int8") == 2
     assert "--quantize int8 goes with --to onnx, tflite" in capsys.readouterr().err
     assert run("tflite", "--dry-run", "--json") == 0

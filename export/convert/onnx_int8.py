@@ -1,0 +1,208 @@
+"""int8 in ONNX: matrices a channel at a time, activations as they come, numbers that stand out made smaller before.
+
+n rows of activations, K columns, N channels. A few of the K columns of an activation are many times larger than the
+others, and would take most of the 256 steps that its tensor has. Each column is therefore divided by a factor, and its
+row of the matrix multiplied by it, where the products of sample texts come out nearer (Xiao et al. 2022, SmoothQuant).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.convert.check import Batch
+from export.convert.drift import Drift, drift
+from zoo.errors import VerificationFailed
+
+_TABLE = "embeddings.word.table"
+_SAMPLE = 128  # rows of activations by which factors are chosen
+_PERCENTILES = (50, 75, 90)
+_WORTH = 0.8  # a division of all columns takes time: it has to leave this part of the error, or less
+_MOST_KEPT = 0.5  # of the numbers of all matrices
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix: how its columns are divided before, or None, and the relative error of its product in int8."""
+
+    matrix: Array  # [K, N]
+    factors: Array | None  # [K]
+    error: float
+
+
+def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
+    """Return the model in int8, and its drift from `model` on the samples.
+
+    Matrices whose products cost most stay in float32 if the drift is too large otherwise, twice as many each time.
+    Raises VerificationFailed if half of all numbers would have to.
+    """
+    exact = _answers(model, samples)
+    products = {name: _chosen(matrix, rows) for name, (matrix, rows) in _activations(model, samples).items()}
+    costs = {name: float(f"{product.error:.3g}") for name, product in products.items()}
+    # Small matrices first: in float32 a product takes time by its size, and its error is gone whatever that is.
+    costly = sorted(products, key=lambda name: -(products[name].error ** 2) / products[name].matrix.size)
+    total = sum(product.matrix.size for product in products.values())
+    count = 0
+    while True:
+        kept = costly[:count]
+        made = _rewritten(model, {name: each for name, each in products.items() if name not in kept})
+        found = drift(samples, exact, _answers(made, samples), kept, costs)
+        if found.is_small:
+            return made, found
+        count = 2 * count or 1
+        if sum(products[name].matrix.size for name in costly[:count]) > _MOST_KEPT * total:
+            worst = ", ".join(f"{name} ({costs[name]:.2g})" for name in costly[:4])
+            raise VerificationFailed(
+                f"int8 is too far from float32: {found}. The products that cost most, with their relative errors: "
+                f"{worst}. Keep the model in float32, or give texts of your own with --calibrate FILE."
+            )
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+
+def _session(model: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _answers(model: Any, samples: Sequence[Batch]) -> list[Batch]:
+    session = _session(model)
+    names = [each.name for each in model.graph.output]
+    return [dict(zip(names, session.run(names, dict(batch)), strict=True)) for batch in samples]
+
+
+def _products(graph: Any) -> dict[str, tuple[str, str]]:
+    """Return output -> (activation, matrix) of every product with a matrix of the model."""
+    matrices = {each.name for each in graph.initializer if len(each.dims) == 2}
+    nodes = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+    return {node.output[0]: (node.input[0], node.input[1]) for node in nodes}
+
+
+def _activations(model: Any, samples: Sequence[Batch]) -> dict[str, tuple[Array, Array]]:
+    """Return each matrix [K, N] with rows of what it is multiplied by [n, K]: the samples', and the largest of each."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    products, watched = _products(model.graph), type(model)()
+    watched.CopyFrom(model)
+    inputs = [*dict.fromkeys(x for x, _ in products.values())]
+    watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inputs)
+    session = _session(watched)
+    seen: dict[str, list[Array]] = {matrix: [] for _, matrix in products.values()}
+    for batch in samples:
+        values = dict(zip(inputs, session.run(inputs, dict(batch)), strict=True))
+        for x, matrix in products.values():
+            rows = values[x].reshape(-1, values[x].shape[-1])
+            step = -(-len(rows) // _SAMPLE)
+            if len(rows):
+                seen[matrix] += [rows[::step], rows.max(0, keepdims=True), rows.min(0, keepdims=True)]
+    matrices = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer if each.name in seen}
+    return {name: (matrices[name], np.concatenate(rows)) for name, rows in seen.items()}
+
+
+def _chosen(matrix: Array, rows: Array) -> _Product:
+    """Return a product with the factors that bring it nearest to that of float32, or without."""
+    columns = np.abs(rows).max(0)
+    order = np.argsort(-np.abs(rows).max(1))  # rows that set the range of a tensor, and some that do not
+    picked = rows[np.concatenate([order[: _SAMPLE // 4], order[:: -(-len(order) // _SAMPLE)]])]
+    plain = _error(matrix, picked, None)
+    found = _Product(matrix, None, plain)
+    for percentile in _PERCENTILES:
+        usual = max(float(np.percentile(columns, percentile)), 1e-6)
+        factors = (np.maximum(1.0, columns / usual) ** 0.75).astype(np.float32)
+        error = _error(matrix, picked, factors)
+        if error < min(_WORTH * plain, found.error):
+            found = _Product(matrix, factors, error)
+    return found
+
+
+def _error(matrix: Array, rows: Array, factors: Array | None) -> float:
+    """Return the relative error of rows @ matrix in int8."""
+    exact = rows @ matrix
+    divided, multiplied = (rows, matrix) if factors is None else (rows / factors, matrix * factors[:, None])
+    low, high = min(float(divided.min()), 0.0), max(float(divided.max()), 0.0)
+    step = max(high - low, 1e-12) / 255
+    steps, scale = _int8(multiplied)
+    found = (np.round(divided / step) * step) @ (steps * scale)
+    return float(np.linalg.norm(found - exact) / max(float(np.linalg.norm(exact)), 1e-12))
+
+
+def _int8(matrix: Array) -> tuple[Array, Array]:
+    """Return int8 [K, N] and the scale of each channel, float32 [N]."""
+    scale = (np.abs(matrix).max(0) / 127).astype(np.float32)
+    scale = np.where(scale == 0, np.float32(1), scale)
+    return np.round(matrix / scale).astype(np.int8), scale
+
+
+# -- the graph --------------------------------------------------------------------------------------------------------
+
+
+def _rewritten(model: Any, products: Mapping[str, _Product]) -> Any:
+    """Return a copy whose products with these matrices, and the word table, are of int8.
+
+    The nodes stand in the order and form that ONNX Runtime makes one operation of, DynamicQuantizeMatMul.
+    """
+    from onnx import ModelProto, helper, numpy_helper
+
+    graph = model.graph
+    places, tables = _products(graph), _tables(graph)
+    nodes: list[Any] = []
+    added: dict[str, Array] = {}
+    for node in graph.node:
+        out = node.output[0]
+        if out in places and places[out][1] in products:
+            x, name = places[out]
+            product = products[name]
+            matrix = product.matrix if product.factors is None else product.matrix * product.factors[:, None]
+            if f"{name}_int8" not in added:
+                added[f"{name}_int8"], added[f"{name}_scale"] = _int8(matrix)
+            if product.factors is not None:
+                added[f"{name}_factors"] = (1 / product.factors).astype(np.float32)
+                nodes.append(helper.make_node("Mul", [x, f"{name}_factors"], [f"{out}_divided"]))
+                x = f"{out}_divided"
+            nodes += [
+                helper.make_node("DynamicQuantizeLinear", [x], [f"{out}_x", f"{out}_step", f"{out}_zero"]),
+                helper.make_node("MatMulInteger", [f"{out}_x", f"{name}_int8", f"{out}_zero"], [f"{out}_sums"]),
+                helper.make_node("Cast", [f"{out}_sums"], [f"{out}_float"], to=1),
+                helper.make_node("Mul", [f"{out}_step", f"{name}_scale"], [f"{out}_scale"]),
+                helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
+            ]
+        elif node.op_type == "Gather" and node.input[0] in tables:
+            name, ids = node.input
+            steps, scale = _int8(tables[name].T)  # a scale for each row
+            added[f"{name}_int8"], added[f"{name}_scale"] = np.ascontiguousarray(steps.T), scale[:, None]
+            nodes += [
+                helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_steps"]),
+                helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
+                helper.make_node("Cast", [f"{out}_steps"], [f"{out}_float"], to=1),
+                helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
+            ]
+        else:
+            nodes.append(node)
+    read = {name for node in nodes for name in node.input}
+    made = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name, opset_import=model.opset_import)
+    made.graph.name = graph.name
+    made.graph.input.extend(graph.input)
+    made.graph.output.extend(graph.output)
+    made.graph.node.extend(nodes)
+    made.graph.initializer.extend(each for each in graph.initializer if each.name in read)
+    made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
+    return made
+
+
+def _tables(graph: Any) -> dict[str, Array]:
+    """Return the word table, unless a head multiplies by it too."""
+    from onnx import numpy_helper
+
+    users = [node for node in graph.node if _TABLE in node.input]
+    if any(node.op_type != "Gather" for node in users):
+        return {}
+    return {each.name: numpy_helper.to_array(each) for each in graph.initializer if each.name == _TABLE}
