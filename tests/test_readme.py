@@ -39,10 +39,10 @@ def without_comments(block: str) -> list[str]:
 
 
 def numbers(page: str) -> list[str]:
-    """Return every number of a page, sorted, without link targets and without the table that the registry writes."""
+    """Return every number of a page, sorted: none of names as float32, of link targets, of the registry's table."""
     text = (ROOT / page).read_text(encoding="utf-8")
     written = re.sub(r"<!-- models -->.*?<!-- /models -->", "", text, flags=re.DOTALL)
-    return sorted(re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\]\([^)]*\)", "]", written)))
+    return sorted(re.findall(r"(?<![A-Za-z_\d.,])\d(?:[\d,.]*\d)?", re.sub(r"\]\([^)]*\)", "]", written)))
 
 
 @pytest.fixture(scope="module")
