@@ -11,10 +11,16 @@ import pytest
 from export.options import EncoderRequest
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs/checkpoints.md").read_text(encoding="utf-8")
-TABLE = PAGE.partition("| the message |")[2]
-MESSAGES = [line.split(" | ")[0] for line in TABLE.splitlines()[2:] if line.startswith("|")]
-QUOTED = sorted({span for message in MESSAGES for span in re.findall(r"`([^`]+)`", message) if span[0] != "-"})
+PAGE, CHINESE = (ROOT.joinpath("docs", name).read_text("utf-8") for name in ("checkpoints.md", "checkpoints.zh-CN.md"))
+
+
+def quoted(page: str, heading: str) -> list[str]:
+    table = page.partition(f"| {heading} |")[2]
+    messages = [line.split(" | ")[0] for line in table.splitlines()[2:] if line.startswith("|")]
+    return sorted({span for message in messages for span in re.findall(r"`([^`]+)`", message) if span[0] != "-"})
+
+
+QUOTED = quoted(PAGE, "the message")
 
 
 @functools.cache
@@ -28,6 +34,10 @@ def texts_of_the_exporter() -> str:
 @pytest.mark.parametrize("message", QUOTED)
 def test_a_quoted_message_is_one_of_the_exporter(message: str) -> None:
     assert message in texts_of_the_exporter()
+
+
+def test_both_languages_quote_the_same() -> None:
+    assert quoted(CHINESE, "报错信息") == QUOTED and re.findall(r"--[a-z-]+", CHINESE) == re.findall(r"--[a-z-]+", PAGE)
 
 
 def test_the_options_are_those_of_the_exporter() -> None:
