@@ -10,11 +10,9 @@ Lines of the files are {"sentence1": "…", "sentence2": "…", "label": "1"} (p
     python examples/text_classification.py --registry dist/quickstart/registry.json --epochs 8
 """
 
-# %% Settings
-# They are the options of the command line. A model's name is looked up in the registry; ZOO_REGISTRY says which one.
-from __future__ import annotations
-
-import argparse
+# %% Before you begin
+# Run `pip install '.[hf,fast,recipes]'` in a checkout. A model is built when its name is first used: for albert_tiny
+# that fetches 16 MiB, with its tokenizer; after that no network is needed. ZOO_REGISTRY names another registry.
 import importlib.util
 import json
 import random
@@ -29,10 +27,35 @@ import tensorflow_hub as hub
 from pydantic import ValidationError, create_model
 
 import zoo
-from zoo.loading.load import check_pair, checked_model
+
+# %% Settings
+# `task` is "pairs" or "single"; `keras` is 3, or 2 with tf_keras; `jsonl` may be two files, to train and to test with.
+
+# %% notebook
+# from types import SimpleNamespace
+#
+# settings = SimpleNamespace(
+#     encoder="albert_tiny",
+#     tokenizer="bert_tokenizer_chinese",
+#     registry=None,
+#     task="pairs",
+#     jsonl=None,
+#     keras=3,
+#     epochs=5,
+#     batch_size=64,
+#     max_length=64,
+#     learning_rate=1e-4,
+#     seed=1,
+#     save=None,
+#     export="dist",
+#     verbose=1,
+# )
 
 
-def options() -> argparse.ArgumentParser:
+# %% script
+def options() -> Any:
+    import argparse
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="albert_tiny", help="a name, URL, .tar.gz or unpacked directory")
     parser.add_argument("--tokenizer", default="bert_tokenizer_chinese", help="the same, of the encoder's vocabulary")
@@ -52,9 +75,6 @@ def options() -> argparse.ArgumentParser:
     parser.set_defaults(verbose=1)
     return parser
 
-
-# %% notebook
-# settings = options().parse_args(["--task", "pairs", "--keras", "3", "--export", "dist"])
 
 # %% Texts that are made up
 # Pairs of questions: are both about one subject? Reviews: are they praise? No word alone decides: for the first a model
@@ -132,7 +152,7 @@ def dataset(
 # %% Frozen or trainable
 # `trainable` takes effect with the next compile. A head alone bears a larger rate than a trained encoder.
 def fit(
-    keras: Any, model: Any, trainable: bool, train: tf.data.Dataset, test: tf.data.Dataset, settings: argparse.Namespace
+    keras: Any, model: Any, trainable: bool, train: tf.data.Dataset, test: tf.data.Dataset, settings: Any
 ) -> dict[str, list[float]]:
     model.get_layer("encoder").trainable = trainable
     optimizer = keras.optimizers.Adam(settings.learning_rate if trainable else 1e-3)
@@ -165,7 +185,7 @@ def plot(frozen: dict[str, list[float]], trainable: dict[str, list[float]], file
 
 
 # %% script
-def run(settings: argparse.Namespace) -> dict[str, Any]:
+def run(settings: Any) -> dict[str, Any]:
     """Do it all, and return the accuracies. The steps are the cells of the notebook."""
     if settings.export and settings.keras == 2:
         raise zoo.ZooError("--export is of Keras 3: leave --keras 2 or --export away.")
@@ -187,17 +207,13 @@ def run(settings: argparse.Namespace) -> dict[str, Any]:
 
     # %% Step 2: an encoder and its tokenizer
     # Found or downloaded, and checked. They have to be of one vocabulary: the ids of another mean other words.
-    encoder_directory, encoder_card = checked_model(settings.encoder, registry=settings.registry)
-    tokenizer_directory, tokenizer_card = checked_model(settings.tokenizer, registry=settings.registry)
-    if encoder_card.kind != "encoder" or tokenizer_card.kind == "encoder":
-        raise zoo.ZooError(
-            f"{settings.encoder} is of kind {encoder_card.kind}, {settings.tokenizer} {tokenizer_card.kind}."
-        )
-    check_pair(encoder_card, tokenizer_card)
+    places = (zoo.path(name, registry=settings.registry) for name in (settings.encoder, settings.tokenizer))
+    encoder_directory, tokenizer_directory = places
+    both = zoo.TextEncoder(encoder_directory, tokenizer_directory)  # which compares them
 
     # %% Step 3: from texts to ids
     tokenizer = zoo.load(tokenizer_directory)
-    length = min(settings.max_length, encoder_card.sizes.position_limit)
+    length = min(settings.max_length, both.card.sizes.position_limit)
     train = dataset(train_rows, classes, tokenizer, length, settings.batch_size, settings.seed)
     test = dataset(test_rows, classes, tokenizer, length, settings.batch_size)
 

@@ -20,6 +20,7 @@ from scripts.recipes_zh import RECIPES
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = (
     "text_classification",
+    "entities",
     "semantic_search",
     "pair_similarity",
     "topic_clusters",

@@ -11,8 +11,14 @@ CHINESE: Mapping[str, str] = {
     "Chinese text classification on a model of the zoo: its weights frozen first, then fine-tuned.": (
         "用模型库中的模型做中文文本分类：先冻结权重，再微调。"
     ),
-    "They are the options of the command line. A model's name is looked up in the registry; ZOO_REGISTRY says which "
-    "one.": ("与命令行选项相同。模型按名称在注册表中查找；ZOO_REGISTRY 指定用哪个注册表。"),
+    "Run `pip install '.[hf,fast,recipes]'` in a checkout. A model is built when its name is first used: for "
+    "albert_tiny that fetches 16 MiB, with its tokenizer; after that no network is needed. ZOO_REGISTRY names another "
+    "registry.": (
+        "先在源码目录里运行 `pip install '.[hf,fast,recipes]'`。模型在第一次用到它的名称时构建：albert_tiny 要下载 "
+        "16 MiB，连同它的分词器；以后不再需要网络。ZOO_REGISTRY 指定别的注册表。"
+    ),
+    '`task` is "pairs" or "single"; `keras` is 3, or 2 with tf_keras; `jsonl` may be two files, to train and to test '
+    "with.": '`task` 是 "pairs" 或 "single"；`keras` 是 3，或 2（用 tf_keras）；`jsonl` 可以是训练和测试用的两个文件。',
     "Texts that are made up": "自动生成的文本",
     "Pairs of questions: are both about one subject? Reviews: are they praise? No word alone decides: for the first a "
     "model has to compare, for the second to see that 不 turns 好 and 坏 around. No text of the test is one to train "

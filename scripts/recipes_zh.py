@@ -23,8 +23,8 @@ RECIPES: Mapping[str, str] = {
     "A text is put together from a frame and names, names from syllables. An entity is a part of it: (start, limit, "
     "kind) in characters.": "文本由句式和名字拼成，名字由音节拼成。实体是文本的一段：（起点、终点、类别），以字符计。",
     "From entities to a label for each token": "从实体到每个词元的标签",
-    "The tokenizer says at which bytes of the text a token lies. B- begins an entity, I- goes on, O is none; [CLS], "
-    "[SEP] and padding count for nothing, which -1 says to the loss.": (
+    "The tokenizer says where in the text a piece lies. B- begins an entity, I- goes on, O is none; [CLS], [SEP] and "
+    "padding count for nothing, which -1 says to the loss.": (
         "分词器给出每个词元在文本中的位置。B- 是实体的开头，I- 是后续，O 不是实体；[CLS]、[SEP] 和填充不算，"
         "用 -1 告诉损失函数。"
     ),
@@ -41,7 +41,9 @@ RECIPES: Mapping[str, str] = {
         "它只需要 TensorFlow，自己把词元连成实体。`zoo publish` 把这个目录发布上网。"
     ),
     "Step 5: entities out": "第 5 步：得到实体",
-    "`start` and `limit` are bytes of the text.": "`start` 和 `limit` 是文本中的字节位置。",
+    "`start` and `limit` are bytes of UTF-8; `zoo.character_offsets` makes places in Python's strings of them.": (
+        "`start` 和 `limit` 以 UTF-8 的字节计；`zoo.character_offsets` 把它们换成 Python 字符串里的位置。"
+    ),
     "Step 6: how many are right": "第 6 步：有多少是对的",
     # semantic_search
     "Semantic search: of a few thousand sentences, those that mean what a question asks, in other words.": (

@@ -30,9 +30,10 @@ def export(
         model = keras.Model(vectors.input, keras.layers.Dense(2, activation="softmax")(vectors.output))
         archive = zoo.export(model, "my_reviews", "dist", labels=["bad", "good"])  # after compile and fit
 
-    `labels` name the classes in the order of the last layer's numbers. `task`, "classification" or "vector", and
-    `scores`, "softmax", "sigmoid" or "identity", say what a last layer without activation gives. A model of ids needs
-    the `tokenizer` that made them, and `max_length` in tokens. docs/text.md says which layers there may be.
+    `labels` name the classes, of texts or of their tokens, in the order of the last layer's numbers. `task`,
+    "classification", "token_classification" or "vector", and `scores`, "softmax", "sigmoid" or "identity", say what a
+    last layer without activation gives. A model of ids needs the `tokenizer` that made them, and `max_length` in
+    tokens. docs/text.md says which layers there may be.
 
     Raises BadArgument, Unsupported for a layer that no archive has, VerificationFailed, CannotWrite.
     """

@@ -29,7 +29,7 @@ from zoo.keras.models import Pair
 from zoo.keras.origin import Origin
 
 _BATCH = 32
-_OF_ENCODER = {POOLED_OUTPUT: Start("pooled"), DEFAULT: Start("pooled")}
+_OF_ENCODER = {POOLED_OUTPUT: Start("pooled"), DEFAULT: Start("pooled"), SEQUENCE_OUTPUT: Start(None)}
 _HOW = (
     "Make it with keras.Model(inputs, outputs) around zoo.KerasLayer(NAME, trainable=True), or from "
     "zoo.TextEncoder(NAME).keras_model(trainable=True)."

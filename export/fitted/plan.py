@@ -11,11 +11,12 @@ import numpy as np
 
 from export.fitted.model import FittedModel, read_model
 from export.fitted.source import WithHead, fitted_checkpoint, tokenizer_of
-from export.fitted.task import Asked, FittedTask, decide_task
+from export.fitted.task import TOKENS, Asked, FittedTask, decide_task
 from export.options import EncoderRequest
 from export.oracle.fitted import Layer, Steps
 from export.planning import Fitted, PlannedText, plan_encoder, with_head
 from export.tasks.reading import FoundTask
+from export.text_certificate import reference_tokenizer
 from export.weights.plan import PlannedVariable
 from tokenizer.core_rules import checked_for_core
 from zoo.archive.card import FittedFrom, TextCard, TokenizerCard, TokenizerFacts
@@ -66,6 +67,8 @@ def plan_fitted(
         layers=list(fitted.behind.layers),
     )
 
+    reference = reference_tokenizer(config, facts.special_tokens_in_text)
+
     def answers(texts: Sequence[_Text]) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for width in (1, 2):
@@ -74,6 +77,8 @@ def plan_fitted(
                 rows = fitted.answers([texts[number] for number in numbers], preprocess, task.record.max_length)
                 named = (f"{number}/{task.output}" for number in numbers)
                 found |= dict(zip(named, task.as_answers(rows), strict=True))
+        if task.record.name == TOKENS:  # padding has numbers in Keras, and none in the archive
+            found = {name: found[name][: len(reference.encode(*texts[int(name.partition("/")[0])]))] for name in found}
         return found
 
     how = Fitted(record, _steps(task), fitted.takes, answers)

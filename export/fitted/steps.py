@@ -53,7 +53,7 @@ Step = DenseLayer | Dropped | str  # UNIT, or the word of an activation
 class Behind:
     """The steps behind an encoder, in the order in which they are computed."""
 
-    pooling: str | None  # "mean", "first+max"
+    pooling: str | None  # "mean", "first+max"; None: the outputs of every token go on
     dense: tuple[DenseLayer, ...]  # those of a text archive that was fitted are the first of them
     normalize: bool  # the result gets the length 1
     layers: tuple[str, ...]  # for people: "dense (Dense)"
@@ -63,6 +63,11 @@ class Behind:
     def ends_in(self) -> Word:
         """The activation of the last dense layer, "linear" if there is none."""
         return self.dense[-1].activation if self.dense else LINEAR
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether the model gives numbers for every token."""
+        return self.pooling is None
 
     @property
     def of_classes(self) -> bool:
@@ -231,7 +236,7 @@ def _word(made: Made, activation: Any) -> Word:
 
 
 def _softmax(made: Made) -> Step:
-    if made.operation.axis not in (-1, 1):
+    if made.operation.axis not in (-1, len(made.inputs[0].shape) - 1):
         raise Unsupported(f"{made} runs over axis {made.operation.axis}: leave its axis away.")
     return SOFTMAX
 

@@ -1,4 +1,4 @@
-"""Decides the task of a fitted Keras model: classes or vectors, labels, what makes scores, the most tokens."""
+"""Decides the task of a fitted Keras model: classes, entities or vectors, labels, scores, the most tokens."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from export.fitted.model import FittedModel
 from export.fitted.steps import LINEAR, SIGMOID, SOFTMAX, DenseLayer
+from export.tasks.schemes import scheme_of
 from zoo.archive.card import TextCard
 from zoo.archive.task import DenseRecord, Scores, TextTask, Truncation
 from zoo.contract import VECTOR, TaskName
 from zoo.errors import BadArgument
 from zoo.loading.pooling import check_limit
+
+TOKENS: TaskName = "token_classification"
 
 # What makes scores of logits, by the loss that a model without a last activation was compiled with.
 _BY_LOSS: Mapping[str, Scores] = {
@@ -46,6 +49,7 @@ class Asked:
 class FittedTask:
     """The task, its dense layers, and which of its outputs the Keras model gives: "vector", "logits" or "scores".
 
+    Of tokens these are "logits" and "token_score", the chance of the best label.
     `one_of_two`: the only output of the Keras model is that of the second of two classes.
     """
 
@@ -55,7 +59,9 @@ class FittedTask:
     one_of_two: bool = False
 
     def as_answers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the output of the Keras model [B, …] as the archive's: [B, 2] of two classes."""
+        """Return the output of the Keras model [B, …] as the archive's: [B, 2] of two classes, [B, T] of tokens."""
+        if self.output == "token_score":
+            return rows.max(-1)
         if not self.one_of_two:
             return rows
         return np.concatenate([1 - rows if self.output == "scores" else np.zeros_like(rows), rows], -1)
@@ -89,14 +95,23 @@ def decide_task(fitted: FittedModel, asked: Asked, truncation: Truncation) -> Fi
         last = _beside_zero(last)
     dense = (*before, last)
     labels, why_labels = _labels(fitted, asked.labels, last.kernel.shape[1])
-    record = TextTask(**common, dense=_records(dense), labels=labels, scores=scores, reasons=[why_labels, why])
-    return FittedTask(record, dense, "scores" if word in _BY_ACTIVATION else "logits", one_of_two)
+    common |= {"labels": labels, "scores": scores, "scheme": scheme_of(labels) if name == TOKENS else None}
+    record = TextTask(**common, dense=_records(dense), reasons=[why_labels, why])
+    of_scores = "token_score" if name == TOKENS else "scores"
+    return FittedTask(record, dense, of_scores if word in _BY_ACTIVATION else "logits", one_of_two)
 
 
 def _name(fitted: FittedModel, asked: Asked) -> TaskName:
     behind = fitted.behind
-    if asked.task not in (None, VECTOR, "classification"):
-        raise BadArgument(f"task={asked.task!r}: a fitted model has the task 'classification' or 'vector'.")
+    if asked.task not in (None, VECTOR, "classification", TOKENS):
+        raise BadArgument(f"task={asked.task!r}: a fitted model has the task 'classification', {TOKENS!r} or 'vector'.")
+    if behind.of_tokens:
+        return _of_tokens(fitted, asked)
+    if asked.task == TOKENS:
+        raise BadArgument(
+            f"task={TOKENS!r}: the model gives one answer for a text. Put a dense layer behind 'sequence_output', "
+            "which has the numbers of every token."
+        )
     if behind.ends_in == SOFTMAX and asked.task == VECTOR:
         raise BadArgument("task='vector': the model ends in a softmax, which gives classes. Leave task= away.")
     if asked.task == VECTOR and (asked.labels or asked.scores):
@@ -112,6 +127,28 @@ def _name(fitted: FittedModel, asked: Asked) -> TaskName:
             "scores='identity' for numbers such as grades."
         )
     return name
+
+
+def _of_tokens(fitted: FittedModel, asked: Asked) -> TaskName:
+    """Return the task of a model that gives numbers for every token. Raises BadArgument where they are no labels."""
+    behind = fitted.behind
+    says = asked.task == TOKENS or asked.labels or behind.ends_in == SOFTMAX
+    if asked.task not in (None, TOKENS) or not behind.dense or not says:
+        raise BadArgument(
+            "'sequence_output' is taken as it is, which is no vector for each text. For a vector or classes pool it: "
+            "x[:, 0] for the first token's; zoo.TextEncoder(…, pooling='mean').keras_model() has others. For entities "
+            "end in keras.layers.Dense(len(labels), activation='softmax') and give labels=['O', 'B-PER', …]."
+        )
+    if behind.normalize or _scores(fitted, asked)[0] != "softmax":
+        raise BadArgument("a token has one label: end in keras.layers.Dense(len(labels), activation='softmax').")
+    if fitted.width == 2 or _stored_in(fitted) == "bfloat16":
+        what = "in pairs" if fitted.width == 2 else f"with the bfloat16 numbers of {fitted.card.name}"
+        raise BadArgument(f"entities are found in single texts, and not {what}: build the model for that.")
+    return TOKENS
+
+
+def _stored_in(fitted: FittedModel) -> str:
+    return fitted.card.derivation.stored_in if fitted.card.derivation else "float32"
 
 
 def _scores(fitted: FittedModel, asked: Asked) -> tuple[Scores, str]:

@@ -52,8 +52,14 @@ class FittedOracle(TextOracle):
     def _logits(self, outputs: ReferenceOutputs) -> np.ndarray:
         return self._computed(outputs)
 
+    def _last_layer(self, x: np.ndarray) -> np.ndarray:
+        """Return the logits (T, C) of all tokens of a text."""
+        return self._behind(x)
+
     def _computed(self, outputs: ReferenceOutputs) -> np.ndarray:
-        x = self._pooled(outputs)
+        return self._behind(self._pooled(outputs))
+
+    def _behind(self, x: np.ndarray) -> np.ndarray:
         for layer in self.steps.layers:
             x = _unit(x) if layer.unit_inputs else x
             x = ACTIVATIONS[layer.activation](x @ layer.kernel.astype(np.float64) + layer.bias)
@@ -73,4 +79,4 @@ class FittedOracle(TextOracle):
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    return x / max(float(np.sqrt(np.sum(x * x))), _TINY)
+    return x / np.maximum(np.sqrt(np.sum(x * x, -1, keepdims=True)), _TINY)

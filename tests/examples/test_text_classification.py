@@ -56,7 +56,7 @@ def test_the_cells_of_the_notebook_run(
     for cell in code_cells(NOTEBOOK):
         if HAS_MATPLOTLIB or not cell.startswith("plot("):
             exec(compile(cell, NOTEBOOK.name, "exec"), names)
-        if cell.startswith("settings ="):
+        if "settings = SimpleNamespace(" in cell:
             vars(names["settings"]).update(settings(keras=keras, save=saved))
     assert_learnt(names["results"])
     assert Path("learning_curve.png").is_file() == HAS_MATPLOTLIB
@@ -199,7 +199,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_models_of_the_wrong_kind(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swapped = ["--encoder", "bert_tokenizer_chinese", "--tokenizer", "albert_tiny"]
     assert example.main([*swapped, "--registry", str(registry)]) == 2
-    assert "bert_tokenizer_chinese is of kind tokenizer, albert_tiny encoder" in capsys.readouterr().err
+    assert "give the encoder first, its tokenizer as tokenizer=" in capsys.readouterr().err
 
 
 def test_an_archive_is_of_keras_3(capsys: pytest.CaptureFixture[str]) -> None:

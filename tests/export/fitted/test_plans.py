@@ -49,6 +49,17 @@ MODELS: dict[str, Callable[[Layers, ToyZoo], PlannedText]] = {
     "word ids alone": lambda layers, toys: planned(
         ids_of(layers, "input_word_ids"), toys.unpacked("toy_tokenizer"), max_length=LENGTH
     ),
+    "texts, labels of tokens": lambda layers, toys: planned(
+        keras.Model(layers.text, K.Dense(3, "softmax")(K.Dense(5, "tanh")(layers.of_text["sequence_output"]))),
+        labels=["O", "B-PER", "I-PER"],
+    ),
+    "logits of tokens": lambda layers, toys: planned(
+        keras.Model(layers.ids, K.Dense(3)(K.UnitNormalization()(layers.of_ids["sequence_output"]))),
+        toys.unpacked("toy_tokenizer"),
+        labels=["O", "B-PER", "I-PER"],
+        scores="softmax",
+        max_length=LENGTH,
+    ),
     "a vector": lambda layers, toys: planned(
         keras.Model(layers.text, K.UnitNormalization()(K.Dense(7, "tanh")(layers.mean()))), task="vector"
     ),
@@ -62,10 +73,13 @@ def test_keras_the_archive_and_the_oracle_answer_alike(name: str, layers: Layers
     assert plan.fitted is not None
     questions = golden_questions(plan)
     asked = [text for text in questions if plan.fitted.takes(text)]
-    assert (asked == questions) == name.startswith("ids")  # those without types of tokens, and of texts, take no pairs
+    assert (asked == questions) == (
+        name.startswith("ids") or "tokens" in name
+    )  # those without types of tokens, and of texts, take no pairs
     model = partial(batch, text_model(plan))
     of_keras = differences(model, asked, plan.fitted.answers(asked), 2e-6, "Keras")
-    assert of_keras.keys() == {"vector"} if name == "a vector" else {"scores"}
+    given = {"a vector": "vector", "texts, labels of tokens": "token_score", "logits of tokens": "logits"}
+    assert of_keras.keys() == {given.get(name, "scores")}
     differences(model, questions, golden_answers(plan), 2e-6, "the oracle")
 
 
@@ -96,3 +110,23 @@ def test_tokenizers(layers: Layers, toy_zoo: ToyZoo) -> None:
     with pytest.raises(BadArgument, match="takes texts, and has its own tokenizer"):
         planned(keras.Model(layers.text, layers.mean()), toy_zoo.unpacked("toy_tokenizer"))
     assert planned(model, toy_zoo.unpacked("toy_tokenizer")).task.max_length == 40  # the most positions
+
+
+def test_numbers_of_tokens_that_are_no_labels(layers: Layers) -> None:
+    def of(*behind: Any) -> Any:
+        return keras.Model(layers.text, keras.Sequential(behind)(layers.of_text["sequence_output"]))
+
+    for asked in ({}, {"task": "vector"}, {"task": "classification", "labels": ["O", "A"]}):
+        with pytest.raises(BadArgument, match=r"'sequence_output' is taken as it is, .* For entities end in"):
+            planned(of(K.Dense(2)), **asked)
+    with pytest.raises(BadArgument, match="a token has one label"):
+        planned(of(K.Dense(2, "sigmoid")), labels=["O", "A"])
+    with pytest.raises(BadArgument, match="gives one answer for a text"):
+        planned(keras.Model(layers.text, K.Dense(2, "softmax")(layers.mean())), task="token_classification")
+    plan = planned(of(K.Dropout(0.2), K.Dense(3, "softmax")), labels=["O", "B-PER", "E-PER"])
+    assert (plan.task.name, plan.task.scheme, plan.task.dropout, plan.task.pooling) == (
+        "token_classification",
+        "BIOES",
+        0.2,
+        None,
+    )

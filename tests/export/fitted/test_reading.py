@@ -125,9 +125,6 @@ REFUSED: dict[str, Callable[[Layers], Any]] = {
     r"\(LayerNormalization\) cannot .* Train without this layer": lambda made: of_texts(
         made, K.LayerNormalization()(pooled(made))
     ),
-    r"'sequence_output' is taken as it is, which is no vector": lambda made: of_texts(
-        made, K.Dense(2)(made.of_text["sequence_output"])
-    ),
     r"the activation selu, which text archives do not have\. There is linear, relu": lambda made: of_texts(
         made, K.Dense(2, activation="selu")(pooled(made))
     ),
@@ -205,7 +202,10 @@ def test_one_sigmoid_becomes_two_classes(layers: Layers) -> None:
         ({"labels": "ab", "activation": "softmax"}, "give 2 different texts"),
         ({"scores": "sigmoid", "activation": "softmax"}, "scores='sigmoid': the model ends in a softmax"),
         ({"scores": "logits"}, "scores='logits': choose one of softmax, sigmoid, identity"),
-        ({"task": "span"}, "task='span': a fitted model has the task 'classification' or 'vector'"),
+        (
+            {"task": "span"},
+            "task='span': a fitted model has the task 'classification', 'token_classification' or 'vector'",
+        ),
         ({"task": "vector", "activation": "softmax"}, "ends in a softmax, which gives classes"),
         ({"task": "vector", "labels": ["a", "b"]}, "task='vector' has none"),
         ({"task": "vector", "max_length": 20}, "max_length=20: the model itself has 12 tokens"),
