@@ -38,6 +38,7 @@ def test_the_nightly_workflow_runs_what_each_push_does_not() -> None:
     assert [command.removeprefix(in_venv).replace('"', "").split(" --")[0] for command in ran] == [
         "scripts/test -m slow",
         "python -m scripts.fuzz",
+        "python -m scripts.fuzz.command_line",
         "zoo check-links",
         "scripts/test-runtimes",
     ]

@@ -200,7 +200,7 @@ def _import_packages(name: str, needs: Sequence[str]) -> None:
     if unknown:
         raise BadArchive(f"{name} asks for {', '.join(unknown)}; only {', '.join(_PACKAGES)} may be imported for it.")
     try:
-        if new := [module for module in ("tensorflow", *needs) if module not in sys.modules]:
+        if new := [module for module in ("tensorflow", *needs) if sys.modules.get(module) is None]:
             with quiet_imports():
                 for module in new:
                     importlib.import_module(module)
