@@ -67,6 +67,7 @@ class HeadOracle:
         under: Under = AS_PUBLISHED,
     ) -> None:
         self._chosen = activation
+        self._ties = source == "huggingface" and config.get("tie_word_embeddings", True)  # as transformers loads them
         self._weights = Weights(read, names, str(config.get("model_type", "")), family, under)
         self._config = usual(config, self._weights)
         self.read, self.names = self._weights.read, self._weights.names
@@ -74,7 +75,7 @@ class HeadOracle:
         self._act = ACTIVATIONS[activation or meaning(self._config["hidden_act"], self._weights, source)]
 
     def mlm(self, answer: ReferenceOutputs, inputs: Inputs) -> Outputs:
-        """Return (B, M, V); by the decoder's own weights where a file stores them."""
+        """Return (B, M, V); by the decoder's own weights where a file stores some that loading does not tie again."""
         positions = inputs["masked_lm_positions"]
         dense, norm, bias = self._found(_MLM, 2)
         x = np.take_along_axis(answer.layers[-1], positions[..., None], axis=1)  # (B, M, H)
@@ -90,7 +91,7 @@ class HeadOracle:
         x = reference_layer_norm(x, gamma, beta, eps)
         if self._weights.has("word 2"):
             x = x @ self._weights.table("word 2").T.astype(np.float64)
-        stored = next((name for name in _DECODERS if name in self.names), None)
+        stored = next((name for name in _DECODERS if name in self.names and not self._ties), None)
         table = self.read(stored) if stored else self._weights.table("word")
         return {"mlm_logits": x @ table.T.astype(np.float64) + self.read(bias)}
 

@@ -277,6 +277,21 @@ def test_half_precision_rounds_a_folded_table_once(dtype: Stored, tmp_path: Path
 # -- RoBERTa ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_stored_decoder_counts_where_the_config_does_not_tie_it(tied: bool) -> None:
+    """transformers ties the decoder to the word table when it loads a file, whatever the file holds."""
+    checkpoint = checkpoint_of("ernie", "mlm", tie_word_embeddings=tied)
+    arrays = {name: checkpoint.read(name) for name in checkpoint.shapes}
+    own = np.random.default_rng(5).standard_normal((99, 32), np.float32)
+    found = []
+    for decoder in ({}, {"cls.predictions.decoder.weight": own}):
+        container = Arrays(arrays | decoder)
+        found.append(planned(replace(checkpoint, container=container, stored=container), pooler="first_token"))
+    plain, odd = (golden_arrays(each.view, each.config, each.heads, under=Under(each.prefix)) for each in found)
+    assert np.array_equal(plain["0/mlm_logits"], odd["0/mlm_logits"]) == tied
+    assert ("mlm/decoder/rows" in {each.ours for each in found[1].plan.variables}) == (not tied)
+
+
 @pytest.mark.parametrize(("written", "scope"), [("roberta", "lm_head"), ("ernie", "cls.predictions")])
 def test_the_bias_beside_a_decoder_of_its_own(written: str, scope: str) -> None:
     """transformers 5 saves two biases of a head that is not tied to the word table, and reads the decoder's alone."""
