@@ -184,7 +184,8 @@ def cells(recipe: str) -> list[str]:
 def run_cells(recipe: str, place: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"__name__": "__main__"}
     for cell in cells(recipe):
-        exec(compile(cell, recipe, "exec"), found)
+        fewer = cell.replace('"last:3"', '"last:1"')  # the small model has two layers
+        exec(compile(fewer, recipe, "exec"), found)
     return found
 
 
