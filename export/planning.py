@@ -245,7 +245,8 @@ def plan_text(request: EncoderRequest, opened: Checkpoint | None = None) -> Plan
 def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     request = encoder.request
     asked = AskedTask(request.task, request.pooling, request.max_length, request.labels, request.prompts)
-    found = find_task(encoder.checkpoint, encoder.layout, encoder.config, encoder.sentence, asked)
+    sentence = None if encoder.opened.format == "archive" else encoder.sentence  # it lacks the files that say it again
+    found = find_task(encoder.checkpoint, encoder.layout, encoder.config, sentence, asked)
     if found is None:
         return None
     if TASKS[found.task.name].of_tokens and request.dtype == "bfloat16":
@@ -258,8 +259,8 @@ def _text_of(encoder: PlannedEncoder) -> PlannedText | None:
     if encoder.opened.format == "archive" and request.vocab is None and request.cased is None:
         raise BadVocabulary(f"{_NO_RULES} Or add `--kind encoder`.")
     alone, encoder = with_head(encoder, found)
-    if encoder.sentence:
-        encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, encoder.sentence))
+    if sentence:
+        encoder = replace(encoder, checkpoint=WithDenseLayers(encoder.checkpoint, sentence))
     tokenizer, in_text = find_tokenizer(encoder.checkpoint, found.task, request.vocab, request.cased)
     if request.keep_tokens:
         tokenizer = of_kept_tokens(encoder, tokenizer)

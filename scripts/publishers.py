@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from scripts.compatible_rows import KNOWN, USUAL_POSITIONS, Row, architecture, hub_checkpoint, stated
 from scripts.layouts import LAYOUTS, Shapes
 from scripts.random_checkpoint import chinese_vocabulary, write_tf1, write_vocabulary
+from zoo.basics.files import move_into_place
 from zoo.registry.entry import Entry, HuggingFaceSource, PyPISource, UrlSource
 
 ENGLISH, CHINESE = 30522, 21128
@@ -202,7 +203,7 @@ def packed_release(offer: Offer, folder: Path, genuine: Path | None) -> bytes:
     assert release is not None and row.layout is not None and isinstance(offer.source, UrlSource)
     config = row.settings()
     write_tf1(folder, config, LAYOUTS[row.layout](config), slots=release.slots, prefix=release.prefix)
-    (folder / "bert_config.json").rename(folder / release.config)
+    move_into_place(folder / "bert_config.json", folder / release.config)
     write_vocabulary(folder / release.vocabulary, vocabulary(config["vocab_size"], 0, genuine))
     (folder / f"{release.prefix}.meta").write_bytes(b"a graph that nobody reads")
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "/cns/somewhere/{release.prefix}"\n', encoding="utf-8")

@@ -112,13 +112,13 @@ class CannotWrite(ZooError, OSError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return in one line what a foreign exception says, without the name of its class, which helps nobody.
+    """Return in one line what a foreign exception says, without its last full stop and the name of its class.
 
     first_line(PermissionError(13, "Permission denied", "/x"))  # "/x: Permission denied"
     """
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    said = (str(error).strip().splitlines() or [""])[0]
+    said = (str(error).strip().splitlines() or [""])[0].removesuffix(".")
     if isinstance(error, KeyError):
         return f"there is no {said}"
     return said or re.sub("(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

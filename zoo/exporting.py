@@ -34,7 +34,6 @@ def export(
     "classification", "token_classification" or "vector", and `scores`, "softmax", "sigmoid" or "identity", say what a
     last layer without activation gives. A model of ids needs the `tokenizer` that made them, and `max_length` in
     tokens. docs/text.md says which layers there may be.
-
     Raises BadArgument, Unsupported for a layer that no archive has, VerificationFailed, CannotWrite.
     """
     exporter = next(iter(entry_points(group="zoo.exporters", name="keras")), None)

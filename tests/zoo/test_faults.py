@@ -197,7 +197,7 @@ FAULTS: dict[str, tuple[Callable[[bytes, LocalServer], list[Reply]], type[ZooErr
     "redirects for ever": (
         lambda whole, server: [Reply(status=302, headers={"Location": PATH + "?X-Signature=hush"})],
         DownloadFailed,
-        "TooManyRedirects",
+        r"/small\.tar\.gz: Exceeded 10 redirects\.$",
     ),
 }
 

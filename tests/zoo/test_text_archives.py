@@ -181,7 +181,7 @@ def test_lists_and_facts(text_zoo: ToyZoo, capsys: pytest.CaptureFixture[str]) -
     assert main(["list", "--task", "vector", *where]) == 0
     assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]] == [["vectors", "text:", "vector"]]
     assert main(["list", "--task", "span", *where]) == 0
-    assert "holds no models of the task span yet" in capsys.readouterr().err
+    assert "has 2 models, none of the task span." in capsys.readouterr().err
     assert main(["list", "--json", "--task", "classification", *where]) == 0
     assert json.loads(capsys.readouterr().out)["odd"]["card"]["task"]["labels"] == [f"class {n}" for n in range(3)]
     assert main(["info", "odd", *where]) == 0  # from the card of the archive, which lies beside the registry

@@ -18,10 +18,11 @@ from export.pipeline import export_text
 from export.planning import PlannedEncoder, PlannedText, plan_export
 from scripts.text_answers import PAIRS, TEXTS
 from tests.export.tasks.conftest import CLASSIFIER, cases, planned_text, text_archive, write_case
+from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import TextCard, read_card
 from zoo.archive.unpack import unpack
 from zoo.command import main
-from zoo.errors import BadVocabulary, VerificationFailed
+from zoo.errors import BadArgument, BadVocabulary, VerificationFailed
 from zoo.loading.verify_text import differences
 from zoo.registry.writing import own_registry
 
@@ -104,6 +105,16 @@ def test_the_archive_is_a_checkpoint_of_its_encoder(out: Path, tmp_path: Path) -
     with pytest.raises(BadVocabulary, match="choose --cased or --uncased. Or add `--kind encoder`"):
         plan_export(EncoderRequest(**request, task="vector", pooling="mean"))
     assert isinstance(plan_export(EncoderRequest(**request, task="vector", pooling="mean", cased=False)), PlannedText)
+
+
+def test_vectors_of_an_archive_are_asked_for_again(text_zoo: ToyZoo, tmp_path: Path) -> None:
+    """It has no files of sentence-transformers, which a certificate would read: it is a checkpoint of its encoder."""
+    request: dict[str, Any] = {"checkpoint": text_zoo.archive("vectors"), "name": "again", "out": tmp_path}
+    assert isinstance(plan_export(EncoderRequest(**request, layers=1, cased=False)), PlannedEncoder)
+    with pytest.raises(BadArgument, match="no file beside this checkpoint says .*`--task vector --pooling mean`"):
+        plan_export(EncoderRequest(**request, cased=False, task="vector"))
+    planned = plan_export(EncoderRequest(**request, cased=False, task="vector", pooling="mean"))
+    assert isinstance(planned, PlannedText) and not planned.task.normalize
 
 
 @pytest.mark.slow

@@ -294,6 +294,7 @@ assert moved == {weight.name for weight in layer.trainable_weights} and len(move
 """
 
 
+@pytest.mark.slow
 def test_on_two_devices(toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive, saved = tmp_path / "toy.tar.gz", tmp_path / "model.keras"
     archive.write_bytes(toy_zoo.archive().read_bytes())
@@ -368,6 +369,7 @@ def test_an_output_that_is_not_there(toy: Any) -> None:
 
 def test_rates_by_layer(trained: KerasLayer) -> None:
     """The example of docs/use.md, on gradients of 1."""
+    trained.trainable = True
     groups = trained.weights_by_layer()
     assert [*groups] == ["embeddings", "layer_0", "layer_1", "layer_2", "pooler"]
     weights = trained.trainable_weights
