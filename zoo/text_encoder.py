@@ -47,6 +47,10 @@ class TextEncoder(VectorEncoder):
     both beside each other. `normalize` gives each vector the length 1. `prompt`, such as "query: ", is put before each
     text, or before the first of a pair.
 
+    With `batch_invariant` the vector of a text has the same bits whatever the other texts of a call are, and however
+    many: only texts with the same number of tokens go through the model together. docs/embed.md says what that costs
+    and where it ends.
+
     A setting that is None is taken from the model's card (`encode.card.sentence`), where the exporter writes what the
     files of sentence-transformers beside the checkpoint say. If the card states nothing: "mean", not normalised, 128
     tokens, no prompt.
@@ -84,9 +88,11 @@ class TextEncoder(VectorEncoder):
         normalize: bool | None = None,
         max_length: int | None = None,
         prompt: str | None = None,
+        batch_invariant: bool = False,
         registry: Registry | str | Path | None = None,
         runtime: Literal["tensorflow", "onnx"] = "tensorflow",
     ) -> None:
+        self.batch_invariant = batch_invariant
         self._asked = AskedVectors(pooling, normalize, max_length, prompt)
         self._found = found = find_vectors(handle, tokenizer, registry)
         self.how = found.text_vectors(self._asked)
@@ -180,9 +186,9 @@ class TextEncoder(VectorEncoder):
         self, inputs: _Inputs, how: TextVectors, batch_size: int, advance: Callable[[int], object]
     ) -> NDArray[np.float32]:
         batch_size = checked_batch_size(batch_size)
-        lengths = self._steps.lengths(inputs)
+        lengths = self._steps.tokens(inputs, how) if self.batch_invariant else self._steps.lengths(inputs)
         vectors = np.zeros((len(lengths), self.hidden_size), np.float32)
-        for chosen in batches_of_a_length(lengths, batch_size):
+        for chosen in batches_of_a_length(lengths, batch_size, self.batch_invariant):
             vectors[chosen] = self._steps.vectors(self._steps.batch(inputs, chosen), how)
-            advance(len(chosen))
+            advance(len({*chosen}))
         return vectors

@@ -18,6 +18,7 @@ from zoo.errors import BadArgument
 from zoo.text_batches import WINDOW, Array, Texts, checked_batch_size, checked_texts
 
 Vectors = NDArray[np.float32]
+_MORE = 8  # windows at a time where only texts of one length share a batch, so that batches become full
 _SEARCHED = 1 << 24  # numbers of similarities that are held at a time
 
 
@@ -32,6 +33,7 @@ class VectorEncoder(ABC):
     """Texts to vectors; a subclass says how a window of texts is computed."""
 
     hidden_size: int
+    batch_invariant = False
 
     @abstractmethod
     def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
@@ -111,8 +113,9 @@ class VectorEncoder(ABC):
         rows, batch_size = checked_texts([texts] if single else texts), checked_batch_size(batch_size)
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
         with progress("encoding", len(rows), unit="texts", shown=show_progress) as advance:
-            for start in range(0, len(rows), WINDOW):
-                chosen = slice(start, start + WINDOW)
+            window = _MORE * WINDOW if self.batch_invariant else WINDOW
+            for start in range(0, len(rows), window):
+                chosen = slice(start, start + window)
                 vectors[chosen] = self._window(rows[chosen], function, batch_size, advance)
         vectors = _of_length_one(vectors) if normalize else vectors
         return vectors[0] if single else vectors

@@ -34,6 +34,9 @@ class VectorSteps(Protocol):
     def lengths(self, inputs: Inputs) -> Array:
         """Return numbers (N,) by which texts are sorted, so that a batch has texts of one length."""
 
+    def tokens(self, inputs: Inputs, how: TextVectors) -> Array:
+        """Return the number of tokens that the encoder gets of each text, (N,)."""
+
     def batch(self, inputs: Inputs, chosen: Array) -> Inputs:
         """Return the inputs of the chosen texts."""
 
@@ -66,6 +69,9 @@ class PairSteps:
 
     def lengths(self, inputs: Inputs) -> Array:
         return inputs[INPUT_MASK].sum(axis=1)
+
+    def tokens(self, inputs: Inputs, how: TextVectors) -> Array:
+        return self.lengths(inputs)
 
     def batch(self, inputs: Inputs, chosen: Array) -> Inputs:
         """Return the inputs of the chosen texts, cut to the longest of them."""
@@ -126,6 +132,16 @@ class ArchiveSteps:
         """Return the bytes of each text. Tokens would have to be counted by a tokenizer that the archive runs later."""
         rows = inputs[TEXT].reshape(len(inputs[TEXT]), -1)
         return np.array([sum(map(len, row)) for row in rows], np.int64)
+
+    def tokens(self, inputs: Inputs, how: TextVectors) -> Array:
+        """Return the numbers by the archive's own tokenizer, in a call of its own: no batch is wider than the limit."""
+        import tensorflow as tf
+
+        task = self._found.card.task
+        texts = _prompted(tf.constant(inputs[TEXT], tf.string), task.functions[self._called(how)[0]])
+        texts = lowered(texts) if task.lower_case else texts
+        packed = self._archive.tokenizer.preprocess(texts, tf.constant(task.max_length))
+        return packed[INPUT_MASK].numpy().sum(axis=1)
 
     def batch(self, inputs: Inputs, chosen: Array) -> Inputs:
         return {TEXT: inputs[TEXT][chosen]}

@@ -57,6 +57,19 @@ def test_vectors_are_those_of_the_archive(
     np.testing.assert_allclose(encode(TEXTS), vectors, rtol=0, atol=1e-6)
 
 
+def test_its_own_tokenizer_counts_for_batches_of_equal_lengths(text_zoo: ToyZoo, archive: Any) -> None:
+    encode = zoo.TextEncoder("vectors", registry=text_zoo.registry, batch_invariant=True)
+    for texts in (TEXTS, PAIRS):
+        how = encode._prompting("query")
+        inputs = {key: each.numpy() for key, each in encode._steps.preprocess(tf.constant(texts), how).items()}
+        prompted = [f"a 1: {text}" if isinstance(text, str) else (f"a 1: {text[0]}", text[1]) for text in texts]
+        wanted = archive.tokenizer(tf.constant(prompted), special_tokens=True).numpy()
+        assert encode._steps.tokens(inputs, how).tolist() == np.minimum((wanted != b"").sum(1), 30).tolist()
+        vectors = encode.query(texts)
+        np.testing.assert_allclose(vectors, archive.query(texts), rtol=0, atol=1e-6)
+        assert encode.query(texts[1:2]).tobytes() == vectors[1:2].tobytes()
+
+
 def test_texts_of_a_length_go_through_it_together(encode: zoo.TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
     vectors = encode._steps.vectors

@@ -180,6 +180,17 @@ def test_what_the_card_says_is_done(toy_zoo: ToyZoo, tmp_path: Path) -> None:
     np.testing.assert_allclose(silent.keras_model()(np.array(TEXTS, object)), silent(TEXTS), atol=1e-5)
 
 
+def test_a_vector_has_the_same_bits_in_any_company(toy_zoo: ToyZoo) -> None:
+    generator = np.random.default_rng(0)
+    texts = [" ".join(f"w{n}" for n in generator.integers(1, 10, count)) for count in generator.integers(1, 11, 60)]
+    encode = text_encoder(toy_zoo, batch_invariant=True)
+    together = encode(texts)
+    np.testing.assert_allclose(together, text_encoder(toy_zoo)(texts), atol=2e-6)
+    for start in range(0, 60, 7):
+        assert encode(texts[start : start + 7], batch_size=3).tobytes() == together[start : start + 7].tobytes()
+    assert all(encode(text).tobytes() == vector.tobytes() for text, vector in zip(texts[:20], together, strict=False))
+
+
 @pytest.mark.parametrize("batch_size", [-1, 0, 2.5, "8", None, True])
 def test_a_batch_of_no_text(batch_size: Any, toy_zoo: ToyZoo) -> None:
     """-1 gave zeros, without a word."""

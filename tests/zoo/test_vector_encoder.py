@@ -9,7 +9,7 @@ import pytest
 
 from zoo.errors import BadArgument
 from zoo.lite import TextEncoder as LiteEncoder
-from zoo.text_batches import Array
+from zoo.text_batches import Array, batches_of_a_length
 from zoo.text_encoder import TextEncoder
 from zoo.vector_encoder import VectorEncoder, Vectors
 
@@ -25,6 +25,17 @@ class Letters(VectorEncoder):
 
 
 encode = Letters()
+
+
+def test_batches_of_equal_lengths_are_filled_up() -> None:
+    lengths = np.random.default_rng(0).integers(2, 20, 300)
+    batches = list(batches_of_a_length(lengths, 16, equal=True))
+    assert {*np.concatenate(batches).tolist()} == {*range(300)}
+    for batch in batches:
+        assert len({*lengths[batch].tolist()}) == 1 and len(batch) >= 2 and lengths[batch].sum() % 8 == 0
+        assert len({*batch.tolist()}) <= 16
+    assert len(np.concatenate(batches)) < 300 + 18 * 8, "only the last batch of a length is filled up"
+    assert not list(batches_of_a_length(lengths[:0], 16, equal=True))
 
 
 def test_one_text_is_one_vector() -> None:

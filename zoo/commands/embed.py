@@ -47,6 +47,9 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument(
         "--batch", metavar="N", type=int, default=usual.batch_size, help="texts computed at once; default: %(default)s"
     )
+    parser.add_argument(
+        "--batch-invariant", action="store_true", help="the same bits whatever rows are computed together"
+    )
     parser.add_argument("--dtype", choices=get_args(Dtype), default=usual.dtype)
     parser.add_argument("--format", choices=sorted({*FORMATS.values()}), help="default: by the names of the files")
     parser.add_argument("--text", metavar="FIELD", default="text", help="field of the text; default: %(default)s")
@@ -81,6 +84,7 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
                 arguments.registry,
                 arguments.normalize,
                 arguments.prompt,
+                arguments.batch_invariant,
             ),
             Corpus(arguments.input, arguments.format, arguments.text, arguments.pair, arguments.id, arguments.limit),
             arguments.output,

@@ -28,6 +28,7 @@ class EncoderSpec:
     registry: str | None = None
     normalize: bool | None = None
     prompt: str | None = None
+    batch_invariant: bool = False
 
     @property
     def asked(self) -> AskedVectors:
@@ -50,4 +51,10 @@ def _loaded(spec: EncoderSpec) -> TextEncoder:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
     import_tensorflow_quietly()
-    return TextEncoder(spec.handle, spec.tokenizer, registry=spec.registry, **vars(spec.asked))
+    return TextEncoder(
+        spec.handle,
+        spec.tokenizer,
+        batch_invariant=spec.batch_invariant,
+        registry=spec.registry,
+        **vars(spec.asked),
+    )

@@ -54,6 +54,7 @@ class EmbeddingJob:
             "normalize": self.how.normalize or None,
             "prompt": self.how.prompt or None,
             "lower_case": self.how.lower_case or None,
+            "batch_invariant": self.spec.batch_invariant or None,
             "limit": self.limit,
             **asdict(self.settings),
             **asdict(self.source),
@@ -108,7 +109,7 @@ class EmbeddingJob:
 
     def facts(self) -> dict[str, str]:
         """Return the metadata for the Parquet schema of every part: {"zoo.model": "albert_tiny", …}."""
-        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", *vars(self.how))
+        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", "batch_invariant", *vars(self.how))
         return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named and value}
 
 
