@@ -8,6 +8,7 @@
     python -m benchmarks exports --out docs            # docs/exports.md: exports at true size; `exports bert --slots`
     python -m benchmarks converted --out docs          # docs/converted.md: what `zoo convert` makes
     python -m benchmarks tokenizers --out docs         # docs/tokenizer-numbers.md: tokenizers in one process
+    python -m benchmarks vectors --out docs            # docs/text-numbers.md: text archives beside their encoder
     python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
 
 A run writes OUT/benchmarks.json after every step, and page and plots at its end, also when it is interrupted.
@@ -41,6 +42,7 @@ from benchmarks.sections.inference import measure_inference, measure_limit
 from benchmarks.sections.loading import measure_loading
 from benchmarks.sections.tokenizing import measure_tokenizers
 from benchmarks.sections.training import measure_training
+from benchmarks.sections.vectors import MODELS as VECTORS
 
 SECTIONS = ("tokenizer", "archive", "load", "inference", "growth", "training")
 NAMES = tuple(dict.fromkeys(peer.name for peer in (*ENCODERS, *TRAINERS, *TOKENIZERS)))
@@ -82,6 +84,8 @@ def _arguments() -> argparse.Namespace:
     corpus.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
     commands.add_parser("converted", parents=[page], help="what `zoo convert` makes")
     commands.add_parser("tokenizers", parents=[page], help="CPU time of tokenizers, in one process")
+    vectors = commands.add_parser("vectors", parents=[page], help="text archives beside their encoder, in CPU time")
+    vectors.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")
     run = commands.add_parser("run", parents=[venvs, out], help="measure")
     run.set_defaults(act=_run)
     run.add_argument(

@@ -35,7 +35,9 @@ def test_a_page_is_printed_and_written(
     assert [row["model"] for row in rows] == ["bert True", "albert_tiny True"] and rows[0]["bound MiB"] == 5
 
 
-@pytest.mark.parametrize("name", ["benchmarks", "converted", "embed-numbers", "exports", "tokenizer-numbers"])
+@pytest.mark.parametrize(
+    "name", ["benchmarks", "converted", "embed-numbers", "exports", "text-numbers", "tokenizer-numbers"]
+)
 def test_every_page_names_a_command_that_there_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     found = re.search("Written by `python -m (benchmarks [^`]*)`", text)
