@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from export.oracle.forward import ACTIVATIONS, ReferenceOutputs
-from export.oracle.texts import Answers, Text, TextOracle
+from export.oracle.texts import Answers, TextOracle
 
 _TINY = 1e-12
 
@@ -46,7 +46,7 @@ class FittedOracle(TextOracle):
         super().__init__(*arguments)
         self.steps = steps
 
-    def _vector(self, text: Text, outputs: ReferenceOutputs) -> Answers:
+    def _vector(self, outputs: ReferenceOutputs) -> Answers:
         return {"vector": self._computed(outputs)}
 
     def _logits(self, outputs: ReferenceOutputs) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from export.oracle.wordpiece import ReferenceTokenizer
 Answers = dict[str, np.ndarray]
 Text = tuple[str, ...]  # one text, or a pair
 MaskedLogits = Callable[[ReferenceOutputs, np.ndarray], np.ndarray]  # of positions (1, M): (1, M, V)
+Move = Callable[[np.ndarray], np.ndarray]  # of logits
 Forward = Callable[[Sequence[Case]], list[ReferenceOutputs]]
 
 # Kernel and bias of the head for spans: transformers', and those of google-research/bert with "." between their parts.
@@ -43,6 +45,18 @@ class Chosen:
     labels: Sequence[str] = ()
     pooling: str | None = None  # --pooling
     pairs_by: str = "round_robin"  # how a pair over the limit is cut
+
+
+def _moves(by: float) -> Iterator[Move]:
+    """Yield what moves logits by `by`, above 1 by that part of the largest: each up or down, by coin, and back."""
+
+    def move(seed: int, by: float, logits: np.ndarray) -> np.ndarray:
+        coins = np.random.default_rng(seed).choice([-1.0, 1.0], logits.shape)
+        return logits + coins * by * max(1.0, float(np.abs(logits).max(initial=0.0)))
+
+    for seed in range(_MOVES):
+        yield partial(move, seed, by)
+        yield partial(move, seed, -by)
 
 
 def _are_alike(one: Answers, other: Answers) -> bool:
@@ -69,7 +83,6 @@ class TextOracle:
         masked_logits: MaskedLogits | None = None,
     ) -> None:
         self.masked_logits = masked_logits
-        self._move = (0, 0.0)  # seed and size of what is added to logits
         self.tokenizer, self.forward, self.chosen = tokenizer, forward, chosen
         self.read, self.names, self.config, self.folder = read, names, config, folder
 
@@ -78,43 +91,27 @@ class TextOracle:
         return [self._answer(*each) for each in self._forwarded(texts)]
 
     def decided(self, texts: Sequence[Text], by: float) -> list[Answers | None]:
-        """Return the answers; None where a label or place changes if the logits change by `by`.
-
-        Logits above 1 change by that part of the largest. Each is moved up or down, by coin, and the other way.
-        """
+        """Return the answers; None where a label or place changes if the logits change by `by`, see `_moves`."""
         found: list[Answers | None] = []
         for text, case, outputs in self._forwarded(texts):
             answer = self._answer(text, case, outputs)
-            is_sure = all(_are_alike(answer, each) for each in self._moved(text, case, outputs, by))
-            found.append(answer if is_sure else None)
+            moved = (self._answer(text, case, outputs, move) for move in _moves(by))
+            found.append(answer if all(_are_alike(answer, each) for each in moved) else None)
         return found
-
-    def _moved(self, text: Text, case: Case, outputs: ReferenceOutputs, by: float) -> Iterator[Answers]:
-        for seed in range(_MOVES):
-            for sign in (by, -by):
-                self._move = (seed, sign)
-                yield self._answer(text, case, outputs)
-        self._move = (0, 0.0)
-
-    def _as_moved(self, logits: np.ndarray) -> np.ndarray:
-        seed, by = self._move
-        if not by:
-            return logits
-        coins = np.random.default_rng(seed).choice([-1.0, 1.0], logits.shape)
-        return logits + coins * by * max(1.0, float(np.abs(logits).max(initial=0.0)))
 
     def _forwarded(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Case, ReferenceOutputs]]:
         prepared = [self._case(text) for text in texts]
         return zip(texts, prepared, self.forward(prepared), strict=True)
 
-    def _answer(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
+    def _answer(self, text: Text, case: Case, outputs: ReferenceOutputs, move: Move = np.asarray) -> Answers:
+        """Return the answer to one text, from its logits as `move` changes them. A vector has none."""
         if self.chosen.task == "span":
-            return self._span(text, case, outputs)
+            return self._span(text, case, outputs, move)
         if self.chosen.task == "token_classification":
-            return self._entities(text, case, outputs)
+            return self._entities(text, case, outputs, move)
         if self.chosen.task == "fill_mask":
-            return self._filled(case, outputs)
-        return {"vector": self._vector, "classification": self._classification}[self.chosen.task](text, outputs)
+            return self._filled(case, outputs, move)
+        return self._vector(outputs) if self.chosen.task == "vector" else self._classification(outputs, move)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +157,7 @@ class TextOracle:
 
     # -- vectors ------------------------------------------------------------------------------------------------------
 
-    def _vector(self, text: Text, outputs: ReferenceOutputs) -> Answers:
+    def _vector(self, outputs: ReferenceOutputs) -> Answers:
         x = self._pooled(outputs)
         dense = iter(self._dense_layers())
         kinds = [kind for kind, _ in self._modules() if kind in ("Dense", "Normalize")]
@@ -213,8 +210,8 @@ class TextOracle:
 
     # -- classes ------------------------------------------------------------------------------------------------------
 
-    def _classification(self, text: Text, outputs: ReferenceOutputs) -> Answers:
-        logits = self._as_moved(self._logits(outputs))
+    def _classification(self, outputs: ReferenceOutputs, move: Move) -> Answers:
+        logits = move(self._logits(outputs))
         scores = self._scores(logits)
         best = int(np.argmax(scores if len(logits) > 1 else logits))
         return {"logits": logits, "scores": scores, "label": np.array(self.chosen.labels[best])}
@@ -267,7 +264,7 @@ class TextOracle:
 
     # -- parts of a context, tokens ------------------------------------------------------------------------------------
 
-    def _span(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
+    def _span(self, text: Text, case: Case, outputs: ReferenceOutputs, move: Move) -> Answers:
         x = outputs.layers[-1][0]
         if "logits/kernel" in self.names:
             logits = self._last_layer(x)
@@ -276,10 +273,10 @@ class TextOracle:
             kernel, added = (self.read(name).astype(np.float64) for name in map(self._name, spelled) if name)
             logits = x @ kernel.T + added
         count = int(case.types.sum()) - 1
-        return answer_in_context(self.tokenizer, text[1], self._as_moved(logits), case.types.size - 1 - count, count)
+        return answer_in_context(self.tokenizer, text[1], move(logits), case.types.size - 1 - count, count)
 
-    def _entities(self, text: Text, case: Case, outputs: ReferenceOutputs) -> Answers:
-        logits = self._as_moved(self._last_layer(outputs.layers[-1][0]))
+    def _entities(self, text: Text, case: Case, outputs: ReferenceOutputs, move: Move) -> Answers:
+        logits = move(self._last_layer(outputs.layers[-1][0]))
         pieces = [piece for word in self.tokenizer.offsets(text[0].encode()) for piece in word]
         fields = [name for name in self.names if name.endswith(("transitions", "transition", "trans"))]
         matrices = [name for name in fields if self.read(name).shape == (logits.shape[1],) * 2]
@@ -288,10 +285,10 @@ class TextOracle:
             crf += [self.read(f"{scope}{end}_transitions") for end in ("start", "end")]
         return entities_of(pieces, logits, self.chosen.labels, crf)
 
-    def _filled(self, case: Case, outputs: ReferenceOutputs) -> Answers:
+    def _filled(self, case: Case, outputs: ReferenceOutputs, move: Move) -> Answers:
         assert self.masked_logits is not None
         positions = np.flatnonzero(case.ids[0] == self.tokenizer.number[self.tokenizer.mask])[None]
-        return tokens_for_masks(self.tokenizer.entries, self._as_moved(self.masked_logits(outputs, positions)[0]))
+        return tokens_for_masks(self.tokenizer.entries, move(self.masked_logits(outputs, positions)[0]))
 
     # -- files --------------------------------------------------------------------------------------------------------
 
