@@ -18,12 +18,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save_file
 
 from scripts.compatible_rows import KNOWN, USUAL_POSITIONS, Row, architecture, hub_checkpoint, stated
-from scripts.layouts import LAYOUTS, Shapes
-from scripts.random_checkpoint import chinese_vocabulary, write_tf1, write_vocabulary
+from scripts.layouts import LAYOUTS
+from scripts.random_checkpoint import chinese_vocabulary, random_arrays, write_tf1, write_vocabulary
 from zoo.basics.files import move_into_place
 from zoo.registry.entry import Entry, HuggingFaceSource, PyPISource, UrlSource
 
@@ -218,14 +217,3 @@ def packed_release(offer: Offer, folder: Path, genuine: Path | None) -> bytes:
             for file in files:
                 tar.add(file, inside + file.name)
     return content.getvalue()
-
-
-def random_arrays(shapes: Shapes, seed: int = 1) -> dict[str, np.ndarray]:
-    """Return seeded values under transformers' names: norms' weights around 1, all others around 0."""
-    generator = np.random.default_rng(seed)
-    arrays = {}
-    for name, shape in shapes.items():
-        values = generator.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
-        scales = name.endswith(("LayerNorm.weight", "layer_norm.weight", "LayerNorm.gamma"))
-        arrays[name] = values + np.float32(1) if scales else values
-    return arrays

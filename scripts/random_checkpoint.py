@@ -18,6 +18,7 @@ import numpy as np
 from scripts.layouts import LAYOUTS, Shapes, bert_config
 from zoo.basics.quiet import import_tensorflow_quietly
 
+_FACTORS = ("gamma", "LayerNorm.weight", "layer_norm.weight")  # of norms
 _ALBERT = {
     "embedding_size": 128,
     "num_hidden_groups": 1,
@@ -69,7 +70,10 @@ def write(size: str, directory: Path, seed: int = 1, slots: bool = False) -> Non
 
 
 def random_arrays(shapes: Shapes, seed: int = 1, scale: float = 0.02) -> dict[str, np.ndarray]:
-    """Return fp32 values: normal with standard deviation `scale`, around 1 for gammas and around 0 for all others."""
+    """Return fp32 values: normal with standard deviation `scale`, around 1 for norms' factors, else around 0.
+
+    Names are those of TensorFlow's files or of transformers'.
+    """
     generator = np.random.default_rng(seed)
     arrays = {}
     for name, shape in shapes.items():
@@ -77,7 +81,7 @@ def random_arrays(shapes: Shapes, seed: int = 1, scale: float = 0.02) -> dict[st
             arrays[name] = np.array(1000, np.int64)
             continue
         values = generator.standard_normal(shape, dtype=np.float32) * np.float32(scale)
-        arrays[name] = values + np.float32(1) if name.endswith("gamma") else values
+        arrays[name] = values + np.float32(1) if name.endswith(_FACTORS) else values
     return arrays
 
 

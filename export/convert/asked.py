@@ -37,12 +37,10 @@ def check_asked(to: str, quantize: str | None, force: bool, out: Path) -> None:
         check_place(out, force)
 
 
-def check_calibrate(to: str, quantize: str | None, calibrate: Path | None) -> None:
-    """Raise BadArgument for texts that cannot be used, and for those that nothing would be done with."""
-    if calibrate is not None:
-        if to != "onnx" or not quantize:
-            raise BadArgument("--calibrate FILE goes with --to onnx --quantize int8: int8 is chosen by these texts.")
-        read_texts(calibrate)
+def check_calibrate(to: str, quantize: str | None) -> None:
+    """Raise BadArgument if nothing would be done with texts of `--calibrate`."""
+    if to != "onnx" or not quantize:
+        raise BadArgument("--calibrate FILE goes with --to onnx --quantize int8: int8 is chosen by these texts.")
 
 
 def read_texts(file: Path) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from export.convert.asked import TARGETS, check_asked, check_calibrate
+from export.convert.asked import TARGETS, check_asked, check_calibrate, read_texts
 from zoo.archive.card import TextCard
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
@@ -38,7 +38,10 @@ def convert_command(parser: argparse.ArgumentParser) -> Run:
 
 
 def _run(options: argparse.Namespace) -> int:
-    check_calibrate(options.to, options.quantize, options.calibrate)
+    texts = None
+    if options.calibrate:
+        check_calibrate(options.to, options.quantize)
+        texts = read_texts(options.calibrate)
     if options.out:
         check_asked(options.to, options.quantize, options.force, options.out)
     model = _find(options)
@@ -50,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     from export.convert.text_to_transformers import convert_text_to_transformers, ready_text
     from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
-    asked = Conversion(model, options.to, out, options.quantize, options.force, options.calibrate)
+    asked = Conversion(model, options.to, out, options.quantize, options.force, texts)
     if options.to == "serving":
         converter_versions()
         report = None if options.dry_run else write_serving(model, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Conversion:
     out: Path
     quantize: Quantized = None
     force: bool = False
-    calibrate: Path | None = None  # texts, one a line, that int8 is chosen by and measured on
+    calibrate: Sequence[str] | None = None  # texts that int8 is chosen by and measured on
 
 
 def convert_model(asked: Conversion) -> ConversionReport:
@@ -92,7 +92,8 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     """Return a format and the versions of its converters. Raises every error that can be known before the work."""
     check_asked(asked.to, asked.quantize, asked.force, asked.out)
     check_tokenizer(asked.model)
-    check_calibrate(asked.to, asked.quantize, asked.calibrate)
+    if asked.calibrate is not None:
+        check_calibrate(asked.to, asked.quantize)
     check_samples(asked)
     format = FORMATS[asked.to]
     return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)

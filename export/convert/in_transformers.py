@@ -38,6 +38,11 @@ class Answered:
     versions: Mapping[str, str]
 
 
+def not_asked(error: NoRuntime) -> str:
+    """Return why a report says that its files are not verified, where `ask_transformers` raised `error`."""
+    return f"by transformers itself, only by the numpy forward pass over the files: {error}"
+
+
 def ask_transformers(
     directory: Path,
     asked: Sequence[Batch],

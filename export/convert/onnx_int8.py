@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from export.convert.check import Batch
 from export.convert.drift import Drift, drift
+from export.convert.onnx_runtime import answering
 from zoo.errors import VerificationFailed
 
 _TABLE = "embeddings.word.table"
@@ -66,18 +67,8 @@ def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
-def _session(model: Any) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def _answers(model: Any, samples: Sequence[Batch]) -> list[Batch]:
-    session = _session(model)
-    names = [each.name for each in model.graph.output]
-    return [dict(zip(names, session.run(names, dict(batch)), strict=True)) for batch in samples]
+    return [*map(answering(model.SerializeToString()), samples)]
 
 
 def _products(graph: Any) -> dict[str, tuple[str, str]]:
@@ -95,10 +86,10 @@ def _activations(model: Any, samples: Sequence[Batch]) -> dict[str, tuple[Array,
     watched.CopyFrom(model)
     inputs = [*dict.fromkeys(x for x, _ in products.values())]
     watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inputs)
-    session = _session(watched)
+    answer = answering(watched.SerializeToString())
     seen: dict[str, list[Array]] = {matrix: [] for _, matrix in products.values()}
     for batch in samples:
-        values = dict(zip(inputs, session.run(inputs, dict(batch)), strict=True))
+        values = answer(batch)
         for x, matrix in products.values():
             rows = values[x].reshape(-1, values[x].shape[-1])
             step = -(-len(rows) // _SAMPLE)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.convert.asked import read_texts
 from export.convert.check import Batch
 from export.convert.subject import Subject
 from zoo.archive.card import TextCard
@@ -25,7 +24,7 @@ _MOST_TOKENS = 128
 
 def check_samples(asked: Conversion) -> None:
     """Raise BadArgument if there are texts and no tokenizer for them."""
-    if asked.calibrate and not isinstance(asked.model, FoundText | EncoderWithTokenizer):
+    if asked.calibrate is not None and not isinstance(asked.model, FoundText | EncoderWithTokenizer):
         raise BadArgument("--calibrate FILE needs a tokenizer for its texts: name one with --tokenizer.")
 
 
@@ -49,6 +48,6 @@ def sample_batches(asked: Conversion, subject: Subject, directory: Path) -> Sequ
         )
     )
     prompt = task.prompts.get(task.default_prompt or "", "") if task else ""
-    rows = tokens.rows(np.array(read_texts(asked.calibrate), object), prompt)
+    rows = tokens.rows(np.array(asked.calibrate, object), prompt)
     lengths = np.array([len(row.ids) for row in rows])
     return [batch_of([rows[place] for place in chosen]) for chosen in batches_of_a_length(lengths, 32)]

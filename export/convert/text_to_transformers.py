@@ -17,7 +17,7 @@ import numpy as np
 from export.convert.asked import replaced_directory
 from export.convert.check import Batch, Comparison, NoRuntime, compare
 from export.convert.conversion import Conversion, written_report
-from export.convert.in_transformers import Answered, ask_transformers
+from export.convert.in_transformers import Answered, ask_transformers, not_asked
 from export.convert.report import ConversionReport
 from export.convert.sentence_files import DenseArrays, stated_vectors, unknown_poolings, write_sentence_files
 from export.convert.subject import planned_archive
@@ -93,7 +93,7 @@ def convert_text_to_transformers(asked: Conversion, python: str | None = None) -
             comparison = _by_transformers(found, planned, card, asked_texts)
             used |= found.versions
         except NoRuntime as error:
-            reason = f"by transformers itself, only by the numpy forward pass over the files: {error}"
+            reason = not_asked(error)
         advance(1)
         return written_report(
             asked,

@@ -14,6 +14,7 @@ from export.convert.check import Batch
 from export.convert.drift import Drift
 from export.convert.onnx_forms import for_onnx
 from export.convert.onnx_int8 import quantized_model
+from export.convert.onnx_runtime import answering
 from export.convert.rebuilding import PlainRoot
 from zoo.contract import INPUT_KEYS, ONNX_FILE
 
@@ -106,10 +107,4 @@ def run_onnx(directory: Path, asked: Sequence[Batch]) -> Sequence[Batch]:
 
 def load_onnx(directory: Path) -> Callable[[Batch], Batch]:
     """Return the loaded model as a function from inputs by name to outputs by name."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(directory / ONNX_FILE, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda batch: dict(zip(names, session.run(names, dict(batch)), strict=True))
+    return answering(directory / ONNX_FILE)

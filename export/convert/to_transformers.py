@@ -17,7 +17,7 @@ from export.certificate import golden_arrays
 from export.convert.asked import check_asked, replaced_directory
 from export.convert.check import Batch, Comparison, NoRuntime, answers, batches, compare
 from export.convert.conversion import Conversion, written_report
-from export.convert.in_transformers import Answered, ask_transformers
+from export.convert.in_transformers import Answered, ask_transformers, not_asked
 from export.convert.report import ConversionReport
 from export.convert.sentence_files import sentence_files_of_card
 from export.convert.subject import as_case, planned_archive
@@ -69,7 +69,7 @@ def convert_to_transformers(asked: Conversion, python: str | None = None) -> Con
             check_ids(found, golden)
             used |= found.versions
         except NoRuntime as error:
-            reason = f"by transformers itself, only by the numpy forward pass over the files: {error}"
+            reason = not_asked(error)
         advance(1)
         return written_report(
             asked,

@@ -141,14 +141,10 @@ def _of_tokens(fitted: FittedModel, asked: Asked) -> TaskName:
         )
     if behind.normalize or _scores(fitted, asked)[0] != "softmax":
         raise BadArgument("a token has one label: end in keras.layers.Dense(len(labels), activation='softmax').")
-    if fitted.width == 2 or _stored_in(fitted) == "bfloat16":
+    if fitted.width == 2 or fitted.card.stored_in == "bfloat16":
         what = "in pairs" if fitted.width == 2 else f"with the bfloat16 numbers of {fitted.card.name}"
         raise BadArgument(f"entities are found in single texts, and not {what}: build the model for that.")
     return TOKENS
-
-
-def _stored_in(fitted: FittedModel) -> str:
-    return fitted.card.derivation.stored_in if fitted.card.derivation else "float32"
 
 
 def _scores(fitted: FittedModel, asked: Asked) -> tuple[Scores, str]:

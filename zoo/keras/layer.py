@@ -16,7 +16,7 @@ from zoo.errors import BadArgument, WeightMismatch
 from zoo.keras import models as models  # registers its classes, which a .keras file may name
 from zoo.keras.config import layer_config, recorded
 from zoo.keras.endpoint import BadInputs, endpoint_of
-from zoo.keras.fine_tuning import chosen, groups, parts_of
+from zoo.keras.fine_tuning import Part, chosen, groups, parts_of
 from zoo.keras.origin import Origin, fill_variables, opened, variables_of
 from zoo.loading.calls import tensor_of, tensors_of
 
@@ -153,9 +153,13 @@ class KerasLayer(keras.layers.Layer):
 
     def _names_of(self, word: str) -> frozenset[str]:
         """Return the names of the variables that train under "pooler" or "last:2"."""
-        model, sizes = self._opened.name, self._opened.sizes
-        parts = parts_of(self._can_train, model, self._of_head, sizes.blocks if sizes else None)
-        return chosen(word, parts, sizes.layers if sizes else None, model)
+        return chosen(word, *self._parts(), self._opened.name)
+
+    def _parts(self) -> tuple[dict[str, Part], int | None]:
+        """Return the part of the model that each weight which can train belongs to, and how many layers there are."""
+        sizes = self._opened.sizes
+        parts = parts_of(self._can_train, self._opened.name, self._of_head, sizes.blocks if sizes else None)
+        return parts, sizes.layers if sizes else None
 
     def weights_by_layer(self) -> dict[str, list[Any]]:
         """Return the weights that can train in lists, from the texts' side to the answer's.
@@ -166,11 +170,10 @@ class KerasLayer(keras.layers.Layer):
         Layers that share one set of weights, as ALBERT's, are one list, "layers_0_to_3"; the head of an endpoint or
         text archive is "head". Raises BadArgument for a model whose weights do not say their layer.
         """
-        sizes = self._opened.sizes
-        parts = parts_of(self._can_train, self._opened.name, self._of_head, sizes.blocks if sizes else None)
-        names = groups(parts, sizes.layers if sizes else None)
-        by_name = {weight.name: weight for weight in self._adopted}
-        return {group: [by_name[name] for name in by_name if name in members] for group, members in names.items()}
+        return {
+            group: [weight for weight in self._adopted if weight.name in members]
+            for group, members in groups(*self._parts()).items()
+        }
 
     def save_own_variables(self, store: Any) -> None:
         """Write every variable of the SavedModel by name, including those of heads that this layer does not call."""
