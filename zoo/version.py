@@ -1,8 +1,3 @@
-"""The version of this package."""
+"""The version of this package, which setup.cfg reads from here."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("bert-zoo")
-except PackageNotFoundError:  # run from a checkout
-    __version__ = "0.1.0"
+__version__ = "0.1.0"

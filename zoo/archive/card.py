@@ -35,7 +35,7 @@ CARD_FORMAT: Final = 1  # grows when an older reader would misunderstand a new c
 class _Record(BaseModel):
     """A part of a card. Fields that this version does not know are ignored: a later one may have added them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class FileDigest(_Record):

@@ -11,7 +11,7 @@ class SentenceVectors(BaseModel):
     `pooling` is a kind of `zoo.contract.Pooling`, or several joined by "+", whose vectors are put beside each other.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     pooling: str
     include_prompt: bool = Field(default=True, description="whether the tokens of a prompt are pooled too")

@@ -19,7 +19,7 @@ Scheme = Literal["BIO", "BIOES", "BMES", "plain"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class DenseRecord(_Part):

@@ -36,7 +36,7 @@ _MOST = 1 << 16  # bytes
 class _Highest(BaseModel):
     """The highest number of a trusted registry, for one URL and key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     url: str
     key: str

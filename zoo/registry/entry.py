@@ -72,7 +72,7 @@ class Record(BaseModel):
     they are written again together with the other fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     @model_validator(mode="after")
     def _unknown_fields_can_be_kept(self) -> Record:

@@ -47,7 +47,7 @@ class Registry(Record):
     `number` is 0 for a registry that was never signed; see zoo.fetching.freshness for what it and `expires` are for.
     """
 
-    model_config = ConfigDict(title="Registry of a zoo of BERT models")
+    model_config = ConfigDict(title="Registry of a zoo of BERT models", defer_build=True)
 
     schema_file: Text = Field(default=SCHEMA_FILE, alias="$schema")
     format: Literal[1] = Field(default=REGISTRY_FORMAT, description="a reader of another format refuses the file")
