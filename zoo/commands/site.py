@@ -17,7 +17,7 @@ def site_command(parser: argparse.ArgumentParser) -> Run:
     """
     parser.add_argument("dist", metavar="DIST", type=Path, help="what `zoo build` or `zoo export` filled")
     parser.add_argument(
-        "--measure", action="store_true", help="time every built encoder on this machine first: DIST/speed.json"
+        "--measure", action="store_true", help="time every encoder and text archive here first: DIST/speed.json"
     )
     add_json(parser)
 

@@ -14,10 +14,21 @@ from zoo.registry.recipes import Way, ways
 from zoo.registry.registry import Registry
 from zoo.registry.table import in_order
 from zoo.site.dist import Dist
-from zoo.site.speed import Speeds
+from zoo.site.speed import Speed, Speeds
 
 TOKENS = 128  # in a row, for which work and speed are stated
 _BYTES = 4  # of a float32 parameter
+# task of a text archive, or kind of an archive without a task -> what it is for, in English and Chinese
+PURPOSES: Mapping[str, tuple[str, str]] = {
+    "vector": ("vectors of texts", "句向量"),
+    "classification": ("labels and scores of texts", "文本分类与打分"),
+    "token_classification": ("entities in texts", "序列标注"),
+    "span": ("answers found in a text", "阅读理解"),
+    "fill_mask": ("words for [MASK]", "填词"),
+    "encoder": ("to fine-tune", "微调"),
+    "tokenizer": ("tokens of texts", "分词"),
+    "preprocess": ("inputs of encoders", "编码器的输入"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,18 @@ class Fact:
     cut: Truncation | None
     size: int | None
     work: int | None
-    seconds: Mapping[str, float]
+    speed: Speed | None
     ways: Sequence[Way]
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """The median seconds of a call by the number of rows; {} if it was not timed."""
+        return self.speed.seconds if self.speed else {}
+
+    @property
+    def purpose(self) -> str:
+        """The key of what it is for in PURPOSES: its task, or its kind if that has no task."""
+        return self.entry.task or self.entry.kind
 
     @property
     def size_text(self) -> str:
@@ -63,6 +84,7 @@ class Fact:
             entry.family or "",
             entry.kind,
             entry.task or "",
+            *PURPOSES.get(self.purpose, ()),
             entry.description,
             entry.description_zh,
             entry.licence,
@@ -120,7 +142,7 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
         cut=_cut(entry, card, registry),
         size=entry.archive.size if entry.archive else weights,
         work=multiply_adds(entry, card if isinstance(card, ModelCard) else None),
-        seconds=speeds.of(name, entry.archive) if speeds and entry.archive else {},
+        speed=speeds.of(name, entry.archive) if speeds and entry.archive else None,
         ways=[] if entry.archive else ways(name, registry.models),
     )
 

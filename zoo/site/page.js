@@ -12,11 +12,15 @@ const WORDS = {
   en: { models: (n) => (n === 1 ? "1 model" : `${n} models`), of: (n, all) => `${n} of ${all} models`, copy: "copy", copied: "copied", failed: "select and copy by hand",
     x: "size, MiB →", work: "↑ fewer multiply-adds a token: faster", seconds: (rows) => `↑ less time for ${rows} × ${data.tokens} tokens: faster`,
     broken: "registry.json beside this page is broken: ", differs: "registry.json has changed since this page was written. Different models: ",
-    mend: " Run “zoo site” again.", local: "This page is a file on this machine, so these snippets name files. “zoo serve” gives them URLs.", more: (n) => ` and ${n} more` },
+    mend: " Run “zoo site” again.", local: "This page is a file on this machine, so these snippets name files. “zoo serve” gives them URLs.", more: (n) => ` and ${n} more`,
+    none: "none", chooseTwo: "Choose at least two models.", differing: (n, all) => `${n} of ${all} lines differ; they are marked ≠.`, differs_here: "differs",
+    chosen: (names) => `To compare: ${names.join(", ")}${names.length < 2 ? ". Choose one or two more." : ""}` },
   zh: { models: (n) => `${n} 个模型`, of: (n, all) => `${all} 个模型中的 ${n} 个`, copy: "复制", copied: "已复制", failed: "请手动选中复制",
     x: "大小，MiB →", work: "↑ 每个词元的乘加次数越少越快", seconds: (rows) => `↑ ${rows} × ${data.tokens} 个词元用时越短越快`,
     broken: "本页旁边的 registry.json 已损坏：", differs: "registry.json 在本页生成之后有改动，以下模型与本页不符：",
-    mend: "请重新运行 zoo site。", local: "本页是本机上的文件，因此代码片段使用文件路径。用 zoo serve 可以得到网址。", more: (n) => ` 等，另有 ${n} 个` },
+    mend: "请重新运行 zoo site。", local: "本页是本机上的文件，因此代码片段使用文件路径。用 zoo serve 可以得到网址。", more: (n) => ` 等，另有 ${n} 个`,
+    none: "无", chooseTwo: "请至少选两个模型。", differing: (n, all) => `${all} 行中有 ${n} 行不同，以 ≠ 标出。`, differs_here: "不同",
+    chosen: (names) => `比较：${names.join("、")}${names.length < 2 ? "。请再选一两个。" : ""}` },
 };
 let words = WORDS.en;
 
@@ -39,7 +43,8 @@ function speak(language) {
   }
   for (const each of $$(".snippets")) each.replaceChildren();
   update();
-  openCard();
+  openAsked();
+  tellChosen();
   tellRegistry();
 }
 
@@ -127,34 +132,41 @@ new ResizeObserver(() => {
 
 // -- cards --------------------------------------------------------------------------------------------------------
 
-/** Open the card that the address names, by its name or an alias; close any other. */
-function openCard() {
+/** Return the model of a name or an alias, undefined if there is none. */
+function ownerOf(asked) {
+  const { models } = data.registry;
+  return Object.keys(models).find((name) => name === asked || (models[name].aliases || []).includes(asked));
+}
+
+/** Open the card or the comparison that the address names; close any other. */
+function openAsked() {
   let asked = window.location.hash.slice(1);
   try { asked = decodeURIComponent(asked); } catch { /* malformed: no model has this name */ }
-  const { models } = data.registry;
-  const owner = Object.keys(models).find((name) => name === asked || (models[name].aliases || []).includes(asked));
-  for (const card of $$("dialog.card")) {
-    const wanted = card.dataset.card === owner;
-    if (wanted) showSnippets(card);
-    if (wanted && !card.open) {
-      card.showModal();
-      card.scrollTop = 0;
-      $("h2", card).focus({ preventScroll: true });
-    } else if (!wanted && card.open) card.close();
+  const compared = comparedIn(asked);
+  const owner = compared ? undefined : ownerOf(asked);
+  for (const sheet of $$("dialog.card, #comparison")) {
+    const wanted = sheet.id === "comparison" ? compared !== null : sheet.dataset.card === owner;
+    if (wanted && compared) showComparison(compared);
+    else if (wanted) showSnippets(sheet);
+    if (wanted && !sheet.open) {
+      sheet.showModal();
+      sheet.scrollTop = 0;
+      $("h2", sheet).focus({ preventScroll: true });
+    } else if (!wanted && sheet.open) sheet.close();
   }
 }
 
-for (const card of $$("dialog.card")) {
-  card.addEventListener("close", () => {
+for (const sheet of $$("dialog")) {
+  sheet.addEventListener("close", () => {
     if (!$("dialog[open]")) window.history.replaceState(null, "", window.location.pathname + window.location.search);
   });
-  card.addEventListener("click", (event) => {
-    if (event.target === card && event.clientX < card.getBoundingClientRect().left) card.close();
+  sheet.addEventListener("click", (event) => {
+    if (event.target === sheet && event.clientX < sheet.getBoundingClientRect().left) sheet.close();
   });
 }
-window.addEventListener("hashchange", openCard);
+window.addEventListener("hashchange", openAsked);
 $("#models tbody").addEventListener("click", (event) => {
-  if (!event.target.closest("a") && !String(window.getSelection())) window.location.hash = event.target.closest("tr").dataset.name;
+  if (!event.target.closest("a, label") && !String(window.getSelection())) window.location.hash = event.target.closest("tr").dataset.name;
 });
 
 // -- snippets and copying -----------------------------------------------------------------------------------------
@@ -164,8 +176,9 @@ function showSnippets(card) {
   if (!holder || holder.childElementCount) return;
   const snippets = snippetsOf(holder.dataset.snippets, data, place);
   const tabs = make("div", { class: "tabs", role: "group" });
-  const panels = snippets.map(([id, label, language, text]) => {
-    const panel = codeOf(text);
+  const panels = snippets.map(([id, label, language, text, install]) => {
+    const panel = make("div", {});
+    panel.append(codeOf(text), codeOf(install, "code install"));
     const tab = make("button", { type: "button", "data-tab": id }, label[document.documentElement.dataset.lang] || label);
     panel.dataset.panel = id;
     panel.dataset.code = language;
@@ -182,8 +195,8 @@ function showSnippets(card) {
   choose(snippets.some(([id]) => id === kept) ? kept : "hub");
 }
 
-function codeOf(text) {
-  const block = make("div", { class: "code" });
+function codeOf(text, kind = "code") {
+  const block = make("div", { class: kind });
   const pre = make("pre", { tabindex: "0" });
   pre.append(make("code", {}, text));
   block.append(pre, make("button", { type: "button", class: "copy" }, words.copy));
@@ -215,6 +228,3 @@ function make(tag, attributes, text) {
   if (text !== undefined) made.textContent = text;
   return made;
 }
-
-speak(firstLanguage());
-compareRegistry();

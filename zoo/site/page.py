@@ -15,11 +15,12 @@ from zoo.contract import ENCODER_OUTPUTS, TASKS
 from zoo.registry.entry import NOT_STATED, NoteSource, Source, UrlSource
 from zoo.registry.table import published_size
 from zoo.site.dist import Dist
-from zoo.site.facts import TOKENS, Fact, safe_link
-from zoo.site.speed import Speeds
+from zoo.site.facts import PURPOSES, TOKENS, Fact, safe_link
+from zoo.site.papers import citation
+from zoo.site.speed import Speed, Speeds
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js")
+_SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js", "compare.js", "start.js")
 _OF_A_KIND = ("takes", "gives", "needs", "has_weights", "used_by")  # fields of a kind that snippets.js reads
 _MIB = 1 << 20
 _SIZES = (50, 100, 250, 500)  # MiB, the choices of the filter "Size"
@@ -80,6 +81,9 @@ def _environment() -> Any:
         "number": lambda value: f"{value:,}",
         "millions": lambda value: f"{value / 1e6:.1f} M" if value < 1e9 else f"{value / 1e9:.1f} G",
         "digits": lambda value: f"{value:.2g}",
+        "milliseconds": _milliseconds,
+        "purposes": PURPOSES,
+        "citation": citation,
         "NOT_STATED": NOT_STATED,
     }
     return environment
@@ -100,10 +104,11 @@ def _hashed(text: str) -> str:
 
 def _choices(facts: Sequence[Fact]) -> dict[str, list[Any]]:
     """Return the choices of each filter, in the order of the page."""
+    found = {fact.purpose for fact in facts}
     return {
         "family": _families(facts),
         "kind": sorted({fact.entry.kind for fact in facts}),
-        "task": sorted({fact.entry.task for fact in facts if fact.entry.task}),
+        "task": [each for each in PURPOSES if each in found] + sorted(found - PURPOSES.keys()),
         "layers": sorted({fact.entry.layers for fact in facts if fact.entry.layers}),
         "licence": sorted({fact.entry.licence for fact in facts}),
         "size": [mib for mib in _SIZES if any(fact.size and fact.size > mib * _MIB for fact in facts)],
@@ -126,6 +131,12 @@ def _source(source: Source) -> tuple[str, str]:
     if isinstance(source, UrlSource):
         return source.url, source.url
     return (source.text, "") if isinstance(source, NoteSource) else (source.page, source.page)
+
+
+def _milliseconds(speed: Speed, batch: str) -> str:
+    """Return the median time of a call and the quartiles around it: '4.9 ms (4.8–5.2)'."""
+    median, *around = (f"{seconds * 1000:.3g}" for seconds in (speed.seconds[batch], *speed.quartiles.get(batch, ())))
+    return f"{median} ms ({'–'.join(around)})" if around else f"{median} ms"
 
 
 def _file(name: str) -> str:

@@ -74,8 +74,7 @@ function drawMark(svg, group, groups, frame, taken, words) {
   const text = group.names.length > 1 ? `${group.names[0]} +${group.names.length - 1}` : group.names[0];
   const link = element("a", { href: `#${group.names[0]}`, class: `f${group.family % 6}${group.faded ? " faded" : ""}` });
   const amounts = `${number(group.size / MIB)} MiB, ${words.value(group.value)}`;
-  link.setAttribute("aria-label", `${group.names.join(", ")}: ${amounts}`);
-  link.append(element("title", {}, `${group.names.join("\n")}\n${amounts}`));
+  link.append(element("title", {}, `${group.names.join(", ")}: ${amounts}`));
   const mark = element("path", { class: `mark${group.full ? " full" : ""}`, d: SHAPES[group.family % SHAPES.length](4.5) });
   mark.setAttribute("transform", `translate(${group.x} ${group.y})`);
   link.append(mark);

@@ -26,21 +26,26 @@ const TASKS = {
   fill_mask: { name: "fill", shown: "['token']", text: "你[MASK]" },
 };
 
-/** Return [id, label, language, text] of each way to use a built model. */
+const COMMAND_LINE = { en: "command line", zh: "命令行" };
+const ZOO = "pip install bert-zoo";
+
+/** Return [id, label, language, text, line that installs what it needs] of each way to use a built model. */
 function snippetsOf(name, data, place) {
   const model = modelOf(name, data, place);
   if (model.used_by !== "zoo.load") {
-    return [["lite", model.used_by, "python", lite(model)], ["cli", { en: "command line", zh: "命令行" }, "shell", commandLine(model)]];
+    return [["lite", model.used_by, "python", lite(model), "pip install 'bert-zoo[lite]'"], ["cli", COMMAND_LINE, "shell", commandLine(model), ZOO]];
   }
   const trains = model.takes === "ids" || model.of.trained !== undefined;
+  const gives = model.task === "vector" || (model.takes === "ids" && model.tokenizer);
+  const text = model.tokenizer || model.needs.includes("tensorflow_text") ? " tensorflow-text" : "";
   return [
-    ["hub", "hub.load", "python", hubLoad(model)],
-    ...(model.task === "vector" ? [["encoder", "zoo.TextEncoder", "python", textEncoder(model)]] : []),
-    ...(trains ? [["hub-keras", "hub.KerasLayer", "python", model.task ? hubKerasOfTexts(model) : hubKeras(model)]] : []),
-    ...(trains ? [["zoo-keras", "zoo.KerasLayer", "python", model.task ? zooKerasOfTexts(model) : zooKeras(model)]] : []),
-    ["zoo", "zoo.load", "python", zooLoad(model)],
-    ["cli", { en: "command line", zh: "命令行" }, "shell", commandLine(model)],
-    ["offline", { en: "offline", zh: "离线" }, "shell", offline(model)],
+    ["hub", "hub.load", "python", hubLoad(model), `pip install tensorflow tensorflow-hub${text}`],
+    ...(gives ? [["encoder", "zoo.TextEncoder", "python", textEncoder(model), ZOO]] : []),
+    ...(trains ? [["hub-keras", "hub.KerasLayer", "python", model.task ? hubKerasOfTexts(model) : hubKeras(model), "pip install tensorflow tensorflow-hub tf_keras"]] : []),
+    ...(trains ? [["zoo-keras", "zoo.KerasLayer", "python", model.task ? zooKerasOfTexts(model) : zooKeras(model), ZOO]] : []),
+    ["zoo", "zoo.load", "python", zooLoad(model), ZOO],
+    ["cli", COMMAND_LINE, "shell", commandLine(model), ZOO],
+    ["offline", { en: "offline", zh: "离线" }, "shell", offline(model), ZOO],
   ];
 }
 
@@ -101,8 +106,10 @@ function hubKerasOfTexts(model) {
 }
 
 function textEncoder(model) {
-  return ["import zoo", "", `registry = ${python(model.registry)}`, `encode = zoo.TextEncoder(${python(model.name)}, registry=registry)`,
-    "encode(['你好'])  # numpy, sorted by length; encode.query(…) and encode.passage(…) use the model's prompts"].join("\n");
+  const pooling = model.task ? "" : ", pooling='mean'";
+  return ["import zoo", "", `registry = ${python(model.registry)}`, `encode = zoo.TextEncoder(${python(model.name)}${pooling}, registry=registry)`,
+    `vectors = encode(['你好', '再见'])  # numpy, (2, ${model.width})${model.task ? "; encode.query(…) and encode.passage(…) use the model's prompts" : ""}`,
+    "encode.similarity(['你好'], ['您好', '再见'])  # cosines, (1, 2)", "encode.search('你好', ['您好', '再见'], k=1)  # the nearest text"].join("\n");
 }
 
 function lite(model) {

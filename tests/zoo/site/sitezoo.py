@@ -1,5 +1,4 @@
-"""A directory of archives for the catalogue's tests: the packaged registry, four of its models built without a model in
-them."""
+"""A directory of archives for the catalogue's tests: rows of the packaged registry, four of them without a model."""
 
 from __future__ import annotations
 
@@ -27,6 +26,16 @@ from zoo.registry.writing import update_registry
 
 TINY = {"layers": 4, "blocks": 1, "hidden_size": 312, "embedding_size": 128, "intermediate_size": 1248}
 CUT = {"layers": 3, "blocks": 3, "hidden_size": 768, "embedding_size": 768, "intermediate_size": 3072}
+# The rows: encoders and their tokenizer, and a text model of every task.
+LADDERS = {"bert": (1, 3, 6, 9), "bert_wwm": (1, 3, 6, 9), "roberta_wwm": (1, 3, 6, 9), "roberta_wwm_large": (1, 3, 12)}
+NAMES = (
+    *(f"albert_{size}" for size in ("base", "large", "small", "tiny", "xlarge")),
+    *(f"electra_{size}" for size in ("base", "large", "small", "smallex")),
+    *(name for parent, cuts in LADDERS.items() for name in (parent, *(f"{parent}_{layers}" for layers in cuts))),
+    *("FinBERT", "macbert_base", "macbert_large", "rbt3", "rbt4", "rbt6", "rbtl3"),
+    *("bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess"),
+    *("bge_small_zh", "uer_sentiment_jd", "uer_ner_cluener", "mrc_roberta_wwm_large", "bert_fill_mask"),
+)
 
 
 def make_encoder_card(directory: Path, name: str, sizes: Mapping[str, int], **changes: Any) -> EncoderCard:
@@ -78,8 +87,9 @@ def built(out: Path, name: str, **changes: Any) -> ArchiveRecord:
 
 
 def make_dist(out: Path, entries: Mapping[str, Entry] | None = None) -> Path:
-    """Return a directory with 37 rows, four of them built; `entries` are rows to add or replace."""
-    rows = dict(read_registry(PACKAGED).models)
+    """Return a directory with the rows `NAMES`, four of them built; `entries` are rows to add or replace."""
+    packaged = read_registry(PACKAGED).models
+    rows = {name: packaged[name] for name in NAMES}
     drift = Derivation(parent_sha256="d" * 64, layers_cut=9, drift={})
     archives = {
         "albert_tiny": built(out, "albert_tiny", sizes=TINY),

@@ -15,16 +15,19 @@ import pytest
 from tests.zoo.site.sitezoo import TINY, built, make_dist, make_encoder_card
 from tests.zoo.small import SmallZoo, tree
 from zoo.archive.card import to_json
+from zoo.archive.kinds import KINDS
 from zoo.archive.unpack import unpack
 from zoo.command import main
-from zoo.contract import CARD_FILE
+from zoo.contract import CARD_FILE, TASKS
 from zoo.errors import BadArchive, BadRegistry, ZooError
 from zoo.fetching.registries import read_registry
 from zoo.publishing.publish import publish
 from zoo.registry.entry import ArchiveRecord, Entry, NoteSource
+from zoo.registry.registry import PACKAGED
 from zoo.registry.writing import update_registry
 from zoo.site import write_site
-from zoo.site.facts import multiply_adds
+from zoo.site.facts import PURPOSES, multiply_adds
+from zoo.site.papers import PAPERS, citation
 
 
 class Page(HTMLParser):
@@ -221,6 +224,21 @@ def test_the_card_of_what_is_not_built_says_how(dist: Path) -> None:
     assert "roberta_wwm_large_3.tar.gz 217 MiB" in card  # what was published before
 
 
+def test_every_paper_of_the_packaged_registry_can_be_cited() -> None:
+    papers = {entry.paper for entry in read_registry(PACKAGED).models.values() if entry.paper}
+    assert papers == PAPERS.keys()
+    assert len({paper.key for paper in PAPERS.values()}) == len(PAPERS)
+
+
+def test_paper_purpose_and_citation(dist: Path) -> None:
+    card = page_of(dist).cards["albert_tiny"]
+    assert "for to fine-tune family albert" in card
+    assert "https://arxiv.org/abs/1909.11942 @misc{lan2019albert, title = {{ALBERT: A Lite BERT" in card
+    assert "eprint = {1909.11942}" in card and "Paper" not in page_of(dist).cards["bert_tokenizer_chinese"]
+    assert citation("https://elsewhere.org/paper") is None
+    assert set(PURPOSES) == {*TASKS, *KINDS} - {"text", "onnx"}
+
+
 def test_every_text_is_there_in_both_languages(dist: Path) -> None:
     page = page_of(dist)
     assert page.spans["en"] == page.spans["zh"] > 500
@@ -299,8 +317,16 @@ def test_what_a_registry_and_its_cards_say_is_text(tmp_path: Path) -> None:
 
 
 def speeds(dist: Path, sha256: str) -> None:
-    models = {"albert_tiny": {"sha256": sha256, "seconds": {"1": 0.0049, "32": 0.14}}}
-    facts = {"machine": "Some CPU", "cores": 2, "date": "2026-11-21", "tensorflow": "2.21.0", "tokens": 128}
+    times = {"seconds": {"1": 0.0049, "32": 0.14}, "quartiles": {"1": [0.0048, 0.0052]}, "others": 0.7}
+    models = {"albert_tiny": {"sha256": sha256, **times}}
+    facts = {
+        "machine": "Some CPU",
+        "cores": 2,
+        "date": "2026-11-21",
+        "tensorflow": "2.21.0",
+        "tokens": 128,
+        "load": 1.8,
+    }
     (dist / "speed.json").write_text(to_json({**facts, "models": models}))
 
 
@@ -308,11 +334,13 @@ def test_measured_speeds(dist: Path) -> None:
     registry = read_registry(dist / "registry.json")
     archive = registry.archive("albert_tiny")
     speeds(dist, str(archive.sha256))
-    assert "1 × 128 4.9 ms 32 × 128 140 ms" in page_of(dist).cards["albert_tiny"]
+    card = page_of(dist).cards["albert_tiny"]
+    assert "1 × 128 4.9 ms (4.8–5.2) 32 × 128 140 ms meanwhile 0.7 of 2 cores had other work" in card
     text = (dist / "index.html").read_text(encoding="utf-8")
     assert "Measured on Some CPU, 2 cores, TensorFlow 2.21.0, 2026-11-21" in text
     with_weights = [each for each in registry.models.values() if each.kind in ("encoder", "text")]
-    assert f"1 of {len(with_weights)} encoders" in text
+    assert f"1 of {len(with_weights)} models" in text
+    assert "The machine had other work meanwhile (load 1.8)" in text and "还有别的工作（负载 1.8）" in text
     assert "  speed.json\n" in (dist / "SHA256SUMS").read_text()
     speeds(dist, "0" * 64)  # of an archive that has been built again since
     assert "4.9 ms" not in page_of(dist).cards["albert_tiny"]

@@ -1,0 +1,69 @@
+"""Chromium for the catalogue's tests, and a directory served to it. Without playwright or Chromium they skip."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.zoo.publishing.test_serve import served
+from tests.zoo.site.sitezoo import make_dist
+from zoo.site import write_site
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = make_dist(tmp_path_factory.mktemp("site") / "a dist")
+    write_site(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(dist: Path) -> Iterator[str]:
+    with served(dist) as address:
+        yield address
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Open]:
+    """Return a function that opens an address in a browser that knows nothing yet.
+
+    In the end no page has complained, and none has asked for anything but its own origin.
+    """
+    contexts, complaints, asked = [], [], []
+
+    def open_page(address: str, **how: Any) -> Any:
+        context = browser.new_context(reduced_motion="reduce", **how)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: asked.append((address.split("#")[0], request.url)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    foreign = [url for origin, url in asked if url.split("/")[:3] != origin.split("/")[:3] and url != "data:,"]
+    assert asked and foreign == []
