@@ -1,6 +1,6 @@
 """Measures this zoo beside every peer that can be installed; other commands write pages of measurements without peers.
 
-    python -m benchmarks install                       # the peers' environments, once
+    python -m benchmarks install                       # the peers' environments, once; `--only torch` makes one
     python -m benchmarks run                           # everything, into docs/
     python -m benchmarks run --quick --out trial       # minutes
     python -m benchmarks run --only inference,growth --models bert --continue
@@ -73,7 +73,9 @@ def _arguments() -> argparse.Namespace:
     page.add_argument("--json", action="store_true", help="print the rows as JSON, not the page")
     page.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="model, corpora, results; kept")
 
-    commands.add_parser("install", parents=[venvs], help="make the peers' environments").set_defaults(act=_install)
+    environments = commands.add_parser("install", parents=[venvs], help="make the peers' environments")
+    environments.set_defaults(act=_install)
+    environments.add_argument("--only", type=_list_of(VENVS), default=VENVS, metavar="NAMES", help=", ".join(VENVS))
     report = commands.add_parser("report", parents=[out], help="write page and plots from the JSON that is there")
     report.set_defaults(act=_report)
     exports = commands.add_parser("exports", parents=[page], help="time, memory and size of exports at true size")
@@ -117,7 +119,7 @@ def _list_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
 
 def _install(options: argparse.Namespace) -> int:
     failed = 0
-    for venv in VENVS:
+    for venv in options.only:
         try:
             print(install(venv, options.venvs, options.python))
         except NotInstalled as error:

@@ -75,6 +75,7 @@ GOALS: Sequence[Goal] = (
     _onnx("ONNX, real lengths, against ONNX Runtime", "bert", _REAL, "onnxruntime", 0.26),
     _onnx("ONNX, real lengths, against our archive", "bert", _REAL, "ours", 1.05),
     _onnx("ONNX int8, real lengths, against our archive", "bert", _REAL, "ours", 0.42, _INT8),
+    _onnx("ONNX int8, real lengths, against CTranslate2 int8", "bert", _REAL, "ctranslate2_int8", 0.75, _INT8),
     _onnx("ONNX, 32 x 128, against ONNX Runtime", "bert", "dense 32 x 128", "onnxruntime", 1.05),
     _onnx("ONNX, albert_tiny, 1 x 16, against our archive", "albert_tiny", _ROW, "ours", 0.27),
     _onnx("ONNX int8, albert_tiny, 1 x 16, against our archive", "albert_tiny", _ROW, "ours", 0.15, _INT8),
