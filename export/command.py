@@ -79,6 +79,8 @@ def _run_encoder(arguments: argparse.Namespace) -> int:
     elif isinstance(planned, PlannedText) and planned.doubt:
         print(f"{request.name}: {planned.doubt}", file=sys.stderr)
     if not arguments.dry_run:
+        said = f"exporting {request.name} from {request.checkpoint}, and comparing it with this checkpoint."
+        print(said, file=sys.stderr, flush=True)
         _print_entries(_import_pipeline().export_checkpoint(planned), arguments)
     return 0
 

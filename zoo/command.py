@@ -51,6 +51,9 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     asked = next((word for word in argv if not word.startswith("-")), None)
     parser, runs = command_parser(asked)
     words = list(argv)
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     cut = words.index("--") if asked in HAND_ON and "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])
     arguments.handed_on = words[cut + 1 :]

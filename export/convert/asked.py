@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zoo.basics.extras import versions_of
 from zoo.basics.files import cannot_write, check_directory, move_into_place, set_aside, unique_beside, written_directory
 from zoo.contract import CONVERSION_FILE
 from zoo.errors import BadArgument, CannotWrite
@@ -20,7 +21,12 @@ TARGETS: dict[str, str | None] = {
     "transformers": "for transformers, matrices are written as the archive stores them",
 }
 
-
+# Format of --to -> the extra that it needs, with the packages in it that convert.
+_EXTRAS = {
+    "onnx": ("onnx", ("tf2onnx", "onnx", "onnxruntime")),
+    "serving": ("serving", ("tensorflow-serving-api",)),
+    "transformers": ("hf", ("safetensors",)),
+}
 _MOST_TEXTS, _LEAST_TEXTS = 2000, 4  # of --calibrate
 
 
@@ -35,6 +41,12 @@ def check_asked(to: str, quantize: str | None, force: bool, out: Path) -> None:
         check_directory(out)
     else:
         check_place(out, force)
+
+
+def converter_versions(to: str) -> dict[str, str]:
+    """Return the versions of the packages that a format needs beside TensorFlow. Raises MissingExtra without them."""
+    extra, packages = _EXTRAS.get(to, ("", ()))
+    return versions_of(packages, f"`zoo convert --to {to}`", extra)
 
 
 def check_calibrate(to: str, quantize: str | None) -> None:

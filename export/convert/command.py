@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from export.convert.asked import TARGETS, check_asked, check_calibrate, read_texts
+from export.convert.asked import TARGETS, check_asked, check_calibrate, converter_versions, read_texts
 from zoo.archive.card import TextCard
 from zoo.basics.display import sheet
 from zoo.basics.quiet import import_tensorflow_quietly
@@ -47,15 +47,15 @@ def _run(options: argparse.Namespace) -> int:
     model = _find(options)
     out = (options.out or Path(f"{model.card.name}-{options.to}")).absolute()
     check_asked(options.to, options.quantize, options.force, out)
+    converter_versions(options.to)
     import_tensorflow_quietly()
     from export.convert.conversion import Conversion, convert_model, ready
-    from export.convert.serving import converter_versions, write_serving
+    from export.convert.serving import write_serving
     from export.convert.text_to_transformers import convert_text_to_transformers, ready_text
     from export.convert.to_transformers import convert_to_transformers, ready_for_transformers
 
     asked = Conversion(model, options.to, out, options.quantize, options.force, texts)
     if options.to == "serving":
-        converter_versions()
         report = None if options.dry_run else write_serving(model, out)
     else:
         check: Callable[[Conversion], object]

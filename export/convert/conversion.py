@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.convert.asked import check_asked, check_calibrate, replaced_directory
+from export.convert.asked import check_asked, check_calibrate, converter_versions, replaced_directory
 from export.convert.check import Comparison, NoRuntime, compare
 from export.convert.formats import FORMATS, Format, Quantized
 from export.convert.report import ConversionReport, stated, with_files
@@ -17,7 +17,6 @@ from export.convert.samples import check_samples, sample_batches
 from export.convert.subject import Subject, encoder_subject
 from export.convert.text_subject import text_subject
 from export.convert.tokenizer_file import check_tokenizer
-from zoo.basics.extras import versions_of
 from zoo.basics.progress import progress
 from zoo.errors import VerificationFailed, ZooError, first_line
 from zoo.loading.matching import FoundEncoder, FoundText
@@ -95,8 +94,7 @@ def ready(asked: Conversion) -> tuple[Format, dict[str, str]]:
     if asked.calibrate is not None:
         check_calibrate(asked.to, asked.quantize)
     check_samples(asked)
-    format = FORMATS[asked.to]
-    return format, versions_of(format.packages, f"`zoo convert --to {asked.to}`", format.extra)
+    return FORMATS[asked.to], converter_versions(asked.to)
 
 
 def _compared(

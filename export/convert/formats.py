@@ -24,12 +24,10 @@ class Format:
 
     write: Callable[[PlainRoot, Path, Sequence[Batch] | None], Drift | None]  # with samples, int8
     run: Callable[[Path, Sequence[Batch]], Sequence[Batch]]
-    packages: tuple[str, ...] = ()  # beside TensorFlow
-    extra: str = ""
 
 
 FORMATS = {
-    "onnx": Format(to_onnx.write_onnx, to_onnx.run_onnx, ("tf2onnx", "onnx", "onnxruntime"), "onnx"),
+    "onnx": Format(to_onnx.write_onnx, to_onnx.run_onnx),
     "tflite": Format(to_tflite.write_tflite, to_tflite.run_tflite),
     "tfjs": Format(to_tfjs.write_tfjs, to_tfjs.run_tfjs),
 }

@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from export.convert.asked import converter_versions
 from export.convert.check import TOLERANCE, Comparison, answers, as_numpy, batches, compare
 from export.convert.report import ConversionReport, stated
 from export.saved_model.text_model import flat
 from zoo.archive.card import EncoderCard, TextCard, TokenizerCard, to_json, write_card
 from zoo.archive.digests import check_files, sha256_and_size
 from zoo.archive.permissions import make_writable
-from zoo.basics.extras import versions_of
 from zoo.basics.files import written_directory, written_file
 from zoo.contract import CONVERSION_FILE, SERVING_SIGNATURE, TASKS, TEXT, TOKENS_SIGNATURE, VECTOR
 from zoo.errors import VerificationFailed, first_line
@@ -42,7 +42,7 @@ def write_serving(model: FoundEncoder | FoundText, out: Path) -> ConversionRepor
 
     Raises VerificationFailed, CannotWrite, and ZooError without tensorflow-serving-api.
     """
-    used, start = converter_versions(), time.monotonic()
+    used, start = converter_versions("serving"), time.monotonic()
     found: list[tuple[Path, ServedCard]] = [(model.directory, model.card)]
     if isinstance(model, EncoderWithTokenizer):
         found.append((model.tokenizer_directory, model.tokenizer_card))
@@ -75,11 +75,6 @@ def _left_out(model: FoundEncoder | FoundText) -> list[str]:
     if isinstance(model, FoundText):
         return [".tokenizer", ".encoder", *([".query", ".passage"] if model.card.task.prompts else []), "training"]
     return [f"head .{head}" for head in model.card.exported_heads]
-
-
-def converter_versions() -> dict[str, str]:
-    """Return the versions of the packages that this format needs beside TensorFlow. Raises ZooError without them."""
-    return versions_of(["tensorflow-serving-api"], "`zoo convert --to serving`", "serving")
 
 
 def models_config(out: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from export.certificate import golden_arrays
-from export.convert.asked import check_asked, replaced_directory
+from export.convert.asked import check_asked, converter_versions, replaced_directory
 from export.convert.check import Batch, Comparison, NoRuntime, answers, batches, compare
 from export.convert.conversion import Conversion, written_report
 from export.convert.in_transformers import Answered, ask_transformers, not_asked
@@ -28,7 +28,6 @@ from export.heads import HEADS
 from export.options import NO_VOCABULARY
 from export.planning import PlannedEncoder
 from zoo.archive.card import GoldenText, ModelCard
-from zoo.basics.extras import versions_of
 from zoo.basics.progress import progress
 from zoo.contract import INPUT_MASK, MASKED_POSITIONS, POOLED_OUTPUT, SEQUENCE_OUTPUT, head_outputs
 from zoo.errors import VerificationFailed
@@ -97,7 +96,7 @@ def check_ready(asked: Conversion) -> dict[str, str]:
     """Return the versions of the packages that write the files. Raises BadArgument, CannotWrite, ZooError."""
     check_asked(asked.to, asked.quantize, asked.force, asked.out)
     check_tokenizer(asked.model)
-    return versions_of(["safetensors"], "`zoo convert --to transformers`", "hf")
+    return converter_versions("transformers")
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------

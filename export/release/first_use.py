@@ -18,7 +18,15 @@ from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Inputs, Shelf
 from zoo.basics.display import size
 from zoo.basics.quiet import import_tensorflow_quietly
-from zoo.errors import BadCheckpoint, BadConfig, BadVocabulary, MissingExtra, Unsupported, WeightMismatch
+from zoo.errors import (
+    BadCheckpoint,
+    BadConfig,
+    BadVocabulary,
+    DownloadFailed,
+    MissingExtra,
+    Unsupported,
+    WeightMismatch,
+)
 from zoo.fetching.building import Order
 from zoo.registry.entry import NoteSource
 
@@ -38,7 +46,13 @@ def build(order: Order, out: Path) -> None:
     step = make_step(order.name, order.models)
     shelf, entry = _shelf(order), order.models[step.origin]
     if order.as_found and not isinstance(source := entry.sources[0], NoteSource):
-        inputs = shelf.fetched(source, entry)
+        try:
+            inputs = shelf.fetched(source, entry)
+        except DownloadFailed as error:
+            raise DownloadFailed(
+                f"{str(error).rstrip('.')}. If you have its files in a directory: `zoo export DIRECTORY --name NAME "
+                "--out DIR`, then `zoo install DIR`, and the name NAME loads it."
+            ) from None
     else:
         inputs = shelf.get(step.origin, entry)
     about = "" if order.as_found else f": about {estimate(step, order.models).seconds:.0f} seconds"

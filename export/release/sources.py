@@ -109,7 +109,8 @@ class Shelf:
         said_all = "; ".join(str(problem).rstrip(".") for problem in problems) or "Its row names no source"
         raise DownloadFailed(
             f"there is no checkpoint of {name}. {said_all}. If you have it, put it, packed or unpacked, into a "
-            f"directory DIR under one of these names, and give --sources DIR: {' or '.join(_stems(name, entry))}."
+            f"directory DIR under one of these names: {' or '.join(_stems(name, entry))}. Then "
+            f"`zoo fetch {name} --sources DIR` builds the model from it, as `zoo build` with --sources does."
         )
 
     def fetched(self, source: RemoteSource, entry: Entry) -> Inputs:

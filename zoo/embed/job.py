@@ -97,7 +97,7 @@ class EmbeddingJob:
             self.output.bad(part.number).unlink(missing_ok=True)  # an interrupted run may have left one
         else:
             with written_file(self.output.bad(part.number)) as temporary:
-                temporary.write_text("".join(bad.to_json() for bad in rows.bad), encoding="ascii")
+                temporary.write_bytes(b"".join(bad.to_json() for bad in rows.bad))
         texts = {}
         if self.settings.keep_text:
             columns = ["text"] if self.source.pair is None else ["text", "pair"]

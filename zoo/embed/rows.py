@@ -33,9 +33,9 @@ class BadRow:
     reason: str
     raw: Any
 
-    def to_json(self) -> str:
-        """Return the line of `_bad_rows.jsonl`."""
-        return json.dumps(asdict(self), ensure_ascii=True) + "\n"  # ASCII can hold half a surrogate pair: \ud83d
+    def to_json(self) -> bytes:
+        """Return the line of `_bad_rows.jsonl`, in UTF-8; half a surrogate pair stays an escape of JSON, \\ud83d."""
+        return (json.dumps(asdict(self), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False)
 def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
     """Return the files of a complete dist/ in the order of writing, and the reason for each file that is left out."""
     if not (dist / REGISTRY_FILE).is_file():
-        raise Unverified(f"{dist} has no {REGISTRY_FILE}: nothing was published. `zoo build --out {dist}` makes it.")
+        raise Unverified(
+            f"{dist} has no {REGISTRY_FILE}: nothing was published. `zoo export` and `zoo build` write one."
+        )
     registry = read_registry(dist / REGISTRY_FILE)
     named = _archives(registry)
     paths = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}

@@ -12,7 +12,7 @@ import pytest
 from zoo.embed.asked import Corpus
 from zoo.embed.corpus import OpenedCorpus, open_corpus
 from zoo.embed.parts import CorpusPart, cut
-from zoo.embed.rows import Reader, Rows
+from zoo.embed.rows import BadRow, Reader, Rows
 from zoo.errors import BadArgument, ZooError
 
 pa = pytest.importorskip("pyarrow", reason="pip install 'bert-zoo[embed]'")
@@ -145,6 +145,8 @@ def test_what_is_kept_of_a_bad_row(tmp_path: Path) -> None:
         "reason": "not UTF-8: byte 0 is 0xff",
         "raw": {"base64": "//4="},
     }
+    kept = BadRow("模型.txt", 1, 0, "half a pair", "好\ud83d")
+    assert kept.to_json().decode().count("好") == 1 and json.loads(kept.to_json()) == vars(kept)
 
 
 def test_rows_of_parquet_that_are_none(tmp_path: Path) -> None:

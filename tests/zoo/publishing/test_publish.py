@@ -221,7 +221,7 @@ def test_all_that_is_wrong_with_dist_is_told_and_nothing_written(dist: Path, tmp
 
 
 def test_what_is_no_dist(tmp_path: Path, dist: Path) -> None:
-    with pytest.raises(Unverified, match="has no registry.json.*zoo build --out"):
+    with pytest.raises(Unverified, match="has no registry.json.*`zoo export` and `zoo build`"):
         publish(tmp_path / "none", tmp_path / "www")
     for place in (dist, dist / "www", f"{dist}/../{dist.name}/www"):
         with pytest.raises(CannotWrite, match="cannot be published into itself"):
