@@ -8,6 +8,7 @@
     python -m benchmarks exports --out docs            # docs/exports.md: exports at true size; `exports bert --slots`
     python -m benchmarks converted --out docs          # docs/converted.md: what `zoo convert` makes
     python -m benchmarks tokenizers --out docs         # docs/tokenizer-numbers.md: tokenizers in one process
+    python -m benchmarks wordpiece --out docs          # docs/wordpiece-numbers.md: every library's, and its ids
     python -m benchmarks vectors --out docs            # docs/text-numbers.md: text archives beside their encoder
     python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
 
@@ -86,6 +87,8 @@ def _arguments() -> argparse.Namespace:
     corpus.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
     commands.add_parser("converted", parents=[page], help="what `zoo convert` makes")
     commands.add_parser("tokenizers", parents=[page], help="CPU time of tokenizers, in one process")
+    wordpiece = commands.add_parser("wordpiece", parents=[page, venvs], help="every library's WordPiece, and its ids")
+    wordpiece.add_argument("--texts", type=int, default=1_000_000)
     vectors = commands.add_parser("vectors", parents=[page], help="text archives beside their encoder, in CPU time")
     vectors.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")
     run = commands.add_parser("run", parents=[venvs, out], help="measure")

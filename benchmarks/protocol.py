@@ -48,7 +48,11 @@ class Worker:
                 env=environment(peer, threads),
                 text=True,
             )
-        self.hello = self.ask("hello")
+        try:
+            self.hello = self.ask("hello")
+        except PeerFailed:
+            self.close()
+            raise
 
     def ask(self, op: str, **arguments: object) -> dict[str, Any]:
         """Return the answer to one request; meanwhile the worker runs, and no other does."""

