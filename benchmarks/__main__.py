@@ -10,9 +10,11 @@
     python -m benchmarks tokenizers --out docs         # docs/tokenizer-numbers.md: tokenizers in one process
     python -m benchmarks wordpiece --out docs          # docs/wordpiece-numbers.md: every library's, and its ids
     python -m benchmarks vectors --out docs            # docs/text-numbers.md: text archives beside their encoder
+    python -m benchmarks texts --out docs              # docs/vector-numbers.md: texts to vectors, beside peers
+    python -m benchmarks exactness --out docs          # docs/exactness.md: how far peers are from the original
     python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
 
-A run writes OUT/benchmarks.json after every step, and page and plots at its end, also when it is interrupted.
+A run writes OUT/NAME.json after every step, and page and plots at its end, also when it is interrupted.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from benchmarks.goals import GOAL_CASES
 from benchmarks.machine import BUSY, facts
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.models import MODELS
-from benchmarks.peers import ENCODERS, GROWTH, HERE, TOKENIZERS, TRAINERS, VENVS, NotInstalled, install
+from benchmarks.peers import ENCODERS, GROWTH, HERE, NAMES, TOKENIZERS, TRAINERS, VENVS, NotInstalled, install
 from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.sections.archives import measure_archives
@@ -45,8 +47,8 @@ from benchmarks.sections.tokenizing import measure_tokenizers
 from benchmarks.sections.training import measure_training
 from benchmarks.sections.vectors import MODELS as VECTORS
 
+NAME = "benchmarks"
 SECTIONS = ("tokenizer", "archive", "load", "inference", "growth", "training")
-NAMES = tuple(dict.fromkeys(peer.name for peer in (*ENCODERS, *TRAINERS, *TOKENIZERS)))
 
 
 def main() -> int:
@@ -65,7 +67,8 @@ def _arguments() -> argparse.Namespace:
     venvs.add_argument("--python", default=sys.executable, help="the interpreter that makes them")
     out = argparse.ArgumentParser(add_help=False)
     out.add_argument("--out", type=Path, default=HERE.parent / "docs", help="where JSON, page and plots go")
-    out.add_argument("--notes", type=Path, default=HERE / "notes.md", help="Markdown to put into the page")
+    out.add_argument("--name", default=NAME, help="of JSON and page: runs on another machine, or of other peers")
+    out.add_argument("--notes", type=Path, help=f"Markdown to put into the page; default, of {NAME}: its notes")
     out.add_argument("--merge", type=Path, nargs="*", default=[], metavar="JSON", help="results of other runs")
 
     page = argparse.ArgumentParser(add_help=False)
@@ -73,6 +76,9 @@ def _arguments() -> argparse.Namespace:
     page.add_argument("--out", type=Path, metavar="DIR", help="write the page there too")
     page.add_argument("--json", action="store_true", help="print the rows as JSON, not the page")
     page.add_argument("--work", type=Path, default=HERE / ".work" / "corpus", help="model, corpora, results; kept")
+
+    beside = argparse.ArgumentParser(add_help=False, parents=[page, venvs])
+    beside.add_argument("--peers", type=_list_of(NAMES), default=(), metavar="NAMES", help="default: all")
 
     environments = commands.add_parser("install", parents=[venvs], help="make the peers' environments")
     environments.set_defaults(act=_install)
@@ -91,6 +97,9 @@ def _arguments() -> argparse.Namespace:
     wordpiece.add_argument("--texts", type=int, default=1_000_000)
     vectors = commands.add_parser("vectors", parents=[page], help="text archives beside their encoder, in CPU time")
     vectors.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")
+    texts = commands.add_parser("texts", parents=[beside], help="real sentences to vectors, beside peers")
+    texts.add_argument("--rows", type=int, default=10_000, help="sentences of each language")
+    commands.add_parser("exactness", parents=[beside], help="how far peers are from the original computation")
     run = commands.add_parser("run", parents=[venvs, out], help="measure")
     run.set_defaults(act=_run)
     run.add_argument(
@@ -132,7 +141,7 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    file = options.out / "benchmarks.json"
+    file = options.out / f"{options.name}.json"
     options.out.mkdir(parents=True, exist_ok=True)
     results = Results.read(file, *options.merge) if file.exists() and options.resume else Results(file)
     machine = facts()
@@ -184,7 +193,7 @@ def _measure(bench: Bench, options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    results = Results.read(options.out / "benchmarks.json", *options.merge)
+    results = Results.read(options.out / f"{options.name}.json", *options.merge)
     _write(results, options)
     return 0
 
@@ -193,10 +202,12 @@ def _write(results: Results, options: argparse.Namespace) -> None:
     from benchmarks.plots import draw
 
     results.write()
-    plots = draw(results, options.out / "plots")
-    notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
-    (options.out / "benchmarks.md").write_text(page(results, plots, notes), encoding="utf-8")
-    say(f"{options.out / 'benchmarks.md'}, benchmarks.json and {len(plots)} plots")
+    own = options.name == NAME
+    plots = draw(results, options.out / ("plots" if own else f"{options.name}-plots"))
+    notes = options.notes or (HERE / "notes.md" if own else None)
+    text = page(results, plots, notes.read_text(encoding="utf-8") if notes else "", "" if own else options.name)
+    (options.out / f"{options.name}.md").write_text(text, encoding="utf-8")
+    say(f"{options.out / options.name}.md, {options.name}.json and {len(plots)} plots")
 
 
 def _page(options: argparse.Namespace) -> int:

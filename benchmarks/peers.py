@@ -70,6 +70,10 @@ ENCODERS = (
     Peer("openvino_int8", "OpenVINO int8", "open_vino", "torch", {"int8": True}, _TORCH, tolerance=_ROUGH),
     Peer("torch", "PyTorch", "pytorch", "torch", environment=_TORCH),
 )
+KERAS_HUB = (
+    Peer("keras_hub_as_is", "KerasHub as it is", "kerashub", "keras_hub", {"as_is": True}, _KERAS3, "keras_hub"),
+    Peer("keras_hub", "KerasHub, mended", "kerashub", "keras_hub", environment=_KERAS3),
+)
 TRAINERS = (
     Peer("ours", "ours, zoo.KerasLayer", "ours"),
     Peer("ours_hub", "ours, hub.KerasLayer", "ours", options=_HUB, prepared="ours"),
@@ -91,8 +95,30 @@ TOKENIZERS = (
     Peer("tf_text_fast", "tensorflow-text FastBertTokenizer", "text_tensorflow", options={"fast": True}),
     Peer("keras_hub_text", "KerasHub", "text_kerashub", "keras_hub", environment=_KERAS3),
 )
+_OURS_TEXTS, _SENTENCE = ("vectors_ours", OWN), ("vectors_sentence", "transformers_4")
+_QINT8 = {"file": "onnx/model_qint8_avx512_vnni.onnx"}
+_SHARED: Mapping[str, Any] = {"environment": _TORCH, "prepared": "sentence"}
+OURS_TEXTS = (
+    Peer("ours", "`TextEncoder`", *_OURS_TEXTS, prepared="ours_texts"),
+    Peer("ours_onnx", "`TextEncoder(runtime='onnx')`", *_OURS_TEXTS, {"onnx": ()}, prepared="ours_onnx_texts"),
+    Peer("ours_int8", "the same in int8", *_OURS_TEXTS, {"onnx": _INT8["convert"]}, {}, "ours_int8_texts", _ROUGH),
+)
+VECTORS = (
+    Peer("sentence_torch", "sentence-transformers, torch", *_SENTENCE, **_SHARED),
+    Peer("sentence_onnx", "sentence-transformers, onnx", *_SENTENCE, {"file": "onnx/model.onnx"}, **_SHARED),
+    Peer("sentence_int8", "sentence-transformers, onnx int8", *_SENTENCE, _QINT8, **_SHARED, tolerance=_ROUGH),
+    Peer("fastembed", "FastEmbed", *_SENTENCE, {"fastembed": True}, **_SHARED),
+    *OURS_TEXTS,
+    Peer("ours_embed", "`zoo embed`", *_OURS_TEXTS, {"embed": True}, prepared="ours_texts"),
+)
+ONE_TEXT = (
+    Peer("onnxruntime", "ONNX Runtime, HF tokenizers", "vectors_onnx", "torch", {}, _TORCH, "onnxruntime_texts"),
+    *OURS_TEXTS,
+)
 GROWTH = ("ours", "ours_bfloat16", "hf_saved_model", "onnxruntime")
-VENVS = tuple(sorted({peer.venv for peer in ENCODERS + TRAINERS + TOKENIZERS} - {OWN}))
+EVERY = ENCODERS + KERAS_HUB + TRAINERS + TOKENIZERS + VECTORS + ONE_TEXT
+NAMES = tuple(dict.fromkeys(peer.name for peer in EVERY))
+VENVS = tuple(sorted({peer.venv for peer in EVERY} - {OWN}))
 
 
 def label(section: str, name: str) -> str:

@@ -13,18 +13,18 @@ from benchmarks.peers import ENCODERS, TOKENIZERS, TRAINERS, Peer, label
 from benchmarks.results import Record, Results, floor, gemm_rate, ratio
 
 Rows = list[list[str]]
-_HEAD = """Written by `python -m benchmarks run`; the numbers behind it are in benchmarks.json. \
+_HEAD = """Written by `python -m benchmarks run{option}`; the numbers behind it are in {name}.json. \
 Every peer runs in a process and an environment of
 its own, computes the same numbers, and is called in turn with the others; idle processes are stopped. A cell is the
 median with its quartiles; in brackets, how many times as long as ours, the median of the ratios round by round. Not all
 trainers fit into memory at once: they take turns in groups, ours in each, and memory is compared by medians."""
 
 
-def page(results: Results, plots: Sequence[Path] = (), notes: str = "") -> str:
-    """Return the whole page. `notes` is written by people and comes before the tables."""
+def page(results: Results, plots: Sequence[Path] = (), notes: str = "", name: str = "") -> str:
+    """Return the whole page. `notes` is written by people and comes before the tables; `name` is that of the run."""
     return markdown(
-        "Benchmarks",
-        _HEAD,
+        f"Benchmarks: {name}" if name else "Benchmarks",
+        _HEAD.format(name=name or "benchmarks", option=f" --name {name}" if name else ""),
         _machine(results),
         _goals(results),
         notes.strip(),

@@ -40,7 +40,7 @@ def agree(bench: Bench, crew: Crew, section: str, model: str) -> None:
     reference: dict[str, dict[str, np.ndarray]] = {}
     for name, worker in list(crew.items()):
         try:
-            difference = max(_difference(bench, worker, case, model, reference) for case in check_cases())
+            difference = max(difference_from(bench, worker, case, model, reference) for case in check_cases())
             if not difference <= worker.peer.tolerance:
                 raise PeerFailed(worker.peer, f"computes something else: outputs differ by {difference:.2g}")
         except PeerFailed as error:
@@ -50,9 +50,10 @@ def agree(bench: Bench, crew: Crew, section: str, model: str) -> None:
         bench.keep("agreement", model, 0, "outputs", "difference", {name: [difference]})
 
 
-def _difference(
+def difference_from(
     bench: Bench, worker: Worker, case: Case, model: str, reference: dict[str, dict[str, np.ndarray]]
 ) -> float:
+    """Return the largest difference from the `reference` of a case; a worker's outputs become it if there is none."""
     file = bench.batches(case, model)[0]
     out = bench.work / "outputs.npz"
     worker.ask("run", batch=file, out=out)

@@ -67,7 +67,7 @@ class Model:
         raise NotImplementedError
 
     def outputs(self, result: Any) -> dict[str, np.ndarray]:
-        """Return `sequence` [B, T, H] and `pooled` [B, H], or `ids` [B, T]."""
+        """Return `sequence` [B, T, H] and `pooled` [B, H]; or `ids` [B, T]; or `vectors` [B, D]."""
         raise NotImplementedError
 
     def trainer(self, source: Path, directory: Path, head: np.ndarray) -> Trainer:
@@ -76,7 +76,7 @@ class Model:
 
 
 class TextModel(Model):
-    """A tokenizer: texts [B] to ids packed to TEXT_LENGTH. It starts from a list and ends with arrays."""
+    """Texts [B] to ids packed to TEXT_LENGTH, or to vectors. It starts from a list and ends with arrays."""
 
     def prepare(self, source: Path, target: Path) -> None:
         shutil.copy(source / "checkpoint" / "vocab.txt", target)
@@ -104,9 +104,12 @@ class Session:
     def load(self, directory: str) -> dict[str, Any]:
         return {"seconds": _seconds(lambda: self.model.load(Path(directory)))}
 
-    def run(self, batch: str, out: str) -> None:
-        """Save the outputs of one batch."""
-        np.savez(out, **self.model.outputs(self.model.call(self._inputs(batch))))
+    def run(self, batch: str, out: str) -> dict[str, Any]:
+        """Save the outputs of one batch, and return the seconds of the call."""
+        ready, results = self._inputs(batch), []
+        seconds = _seconds(lambda: results.append(self.model.call(ready)))
+        np.savez(out, **self.model.outputs(results[0]))
+        return {"seconds": seconds}
 
     def time(self, batches: Sequence[str], repeat: int = 1) -> dict[str, Any]:
         """Return the seconds of one call, the mean over all batches, each called `repeat` times."""

@@ -197,9 +197,7 @@ def test_a_host_that_does_not_answer(upstream: Upstream, tmp_path: Path, monkeyp
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(DownloadFailed, match="(?s)HF_ENDPOINT names another host.*`zoo fetch odd --sources DIR`"):
         Shelf(cache=tmp_path).get("odd", entry("a/b"))
-    with pytest.raises(
-        DownloadFailed, match=r"(?s)^(?!.*--sources).*HF_ENDPOINT names another host.*`zoo export DIR"
-    ):
+    with pytest.raises(DownloadFailed, match=r"(?s)^(?!.*--sources).*HF_ENDPOINT names another host.*`zoo export DIR"):
         zoo.load("hf://a/b")
 
 
