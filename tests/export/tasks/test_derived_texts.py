@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.convert.text_to_transformers import planned_text as planned_files, write_model
+from export.oracle.texts import _moves
 from export.text_certificate import golden_answers, golden_questions, sure_answers
 from scripts.text_answers import PAIRS, TEXTS
 from tests.export.tasks.conftest import answers, planned_text, text_model, write_case
@@ -74,6 +75,17 @@ def test_texts_whose_labels_hang_on_a_rounding_are_left_out(tmp_path: Path) -> N
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(VerificationFailed, match="hang on differences below 2e-05.*--kind encoder"):
         sure_answers(planned_text(folder))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_two_equal_logits_are_missed(axis: int) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        logits = generator.normal(size=(1, 9))
+        first, second = generator.permutation(9)[:2]
+        logits[0, [first, second]] = 4.0, 4.0 - 1e-6
+        logits = logits if axis else logits.T
+        assert {int(move(logits).argmax()) for move in _moves(1e-5)} == {first, second}
 
 
 def test_a_length_of_one_before_a_dense_layer(tmp_path: Path) -> None:
