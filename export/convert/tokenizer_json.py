@@ -7,25 +7,22 @@ those of lower case and canonical decomposition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tokenizer.normalisation import CJK, DROPPED, MARK, PUNCTUATION, WHITESPACE, WORD_LIMIT, lower
+from tokenizer.normalisation import CJK, DROPPED, MARK, PUNCTUATION, WHITESPACE, lower
 from tokenizer.rules import AddedToken, TokenizerRules
-from tokenizer.vocabulary import CLS, CONTINUATION, SEP, UNK
+from zoo.archive.tokenizer_json import content_of
 
 DIFFERENCES = (
     "Capitals of Unicode 14 and later (Glagolitic U+2C2F, six of Latin Extended-D, Vithkuqi, Garay) stay capitals in "
     "the archive and are lowered by a runtime whose tables know them; canonical decompositions of that age likewise.",
     "Half of a surrogate pair, which a JavaScript string may hold, is no text.",
 )
-# Settings of the runtime's BertNormalizer with which it only puts spaces around Chinese characters.
-_SPACES_ALONE = {"clean_text": False, "handle_chinese_chars": True, "strip_accents": False, "lowercase": False}
 
 
 def tokenizer_json(entries: Sequence[str], rules: TokenizerRules, whole: Sequence[AddedToken] = ()) -> dict[str, Any]:
@@ -33,78 +30,26 @@ def tokenizer_json(entries: Sequence[str], rules: TokenizerRules, whole: Sequenc
 
         tokenizer_json(Vocabulary.read(path).entries, TokenizerRules.original(lower_case=True))
 
-    It wraps a text as [CLS] … [SEP] and a pair as [CLS] … [SEP] … [SEP]; it neither cuts nor pads. `whole` are the
-    tokens that a text holds as a whole. A literal [MASK] in a text is split like any other word if it is none of them.
+    `zoo.archive.tokenizer_json.content_of` says more.
     """
-    ids = {entry: number for number, entry in enumerate(entries)}
-    behind = {token.content for token in whole if not token.in_vocabulary}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [_added(token) for token in sorted(whole, key=attrgetter("id"))],
-        "normalizer": {"type": "Sequence", "normalizers": _normalizers(rules, whole)},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": _pre_tokenizers(rules)},
-        "post_processor": _post_processor(ids, rules.special_tokens),
-        "decoder": {"type": "WordPiece", "prefix": CONTINUATION, "cleanup": False},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": rules.special_tokens[UNK],
-            "continuing_subword_prefix": CONTINUATION,
-            "max_input_chars_per_word": WORD_LIMIT,
-            "vocab": {entry: number for entry, number in ids.items() if entry not in behind},
-        },
-    }
-
-
-def _normalizers(rules: TokenizerRules, whole: Sequence[AddedToken]) -> list[dict[str, Any]]:
-    """Return the steps that change a text: white space, dropped characters, and lower case without accents."""
-    steps = [_replace(_matching(WHITESPACE), " "), _replace(_matching(f"{DROPPED}|{MARK}"), "")]
-    if rules.tokenize_chinese_chars and any(token.normalized and token.single_word for token in whole):
-        # A Chinese character beside such a token is no part of its word: the runtime has to see spaces between them.
-        steps.append({"type": "BertNormalizer", **_SPACES_ALONE})
-    if rules.lower_case:
-        steps += [_replace(_final_sigma(), "ς"), {"type": "Lowercase"}]
-    if rules.strip_accents:
-        steps += [{"type": "NFD"}, _replace(_matching(r"\p{Mn}"), "")]
-    return steps
-
-
-def _pre_tokenizers(rules: TokenizerRules) -> list[dict[str, Any]]:
-    """Return the steps that split a text into words: at spaces, and around Chinese characters and punctuation."""
-    alone = _matching(rf"[{CJK}]|{PUNCTUATION}" if rules.tokenize_chinese_chars else PUNCTUATION)
-    return [
-        {"type": "WhitespaceSplit"},
-        {"type": "Split", "pattern": {"Regex": alone}, "behavior": "Isolated", "invert": False},
-    ]
-
-
-def _post_processor(ids: Mapping[str, int], spellings: Mapping[str, str]) -> dict[str, Any]:
-    cls, sep = spellings[CLS], spellings[SEP]
-
-    def special(token: str, segment: int) -> dict[str, Any]:
-        return {"SpecialToken": {"id": token, "type_id": segment}}
-
-    first = [special(cls, 0), {"Sequence": {"id": "A", "type_id": 0}}, special(sep, 0)]
-    second = [{"Sequence": {"id": "B", "type_id": 1}}, special(sep, 1)]
-    return {
-        "type": "TemplateProcessing",
-        "single": first,
-        "pair": [*first, *second],
-        "special_tokens": {token: {"id": token, "ids": [ids[token]], "tokens": [token]} for token in (cls, sep)},
-    }
-
-
-def _added(token: AddedToken) -> dict[str, Any]:
-    flags = {flag: getattr(token, flag) for flag in ("single_word", "lstrip", "rstrip", "normalized", "special")}
-    return {"id": token.id, "content": token.content, **flags}
-
-
-def _replace(pattern: str, content: str) -> dict[str, Any]:
-    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+    return content_of(entries, rules, whole, characters)
 
 
 # -- characters -------------------------------------------------------------------------------------------------------
+
+
+def characters(name: str) -> str:
+    """Return the class of one of `CHARACTERS`, or what finds a final sigma."""
+    return _matching(_PATTERNS[name]) if name in _PATTERNS else _final_sigma()
+
+
+_PATTERNS = {
+    "white space": WHITESPACE,
+    "dropped": f"{DROPPED}|{MARK}",
+    "marks": r"\p{Mn}",
+    "punctuation": PUNCTUATION,
+    "punctuation and Chinese characters": rf"[{CJK}]|{PUNCTUATION}",
+}
 
 
 @cache

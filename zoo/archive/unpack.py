@@ -68,11 +68,19 @@ def unpack(
 
 def packed_card(archive: Path) -> bytes:
     """Return the bytes of an archive's card. Reading stops there, before the weights. Raises BadArchive without one."""
+    card = packed_file(archive, CARD_FILE, _MOST_CARD)
+    if card is None:
+        raise BadArchive(f"{archive.name} has no {CARD_FILE}: not an archive of this zoo.")
+    return card
+
+
+def packed_file(archive: Path, name: str, most: int) -> bytes | None:
+    """Return the bytes of a file in an archive, read up to there; None without it, or if it has more than `most`."""
     with closing(read_members(archive)) as members:
         for member, chunks in members:
-            if str(member.name) == CARD_FILE and member.size <= _MOST_CARD:
-                return b"".join(chunks)
-    raise BadArchive(f"{archive.name} has no {CARD_FILE}: not an archive of this zoo.")
+            if str(member.name) == name:
+                return b"".join(chunks) if member.size <= most else None
+    return None
 
 
 def _most(archive: Path) -> int:

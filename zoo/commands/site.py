@@ -19,6 +19,12 @@ def site_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument(
         "--measure", action="store_true", help="time every encoder and text archive here first: DIST/speed.json"
     )
+    parser.add_argument(
+        "--onnxruntime-web",
+        metavar="DIR",
+        type=Path,
+        help="package/dist of that npm package, for vectors in the page, of text archives published as ONNX",
+    )
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
@@ -28,7 +34,7 @@ def site_command(parser: argparse.ArgumentParser) -> Run:
         if arguments.measure:
             for name, reason in measure(arguments.dist).skipped.items():
                 print(f"not timed: {name}, {reason}", file=sys.stderr)
-        written = write_site(arguments.dist)
+        written = write_site(arguments.dist, arguments.onnxruntime_web)
         if arguments.json:
             print_json({"written": [str(path) for path in written]})
         else:

@@ -130,11 +130,11 @@ def _checked(dist: Path) -> tuple[_Files, dict[str, str]]:
 
 
 def _turn(name: str, file: _File) -> int:
-    """Return the turn of a file in the order of writing: archives, cards, pages, digests, signatures, the registry."""
+    """Return the turn of a file in the order of writing: archives, what pages show, pages, digests, …"""
     last = SIGNATURES if name.startswith(SIGNATURES) else name
     if last in _LAST:
         return 3 + _LAST.index(last)
-    return 0 if file.is_archive else 1 if name.startswith("cards/") else 2
+    return 0 if file.is_archive else 1 if "/" in name else 2
 
 
 def _archives(registry: Registry) -> dict[str, dict[str, tuple[str | None, int | None]]]:

@@ -1,4 +1,4 @@
-"""Writes the static site of a built zoo: the catalogue page, a copy of every archive's card, and SHA256SUMS."""
+"""Writes the static site of a built zoo: the catalogue page, cards and tokenizers of its archives, and SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -10,38 +10,50 @@ from zoo.contract import REGISTRY_FILE, SCHEMA_FILE, SUMS_FILE
 from zoo.site.dist import read_dist
 from zoo.site.facts import facts
 from zoo.site.page import render
+from zoo.site.runtime import FILES, FOLDER as RUNTIME, copy_runtime, runtime_files
 from zoo.site.speed import SPEED_FILE, read_speeds
+from zoo.site.tokens import FOLDER as TOKENIZERS, tokenizer_files
 
 PAGE = "index.html"
 CARDS = "cards"
 
 
-def write_site(dist: Path) -> list[Path]:
-    """Return the files that were written: cards/NAME.json of every archive, index.html, SHA256SUMS.
+def write_site(dist: Path, onnxruntime_web: Path | None = None) -> list[Path]:
+    """Return the files that were written: cards/NAME.json of every archive, tokenizers/…, index.html, SHA256SUMS.
 
         write_site(Path("dist"))  # [Path("dist/cards/albert_tiny.json"), …, Path("dist/index.html"), …]
 
-    The same directory gives the same bytes. Cards of models that have no archive any more are removed. SHA256SUMS has
-    the format of the program sha256sum; it lists archives, cards, the registry, its schema, the page and speed.json.
+    The same directory gives the same bytes. Cards and tokenizers of models that have no archive any more are removed.
+    SHA256SUMS has the format of the program sha256sum; it lists archives and what belongs to the page.
 
-    Raises BadRegistry, before anything is written, with every archive that is missing, has other bytes or holds no
-    card; ZooError when Jinja2 is not installed; CannotWrite.
+    `onnxruntime_web` is the directory package/dist of that package of npm, two files of which are copied. The page of
+    a directory that has these makes vectors in the browser, with the ONNX form of text archives.
+
+    Raises BadArgument if these files are not there; BadRegistry, before anything is written, with every archive that is
+    missing, has other bytes or holds no card; ZooError when Jinja2 is not installed; CannotWrite.
     """
     read = read_dist(dist)
     speeds = read_speeds(dist)
-    page = render(read, facts(read, speeds), speeds)
-    cards = {dist / CARDS / f"{name}.json": built.card_text for name, built in read.built.items()}
-    for path, text in cards.items():
+    if onnxruntime_web is not None:
+        copy_runtime(onnxruntime_web, dist)
+    tokens, tokenizers = tokenizer_files(read)
+    runtime = runtime_files(dist)
+    page = render(read, facts(read, speeds, tokens), speeds, runtime)
+    files = {dist / CARDS / f"{name}.json": built.card_text for name, built in read.built.items()}
+    files |= {dist / name: content for name, content in tokenizers.items()}
+    for path, text in files.items():
         _write(text, path)
-    with cannot_write(dist / CARDS):
-        for stale in set((dist / CARDS).glob("*.json")) - cards.keys():
-            stale.unlink()
+    for folder in (dist / CARDS, dist / TOKENIZERS):
+        with cannot_write(folder):
+            for stale in set(folder.glob("*.json")) - files.keys():
+                stale.unlink()
     _write(page.encode(), dist / PAGE)
     others = [dist / file for file in (REGISTRY_FILE, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
-    sums = {path.relative_to(dist).as_posix(): sha256_of(path) for path in (*cards, *others)}
+    others += [dist / RUNTIME / name for name in FILES if runtime]
+    sums = {path.relative_to(dist).as_posix(): sha256_of(path) for path in (*files, *others)}
     sums |= {Path(built.file).as_posix(): built.sha256 for built in read.built.values()}  # read_dist compared these
     _write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode(), dist / SUMS_FILE)
-    return [*sorted(cards), dist / PAGE, dist / SUMS_FILE]
+    return [*sorted(files), dist / PAGE, dist / SUMS_FILE]
 
 
 def _write(content: bytes, path: Path) -> None:

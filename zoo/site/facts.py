@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from zoo.archive.card import Card, ModelCard
+from zoo.archive.card import Card, ModelCard, OnnxCard, TextCard
 from zoo.basics.display import size
+from zoo.contract import ONNX
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import Way, ways
 from zoo.registry.registry import Registry
 from zoo.registry.table import in_order
 from zoo.site.dist import Dist
 from zoo.site.speed import Speed, Speeds
+from zoo.site.tokens import PageFile
 
 TOKENS = 128  # in a row, for which work and speed are stated
 _BYTES = 4  # of a float32 parameter
@@ -41,6 +43,16 @@ class Truncation:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """A tokenizer.json, and what an archive does beside it: its limit, the prompt before each text, lower case."""
+
+    file: PageFile
+    limit: int | None
+    prompt: str = ""
+    lower_case: bool = False
+
+
+@dataclass(frozen=True)
 class Fact:
     """One model as the page shows it. `size` is the bytes of its archive, or of float32 weights if it is not built."""
 
@@ -52,6 +64,8 @@ class Fact:
     size: int | None
     work: int | None
     speed: Speed | None
+    tokens: Tokens | None
+    vectors: PageFile | None
     ways: Sequence[Way]
 
     @property
@@ -99,12 +113,14 @@ class Fact:
             "size": self.size,
             "work": self.work,
             "seconds": dict(self.seconds),
+            "tokens": asdict(self.tokens) if self.tokens else None,
+            "vectors": asdict(self.vectors) if self.vectors else None,
         }
 
 
-def facts(dist: Dist, speeds: Speeds | None) -> list[Fact]:
-    """Return every model of a registry in the order of its table."""
-    return [_fact(name, dist, speeds) for name in in_order(dist.registry)]
+def facts(dist: Dist, speeds: Speeds | None, tokens: Mapping[str, PageFile]) -> list[Fact]:
+    """Return every model of a registry in the order of its table. `tokens` has the tokenizer.json of some."""
+    return [_fact(name, dist, speeds, tokens) for name in in_order(dist.registry)]
 
 
 def multiply_adds(entry: Entry, card: ModelCard | None) -> int | None:
@@ -129,7 +145,7 @@ def safe_link(url: str) -> str:
         return ""
 
 
-def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
+def _fact(name: str, dist: Dist, speeds: Speeds | None, tokens: Mapping[str, PageFile]) -> Fact:
     registry, entry = dist.registry, dist.registry.models[name]
     built = dist.built.get(name)
     card = built.card if built else None
@@ -143,8 +159,32 @@ def _fact(name: str, dist: Dist, speeds: Speeds | None) -> Fact:
         size=entry.archive.size if entry.archive else weights,
         work=multiply_adds(entry, card if isinstance(card, ModelCard) else None),
         speed=speeds.of(name, entry.archive) if speeds and entry.archive else None,
+        tokens=_tokens(name, dist, tokens),
+        vectors=_vectors(name, dist),
         ways=[] if entry.archive else ways(name, registry.models),
     )
+
+
+def _tokens(name: str, dist: Dist, files: Mapping[str, PageFile]) -> Tokens | None:
+    """Return how the page tokenizes a text as a model does: by its own tokenizer.json, or by that of its tokenizer."""
+    built = dist.built.get(name)
+    file = files.get(name) or files.get(dist.registry.tokenizer(name) or "")
+    if built is None or file is None:
+        return None
+    card = built.card
+    if isinstance(card, TextCard | OnnxCard):
+        prompt = card.task.prompts.get(card.task.default_prompt or "", "")
+        return Tokens(file, card.task.max_length, prompt, card.task.lower_case)
+    return Tokens(file, card.sizes.position_limit if isinstance(card, ModelCard) else None)
+
+
+def _vectors(name: str, dist: Dist) -> PageFile | None:
+    """Return the archive of a text archive's ONNX form, or the model itself if it is one."""
+    for other in (name, f"{name}{ONNX}"):
+        built = dist.built.get(other)
+        if built and isinstance(built.card, OnnxCard) and built.card.parent in (name, name.removesuffix(ONNX)):
+            return PageFile(quote(built.file), built.sha256, (dist.folder / built.file).stat().st_size)
+    return None
 
 
 def _cut(entry: Entry, card: Card | None, registry: Registry) -> Truncation | None:

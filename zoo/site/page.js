@@ -14,12 +14,18 @@ const WORDS = {
     broken: "registry.json beside this page is broken: ", differs: "registry.json has changed since this page was written. Different models: ",
     mend: " Run “zoo site” again.", local: "This page is a file on this machine, so these snippets name files. “zoo serve” gives them URLs.", more: (n) => ` and ${n} more`,
     none: "none", chooseTwo: "Choose at least two models.", differing: (n, all) => `${n} of ${all} lines differ; they are marked ≠.`, differs_here: "differs",
+    served: "A page that is a file may not read other files: open it by “zoo serve”.", halfPair: "Half of a surrogate pair is no text.", loading: "Loading…", unread: " could not be fetched, or is not the file that this page was written with.",
+    counted: (n, limit) => `${n} tokens with [CLS] and [SEP]${limit && n > limit ? `; the model reads the first ${limit}` : ""}`,
+    cosine: (value) => `Cosine ${value.toFixed(4)}`,
     chosen: (names) => `To compare: ${names.join(", ")}${names.length < 2 ? ". Choose one or two more." : ""}` },
   zh: { models: (n) => `${n} 个模型`, of: (n, all) => `${all} 个模型中的 ${n} 个`, copy: "复制", copied: "已复制", failed: "请手动选中复制",
     x: "大小，MiB →", work: "↑ 每个词元的乘加次数越少越快", seconds: (rows) => `↑ ${rows} × ${data.tokens} 个词元用时越短越快`,
     broken: "本页旁边的 registry.json 已损坏：", differs: "registry.json 在本页生成之后有改动，以下模型与本页不符：",
     mend: "请重新运行 zoo site。", local: "本页是本机上的文件，因此代码片段使用文件路径。用 zoo serve 可以得到网址。", more: (n) => ` 等，另有 ${n} 个`,
     none: "无", chooseTwo: "请至少选两个模型。", differing: (n, all) => `${all} 行中有 ${n} 行不同，以 ≠ 标出。`, differs_here: "不同",
+    served: "直接打开的网页不能读取别的文件：请用 zoo serve 打开。", halfPair: "半个代理对不是文本。", loading: "正在加载……", unread: " 取不到，或者不是生成本页时的文件。",
+    counted: (n, limit) => `${n} 个词元，含 [CLS] 和 [SEP]${limit && n > limit ? `；模型只读前 ${limit} 个` : ""}`,
+    cosine: (value) => `余弦 ${value.toFixed(4)}`,
     chosen: (names) => `比较：${names.join("、")}${names.length < 2 ? "。请再选一两个。" : ""}` },
 };
 let words = WORDS.en;
@@ -192,7 +198,7 @@ function showSnippets(card) {
   };
   holder.append(tabs, ...panels, ...(place.http ? [] : [make("p", { class: "note" }, words.local)]));
   const kept = memory.get("zoo-snippet");
-  choose(snippets.some(([id]) => id === kept) ? kept : "hub");
+  choose(snippets.some(([id]) => id === kept) ? kept : snippets[0][0]);
 }
 
 function codeOf(text, kind = "code") {

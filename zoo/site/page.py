@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,28 @@ from zoo.site.dist import Dist
 from zoo.site.facts import PURPOSES, TOKENS, Fact, safe_link
 from zoo.site.papers import citation
 from zoo.site.speed import Speed, Speeds
+from zoo.site.tokens import PageFile
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("snippets.js", "plot.js", "current.js", "page.js", "compare.js", "start.js")
+_SCRIPTS = (
+    "snippets.js",
+    "plot.js",
+    "current.js",
+    "page.js",
+    "compare.js",
+    "tokenizer.js",
+    "vectors.js",
+    "try.js",
+    "start.js",
+)
 _OF_A_KIND = ("takes", "gives", "needs", "has_weights", "used_by")  # fields of a kind that snippets.js reads
 _MIB = 1 << 20
 _SIZES = (50, 100, 250, 500)  # MiB, the choices of the filter "Size"
 
 
-def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
+def render(
+    dist: Dist, facts: Sequence[Fact], speeds: Speeds | None, runtime: Mapping[str, PageFile] | None = None
+) -> str:
     """Return the page. Raises ZooError when Jinja2 is not installed."""
     environment = _environment()
     style = _file("page.css")
@@ -39,15 +53,17 @@ def render(dist: Dist, facts: Sequence[Fact], speeds: Speeds | None) -> str:
         "families": _families(facts),
         "measured": speeds.model_dump(include={"machine", "cores", "date", "tokens"}) if speeds else None,
         "tokens": TOKENS,
+        "runtime": {name: asdict(file) for name, file in runtime.items()} if runtime else None,
     }
     page: str = environment.get_template("index.html").render(
         facts=facts,
         choices=_choices(facts),
         speeds=speeds,
+        runtime=runtime,
         data=data,
         style=environment.globals["raw"](style),
         script=environment.globals["raw"](script),
-        policy=_policy(style, script),
+        policy=_policy(style, script, runs_onnx=runtime is not None),
     )
     return page
 
@@ -89,10 +105,15 @@ def _environment() -> Any:
     return environment
 
 
-def _policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy under which only this script runs, even if a registry or card contains one."""
+def _policy(style: str, script: str, runs_onnx: bool) -> str:
+    """Return a Content-Security-Policy under which only this script runs, even if a registry or card contains one.
+
+    With `runs_onnx` it may also run WebAssembly, and scripts that it made itself: ONNX Runtime, of bytes whose sha256
+    it has compared. What a registry or card says can make none.
+    """
+    more = " blob: 'wasm-unsafe-eval'" if runs_onnx else ""
     return (
-        f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}; connect-src 'self'; "
+        f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}{more}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -293,6 +293,9 @@ def test_hostile_words_do_nothing(tmp_path: Path, opened: Open) -> None:
         assert EVIL in page.inner_text("dialog[open] .lead")
         page.click("dialog[open] [data-tab=offline]")
         page.keyboard.press("Escape")
+        page.evaluate("window.location.hash = 'compare=evil,rbt3'")
+        assert EVIL in page.locator("#comparison[open] td").all_inner_texts()
+        page.keyboard.press("Escape")
         page.select_option("#family", EVIL)
         assert shown(page) == ["evil"]
 
