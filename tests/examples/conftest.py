@@ -23,10 +23,11 @@ VECTORS = ["all_minilm_l6_v2", "bge_small_zh", "bge_base_zh"]  # other names of 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of 2 layers and hidden size 64, and its tokenizer. Every letter of the examples is a token."""
-    return made_once(tmp_path_factory, "examples", _make) / "registry.json"
+    return made_once(tmp_path_factory, "examples", make_registry) / "registry.json"
 
 
-def _make(out: Path) -> None:
+def make_registry(out: Path) -> None:
+    """Write the small zoo into a directory."""
     texts = [file.read_text(encoding="utf-8").lower() for file in (ROOT / "examples").glob("*.py")]
     letters = sorted({letter for text in texts for letter in text if not letter.isspace()})
     vocabulary = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters if letter.isalnum())]
