@@ -46,6 +46,7 @@ REASONS: Mapping[str, str] = {
     r"finds bge_small_zh_onnx": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
     r"inspect PATH$": "has no path in it",
     r"^lite/bin/pip|^python -m venv lite|^du -sm lite": "makes another environment: scripts/lite_numbers.py",
+    r"sentence_similarity": "needs trained weights: give it the directory that `zoo fetch all_minilm_l6_v2` prints",
     r"--index faiss": "needs faiss-cpu, which is no extra: tests/examples",
 }
 # Lines that end only when somebody ends them, or that ask for a file of the page before.

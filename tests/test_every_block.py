@@ -17,6 +17,7 @@ def test_lines_that_cannot_run_are_left_out_with_their_continuation() -> None:
 def test_every_row_of_the_tables_is_needed() -> None:
     code = {page: blocks(page) for page in PAGES}
     lines = [line for page in code.values() for _, block in page for line in block.replace("\\\n", "\0").splitlines()]
+    lines += [f"examples/{name}" for name in SCRIPTS]
     assert not [pattern for pattern in REASONS if not any(re.search(pattern, line) for line in lines)]
     assert {*INSTEAD} <= {line.split(" #")[0].strip() for line in lines} and {*BEFORE} <= {*code}
     assert not [key for key in NAMES if [language for language, _ in code[key[0]]].count("python") <= key[1]]
