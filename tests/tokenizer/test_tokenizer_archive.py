@@ -87,6 +87,7 @@ write_saved_model(lambda: Tokenizer(vocabulary, TokenizerRules.original(lower_ca
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     """This one, which has traced others before, and another one."""
     paths = [tmp_path / "a", tmp_path / "other place" / "b"]

@@ -88,6 +88,7 @@ def test_tflite(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixtur
     assert not any(name.startswith("Flex") or name == "CUSTOM" for name in used)
 
 
+@pytest.mark.slow
 def test_tflite_in_int8(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tflite", "--quantize", "int8", "--json", "--tokenizer", "none") == 0
     found = json.loads(capsys.readouterr().out)
