@@ -26,10 +26,10 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--tokenizer", default="bert_tokenizer_chinese", help="the same, of the encoder's vocabulary")
     parser.add_argument("--registry", metavar="PATH_OR_URL", help="another one than ZOO_REGISTRY or the packaged one")
     parser.add_argument("--workers", type=int, default=2, help="processes on this machine, where TF_CONFIG is not set")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20, help="of training; default %(default)s")
     parser.add_argument("--batch-size", type=int, default=32, help="of all workers together")
     parser.add_argument("--max-length", type=int, default=32, help="in tokens; longer texts are cut")
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4, help="default %(default)s")
     parser.add_argument("--alone", action="store_true", help="one process, no strategy")
     return parser
 

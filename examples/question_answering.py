@@ -55,7 +55,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("question", nargs="?", help="a question of your own, with its context")
-    parser.add_argument("context", nargs="?", default=CONTEXT)
+    parser.add_argument(
+        "context", nargs="?", default=CONTEXT, help="the text that answers it; default one that is made up"
+    )
     parser.add_argument("--model", default="mrc_roberta_wwm_large", help="a name, hub id, .tar.gz or directory")
     given = parser.parse_args()
     run(given.model, [given.question] if given.question else None, given.context)

@@ -133,7 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="all_minilm_l6_v2", help="a name, hub id, .tar.gz or directory")
     parser.add_argument("--language", choices=["en", "zh"], default="en", help="of the made-up sentences")
-    parser.add_argument("--index", choices=["numpy", "faiss", "hnswlib"], default="numpy")
+    parser.add_argument(
+        "--index",
+        choices=["numpy", "faiss", "hnswlib"],
+        default="numpy",
+        help="default %(default)s; the others need a package each",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the order of the sentences, and of hnswlib")
     run(**vars(parser.parse_args()))
 

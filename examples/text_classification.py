@@ -64,7 +64,7 @@ def options() -> Any:
     parser.add_argument("--jsonl", type=Path, nargs=2, metavar=("TRAIN", "TEST"), help="else the texts are made up")
     parser.add_argument("--keras", type=int, choices=[2, 3], default=3, help="2 is tf_keras with hub.KerasLayer")
     parser.add_argument("--epochs", type=int, default=5, help="frozen, and as many trainable")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64, help="texts of one step; default %(default)s")
     parser.add_argument("--max-length", type=int, default=64, help="in tokens; longer texts are cut")
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="3e-5 suits 12 layers")
     parser.add_argument("--seed", type=int, default=1, help="of the made up texts, the head and the order of training")

@@ -184,5 +184,8 @@ def _archive_sha256(directory: Path) -> str:
 
 def _named(tokenizer: str | None, card: EncoderCard) -> str:
     if tokenizer is None:
-        raise BadArgument(f"no tokenizer is known for {card.name}: give one as tokenizer=.")
+        raise BadArgument(
+            f"no tokenizer is known for {card.name}: give one as tokenizer=. A registry may name one; a file, a URL or "
+            "a directory, also one in the current directory that has the name of a model, does not."
+        )
     return tokenizer
