@@ -13,11 +13,14 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -31,7 +34,7 @@ PAGES = [
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if ".zh-CN" not in page.name),
 ]
 PAGES += ["examples/node/README.md"]
-IN_TURN = {"README.md": "in turn", "docs/use.md": "in turn", "docs/contract.md": "in turn"}  # share their names
+IN_TURN = ("README.md", "docs/use.md", "docs/contract.md")  # a page goes on with the names of the one before
 
 # What cannot run here: a part of a line -> why. The rest of its block runs.
 REASONS: Mapping[str, str] = {
@@ -42,6 +45,7 @@ REASONS: Mapping[str, str] = {
     r"spark://host|RunInference|EncoderHandler|embedding_udf": "needs Beam or Spark: tests/zoo/embed",
     r"ZOO_OLD_PYTHONS": "needs older TensorFlows: scripts/test-runtimes",
     r"loadSavedModel|const \{ (vector|pooled_output) \}|loadGraphModel": "a fragment of JavaScript: tests/runtimes",
+    r"--onnxruntime-web": "needs a package of npm: tests/zoo/site",
     r"RW…": "has no key in it",
     r"finds bge_small_zh_onnx": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
     r"inspect PATH$": "has no path in it",
@@ -137,6 +141,15 @@ class Place:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
 
+    @contextmanager
+    def copied(self) -> Iterator[Place]:
+        """Yield a copy, so that no page finds what another has written; the cache is the same."""
+        with tempfile.TemporaryDirectory(prefix="页 ", dir=self.directory.parent) as folder:
+            shutil.copytree(self.directory, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home"))
+            other = copy(self)
+            other.directory = Path(folder)
+            yield other
+
     def run(self, command: Sequence[str], registry: str | None = None, limit: int = 900) -> tuple[float, int, str]:
         """Return seconds, exit code and what was printed."""
         began = time.monotonic()
@@ -192,28 +205,33 @@ def _last(printed: str) -> str:
 
 def rows_of_pages(place: Place, only: str) -> Iterator[Row]:
     """Run the blocks of all pages: of Python those of a page in one process, of the README and its pages all in one."""
-    groups = dict[str, list[tuple[str, str, str]]]()
+    in_turn: list[tuple[str, str, str]] = []
     for page in (page for page in PAGES if only in page):
-        registry = "small/registry.json" if page == "docs/recipes.md" else None
-        if page in BEFORE:
-            place.run(["bash", "-ec", BEFORE[page]])
-        count = 0
-        for number, (language, code) in enumerate(blocks(page), 1):
-            name = f"{number} {language}"
-            if language == "python":
-                more = NAMES.get((page, count), "")
-                groups.setdefault(IN_TURN.get(page, page), []).append((page, name, more + code))
-                count += 1
-            elif language == "js" and runnable(code)[0]:
-                file = place.directory / "examples/node/block.mjs"
-                file.write_text(code.replace("'albert_tiny-onnx'", "'../../albert_tiny-onnx'"), encoding="utf-8")
-                yield place.shell(page, name, "cd examples/node && node block.mjs")
-            else:
-                yield place.shell(page, name, code, registry)
-        if page not in IN_TURN and page in groups:
-            yield from place.python_blocks(groups.pop(page))
-    for group in groups.values():
-        yield from place.python_blocks(group)
+        with place.copied() as here:
+            own = in_turn if page in IN_TURN else []
+            yield from _rows_of_page(here, page, own)
+            if page not in IN_TURN:
+                yield from here.python_blocks(own)
+    with place.copied() as here:
+        yield from here.python_blocks(in_turn)
+
+
+def _rows_of_page(place: Place, page: str, python: list[tuple[str, str, str]]) -> Iterator[Row]:
+    """Run the blocks that are no Python, and add those that are to `python`."""
+    if page in BEFORE:
+        place.run(["bash", "-ec", BEFORE[page]])
+    count = 0
+    for number, (language, code) in enumerate(blocks(page), 1):
+        name = f"{number} {language}"
+        if language == "python":
+            python.append((page, name, NAMES.get((page, count), "") + code))
+            count += 1
+        elif language == "js" and runnable(code)[0]:
+            file = place.directory / "examples/node/block.mjs"
+            file.write_text(code.replace("'albert_tiny-onnx'", "'../../albert_tiny-onnx'"), encoding="utf-8")
+            yield place.shell(page, name, "cd examples/node && node block.mjs")
+        else:
+            yield place.shell(page, name, code, "small/registry.json" if page == "docs/recipes.md" else None)
 
 
 def rows_of_examples(place: Place, only: str) -> Iterator[Row]:
