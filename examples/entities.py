@@ -138,9 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="albert_tiny", help="a name, hub id, .tar.gz or directory")
     parser.add_argument("--tokenizer", default="bert_tokenizer_chinese", help="the same, of the encoder's vocabulary")
-    parser.add_argument(
-        "--count", type=int, default=1000, help="how many texts, default %(default)s; a fifth is for the test"
-    )
+    parser.add_argument("--count", type=int, default=1000, help="how many texts; a fifth is for the test")
     parser.add_argument("--epochs", type=int, default=5, help="rounds over the texts; default %(default)s")
     parser.add_argument("--learning-rate", type=float, default=2e-4, help="default %(default)s; 3e-5 suits 12 layers")
     parser.add_argument("--seed", type=int, default=1, help="of texts, the last layer and the order of training")
