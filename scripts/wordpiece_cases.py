@@ -73,7 +73,7 @@ def groups() -> Iterator[dict[str, Any]]:
         chosen = [*islice(((rules, text) for rules, text in new if _tells(category, oracles[rules], text)), size)]
         assert len(chosen) == size, f"{name} has {len(chosen)} cases of {size}"
         taken.update(chosen)
-        for rules in category.rules:
+        for rules in dict.fromkeys(category.rules):
             yield {
                 "category": name,
                 "rules": rules,

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -63,7 +63,7 @@ class Tally:
     """What was seen of one library."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of a text, a value a chunk
-    cpu: list[float] = field(default_factory=list)  # seconds of all threads for each that passed
+    cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # the same, of all threads together
     different: Counter[str] = field(default_factory=Counter)  # texts with other ids, by kind
     compared: Counter[str] = field(default_factory=Counter)
     failed: dict[str, int] = field(default_factory=dict)  # cases, by category
@@ -122,7 +122,7 @@ class Run:
             for name, (ids, seconds, cpu) in found.items():
                 tally = self.tallies[name]
                 tally.seconds[kind].append(seconds / len(given))
-                tally.cpu.append(cpu / seconds)
+                tally.cpu[kind].append(cpu / len(given))
                 tally.compared[kind] += len(given)
                 tally.different[kind] += int((ids != expected).any(axis=1).sum())
 
@@ -195,14 +195,15 @@ def page(run: Run) -> Page:
     rows = [_row(peer, run.tallies[peer.name], first) for peer in LIBRARIES if run.tallies[peer.name].seconds]
     kinds = [*KINDS]
     speeds, others = (f"{kind}: texts/s" for kind in kinds), (f"{kind}: other ids" for kind in kinds)
-    head = ("", *speeds, "time / ours", "cores", *others)
-    chunks = len(first.cpu)
+    head = ("", *speeds, "time / ours", "CPU µs", *others)
+    chunks = sum(map(len, first.seconds.values()))
     versions = ", ".join(dict.fromkeys(run.versions.values()))
     about = f"""{versions}.
 {total:,} texts, a third of each kind, on {THREADS} cores, with {THREADS} threads where a library has threads.
 The first three columns are texts per second, from a list of strings to an array of ids of {PADDED} columns ([CLS], the
 first {PADDED - 2} pieces, [SEP], and 0), in calls of 1,000 texts: medians over {chunks} chunks of up to {CHUNK:,}.
-For each chunk every library takes its turn; `time / ours` is the median of the ratios, `cores` the CPU time per second.
+For each chunk every library takes its turn; `time / ours` is the median of the ratios; `CPU µs` is what a text
+costs on all threads together, the mean of the kinds' medians, which other programs on the machine disturb little.
 The last columns count the texts with other ids than the published algorithm gives
 ([export/oracle/wordpiece.py](../export/oracle/wordpiece.py), plain Python), which shares nothing with our tokenizers.
 English texts have 5 to 30 words of BERT's English vocabulary, Chinese ones 5 to 60 characters, mixed ones are Chinese
@@ -218,7 +219,8 @@ def _row(peer: Peer, tally: Tally, first: Tally) -> list[str]:
     speed = [f"{1 / median(tally.seconds[kind]):,.0f}" if tally.seconds[kind] else "" for kind in KINDS]
     ratios = [own / ours for kind in KINDS for own, ours in zip(tally.seconds[kind], first.seconds[kind], strict=False)]
     other = [f"{tally.different[kind]:,}" if tally.compared[kind] else "" for kind in KINDS]
-    return [peer.label, *speed, f"{median(ratios):.2f}", f"{median(tally.cpu):.1f}", *other]
+    cpu = mean(median(each) for each in tally.cpu.values())
+    return [peer.label, *speed, f"{median(ratios):.2f}", f"{cpu * 1e6:.0f}", *other]
 
 
 def _below(run: Run) -> list[str]:
