@@ -16,14 +16,14 @@ function placeOf(location) {
 const python = (text) => `'${text.replace(/[\\']/g, "\\$&").replace(/\n/g, "\\n")}'`;
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
 
-// By the task of a text archive: the name that snippets give it, the part of the answer that they show, and the output
-// that can be trained. A task that is not here is called without these.
+// By the task of a text archive: the name that snippets give it, the part of the answer that they show, the output
+// that can be trained, and words for the answer. A task that is not here is called without these.
 const TASKS = {
-  vector: { name: "embed", shown: "", trained: "" },
-  classification: { name: "classify", shown: "['label']", trained: "output_key='logits', " },
-  token_classification: { name: "find", shown: "['label']" },
+  vector: { name: "embed", shown: "", trained: "", gives: "float32, one vector a text" },
+  classification: { name: "classify", shown: "['label']", trained: "output_key='logits', ", gives: "one label a text; 'scores' has a number for every label" },
+  token_classification: { name: "find", shown: "['label']", gives: "of every entity; 'start' and 'limit' are its bytes" },
   span: { name: "answer", shown: "['answer']" },
-  fill_mask: { name: "fill", shown: "['token']", text: "你[MASK]" },
+  fill_mask: { name: "fill", shown: "['token']", text: "你[MASK]", gives: "the best candidates of every [MASK]" },
 };
 
 const COMMAND_LINE = { en: "command line", zh: "命令行" };
@@ -65,7 +65,7 @@ function modelOf(name, data, place) {
 /** Return the calls of a model that takes texts: of texts, of pairs, or of both. */
 function callsOf(model) {
   const call = (inputs, note) => `${model.of.name}(${inputs})${model.of.shown}  # ${note}`;
-  const texts = call(`['${model.of.text || "你好"}']`, model.gives);
+  const texts = call(`['${model.of.text || "你好"}']`, model.of.gives || model.gives);
   const pairs = call("[['你好吗？', '我很好。']]", "of a pair");
   return model.pairs === "pairs" ? [pairs] : model.pairs === "both" ? [texts, pairs] : [texts];
 }

@@ -312,7 +312,7 @@ def test_every_snippet_runs(toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest
     with served(dist) as base:
         file = (dist / "index.html").as_uri()
         for address, expected in (  # those that differ
-            (f"{base}#toy", {"hub", "hub-keras", "zoo-keras"}),
+            (f"{base}#toy", {"hub", "encoder", "hub-keras", "zoo-keras"}),
             (f"{file}#toy", {"hub", "zoo"}),
             (f"{file}#toy_tokenizer", {"hub"}),
             (f"{base}#toy_tokenizer_preprocess", {"zoo"}),
@@ -326,6 +326,8 @@ def test_every_snippet_runs(toy_zoo: ToyZoo, tmp_path: Path, monkeypatch: pytest
             for code in (code for panel, code in panels if panel in expected):
                 names: dict[str, Any] = {}
                 exec(code, names)
+                if "vectors" in names:
+                    assert names["vectors"].shape == (2, 32)
                 if "out" in names:
                     assert names["out"]["pooled_output"].shape == (1, 32)
                 if "model" in names:
