@@ -220,7 +220,7 @@ def _row(peer: Peer, tally: Tally, first: Tally) -> list[str]:
     ratios = [own / ours for kind in KINDS for own, ours in zip(tally.seconds[kind], first.seconds[kind], strict=False)]
     other = [f"{tally.different[kind]:,}" if tally.compared[kind] else "" for kind in KINDS]
     cpu = mean(median(each) for each in tally.cpu.values())
-    return [peer.label, *speed, f"{median(ratios):.2f}", f"{cpu * 1e6:.0f}", *other]
+    return [peer.label, *speed, f"{median(ratios):.2f}", f"{cpu * 1e6:.1f}", *other]
 
 
 def _below(run: Run) -> list[str]:
