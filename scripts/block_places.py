@@ -33,7 +33,7 @@ def fill(place: Path) -> None:
     export_tokenizer(TokenizerRequest(checkpoints / "albert_tiny", "bert_tokenizer_chinese", dist))
     _export_cases(PAGES, checkpoints, dist)
     _add_names(dist / "registry.json", {"bert": "albert_tiny", "my_vectors": "bge_small_zh"})
-    make_registry(place / "small")
+    make_registry(place / "small", layers=3)  # domain_fine_tuning.py trains three
     _export_cases(EXAMPLES, checkpoints, place / "small")
     shutil.copytree(checkpoints / "my_reviews", place / "my-checkpoint")
     for name in ("chinese_L-12_H-768_A-12", "albert_base_zh"):

@@ -47,7 +47,7 @@ REASONS: Mapping[str, str] = {
     r"loadSavedModel|const \{ (vector|pooled_output) \}|loadGraphModel": "a fragment of JavaScript: tests/runtimes",
     r"--onnxruntime-web": "needs a package of npm: tests/zoo/site",
     r"RW…": "has no key in it",
-    r"finds bge_small_zh_onnx": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
+    r"^encode = TextEncoder\('bge_small_zh'\)": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
     r"inspect PATH$": "has no path in it",
     r"^lite/bin/pip|^python -m venv lite|^du -sm lite": "makes another environment: scripts/lite_numbers.py",
     r"sentence_similarity": "needs trained weights: give it the directory that `zoo fetch all_minilm_l6_v2` prints",
@@ -118,7 +118,7 @@ def runnable(code: str) -> tuple[str, tuple[str, ...]]:
     """Return the lines that can run here, and the reasons of the others."""
     kept, reasons = [], dict[str, None]()
     for line in code.replace("\\\n", "\\\0").splitlines():
-        said = [why for pattern, why in REASONS.items() if re.search(pattern, line)]
+        said = [why for pattern, why in REASONS.items() if re.search(pattern, line.split(" #")[0])]
         reasons |= dict.fromkeys(said)
         kept += [] if said else [line]
     alive = [line for line in kept if line.strip() and not re.match(r"(import|from) ", line)]

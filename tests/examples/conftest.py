@@ -26,12 +26,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "examples", make_registry) / "registry.json"
 
 
-def make_registry(out: Path) -> None:
+def make_registry(out: Path, layers: int = 2) -> None:
     """Write the small zoo into a directory."""
     texts = [file.read_text(encoding="utf-8").lower() for file in (ROOT / "examples").glob("*.py")]
     letters = sorted({letter for text in texts for letter in text if not letter.isspace()})
     vocabulary = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters if letter.isalnum())]
-    config = bert_config(2, 64, 4, 112, len(vocabulary), positions=79)
+    config = bert_config(layers, 64, 4, 112, len(vocabulary), positions=79)
     with TemporaryDirectory() as folder, packed_only("preprocess"):
         checkpoint = Path(folder)
         write_tf1(checkpoint, config, bert(config), seed=3, scale=0.05)
