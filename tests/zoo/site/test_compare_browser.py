@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.zoo.site.conftest import Open
 
+pytestmark = pytest.mark.slow
+
 
 def columns(page: Any) -> list[str]:
     found: list[str] = page.eval_on_selector_all("#comparison thead a", "links => links.map(each => each.textContent)")

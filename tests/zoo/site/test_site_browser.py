@@ -21,6 +21,8 @@ from zoo.registry.entry import Entry
 from zoo.registry.writing import update_registry
 from zoo.site import write_site
 
+pytestmark = pytest.mark.slow
+
 COUNT = len(NAMES)
 SIZELESS = {"bert_tokenizer_chinese", "bert_tokenizer_chinese_preprocess", "uer_sentiment_jd", "uer_ner_cluener"}
 SNIPPET = "dialog[open] [data-panel]:visible .code:not(.install)"

@@ -79,6 +79,7 @@ def test_texts_on_which_implementations_differ() -> None:
     assert wrong == [] and compared > 10_000
 
 
+@pytest.mark.slow
 def test_rules() -> None:
     """Added tokens of every kind, other names of special tokens, Chinese characters that are letters."""
     from export.convert.tokenizer_json import tokenizer_json as exported

@@ -24,6 +24,8 @@ from tests.zoo.site.test_compare_browser import RUN, axe
 from zoo.command import main
 from zoo.site import write_site
 
+pytestmark = pytest.mark.slow
+
 CARD = "dialog[data-card=tiny_onnx][open]"
 
 
