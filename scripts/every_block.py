@@ -46,6 +46,7 @@ REASONS: Mapping[str, str] = {
     r"ZOO_OLD_PYTHONS": "needs older TensorFlows: scripts/test-runtimes",
     r"loadSavedModel|const \{ (vector|pooled_output) \}|loadGraphModel": "a fragment of JavaScript: tests/runtimes",
     r"--onnxruntime-web": "needs a package of npm: tests/zoo/site",
+    r"c_api|^site=|^ops=": "compiles a file of the checkout: tests/runtimes/test_c_api.py",
     r"RW…": "has no key in it",
     r"^encode = TextEncoder\('bge_small_zh'\)": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
     r"inspect PATH$": "has no path in it",
@@ -53,8 +54,13 @@ REASONS: Mapping[str, str] = {
     r"sentence_similarity": "needs trained weights: give it the directory that `zoo fetch all_minilm_l6_v2` prints",
     r"--index faiss": "needs faiss-cpu, which is no extra: tests/examples",
 }
-# Lines that end only when somebody ends them, or that ask for a file of the page before.
-INSTEAD = {"zoo serve dist": "timeout -s INT 20 zoo serve dist || test $? = 124"}
+# Lines that end only when somebody ends them, or that ask for what scripts/quickstart makes.
+INSTEAD = {
+    "zoo serve dist": "timeout -s INT 20 zoo serve dist || test $? = 124",
+    "python examples/multi_worker.py --registry dist/quickstart/registry.json --steps 5": (
+        "python examples/multi_worker.py --registry small/registry.json --steps 2"
+    ),
+}
 BEFORE = {  # shell, before the blocks of a page
     "docs/convert.md": "zoo convert my_reviews --to onnx",
     "docs/recipes.md": "python -c \"import shutil; shutil.copytree('small', 'dist', dirs_exist_ok=True)\"",
@@ -73,7 +79,6 @@ SCRIPTS = {  # example -> its arguments, where no page runs it
     "string_tokens.py": "$SERVED/albert_tiny.tar.gz $SERVED/bert_tokenizer_chinese.tar.gz",
     "sentence_similarity.py": "$SERVED/bge_small_zh.tar.gz",
     "text_classification.py": "--registry small/registry.json --epochs 1",
-    "multi_worker.py": "--registry small/registry.json --steps 2",
 }
 _RUNNER = """
 import json, sys, time, traceback
