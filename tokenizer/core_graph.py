@@ -171,8 +171,10 @@ class CoreGraph(Graph):
     def _units(self, numbers: tf.Tensor, row_splits: tf.Tensor) -> Units:
         """Return the words of characters (C,), none of which is unusual."""
         in_word = numbers < SPACE
-        begins_text = tf.scatter_nd(row_splits[:, tf.newaxis], tf.ones_like(row_splits), [tf.size(numbers) + 1]) > 0
-        goes_on = in_word & tf.concat([[False], in_word[:-1]], 0) & tf.logical_not(begins_text[:-1])
+        begins_text = row_splits[:, tf.newaxis]
+        is_behind = tf.concat([[False], in_word], 0)  # behind a part of a word of the same text
+        is_behind = tf.tensor_scatter_nd_update(is_behind, begins_text, tf.zeros_like(row_splits, tf.bool))
+        goes_on = in_word & is_behind[:-1]
         is_unit = (numbers != SPACE) & tf.logical_not(goes_on)
         ids = tf.gather_nd(numbers, tf.where(is_unit))
         letters = tf.where(in_word)
