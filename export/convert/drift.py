@@ -25,8 +25,9 @@ class Drift:
     """The least and the mean cosine of `texts` vectors with those of float32, and the rank agreement of likeness.
 
     `spearman` is of the cosines of up to 5,000 pairs of texts, None for what has no vectors of texts or for fewer than
-    four texts. `least` is what was asked of both. `kept` are the matrices that stayed in float32, `costs` the relative
-    error of each product that was quantised, the largest first.
+    four texts. `least` is what was asked of both. `by_row` are the matrices whose activations have a scale for each
+    row, `kept` those that stayed in float32; `costs` is the relative error of each product with one scale, the largest
+    first.
     """
 
     texts: int
@@ -34,6 +35,7 @@ class Drift:
     cosine: float
     mean_cosine: float
     spearman: float | None
+    by_row: Sequence[str]
     kept: Sequence[str]
     costs: dict[str, float]
 
@@ -43,10 +45,11 @@ class Drift:
 
     def __str__(self) -> str:
         ranks = "" if self.spearman is None else f", order of likeness {self.spearman:.4f} (Spearman)"
+        rows = f"; {len(self.by_row)} products with a scale for each row" if self.by_row else ""
         kept = f"; in float32: {', '.join(self.kept)}" if self.kept else ""
         return (
             f"int8 against float32 on {self.texts} texts: least cosine {self.cosine:.4f}, mean {self.mean_cosine:.4f}"
-            f"{ranks}; at least {self.least} was asked{kept}"
+            f"{ranks}; at least {self.least} was asked{rows}{kept}"
         )
 
 
@@ -56,6 +59,7 @@ def drift(
     found: Sequence[Batch],
     kept: Collection[str],
     costs: dict[str, float],
+    by_row: Collection[str] = (),
 ) -> Drift:
     """Return how far the answers `found` are from the `exact` ones, both to the batches `asked`."""
     expected, ours = (np.concatenate([*map(_vectors, asked, answers)]) for answers in (exact, found))
@@ -67,6 +71,7 @@ def drift(
         cosine=float(cosines.min(initial=1.0)),
         mean_cosine=float(cosines.mean()) if len(cosines) else 1.0,
         spearman=_spearman(expected, ours) if compares else None,
+        by_row=sorted(by_row),
         kept=sorted(kept),
         costs=dict(sorted(costs.items(), key=lambda item: -item[1])),
     )

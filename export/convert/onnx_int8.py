@@ -3,12 +3,15 @@
 n rows of activations, K columns, N channels. A few of the K columns of an activation are many times larger than the
 others, and would take most of the 256 steps that its tensor has. Each column is therefore divided by a factor, and its
 row of the matrix multiplied by it, where the products of sample texts come out nearer (Xiao et al. 2022, SmoothQuant).
+
+What costs most then gets a scale for each row of the activation, which no single operation of ONNX Runtime has, and
+what costs most after that stays in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,45 +26,72 @@ _TABLE = "embeddings.word.table"
 _SAMPLE = 128  # rows of activations by which factors are chosen
 _PERCENTILES = (50, 75, 90)
 _WORTH = 0.8  # a division of all columns takes time: it has to leave this part of the error, or less
+_LEAST = 1e-12  # of a range
 _MOST_KEPT = 0.5  # of the numbers of all matrices
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class _Product:
-    """A matrix: how its columns are divided before, or None, and the relative error of its product in int8."""
+    """A matrix: how its columns are divided before, or None, and the relative error of its product in int8.
+
+    `error_by_row` is that with a scale for each row, and without factors.
+    """
 
     matrix: Array  # [K, N]
     factors: Array | None  # [K]
     error: float
+    error_by_row: float
+
+    @property
+    def gained(self) -> float:
+        """What a scale for each row is worth: a product takes time by the size of its matrix."""
+        return (self.error**2 - self.error_by_row**2) / self.matrix.size
+
+    @property
+    def left(self) -> float:
+        """What float32 is worth after that."""
+        return self.error_by_row**2 / self.matrix.size
 
 
 def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
     """Return the model in int8, and its drift from `model` on the samples.
 
-    Matrices whose products cost most stay in float32 if the drift is too large otherwise, twice as many each time.
-    Raises VerificationFailed if half of all numbers would have to.
+    If the drift is too large otherwise, the products that cost most get a scale for each row, twice as many each time;
+    if all of them are not enough, matrices stay in float32 in the same way. Raises VerificationFailed if half of all
+    numbers would have to.
     """
     exact = _answers(model, samples)
     products = {name: _chosen(matrix, rows) for name, (matrix, rows) in _activations(model, samples).items()}
     costs = {name: float(f"{product.error:.3g}") for name, product in products.items()}
-    # Small matrices first: in float32 a product takes time by its size, and its error is gone whatever that is.
-    costly = sorted(products, key=lambda name: -(products[name].error ** 2) / products[name].matrix.size)
-    total = sum(product.matrix.size for product in products.values())
-    count = 0
-    while True:
-        kept = costly[:count]
-        made = _rewritten(model, {name: each for name, each in products.items() if name not in kept})
-        found = drift(samples, exact, _answers(made, samples), kept, costs)
+    for by_row, kept in _steps(products):
+        made = _rewritten(model, {name: each for name, each in products.items() if name not in kept}, by_row)
+        found = drift(samples, exact, _answers(made, samples), kept, costs, by_row)
         if found.is_small:
             return made, found
-        count = 2 * count or 1
-        if sum(products[name].matrix.size for name in costly[:count]) > _MOST_KEPT * total:
-            worst = ", ".join(f"{name} ({costs[name]:.2g})" for name in costly[:4])
-            raise VerificationFailed(
-                f"int8 is too far from float32: {found}. The products that cost most, with their relative errors: "
-                f"{worst}. Keep the model in float32, or give texts of your own with --calibrate FILE."
-            )
+    worst = ", ".join(f"{name} ({cost:.2g})" for name, cost in [*found.costs.items()][:4])
+    raise VerificationFailed(
+        f"int8 is too far from float32: {found}. The products that cost most, with their relative errors: "
+        f"{worst}. Keep the model in float32, or give texts of your own with --calibrate FILE."
+    )
+
+
+def _steps(products: Mapping[str, _Product]) -> Iterator[tuple[Collection[str], Collection[str]]]:
+    """Yield the names of matrices with a scale for each row, and of those in float32: more and more of them."""
+    gained = sorted(products, key=lambda name: -products[name].gained)
+    left = sorted(products, key=lambda name: -products[name].left)
+    total = sum(product.matrix.size for product in products.values())
+    for count in _doubled(len(products)):
+        yield gained[:count], ()
+    for count in _doubled(len(products))[1:]:
+        if sum(products[name].matrix.size for name in left[:count]) > _MOST_KEPT * total:
+            return
+        yield left[count:], left[:count]
+
+
+def _doubled(most: int) -> list[int]:
+    """Return 0, 1, 2, 4 and so on, up to `most`."""
+    return [0, *(1 << place for place in range(most.bit_length()) if 1 << place < most), *([most] if most else [])]
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------
@@ -105,22 +135,24 @@ def _chosen(matrix: Array, rows: Array) -> _Product:
     order = np.argsort(-np.abs(rows).max(1))  # rows that set the range of a tensor, and some that do not
     picked = rows[np.concatenate([order[: _SAMPLE // 4], order[:: -(-len(order) // _SAMPLE)]])]
     plain = _error(matrix, picked, None)
-    found = _Product(matrix, None, plain)
+    found = _Product(matrix, None, plain, _error(matrix, picked, None, by_row=True))
     for percentile in _PERCENTILES:
         usual = max(float(np.percentile(columns, percentile)), 1e-6)
         factors = (np.maximum(1.0, columns / usual) ** 0.75).astype(np.float32)
         error = _error(matrix, picked, factors)
         if error < min(_WORTH * plain, found.error):
-            found = _Product(matrix, factors, error)
+            found = replace(found, factors=factors, error=error)
     return found
 
 
-def _error(matrix: Array, rows: Array, factors: Array | None) -> float:
-    """Return the relative error of rows @ matrix in int8."""
+def _error(matrix: Array, rows: Array, factors: Array | None, by_row: bool = False) -> float:
+    """Return the relative error of rows @ matrix in int8, with one scale of the rows or one for each."""
     exact = rows @ matrix
     divided, multiplied = (rows, matrix) if factors is None else (rows / factors, matrix * factors[:, None])
-    low, high = min(float(divided.min()), 0.0), max(float(divided.max()), 0.0)
-    step = max(high - low, 1e-12) / 255
+    if by_row:
+        step = np.maximum(np.abs(divided).max(1, keepdims=True), _LEAST) / 127
+    else:
+        step = max(max(float(divided.max()), 0.0) - min(float(divided.min()), 0.0), _LEAST) / 255
     steps, scale = _int8(multiplied)
     found = (np.round(divided / step) * step) @ (steps * scale)
     return float(np.linalg.norm(found - exact) / max(float(np.linalg.norm(exact)), 1e-12))
@@ -136,10 +168,11 @@ def _int8(matrix: Array) -> tuple[Array, Array]:
 # -- the graph --------------------------------------------------------------------------------------------------------
 
 
-def _rewritten(model: Any, products: Mapping[str, _Product]) -> Any:
+def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[str]) -> Any:
     """Return a copy whose products with these matrices, and the word table, are of int8.
 
-    The nodes stand in the order and form that ONNX Runtime makes one operation of, DynamicQuantizeMatMul.
+    Without a scale for each row, the nodes stand in the order and form that ONNX Runtime makes one operation of,
+    DynamicQuantizeMatMul.
     """
     from onnx import ModelProto, helper, numpy_helper
 
@@ -152,11 +185,16 @@ def _rewritten(model: Any, products: Mapping[str, _Product]) -> Any:
         if out in places and places[out][1] in products:
             x, name = places[out]
             product = products[name]
-            matrix = product.matrix if product.factors is None else product.matrix * product.factors[:, None]
+            factors = None if name in by_row else product.factors
+            matrix = product.matrix if factors is None else product.matrix * factors[:, None]
             if f"{name}_int8" not in added:
                 added[f"{name}_int8"], added[f"{name}_scale"] = _int8(matrix)
-            if product.factors is not None:
-                added[f"{name}_factors"] = (1 / product.factors).astype(np.float32)
+            if name in by_row:
+                added |= _CONSTANTS
+                nodes += _product_by_row(x, name, out)
+                continue
+            if factors is not None:
+                added[f"{name}_factors"] = (1 / factors).astype(np.float32)
                 nodes.append(helper.make_node("Mul", [x, f"{name}_factors"], [f"{out}_divided"]))
                 x = f"{out}_divided"
             nodes += [
@@ -187,6 +225,35 @@ def _rewritten(model: Any, products: Mapping[str, _Product]) -> Any:
     made.graph.initializer.extend(each for each in graph.initializer if each.name in read)
     made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
     return made
+
+
+_CONSTANTS = {
+    "int8_least": np.float32(_LEAST),
+    "int8_steps": np.float32(127),
+    "int8_zero": np.array(128, np.uint8),
+    "int8_last": np.array([1], np.int64),
+}
+
+
+def _product_by_row(x: str, matrix: str, out: str) -> list[Any]:
+    """Return the nodes of a product whose activation, of two dimensions, has a scale for each row."""
+    from onnx import helper
+
+    return [
+        helper.make_node("ReduceMax", [x], [f"{out}_high"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMin", [x], [f"{out}_low"], axes=[1], keepdims=0),
+        helper.make_node("Neg", [f"{out}_low"], [f"{out}_below"]),
+        helper.make_node("Max", [f"{out}_high", f"{out}_below", "int8_least"], [f"{out}_range"]),
+        helper.make_node("Div", [f"{out}_range", "int8_steps"], [f"{out}_step"]),
+        helper.make_node("Shape", [f"{out}_step"], [f"{out}_rows"]),
+        helper.make_node("Expand", ["int8_zero", f"{out}_rows"], [f"{out}_zeros"]),
+        helper.make_node("QuantizeLinear", [x, f"{out}_step", f"{out}_zeros"], [f"{out}_x"], axis=0),
+        helper.make_node("MatMulInteger", [f"{out}_x", f"{matrix}_int8", "int8_zero"], [f"{out}_sums"]),
+        helper.make_node("Cast", [f"{out}_sums"], [f"{out}_float"], to=1),
+        helper.make_node("Mul", [f"{out}_float", f"{matrix}_scale"], [f"{out}_scaled"]),
+        helper.make_node("Unsqueeze", [f"{out}_step", "int8_last"], [f"{out}_column"]),
+        helper.make_node("Mul", [f"{out}_scaled", f"{out}_column"], [out]),
+    ]
 
 
 def _tables(graph: Any) -> dict[str, Array]:
