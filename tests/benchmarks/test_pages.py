@@ -37,7 +37,18 @@ def test_a_page_is_printed_and_written(
 
 @pytest.mark.parametrize(
     "name",
-    ["benchmarks", "converted", "embed-numbers", "exports", "text-numbers", "tokenizer-numbers", "wordpiece-numbers"],
+    [
+        "benchmarks",
+        "converted",
+        "embed-numbers",
+        "exactness",
+        "exports",
+        "runtime-numbers",
+        "text-numbers",
+        "tokenizer-numbers",
+        "vector-numbers",
+        "wordpiece-numbers",
+    ],
 )
 def test_every_page_names_a_command_that_there_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
