@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from export.options import EncoderOptions, EncoderRequest, given_options
 from export.release.build import exclusive, write_rows
@@ -16,8 +17,9 @@ from export.release.plan import Step, make_step
 from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Found, Inputs, Shelf, said
 from zoo.archive.digests import sha256_of
+from zoo.archive.kinds import KINDS
 from zoo.contract import PREPROCESS, REGISTRY_FILE
-from zoo.errors import BadArgument
+from zoo.errors import BadArgument, ZooError
 from zoo.fetching.hub_ids import hub_source
 from zoo.registry.entry import Entry, FromParent, HuggingFaceSource, NoteSource, Recipe, Source, UrlSource
 from zoo.registry.recipes import option_words, stated_options
@@ -27,6 +29,7 @@ from zoo.registry.writing import own_registry, update_registry
 if TYPE_CHECKING:
     from export.planning import PlannedEncoder, PlannedText
 
+Kind = Literal["text", "encoder"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -34,7 +37,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 class Addition:
     """A model to add. `checkpoint` is a path, a URL, owner/repository or an id of a hub.
 
-    `options` are those of `zoo export`.
+    `options` are those of `zoo export`. Without `kind` the model is what the checkpoint is for, as of `zoo export`.
     """
 
     checkpoint: str
@@ -42,6 +45,7 @@ class Addition:
     out: Path
     options: EncoderOptions = field(default_factory=EncoderOptions)
     no_tokenizer: bool = False
+    kind: Kind | None = None
 
 
 def add_model(addition: Addition) -> BuildReport:
@@ -50,29 +54,31 @@ def add_model(addition: Addition) -> BuildReport:
         add_model(Addition("hfl/rbt3", "rbt3", Path("dist"), EncoderOptions(licence="Apache-2.0")))
 
     The row states the source and the options, so that `zoo build` can make the archive again. If `out` has a tokenizer
-    of the same vocabulary, the row names it; otherwise a tokenizer is exported as NAME_tokenizer. Raises BadArgument,
-    DownloadFailed, BadRegistry, CannotWrite.
+    of an encoder's vocabulary, the row names it; otherwise a tokenizer is exported as NAME_tokenizer. A text archive
+    has its own inside. Raises BadArgument, DownloadFailed, BadRegistry, CannotWrite.
     """
     out, name, options = addition.out, addition.name, addition.options
     source = _source(addition)
     with exclusive(out):
         registry = own_registry(out / REGISTRY_FILE) if (out / REGISTRY_FILE).exists() else Registry()
         write_rows(registry, out)
-        parent = _parent(addition, source, registry)
-        inputs, entry = _inputs(addition, source), _entry(options, source, parent)
-        step = Step(name, (name, *(_tokenizer_rows(addition) if options.keep_tokens else ())), name)
+        inputs = _inputs(addition, source)
+        kind = _kind(addition, inputs.path)
+        parent = _parent(addition, source, registry, kind)
+        entry, is_text = _entry(options, source, parent, kind), kind == "text"
+        step = Step(name, (name, *(_tokenizer_rows(addition) if options.keep_tokens and not is_text else ())), name)
         models, report = {**registry.models, name: entry}, BuildReport(rows=read_report(out).rows)
         # Without --keep-tokens, --cased is an option of the tokenizer's export alone.
-        of_encoder = options if options.keep_tokens else replace(options, cased=None)
-        report = _built(step, models, inputs, report, out, of_encoder)
+        of_weights = options if options.keep_tokens or is_text else replace(options, cased=None)
+        report = _built(step, models, inputs, report, out, of_weights)
         if report.failed:
             return report
         made = own_registry(out / REGISTRY_FILE).models
-        tokenizer = _fitting(made, made[name], options.cased)
-        if tokenizer is None and made[name].vocabulary_sha256 and not addition.no_tokenizer:
+        tokenizer = None if is_text else _fitting(made, made[name], options.cased)
+        if not (tokenizer or is_text or addition.no_tokenizer) and made[name].vocabulary_sha256:
             report = _with_tokenizer(addition, made[name], inputs, report)
             tokenizer = None if report.failed else f"{name}_tokenizer"
-        given = given_options(of_encoder)
+        given = given_options(of_weights)
         if given.keys() - stated_options(name, source, models).keys() and not parent:
             entry = entry.model_copy(update={"sources": [_command_note(addition, source, given, models)]})
         _write_people(out, {name: entry.model_copy(update={"tokenizer": tokenizer})})
@@ -94,10 +100,12 @@ def plan_addition(addition: Addition) -> PlannedEncoder | PlannedText | str:
     if found is None:
         return said(source)
     registry = own_registry(listed) if listed.exists() else Registry()
-    models = {**registry.models, addition.name: _entry(addition.options, source, _parent(addition, source, registry))}
+    kind = _kind(addition, found.path)
+    entry = _entry(addition.options, source, _parent(addition, source, registry, kind), kind)
+    models = {**registry.models, addition.name: entry}
     builder = Builder(Job(models, addition.out, options=addition.options))
     request = builder.request(make_step(addition.name, models), Inputs(found.path, source, "", {}))
-    assert isinstance(request, EncoderRequest)  # a new model is one
+    assert isinstance(request, EncoderRequest)  # of an encoder and of a text archive
     return plan_export(request)
 
 
@@ -145,6 +153,18 @@ def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
 # -- what the row says ------------------------------------------------------------------------------------------------
 
 
+def _kind(addition: Addition, checkpoint: Path) -> Kind:
+    """Return the kind of the new model; of a checkpoint that cannot be read "encoder", whose export says why."""
+    from export.planning import PlannedText, plan_export
+
+    if addition.kind:
+        return addition.kind
+    request = EncoderRequest(checkpoint=checkpoint, name=addition.name, out=addition.out, **vars(addition.options))
+    with suppress(ZooError):
+        return "text" if isinstance(plan_export(request), PlannedText) else "encoder"
+    return "encoder"
+
+
 def _source(addition: Addition) -> Source:
     """Return the source that the new row states for the checkpoint. Raises BadArgument if it is none."""
     checkpoint, activation = addition.checkpoint, addition.options.activation
@@ -165,26 +185,24 @@ def _source(addition: Addition) -> Source:
     )
 
 
-def _parent(addition: Addition, source: Source, registry: Registry) -> str | None:
+def _parent(addition: Addition, source: Source, registry: Registry, kind: Kind) -> str | None:
     """Return the name of the row of the whole model, from the same source, that a truncated model is cut from."""
     if addition.options.layers is None or isinstance(source, NoteSource):
         return None
     rows = registry.models.items()
-    return next((n for n, row in rows if source in row.sources and row.kind == "encoder" and n != addition.name), None)
+    return next((n for n, row in rows if source in row.sources and row.kind == kind and n != addition.name), None)
 
 
-def _entry(options: EncoderOptions, source: Source, parent: str | None) -> Entry:
-    """Return the new row: the source, and the options that a row can state."""
+def _entry(options: EncoderOptions, source: Source, parent: str | None, kind: Kind) -> Entry:
+    """Return the new row: the source, and the options that a row of this kind can state."""
     # The recipe is not validated here: the export refuses an unknown head with an error that names the known ones.
-    heads: Any = None if options.heads is None else list(options.heads)
-    recipe = Recipe.model_construct(
-        derivation=FromParent(parent=parent, layers=options.layers) if parent else None,
-        family=options.family,
-        pooler=options.pooler,
-        heads=heads,
-    )
+    can_state = [option for option in KINDS[kind].options if option in Recipe.model_fields]
+    given = {option: getattr(options, option) for option in can_state}
+    chosen: dict[str, Any] = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    derivation = FromParent(parent=parent, layers=options.layers) if parent else None
+    recipe = Recipe.model_construct(derivation=derivation, **chosen)
     stated = recipe if recipe != Recipe() else None
-    return Entry(kind="encoder", licence=options.licence, sources=[] if parent else [source], recipe=stated)
+    return Entry(kind=kind, licence=options.licence, sources=[] if parent else [source], recipe=stated)
 
 
 def _command_note(

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from export.command import Run
 from export.options import EncoderOptions, add_options, request_from
-from export.release.add import Addition, add_model, plan_addition
+from export.release.add import Addition, Kind, add_model, plan_addition
 from export.release.build import build_steps, write_catalogue
 from export.release.builder import Job
 from export.release.dry_run import dry_run
@@ -63,6 +64,7 @@ def add_command(parser: argparse.ArgumentParser) -> Run:
     """Make a registry row and an archive of a checkpoint, with its tokenizer.
 
     zoo add hfl/rbt3 --name rbt3 --out dist
+    zoo add BAAI/bge-small-zh-v1.5 --name vectors --out dist
     zoo add checkpoint.zip --name mine --out dist --layers 3
     """
     parser.add_argument(
@@ -71,6 +73,7 @@ def add_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--name", required=True, help="name of the row and the archive")
     _add_out(parser)
     add_options(parser, EncoderOptions)
+    parser.add_argument("--kind", choices=get_args(Kind), help="without it, what the checkpoint is for")
     parser.add_argument("--no-tokenizer", action="store_true", help="export no tokenizer where none fits")
     parser.add_argument("--dry-run", action="store_true", help="print the weight plan; nothing is fetched or written")
     add_json(parser)
@@ -129,8 +132,8 @@ def _run_add(arguments: argparse.Namespace) -> int:
     from export.planning import check_name
 
     check_name(arguments.name)
-    of_encoder = request_from(arguments, EncoderOptions)
-    addition = Addition(arguments.checkpoint, arguments.name, arguments.out, of_encoder, arguments.no_tokenizer)
+    options, no_tokenizer = request_from(arguments, EncoderOptions), arguments.no_tokenizer
+    addition = Addition(arguments.checkpoint, arguments.name, arguments.out, options, no_tokenizer, arguments.kind)
     if not arguments.dry_run:
         check_directory(arguments.out)
         return _finish(add_model(addition), arguments)

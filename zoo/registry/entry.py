@@ -232,7 +232,7 @@ class Recipe(Record):
     heads: list[Literal[tuple(HEADS)]] | None = Field(  # type: ignore[valid-type]
         default=None, description="pre-training heads; [] is none, null those whose weights look trained"
     )
-    cased: bool | None = Field(default=None, description="of a tokenizer")
+    cased: bool | None = Field(default=None, description="of a tokenizer, or of that inside of a text archive")
     task: Literal[tuple(TASKS)] | None = Field(  # type: ignore[valid-type]
         default=None, description="of a text archive, where the checkpoint's files do not say it"
     )

@@ -49,3 +49,33 @@ def test_zoo_build_of_a_text_row(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.splitlines()[-1].startswith("--with onnx: then small_texts_onnx, ")
     assert main([*command, *onnx]) == 0
     assert "small_texts_onnx.tar.gz: made of the same archive before" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_adding_says_what_the_checkpoint_is_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_case("vector: mean", tmp_path / "texts")
+    command = ["add", str(folder), "--name", "texts", "--out", str(tmp_path / "dist"), "--dry-run"]
+    assert main(command) == 0
+    assert "a text archive, vector" in capsys.readouterr().out
+    assert main([*command, "--kind", "encoder"]) == 0
+    assert "a text archive" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_was_added_is_built_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources, out = tmp_path / "sources", tmp_path / "dist"
+    folder = write_case("vector: mean", sources / "texts")
+    options = ["--max-length", "20", "--prompts", "query=问：", "--cased", "--licence", "MIT"]
+    assert main(["add", str(folder), "--name", "texts", "--out", str(out), *options]) == 0, capsys.readouterr()
+    registry = own_registry(out / "registry.json")
+    row = registry.models["texts"]
+    assert registry.names() == ["texts"] and (row.kind, row.task, row.max_length) == ("text", "vector", 20)
+    assert row.recipe == Recipe(max_length=20, prompts={"query": "问："}, cased=True) and row.tokenizer is None
+    encode = zoo.TextEncoder(out / "texts.tar.gz")
+    assert not np.array_equal(encode(["THE HOTEL"]), encode(["the hotel"]))
+    again = ["build", "texts", "--registry", str(out / "registry.json"), "--out", str(tmp_path / "again")]
+    assert main([*again, "--sources", str(sources)]) == 0, capsys.readouterr()
+    assert (tmp_path / "again/texts.tar.gz").read_bytes() == (out / "texts.tar.gz").read_bytes()
+    assert main(["add", str(folder), "--name", "ids", "--out", str(out), "--kind", "encoder"]) == 0
+    assert own_registry(out / "registry.json").names() == ["ids", "ids_tokenizer", "ids_tokenizer_preprocess", "texts"]
