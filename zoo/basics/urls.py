@@ -11,14 +11,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from zoo.errors import BadArgument
+
 HUB_SCHEMES = ("hf://", "ms://")
 ID_SCHEMES = ("zoo://", *HUB_SCHEMES)  # which no URL or path begins with
 _FORBIDDEN = ContextVar("_FORBIDDEN", default=False)
 
 
 def local_path(source: str) -> Path | None:
-    """Return the path of a file URL or of a plain path; None for an http(s) URL, and for zoo:// and the hubs' ids."""
-    parts = urlsplit(source)
+    """Return the path of a file URL or of a plain path; None for an http(s) URL, and for zoo:// and the hubs' ids.
+
+    Raises BadArgument for what begins like a URL and is none.
+    """
+    try:
+        parts = urlsplit(source)
+    except ValueError as error:
+        raise BadArgument(f"{shown(source)} is no URL: {error}.") from None
     if parts.scheme in ("http", "https") or source.startswith(ID_SCHEMES):
         return None
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)

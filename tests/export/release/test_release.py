@@ -212,7 +212,10 @@ def test_failures_are_rows_of_the_report(built: Built, tmp_path: Path, capsys: p
     }
     assert "The registry says layers 7, it has 2; heads 5, it has 3" in rows["tiny"]["reason"]
     assert "tiny and" in rows["tiny"]["reason"] and "local tiny" in rows["tiny"]["reason"]
-    assert "on a drive of somebody's" in rows["lost"]["reason"] and "--sources DIR: lost" in rows["lost"]["reason"]
+    assert (
+        "on a drive of somebody's" in rows["lost"]["reason"]
+        and "names: lost. Then `zoo fetch lost --sources DIR`" in rows["lost"]["reason"]
+    )
     made = read_registry(dist / "registry.json")
     assert made.entry("base_1").description == "other words"
     assert made.entry("tiny").layers == 2, "the archive that is there has 2"
@@ -356,7 +359,9 @@ def test_what_is_damaged_gives_way_to_the_next_source(
     sources = [UrlSource(kind="url", url=url) for url in urls]
     found = Shelf(cache=tmp_path).get("odd", Entry(kind="encoder", sources=sources))
     assert found.path.name == "right.zip" and found.source == sources[3]
-    with pytest.raises(DownloadFailed, match=r"(?s)flipped.zip.*damaged.*page.zip.*x.zip.*404.*--sources DIR: odd or "):
+    with pytest.raises(
+        DownloadFailed, match=r"(?s)flipped.zip.*damaged.*page.zip.*x.zip.*404.*one of these names: odd or "
+    ):
         Shelf(cache=tmp_path).get("odd", Entry(kind="encoder", sources=sources[:3]))
 
 
