@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cases import Case
 from benchmarks.machine import MIB
 from benchmarks.measure import Call, Effort, interleave
 from benchmarks.pages import Page
@@ -30,26 +31,27 @@ from export.convert import to_onnx, to_tfjs, to_tflite
 from export.convert.check import Batch
 from export.convert.conversion import Conversion, convert_model
 from export.convert.report import ConversionReport
-from zoo.contract import INPUT_KEYS
+from zoo.contract import INPUT_KEYS, INPUT_MASK
 from zoo.errors import ZooError
 from zoo.loading.load import load_directory
 from zoo.loading.matching import FoundEncoder, find_pair
 
 NODE = Path(__file__).parents[2] / "examples" / "node"
-ROWS, LENGTH = (1, 32), 64
+CASES = (Case("dense", 1, 64), Case("dense", 32, 128), Case("real", 32, 128))
+VOCABULARY = 21128
 EFFORT = Effort(budget=20.0, least=3, most=9, long=0.1)
 _FORMS = (("onnx", None), ("onnx", "int8"), ("tflite", None), ("tflite", "int8"), ("tfjs", None))
 
 
 @dataclass
 class Form:
-    """One way to run the model: what was measured of it so far, and a call for each number of rows."""
+    """One way to run the model: what was measured of it so far, and a call for each case."""
 
     name: str
     mib: float
     load: float | None
     difference: float | None = None
-    calls: dict[int, Call] = field(default_factory=dict)
+    calls: dict[Case, Call] = field(default_factory=dict)
 
 
 def measure(options: argparse.Namespace) -> Page:
@@ -59,12 +61,14 @@ def measure(options: argparse.Namespace) -> Page:
     if NODE.is_dir():
         os.chdir(NODE)  # where Node looks for packages
     forms = list(prepared(found, work / "converted"))
-    times = [interleave({form.name: form.calls[rows] for form in forms if rows in form.calls}, EFFORT) for rows in ROWS]
+    times = [
+        interleave({form.name: form.calls[case] for form in forms if case in form.calls}, EFFORT) for case in CASES
+    ]
     return page(forms, times)
 
 
 def page(forms: Sequence[Form], times: Sequence[dict[str, tuple[float, ...]]]) -> Page:
-    """Return the page. `times` are the seconds of each form, one dictionary for each of ROWS."""
+    """Return the page. `times` are the seconds of each form, one dictionary for each of CASES."""
     rows = [
         [
             form.name,
@@ -75,10 +79,12 @@ def page(forms: Sequence[Form], times: Sequence[dict[str, tuple[float, ...]]]) -
         ]
         for form in forms
     ]
-    head = ["form", "MiB", "load s", *(f"{count} × {LENGTH}, ms" for count in ROWS), "largest difference"]
-    about = f"""albert_tiny at its true size with seeded random weights; batches of {LENGTH} real tokens a row, so that
-nothing is won by dropping padding; times are medians of interleaved calls, loading is once, in a process that has its
-libraries already. The difference is the largest from the archive, over the batches of `zoo convert`."""
+    cases = (f"{case.name.replace(' x ', ' × ')}, ms" for case in CASES)
+    head = ["form", "MiB", "load s", *cases, "largest difference"]
+    about = """albert_tiny at its true size with seeded random weights. A dense batch has no padding, so that nothing is
+won by dropping it; a real one has the lengths of short texts, padded to 128. Times are medians of interleaved calls,
+loading is once, in a process that has its libraries already. The difference is the largest from the archive, over the
+batches of `zoo convert`."""
     below = "32 rows are left out for tfjs: its plain JavaScript would need minutes."
     return Page("converted", "Converted models", about, head, rows, below)
 
@@ -118,9 +124,9 @@ def saved_model(found: FoundEncoder) -> Form:
     encoder = load_directory(found.directory, found.card.name)
     form = Form("SavedModel", sum(file.size for file in found.card.files.values()) / MIB, 0.0)
     form.load = time.perf_counter() - started
-    for rows in ROWS:
-        inputs = {key: tf.constant(array) for key, array in batch(rows).items()}
-        form.calls[rows] = timed(lambda inputs=inputs: encoder(inputs)["pooled_output"].numpy())
+    for case in CASES:
+        inputs = {key: tf.constant(array) for key, array in batch(case).items()}
+        form.calls[case] = timed(lambda inputs=inputs: encoder(inputs)["pooled_output"].numpy())
     return form
 
 
@@ -129,45 +135,48 @@ def loaded(label: str, load: Callable[[], Callable[[Batch], Any]], report: Conve
     started = time.perf_counter()
     encode = load()
     form = Form(label, model_mib(report), time.perf_counter() - started, difference(report))
-    for rows in ROWS:
-        inputs = batch(rows)
-        form.calls[rows] = timed(lambda inputs=inputs: encode(inputs))
+    for case in CASES:
+        inputs = batch(case)
+        form.calls[case] = timed(lambda inputs=inputs: encode(inputs))
     return form
 
 
 def in_tfjs(directory: Path, report: ConversionReport) -> Iterator[Form]:
-    def ask(rows: int) -> tuple[float, float]:
-        found = to_tfjs.ask_node(directory, [batch(1), batch(rows)])  # the first one warms up
+    one = CASES[0]
+
+    def ask() -> tuple[float, float]:
+        found = to_tfjs.ask_node(directory, [batch(one), batch(one)])  # the first one warms up
         return found["load"] / 1000, found["times"][1] / 1000
 
     if report.comparison is None:
         print(f"left out: tfjs in Node: {report.not_verified}", file=sys.stderr)
         return
-    form = Form("tfjs (cpu) in Node", model_mib(report), ask(1)[0], difference(report))
-    form.calls = {1: lambda repeat: ask(1)[1]}  # 32 rows take its plain JavaScript minutes
+    form = Form("tfjs (cpu) in Node", model_mib(report), ask()[0], difference(report))
+    form.calls = {one: lambda repeat: ask()[1]}  # 32 rows take its plain JavaScript minutes
     yield form
 
 
 def in_onnxruntime_node(label: str, directory: Path, report: ConversionReport) -> Iterator[Form]:
-    """examples/node/bench.js prints a line of JSON for each batch: its rows, and ms."""
+    """examples/node/bench.js prints a line of JSON for each case: its kind, rows and length, and ms."""
+    tokens = batch(CASES[-1])[INPUT_MASK].sum(1).tolist()
 
-    def ask() -> dict[int, dict[str, float]]:
-        command = ["node", "bench.js", str(directory), "5"]
+    def ask() -> dict[Case, float]:
+        command = ["node", "bench.js", str(directory), "5", ",".join(map(str, tokens))]
         done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, check=True)
-        return {line["batch"]: line for line in map(json.loads, done.stdout.splitlines())}
+        lines = map(json.loads, done.stdout.splitlines())
+        return {Case(line["kind"], line["batch"], line["length"]): line["ms"] / 1000 for line in lines}
 
     if not (NODE / "bench.js").is_file() or not (NODE / "node_modules/onnxruntime-node").is_dir():
         print("left out: onnxruntime-node: `npm ci` in examples/node", file=sys.stderr)
         return
     form = Form(label, model_mib(report), None, difference(report))
-    form.calls = {rows: lambda repeat, rows=rows: ask()[rows]["ms"] / 1000 for rows in ROWS}
+    form.calls = {case: lambda repeat, case=case: ask()[case] for case in CASES}
     yield form
 
 
-def batch(rows: int) -> dict[str, np.ndarray]:
-    """Return ids of the middle of the vocabulary, without padding."""
-    ids = np.random.default_rng(rows).integers(670, 7000, (rows, LENGTH), np.int32)
-    return dict(zip(INPUT_KEYS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+def batch(case: Case) -> dict[str, np.ndarray]:
+    """Return one batch of a case, by the names of its inputs."""
+    return dict(zip(INPUT_KEYS, case.batches(VOCABULARY)[0], strict=True))
 
 
 def timed(call: Callable[[], object]) -> Call:

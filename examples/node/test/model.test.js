@@ -67,6 +67,7 @@ test('the job: a head learns over the frozen encoder', options, async () => {
 
 test('the benchmark prints a line of JSON for each case', options, async () => {
   const lines = (await run('bench.js', fixture, '2')).trimEnd().split('\n').map(JSON.parse);
-  assert.deepEqual(lines.map(({ batch, length }) => [batch, length]), [[32, 64], [1, 64]]);
+  const cases = lines.map(({ kind, batch, length }) => [kind, batch, length]);
+  assert.deepEqual(cases, [['dense', 32, 128], ['dense', 1, 64], ['real', 32, 128]]);
   assert.ok(lines.every(({ ms, runtime }) => ms > 0 && runtime.includes('onnxruntime')));
 });
