@@ -11,7 +11,7 @@ what costs most after that stays in float32.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,13 @@ Array = NDArray[Any]
 class _Product:
     """A matrix: how its columns are divided before, or None, and the relative error of its product in int8.
 
-    `error_by_row` is that with a scale for each row, and without factors.
+    `factors_by_row` and `error_by_row` are those with a scale for each row of the activation.
     """
 
     matrix: Array  # [K, N]
     factors: Array | None  # [K]
     error: float
+    factors_by_row: Array | None
     error_by_row: float
 
     @property
@@ -134,15 +135,16 @@ def _chosen(matrix: Array, rows: Array) -> _Product:
     columns = np.abs(rows).max(0)
     order = np.argsort(-np.abs(rows).max(1))  # rows that set the range of a tensor, and some that do not
     picked = rows[np.concatenate([order[: _SAMPLE // 4], order[:: -(-len(order) // _SAMPLE)]])]
-    plain = _error(matrix, picked, None)
-    found = _Product(matrix, None, plain, _error(matrix, picked, None, by_row=True))
-    for percentile in _PERCENTILES:
-        usual = max(float(np.percentile(columns, percentile)), 1e-6)
-        factors = (np.maximum(1.0, columns / usual) ** 0.75).astype(np.float32)
-        error = _error(matrix, picked, factors)
-        if error < min(_WORTH * plain, found.error):
-            found = replace(found, factors=factors, error=error)
-    return found
+    usual = (max(float(np.percentile(columns, percentile)), 1e-6) for percentile in _PERCENTILES)
+    tried = [(np.maximum(1.0, columns / each) ** 0.75).astype(np.float32) for each in usual]
+    found: list[Any] = []
+    for by_row in (False, True):
+        plain = _error(matrix, picked, None, by_row)
+        error, place = min(
+            ((_error(matrix, picked, each, by_row), n) for n, each in enumerate(tried)), default=(plain, 0)
+        )
+        found += [tried[place], error] if error < _WORTH * plain else [None, plain]
+    return _Product(matrix, *found)
 
 
 def _error(matrix: Array, rows: Array, factors: Array | None, by_row: bool = False) -> float:
@@ -185,18 +187,18 @@ def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[
         if out in places and places[out][1] in products:
             x, name = places[out]
             product = products[name]
-            factors = None if name in by_row else product.factors
+            factors = product.factors_by_row if name in by_row else product.factors
             matrix = product.matrix if factors is None else product.matrix * factors[:, None]
             if f"{name}_int8" not in added:
                 added[f"{name}_int8"], added[f"{name}_scale"] = _int8(matrix)
-            if name in by_row:
-                added |= _CONSTANTS
-                nodes += _product_by_row(x, name, out)
-                continue
             if factors is not None:
                 added[f"{name}_factors"] = (1 / factors).astype(np.float32)
                 nodes.append(helper.make_node("Mul", [x, f"{name}_factors"], [f"{out}_divided"]))
                 x = f"{out}_divided"
+            if name in by_row:
+                added |= _CONSTANTS
+                nodes += _product_by_row(x, name, out)
+                continue
             nodes += [
                 helper.make_node("DynamicQuantizeLinear", [x], [f"{out}_x", f"{out}_step", f"{out}_zero"]),
                 helper.make_node("MatMulInteger", [f"{out}_x", f"{name}_int8", f"{out}_zero"], [f"{out}_sums"]),
