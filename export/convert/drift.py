@@ -59,7 +59,7 @@ def drift(
     found: Sequence[Batch],
     kept: Collection[str],
     costs: dict[str, float],
-    by_row: Collection[str] = (),
+    by_row: Collection[str],
 ) -> Drift:
     """Return how far the answers `found` are from the `exact` ones, both to the batches `asked`."""
     expected, ours = (np.concatenate([*map(_vectors, asked, answers)]) for answers in (exact, found))

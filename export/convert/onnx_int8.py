@@ -32,27 +32,30 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class _Product:
-    """A matrix: how its columns are divided before, or None, and the relative error of its product in int8.
+class _Form:
+    """How columns are divided before a product in int8, None if they are not, and the relative error of the product."""
 
-    `factors_by_row` and `error_by_row` are those with a scale for each row of the activation.
-    """
-
-    matrix: Array  # [K, N]
     factors: Array | None  # [K]
     error: float
-    factors_by_row: Array | None
-    error_by_row: float
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix, and the best forms of its product with one scale of the activation, and with one for each row."""
+
+    matrix: Array  # [K, N]
+    at_once: _Form
+    by_row: _Form
 
     @property
     def gained(self) -> float:
         """What a scale for each row is worth: a product takes time by the size of its matrix."""
-        return (self.error**2 - self.error_by_row**2) / self.matrix.size
+        return (self.at_once.error**2 - self.by_row.error**2) / self.matrix.size
 
     @property
     def left(self) -> float:
         """What float32 is worth after that."""
-        return self.error_by_row**2 / self.matrix.size
+        return self.by_row.error**2 / self.matrix.size
 
 
 def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
@@ -64,7 +67,7 @@ def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
     """
     exact = _answers(model, samples)
     products = {name: _chosen(matrix, rows) for name, (matrix, rows) in _activations(model, samples).items()}
-    costs = {name: float(f"{product.error:.3g}") for name, product in products.items()}
+    costs = {name: float(f"{product.at_once.error:.3g}") for name, product in products.items()}
     for by_row, kept in _steps(products):
         made = _rewritten(model, {name: each for name, each in products.items() if name not in kept}, by_row)
         found = drift(samples, exact, _answers(made, samples), kept, costs, by_row)
@@ -137,17 +140,18 @@ def _chosen(matrix: Array, rows: Array) -> _Product:
     picked = rows[np.concatenate([order[: _SAMPLE // 4], order[:: -(-len(order) // _SAMPLE)]])]
     usual = (max(float(np.percentile(columns, percentile)), 1e-6) for percentile in _PERCENTILES)
     tried = [(np.maximum(1.0, columns / each) ** 0.75).astype(np.float32) for each in usual]
-    found: list[Any] = []
-    for by_row in (False, True):
-        plain = _error(matrix, picked, None, by_row)
-        error, place = min(
-            ((_error(matrix, picked, each, by_row), n) for n, each in enumerate(tried)), default=(plain, 0)
-        )
-        found += [tried[place], error] if error < _WORTH * plain else [None, plain]
-    return _Product(matrix, *found)
+    at_once, by_row = (_best(matrix, picked, tried, each) for each in (False, True))
+    return _Product(matrix, at_once, by_row)
 
 
-def _error(matrix: Array, rows: Array, factors: Array | None, by_row: bool = False) -> float:
+def _best(matrix: Array, rows: Array, tried: Sequence[Array], by_row: bool) -> _Form:
+    plain = _Form(None, _error(matrix, rows, None, by_row))
+    forms = [_Form(factors, _error(matrix, rows, factors, by_row)) for factors in tried]
+    best = min(forms, key=lambda form: form.error, default=plain)
+    return best if best.error < _WORTH * plain.error else plain
+
+
+def _error(matrix: Array, rows: Array, factors: Array | None, by_row: bool) -> float:
     """Return the relative error of rows @ matrix in int8, with one scale of the rows or one for each."""
     exact = rows @ matrix
     divided, multiplied = (rows, matrix) if factors is None else (rows / factors, matrix * factors[:, None])
@@ -171,11 +175,7 @@ def _int8(matrix: Array) -> tuple[Array, Array]:
 
 
 def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[str]) -> Any:
-    """Return a copy whose products with these matrices, and the word table, are of int8.
-
-    Without a scale for each row, the nodes stand in the order and form that ONNX Runtime makes one operation of,
-    DynamicQuantizeMatMul.
-    """
+    """Return a copy whose products with these matrices, and the word table, are of int8."""
     from onnx import ModelProto, helper, numpy_helper
 
     graph = model.graph
@@ -187,7 +187,7 @@ def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[
         if out in places and places[out][1] in products:
             x, name = places[out]
             product = products[name]
-            factors = product.factors_by_row if name in by_row else product.factors
+            factors = (product.by_row if name in by_row else product.at_once).factors
             matrix = product.matrix if factors is None else product.matrix * factors[:, None]
             if f"{name}_int8" not in added:
                 added[f"{name}_int8"], added[f"{name}_scale"] = _int8(matrix)
@@ -197,15 +197,7 @@ def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[
                 x = f"{out}_divided"
             if name in by_row:
                 added |= _CONSTANTS
-                nodes += _product_by_row(x, name, out)
-                continue
-            nodes += [
-                helper.make_node("DynamicQuantizeLinear", [x], [f"{out}_x", f"{out}_step", f"{out}_zero"]),
-                helper.make_node("MatMulInteger", [f"{out}_x", f"{name}_int8", f"{out}_zero"], [f"{out}_sums"]),
-                helper.make_node("Cast", [f"{out}_sums"], [f"{out}_float"], to=1),
-                helper.make_node("Mul", [f"{out}_step", f"{name}_scale"], [f"{out}_scale"]),
-                helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
-            ]
+            nodes += (_product_by_row if name in by_row else _product_at_once)(x, name, out)
         elif node.op_type == "Gather" and node.input[0] in tables:
             name, ids = node.input
             steps, scale = _int8(tables[name].T)  # a scale for each row
@@ -235,6 +227,22 @@ _CONSTANTS = {
     "int8_zero": np.array(128, np.uint8),
     "int8_last": np.array([1], np.int64),
 }
+
+
+def _product_at_once(x: str, matrix: str, out: str) -> list[Any]:
+    """Return the nodes of a product whose activation has one scale.
+
+    They stand in the order and form that ONNX Runtime makes one operation of, DynamicQuantizeMatMul.
+    """
+    from onnx import helper
+
+    return [
+        helper.make_node("DynamicQuantizeLinear", [x], [f"{out}_x", f"{out}_step", f"{out}_zero"]),
+        helper.make_node("MatMulInteger", [f"{out}_x", f"{matrix}_int8", f"{out}_zero"], [f"{out}_sums"]),
+        helper.make_node("Cast", [f"{out}_sums"], [f"{out}_float"], to=1),
+        helper.make_node("Mul", [f"{out}_step", f"{matrix}_scale"], [f"{out}_scale"]),
+        helper.make_node("Mul", [f"{out}_float", f"{out}_scale"], [out]),
+    ]
 
 
 def _product_by_row(x: str, matrix: str, out: str) -> list[Any]:
