@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.zoo.publishing.test_serve import served
 from tests.zoo.site.sitezoo import make_dist
 from zoo.site import write_site
@@ -26,6 +28,15 @@ def browser() -> Iterator[Any]:
         launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core: the file that ZOO_AXE names, or that of node_modules."""
+    path = Path(os.environ.get("ZOO_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+    if not path.is_file():
+        pytest.skip("no axe-core: `npm install axe-core`, or ZOO_AXE=FILE")
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.zoo.site.conftest import Open
 
 pytestmark = pytest.mark.slow
@@ -66,14 +63,6 @@ def test_side_by_side_by_keyboard(base: str, opened: Open) -> None:
 # -- axe-core -----------------------------------------------------------------------------------------------------
 
 
-def axe() -> str:
-    """Return the source of axe-core: the file that ZOO_AXE names, or that of node_modules."""
-    path = Path(os.environ.get("ZOO_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
-    if not path.is_file():
-        pytest.skip("no axe-core: `npm install axe-core`, or ZOO_AXE=FILE")
-    return path.read_text(encoding="utf-8")
-
-
 RUN = "shown => axe.run(shown ? document.querySelector(shown) : document, {resultTypes: ['violations']})"
 PLACES = {  # address -> what is looked at, the whole page if nothing
     "": None,
@@ -83,10 +72,10 @@ PLACES = {  # address -> what is looked at, the whole page if nothing
 }
 
 
-def test_nothing_stands_in_the_way_of_a_screen_reader(base: str, opened: Open) -> None:
-    source, found, looked_at = axe(), [], 0
+def test_nothing_stands_in_the_way_of_a_screen_reader(axe: str, base: str, opened: Open) -> None:
+    found, looked_at = [], 0
     page = opened(base, color_scheme="light")
-    page.evaluate(source)
+    page.evaluate(axe)
     for place, shown in PLACES.items():
         for language in ("zh", "en"):
             page.evaluate("place => { window.location.hash = place; }", "")

@@ -20,7 +20,7 @@ from tests.zoo.publishing.test_serve import served
 from tests.zoo.site.conftest import Open
 from tests.zoo.site.onnxzoo import DATA, add_onnx
 from tests.zoo.site.sitezoo import make_dist
-from tests.zoo.site.test_compare_browser import RUN, axe
+from tests.zoo.site.test_compare_browser import RUN
 from zoo.command import main
 from zoo.site import write_site
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 CARD = "dialog[data-card=tiny_onnx][open]"
 
 
+@pytest.fixture(scope="module")
 def ort() -> Path:
     place = Path(os.environ.get("ZOO_ONNXRUNTIME_WEB", ROOT / "node_modules" / "onnxruntime-web" / "dist"))
     if not place.is_dir():
@@ -99,10 +100,10 @@ def test_a_page_that_is_a_file_says_how_to_open_it(tried: tuple[Path, str], open
     page.wait_for_selector(f"{CARD} .counted:has-text('zoo serve')")
 
 
-def test_vectors_in_the_page(tmp_path: Path, opened: Open) -> None:
+def test_vectors_in_the_page(ort: Path, tmp_path: Path, opened: Open) -> None:
     dist = make_dist(tmp_path / "dist")
     add_onnx(dist)
-    write_site(dist, ort())
+    write_site(dist, ort)
     assert "onnxruntime-web/ort.wasm.bundle.min.mjs" in (dist / "SHA256SUMS").read_text()
     vectors = np.load(DATA / "answers.npz")["vectors"]
     with served(dist) as address:
@@ -120,10 +121,10 @@ def test_vectors_in_the_page(tmp_path: Path, opened: Open) -> None:
             page.goto(f"{address}#tiny_onnx")
 
 
-def test_nothing_stands_in_the_way_of_a_screen_reader(tried: tuple[Path, str], opened: Open) -> None:
-    source, found = axe(), []
+def test_nothing_stands_in_the_way_of_a_screen_reader(axe: str, tried: tuple[Path, str], opened: Open) -> None:
+    found = []
     page = opened(f"{tried[1]}#tiny_onnx")
-    page.evaluate(source)
+    page.evaluate(axe)
     for language in ("en", "zh"):
         page.keyboard.press("Escape")
         page.click(f"[data-language={language}]")
