@@ -10,7 +10,7 @@ from zoo.contract import REGISTRY_FILE, SCHEMA_FILE, SUMS_FILE
 from zoo.site.dist import read_dist
 from zoo.site.facts import facts
 from zoo.site.page import render
-from zoo.site.runtime import FILES, FOLDER as RUNTIME, copy_runtime, runtime_files
+from zoo.site.runtime import copy_runtime, runtime_files
 from zoo.site.speed import SPEED_FILE, read_speeds
 from zoo.site.tokens import FOLDER as TOKENIZERS, tokenizer_files
 
@@ -49,9 +49,9 @@ def write_site(dist: Path, onnxruntime_web: Path | None = None) -> list[Path]:
                 stale.unlink()
     _write(page.encode(), dist / PAGE)
     others = [dist / file for file in (REGISTRY_FILE, SCHEMA_FILE, SPEED_FILE, PAGE) if (dist / file).is_file()]
-    others += [dist / RUNTIME / name for name in FILES if runtime]
     sums = {path.relative_to(dist).as_posix(): sha256_of(path) for path in (*files, *others)}
     sums |= {Path(built.file).as_posix(): built.sha256 for built in read.built.values()}  # read_dist compared these
+    sums |= {file.file: file.sha256 for file in (runtime or {}).values()}
     _write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode(), dist / SUMS_FILE)
     return [*sorted(files), dist / PAGE, dist / SUMS_FILE]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.archive.digests import sha256_of
 from zoo.basics.files import written_file
 from zoo.errors import BadArgument
 from zoo.site.tokens import PageFile
@@ -30,5 +31,5 @@ def runtime_files(dist: Path) -> dict[str, PageFile] | None:
     paths = [dist / FOLDER / name for name in FILES]
     if not all(path.is_file() for path in paths):
         return None
-    script, program = (PageFile.of(f"{FOLDER}/{path.name}", path.read_bytes()) for path in paths)
+    script, program = (PageFile(f"{FOLDER}/{path.name}", sha256_of(path), path.stat().st_size) for path in paths)
     return {"script": script, "program": program}

@@ -31,11 +31,6 @@ class PageFile:
     sha256: str
     size: int
 
-    @classmethod
-    def of(cls, file: str, content: bytes) -> PageFile:
-        """Return what the page states of a file."""
-        return cls(file, hashlib.sha256(content).hexdigest(), len(content))
-
 
 @dataclass(frozen=True)
 class _Rules:
@@ -58,7 +53,8 @@ def tokenizer_files(dist: Dist) -> tuple[Mapping[str, PageFile], Mapping[str, by
     for name, built in dist.built.items():
         content = _content(dist.folder / built.file, built)
         if content is not None:
-            file = PageFile.of(f"{FOLDER}/{hashlib.sha256(content).hexdigest()}.json", content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            file = PageFile(f"{FOLDER}/{sha256}.json", sha256, len(content))
             of_models[name], contents[file.file] = file, content
     return of_models, contents
 
