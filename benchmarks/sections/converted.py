@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.machine import MIB
-from benchmarks.measure import Call, Effort, interleave
+from benchmarks.measure import Call, Effort, interleave, timed
 from benchmarks.pages import Page
 from benchmarks.sections.corpus import model
 from export.convert import to_onnx, to_tfjs, to_tflite
@@ -177,16 +177,6 @@ def in_onnxruntime_node(label: str, directory: Path, report: ConversionReport) -
 def batch(case: Case) -> dict[str, np.ndarray]:
     """Return one batch of a case, by the names of its inputs."""
     return dict(zip(INPUT_KEYS, case.batches(VOCABULARY)[0], strict=True))
-
-
-def timed(call: Callable[[], object]) -> Call:
-    def measure(repeat: int) -> float:
-        started = time.perf_counter()
-        for _ in range(repeat):
-            call()
-        return (time.perf_counter() - started) / repeat
-
-    return measure
 
 
 def model_mib(report: ConversionReport) -> float:

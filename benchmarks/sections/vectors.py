@@ -9,13 +9,13 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.cases import texts
-from benchmarks.measure import Call, Effort, interleave
+from benchmarks.measure import Call, Effort, interleave, timed
 from benchmarks.pages import Page
 from zoo.basics.files import move_into_place
 
@@ -27,6 +27,7 @@ RATIOS = {
     "one text to its vector": ("archive", "encoder alone, its tokens given", {"albert_tiny": 1.5, "bert": 1.15}),
     f"{MANY:,} texts": ("TextEncoder(archive)", "TextEncoder(encoder, tokenizer)", {"albert_tiny": 1.05}),
 }
+used = partial(timed, clock=time.process_time)
 _EFFORT = Effort(budget=60.0, least=5, most=40, shortest=0.1)
 
 
@@ -75,18 +76,8 @@ def _calls(name: str, out: Path) -> dict[str, Call]:
     pair = zoo.TextEncoder(out / f"{name}_encoder.tar.gz", tokenizer=out / f"{name}_tokenizer.tar.gz", pooling="mean")
     many = texts(MANY)
     return {
-        "archive": timed(lambda: archive([TEXT]).numpy()),
-        "encoder alone, its tokens given": timed(lambda: archive.encoder(ids)["sequence_output"].numpy()),
-        "TextEncoder(archive)": timed(lambda: whole(many, show_progress=False)),
-        "TextEncoder(encoder, tokenizer)": timed(lambda: pair(many, show_progress=False)),
+        "archive": used(lambda: archive([TEXT]).numpy()),
+        "encoder alone, its tokens given": used(lambda: archive.encoder(ids)["sequence_output"].numpy()),
+        "TextEncoder(archive)": used(lambda: whole(many, show_progress=False)),
+        "TextEncoder(encoder, tokenizer)": used(lambda: pair(many, show_progress=False)),
     }
-
-
-def timed(call: Callable[[], object]) -> Call:
-    def measured(repeat: int) -> float:
-        started = time.process_time()
-        for _ in range(repeat):
-            call()
-        return (time.process_time() - started) / repeat
-
-    return measured
