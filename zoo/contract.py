@@ -127,5 +127,6 @@ CONVERSION_FILE = "conversion.json"
 REGISTRY_FILE = "registry.json"
 SCHEMA_FILE = "registry.schema.json"
 SUMS_FILE = "SHA256SUMS"
+TRUSTED_KEY = "ZOO_TRUSTED_KEY"  # the variable with the keys that have to sign
 ONNX = "_onnx"  # what a text archive's name gains for its conversion, which zoo.lite reads
 PREPROCESS = "_preprocess"  # what a tokenizer's name gains for the archive with the dict at its root

@@ -18,7 +18,7 @@ from zoo.archive.kinds import KINDS
 from zoo.basics.locks import delete
 from zoo.basics.urls import file_name, shown
 from zoo.errors import BadCheckpoint, DigestMismatch, DownloadFailed, MissingExtra
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.registry.entry import Entry, HubSource, NoteSource, PyPISource, RemoteSource, Source, UrlSource
 from zoo.registry.recipes import ARCHIVES
 

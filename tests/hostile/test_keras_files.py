@@ -19,7 +19,7 @@ from tests.zoo.small import tree
 from tests.zoo.toyzoo import ToyZoo
 from zoo import KerasLayer
 from zoo.errors import BadArchive, BadArgument, BadConfig, DownloadFailed, ZooError
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 
 IDS = [[2, 5, 3]]
 

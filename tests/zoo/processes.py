@@ -21,7 +21,8 @@ from types import FrameType
 
 import zoo.transport.http
 from tests.zoo.small import fetch
-from zoo.fetching.cache import cache_directory, damage
+from zoo.fetching.cache import damage
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.registry.registry import Registry
 

@@ -25,7 +25,7 @@ from zoo.archive.card import write_card
 from zoo.archive.digests import file_digests
 from zoo.archive.pack import pack
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, ZooError
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.registry.registry import Registry

@@ -15,7 +15,7 @@ import zoo
 from tests.localserver import LocalServer, Reply
 from tests.zoo.toyzoo import ToyZoo
 from zoo.errors import BadArchive, UnknownModel
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 
 IDS = np.array([[2, 5, 6, 3, 0]], np.int32)
 

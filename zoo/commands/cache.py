@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from zoo.basics.display import counted, size, table
 from zoo.commands.common import Run, add_actions, add_json, print_json
 from zoo.errors import UnknownModel
-from zoo.fetching.cache import Kept, cache_directory, checkpoints, damage, kept, leftovers, remove, size_of
+from zoo.fetching.cache import Kept, checkpoints, damage, kept, leftovers, remove, size_of
+from zoo.fetching.places import cache_directory
 
 _DAY = 86_400  # seconds
 

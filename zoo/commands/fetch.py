@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
+from zoo.fetching.places import model_name
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import model_name, resolve
+from zoo.fetching.resolve import resolve
 from zoo.registry.registry import Registry
 
 

@@ -18,7 +18,7 @@ from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import TASKS
 from zoo.errors import BadArchive
 from zoo.fetching.building import built_here
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry, NoteSource, Source, UrlSource
 from zoo.registry.recipes import origin

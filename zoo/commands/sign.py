@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 from zoo.commands.common import Run, add_json, print_json
-from zoo.contract import REGISTRY_FILE
+from zoo.contract import REGISTRY_FILE, TRUSTED_KEY
 from zoo.publishing.signing import sign_dist
 from zoo.registry.writing import own_registry
 from zoo.trust.minisign import SUFFIX, read_secret_key, write_keys
-from zoo.trust.signatures import VARIABLE
 
 
 def keygen_command(parser: argparse.ArgumentParser) -> Run:
@@ -27,7 +26,7 @@ def keygen_command(parser: argparse.ArgumentParser) -> Run:
         if arguments.json:
             print_json({"secret": str(secret), "public": str(public), "key": str(key), "id": key.name})
             return 0
-        print(f"{VARIABLE}={key}")
+        print(f"{TRUSTED_KEY}={key}")
         print(f"{secret} is secret, and whoever has it can sign; {public} is for everybody.", file=sys.stderr)
         return 0
 

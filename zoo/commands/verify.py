@@ -11,7 +11,8 @@ from pathlib import Path
 from zoo.archive.unpack import unpack
 from zoo.basics.urls import local_path
 from zoo.commands.common import Run, add_json, add_registry, add_unverified, print_json
-from zoo.fetching.resolve import check_digest, checked_pin, model_name, resolve
+from zoo.fetching.places import model_name
+from zoo.fetching.resolve import check_digest, checked_pin, resolve
 from zoo.trust.signatures import check_file
 
 

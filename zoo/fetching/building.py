@@ -27,8 +27,9 @@ from zoo.basics.locks import part_of
 from zoo.basics.urls import is_offline
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import DownloadFailed, NotBuilt, ZooError
-from zoo.fetching.cache import cache_directory, check_cache, damage, keep
+from zoo.fetching.cache import check_cache, damage, keep
 from zoo.fetching.hub_ids import hub_source
+from zoo.fetching.places import cache_directory
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.recipes import is_by_hand, origin
 from zoo.registry.registry import Registry

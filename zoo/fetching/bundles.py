@@ -22,8 +22,9 @@ from zoo.basics.urls import is_offline, local_path, shown, with_mirror
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, UnknownModel, Unverified
 from zoo.fetching.building import with_built
-from zoo.fetching.cache import cache_directory, damage, fill, vacant
+from zoo.fetching.cache import damage, fill, vacant
 from zoo.fetching.installed import add_installed, conflicts
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry, parse_registry, registry_text

@@ -24,7 +24,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,20 +39,6 @@ from zoo.errors import BadArchive, CannotWrite, DamagedArchive
 
 _log = logging.getLogger("zoo")
 _LEFTOVER = re.compile(r"\.?(?P<stem>[0-9a-f]{64}|(url|built)-[0-9a-f]{32})\.(part|json|.*tmp)")
-
-
-def cache_directory() -> Path:
-    """Return ZOO_CACHE, or this platform's directory for caches, as ~/.cache/zoo."""
-    if given := os.environ.get("ZOO_CACHE"):
-        try:
-            return Path(given).expanduser().absolute()
-        except RuntimeError:
-            raise CannotWrite(f"ZOO_CACHE={given}: there is no such home directory. Name another one.") from None
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "zoo" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "zoo"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
 
 
 def check_cache(root: Path) -> None:

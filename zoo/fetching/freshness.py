@@ -25,7 +25,7 @@ from zoo.basics.locks import locked
 from zoo.basics.untrusted import BadJson, parse_strict_json
 from zoo.basics.urls import shown
 from zoo.errors import Stale
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.registry.entry import MOMENT, Count
 
 VARIABLE = "ZOO_ALLOW_STALE"

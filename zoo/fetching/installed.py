@@ -16,7 +16,7 @@ from zoo.basics.untrusted import parse_json
 from zoo.basics.urls import local_path
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadRegistry, Stale, Untrusted
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory, directories_place, installed_place
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry, update_registry
@@ -24,11 +24,6 @@ from zoo.registry.writing import own_registry, update_registry
 _log = logging.getLogger("zoo")
 
 _MOST_DIRECTORIES = 1 << 20  # bytes of their list
-
-
-def installed_place() -> Path:
-    """Return the path of the registry of installed models, whether there is one or not."""
-    return cache_directory() / "installed" / REGISTRY_FILE
 
 
 def add_installed(entries: Mapping[str, Entry]) -> None:
@@ -48,21 +43,17 @@ def add_installed(entries: Mapping[str, Entry]) -> None:
 
 def add_directory(directory: Path) -> None:
     """Add a directory, whose registry.json is read each time from now on."""
-    place = _directories_place()
+    place = directories_place()
     with cannot_write(place), locked(place.with_name(".installed.lock")):
         known = [each for each in _directories() if each != str(directory)]
         with written_file(place) as temporary:
             temporary.write_text(to_json([*known, str(directory)]), encoding="utf-8")
 
 
-def _directories_place() -> Path:
-    return installed_place().with_name("directories.json")
-
-
 def _directories() -> list[str]:
     """Return the directories that were installed, the last one last."""
     try:
-        known = parse_json(read_regular(_directories_place(), _MOST_DIRECTORIES), 10_000)
+        known = parse_json(read_regular(directories_place(), _MOST_DIRECTORIES), 10_000)
     except (OSError, ValueError):
         return []
     return [each for each in known if isinstance(each, str)] if isinstance(known, list) else []

@@ -11,8 +11,9 @@ from zoo.archive.unpack import unpack
 from zoo.contract import REGISTRY_FILE
 from zoo.errors import BadArchive, BadRegistry
 from zoo.fetching.bundles import install_bundle, read_bundle
-from zoo.fetching.cache import cache_directory, keep
+from zoo.fetching.cache import keep
 from zoo.fetching.installed import add_directory, add_installed, conflicts
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_local, read_registry
 from zoo.registry.entry import Entry
 from zoo.registry.registry import PACKAGED

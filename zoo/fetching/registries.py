@@ -12,9 +12,9 @@ from pathlib import Path
 from zoo.basics.files import read_regular, written_file
 from zoo.basics.urls import is_offline, local_path
 from zoo.errors import BadRegistry, DownloadFailed
-from zoo.fetching.cache import cache_directory
 from zoo.fetching.freshness import check_expiry, check_number
 from zoo.fetching.installed import with_installed
+from zoo.fetching.places import cache_directory
 from zoo.fetching.url_records import key_of
 from zoo.fetching.wheels import with_wheels
 from zoo.registry.registry import MOST_REGISTRY, PACKAGED, Registry

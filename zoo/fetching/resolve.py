@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -14,11 +13,11 @@ from zoo.archive.digests import check_files, sha256_of
 from zoo.basics.files import cannot_write, real_path
 from zoo.basics.locks import part_of
 from zoo.basics.urls import file_name, is_offline, local_path, shown, with_mirror
-from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, DigestMismatch, DownloadFailed, Unverified, ZooError
 from zoo.fetching.building import built, built_of_hub
-from zoo.fetching.cache import cache_directory, check_cache, fill, keep, vacant, waiting_for
+from zoo.fetching.cache import check_cache, fill, keep, vacant, waiting_for
 from zoo.fetching.hub_ids import hub_source
+from zoo.fetching.places import cache_directory, model_name
 from zoo.fetching.registries import read_registry
 from zoo.fetching.url_records import given, record_of, remember
 from zoo.registry.entry import ArchiveRecord
@@ -93,19 +92,6 @@ def resolve(
     if pin is None:
         return _from_url(url, cache_directory(), thorough)
     return _by_digest(_name_of(url), ArchiveRecord(urls=[url], sha256=pin), cache_directory(), _command(url), thorough)
-
-
-def model_name(handle: str | Path) -> str | None:
-    """Return the model's name if the handle is one, None if it is a URL, an archive or a directory.
-
-    "albert_tiny" is a directory if there is one of that name with a card; "zoo://albert_tiny" is always the model.
-    """
-    if isinstance(handle, Path):
-        return None
-    if handle.startswith("zoo://"):
-        return handle.removeprefix("zoo://").rstrip("/")
-    is_path = "/" in handle or os.sep in handle or handle.endswith((".gz", ".tgz"))
-    return None if is_path or (Path(handle) / CARD_FILE).is_file() else handle
 
 
 def checked_pin(sha256: str | None) -> str | None:

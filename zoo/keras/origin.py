@@ -19,7 +19,7 @@ from zoo.archive.unpack import unpack
 from zoo.basics.urls import local_path, offline, shown
 from zoo.contract import CARD_FILE
 from zoo.errors import BadArchive, CannotLoad, DownloadFailed, ZooError, first_line
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.resolve import resolve
 from zoo.keras.config import origin_config
 from zoo.loading.load import Loaded, load_checked, load_found, prepare

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
-from zoo.lite.converted import read_converted
 from zoo.lite.finding import find_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
 from zoo.text_batches import Array, batches_of_a_length
@@ -40,7 +39,7 @@ class TextEncoder(VectorEncoder):
     """
 
     def __init__(self, handle: str | Path, *, registry: Registry | str | Path | None = None) -> None:
-        self._converted = converted = read_converted(find_converted(handle, registry))
+        self._converted = converted = find_converted(handle, registry)
         self.name, self.max_length = converted.name, converted.max_length
         self._tokens = Tokens(converted)
         self._session = _session(converted.directory / ONNX_FILE)

@@ -19,7 +19,8 @@ from zoo.basics.urls import local_path
 from zoo.errors import BadArchive, BadArgument, CannotLoad, DamagedArchive, VocabularyMismatch, first_line
 from zoo.fetching.bundles import from_bundle, is_bundle
 from zoo.fetching.cache import check_sizes
-from zoo.fetching.resolve import model_name, resolve
+from zoo.fetching.places import model_name
+from zoo.fetching.resolve import resolve
 from zoo.loading.calls import without_traces
 from zoo.loading.checking import check_before_load
 from zoo.registry.registry import Registry

@@ -17,8 +17,8 @@ from zoo.errors import BadArgument
 from zoo.fetching.building import tokenizer_of_hub
 from zoo.fetching.bundles import is_bundle, read_bundle
 from zoo.fetching.hub_ids import hub_source
+from zoo.fetching.places import model_name
 from zoo.fetching.registries import read_registry
-from zoo.fetching.resolve import model_name
 from zoo.loading.load import check_pair, find_model
 from zoo.loading.pooling import AskedVectors, TextVectors, archive_vectors, text_vectors
 from zoo.registry.registry import Registry

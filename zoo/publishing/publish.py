@@ -16,14 +16,14 @@ from zoo.archive.card import FileDigest
 from zoo.archive.digests import sha256_and_size
 from zoo.basics.files import read_regular
 from zoo.basics.progress import progress
-from zoo.contract import REGISTRY_FILE, SUMS_FILE
+from zoo.contract import REGISTRY_FILE, SUMS_FILE, TRUSTED_KEY
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
 from zoo.fetching.registries import read_registry
 from zoo.publishing.destinations import Target, open_target
 from zoo.registry.registry import Registry, parse_registry
 from zoo.registry.writing import own_registry
 from zoo.trust.minisign import SUFFIX
-from zoo.trust.signatures import SIGNATURES, SIGNED_FILES, VARIABLE, check_file, trusted_keys
+from zoo.trust.signatures import SIGNATURES, SIGNED_FILES, check_file, trusted_keys
 
 _LAST = (SUMS_FILE, SUMS_FILE + SUFFIX, SIGNATURES, REGISTRY_FILE + SUFFIX, REGISTRY_FILE)
 
@@ -188,7 +188,7 @@ def _check_signatures(dist: Path) -> None:
     signed = [name for name in SIGNED_FILES if (dist / (name + SUFFIX)).is_file()]
     if signed and not trusted_keys():
         raise ZooError(
-            f"{dist} is signed ({', '.join(name + SUFFIX for name in signed)}), and {VARIABLE} is not set, so the "
+            f"{dist} is signed ({', '.join(name + SUFFIX for name in signed)}), and {TRUSTED_KEY} is not set, so the "
             "signatures cannot be checked. Set it to the public key."
         )
     for name in signed:

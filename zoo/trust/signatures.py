@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from zoo.basics.files import open_regular, read_regular, written_file
 from zoo.basics.urls import local_path, shown
-from zoo.contract import REGISTRY_FILE, SUMS_FILE
+from zoo.contract import REGISTRY_FILE, SUMS_FILE, TRUSTED_KEY
 from zoo.errors import CannotWrite, DownloadFailed, Untrusted, ZooError
 from zoo.transport import http
 from zoo.transport.small import read_bytes
@@ -28,7 +28,6 @@ from zoo.trust.minisign import SUFFIX, PublicKey, check, parse_public_key, parse
 
 _T = TypeVar("_T")
 
-VARIABLE = "ZOO_TRUSTED_KEY"
 SIGNED_FILES = (REGISTRY_FILE, SUMS_FILE)
 SIGNATURES = "signatures/"  # this folder beside the registry has one signature for each version of the registry
 _MOST = 100_000  # bytes of a key or signature
@@ -43,15 +42,15 @@ def trusted_keys() -> list[PublicKey]:
     It holds public keys, paths of .pub files, or the text of .pub files, separated by commas, line breaks or as in
     PATH. Raises ZooError when it holds anything else.
     """
-    given = os.environ.get(VARIABLE, "")
+    given = os.environ.get(TRUSTED_KEY, "")
     words = re.split(f"[,\n{os.pathsep}]", re.sub("untrusted comment:.*", "", given))
     words = [word.strip() for word in words if word.strip()]
     found = {word: _key(word) for word in words}
     wrong = [repr(word) for word, key in found.items() if key is None]
     if wrong or (given and not words):
         raise ZooError(
-            f"{VARIABLE} holds {', '.join(wrong) or repr(given)}: no public key of minisign (56 characters that begin "
-            "with RW) and no .pub file. Correct it: until then nothing is read."
+            f"{TRUSTED_KEY} holds {', '.join(wrong) or repr(given)}: no public key of minisign (56 characters that "
+            "begin with RW) and no .pub file. Correct it: until then nothing is read."
         )
     return [key for key in found.values() if key is not None]
 
@@ -96,8 +95,8 @@ def check_registry_signature(content: bytes, place: str, kept: Path | None = Non
                 _keep(text, kept)
             return key.name
     raise Untrusted(
-        f"{shown(place)} is refused: {VARIABLE} asks for a signature by {_names(keys)}. Found: {'; '.join(problems)}. "
-        "Ask its publisher to sign it (`zoo sign DIST --key FILE`), or whether the key has changed."
+        f"{shown(place)} is refused: {TRUSTED_KEY} asks for a signature by {_names(keys)}. Found: {'; '.join(problems)}"
+        ". Ask its publisher to sign it (`zoo sign DIST --key FILE`), or whether the key has changed."
     )
 
 
@@ -188,7 +187,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         found = f"{error.filename or signature}: {error.strerror}"
     raise Untrusted(
-        f"{path} is refused: it is in no registry, and {VARIABLE} asks for a signature by {_names(keys)}. "
+        f"{path} is refused: it is in no registry, and {TRUSTED_KEY} asks for a signature by {_names(keys)}. "
         f"Found: {found}. Give its sha256, take the model by name, or sign the file (`zoo sign FILE --key KEY`)."
     )
 
@@ -197,7 +196,7 @@ def refuse_bare(url: str) -> None:
     """Raise Untrusted for a URL without sha256 when ZOO_TRUSTED_KEY is set: nothing says which bytes are right."""
     if keys := trusted_keys():
         raise Untrusted(
-            f"{shown(url)} is refused: it is in no registry, and {VARIABLE} asks for a signature by {_names(keys)}. "
+            f"{shown(url)} is refused: it is in no registry, and {TRUSTED_KEY} asks for a signature by {_names(keys)}. "
             "Give its sha256, or take the model by name from a signed registry."
         )
 
@@ -206,8 +205,8 @@ def refuse_unsigned(name: str, command: str) -> None:
     """Raise Untrusted for a model that would be built from a checkpoint when ZOO_TRUSTED_KEY is set; see `command`."""
     if keys := trusted_keys():
         raise Untrusted(
-            f"{name} is not published, and nobody has signed the checkpoint that it would be built from: {VARIABLE} "
-            f"asks for a signature by {_names(keys)}. `{VARIABLE}= {command}` builds it once all the same."
+            f"{name} is not published, and nobody has signed the checkpoint that it would be built from: {TRUSTED_KEY} "
+            f"asks for a signature by {_names(keys)}. `{TRUSTED_KEY}= {command}` builds it once all the same."
         )
 
 

@@ -30,8 +30,8 @@ from tests.zoo.conftest import no_sockets  # noqa: F401, a fixture
 from zoo.basics.urls import offline
 from zoo.command import main
 from zoo.errors import BadArgument, DownloadFailed, MissingExtra, WeightMismatch
-from zoo.fetching.cache import cache_directory
 from zoo.fetching.hub_ids import hub_source
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.registry.entry import Entry, HuggingFaceSource

@@ -25,7 +25,7 @@ from zoo.archive.digests import sha256_of
 from zoo.archive.pack import pack
 from zoo.basics import display
 from zoo.command import main
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.writing import update_registry

@@ -17,7 +17,8 @@ from typing import Any
 from tests.zoo.processes import exit_code, forked, run_until
 from zoo.fetching import building
 from zoo.fetching.building import Order
-from zoo.fetching.cache import cache_directory, damage
+from zoo.fetching.cache import damage
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.registry.registry import Registry

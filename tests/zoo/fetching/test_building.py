@@ -27,7 +27,8 @@ from zoo.command import main
 from zoo.errors import DigestMismatch, DownloadFailed, NotBuilt, Untrusted
 from zoo.fetching import building
 from zoo.fetching.building import Order, built_here, tokenizer_of_hub
-from zoo.fetching.cache import cache_directory, kept, leftovers
+from zoo.fetching.cache import kept, leftovers
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.hub_resolver import _ZooResolver

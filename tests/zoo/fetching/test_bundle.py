@@ -18,7 +18,7 @@ from zoo.archive.digests import file_digests, sha256_and_size, sha256_of
 from zoo.command import main
 from zoo.errors import BadArchive, BadRegistry, DigestMismatch, DownloadFailed, UnknownModel, Unverified, ZooError
 from zoo.fetching.bundles import from_bundle, is_bundle
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.registry import Registry

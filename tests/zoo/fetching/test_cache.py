@@ -27,7 +27,7 @@ from zoo.errors import (
     Unverified,
     ZooError,
 )
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.registry.entry import ArchiveRecord, Entry

@@ -15,7 +15,8 @@ from tests.zoo.small import SmallZoo, fetch
 from zoo.command import main
 from zoo.contract import CARD_FILE
 from zoo.errors import CannotWrite, ZooError
-from zoo.fetching.cache import cache_directory, damage, kept, leftovers
+from zoo.fetching.cache import damage, kept, leftovers
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.fetching.url_records import record_of

@@ -15,8 +15,8 @@ from tests.zoo.small import SmallZoo
 from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import BadRegistry, CannotWrite, Stale, Untrusted, ZooError
-from zoo.fetching.cache import cache_directory
 from zoo.fetching.freshness import moment_after, number_record_of
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.publishing.publish import publish

@@ -13,7 +13,7 @@ from tests.zoo.small import SmallZoo, built_archive
 from zoo.archive.digests import sha256_of
 from zoo.command import main
 from zoo.errors import BadArchive, BadRegistry, Untrusted
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.publishing.signing import sign_dist
 from zoo.registry.entry import Entry
 from zoo.registry.writing import update_registry

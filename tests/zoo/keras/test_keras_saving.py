@@ -21,7 +21,7 @@ from zoo import KerasLayer
 from zoo.archive.digests import sha256_of
 from zoo.archive.pack import pack
 from zoo.errors import BadArchive, WeightMismatch
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.resolve import resolve
 from zoo.keras.origin import Origin
 

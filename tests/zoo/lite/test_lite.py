@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from tests.zoo.toyzoo import ToyZoo
 from zoo.archive.card import OnnxCard, Source, TextCertificate, read_card, write_card
 from zoo.archive.digests import file_digests, sha256_of
 from zoo.archive.pack import pack
+from zoo.archive.permissions import make_writable
 from zoo.archive.task import TextTask
 from zoo.command import main
 from zoo.contract import CARD_FILE, GOLDEN_FILE
@@ -36,6 +38,7 @@ from zoo.errors import (
     UnknownModel,
     VerificationFailed,
 )
+from zoo.fetching.places import directories_place, installed_place
 from zoo.loading.verify import verify
 from zoo.publishing.publish import publish
 from zoo.registry.entry import Entry
@@ -47,6 +50,7 @@ pytest.importorskip("tokenizers", reason="pip install 'bert-zoo[lite]'")
 
 from zoo.lite import TextEncoder
 from zoo.lite.converted import read_converted
+from zoo.lite.finding import _in_cache
 from zoo.lite.tokens import _KEPT, Tokens, batch_of
 
 Changed = Callable[..., Path]
@@ -315,6 +319,70 @@ def test_it_is_published_and_has_a_card_in_the_catalogue(published: Path, tmp_pa
     assert "tiny_onnx.tar.gz" in publish(dist, tmp_path / "mirror").written
     there = TextEncoder("tiny", registry=tmp_path / "mirror" / "registry.json")
     assert there.max_length == 30
+
+
+def test_a_name_in_the_cache_needs_no_record(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Second process: neither pydantic nor the registry's records are imported, whether given or installed."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    assert main(["install", str(published / "tiny_onnx.tar.gz")]) == 0
+    script = (
+        "import sys, zoo; zoo.lite.TextEncoder(sys.argv[1]); print([each for each in ('pydantic', 'requests')"
+        " if each in sys.modules])"
+    )
+
+    def imported(name: str, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script, name],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    assert imported("tiny_onnx") == imported("tiny_onnx", ZOO_REGISTRY=str(published / "registry.json")) == "[]"
+    [place] = (tmp_path / "cache").glob("[0-9a-f]*")
+    used = place.stat().st_mtime
+    TextEncoder("tiny", registry=published / "registry.json")
+    assert place.stat().st_mtime > used, "its use is noted"
+    make_writable(place)
+    (place / "model.onnx").write_bytes(b"half")
+    assert TextEncoder("tiny", registry=published / "registry.json").hidden_size == 12, "damage is mended as ever"
+
+
+@pytest.mark.parametrize("reason", ["signed", "expires", "other kind", "digest", "directories", "packaged"])
+def test_the_registry_decides_where_a_look_is_not_enough(
+    reason: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    registry = Path(shutil.copy(published / "registry.json", tmp_path))
+    shutil.copy(published / "tiny_onnx.tar.gz", tmp_path)
+    TextEncoder("tiny", registry=registry)
+    assert _in_cache("tiny", registry) is not None
+    facts = json.loads(registry.read_text(encoding="utf-8"))
+    row = facts["models"]["tiny_onnx"]
+    given: Path | None = registry
+    if reason == "signed":
+        monkeypatch.setenv("ZOO_TRUSTED_KEY", "RW")
+    elif reason == "expires":
+        facts["expires"] = "2020-01-01T00:00:00Z"
+    elif reason == "other kind":
+        row["kind"] = "text"
+    elif reason == "digest":
+        row["archive"]["sha256"] = "../" + row["archive"]["sha256"]
+    registry.write_text(json.dumps(facts), encoding="utf-8")
+    if reason in ("directories", "packaged"):
+        place, given = installed_place(), None
+        place.parent.mkdir()
+        shutil.copy(registry, place)
+        assert _in_cache("tiny", None) is not None
+        if reason == "directories":
+            directories_place().write_text("[]")
+        else:
+            monkeypatch.setattr("zoo.lite.finding._PACKAGED", registry)
+    assert _in_cache("tiny", given) is None
 
 
 def test_a_name_without_a_conversion(published: Path) -> None:

@@ -22,7 +22,8 @@ from zoo.archive.card import EncoderCard, parse_card, read_card
 from zoo.archive.permissions import make_writable
 from zoo.command import main
 from zoo.errors import BadArchive, DamagedArchive
-from zoo.fetching.cache import cache_directory, remove
+from zoo.fetching.cache import remove
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.loading.load import find_model

@@ -26,7 +26,7 @@ from zoo.errors import (
     UnknownModel,
     VocabularyMismatch,
 )
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.loading.load import check_pair, checked_model, load_directory
 
 IDS = np.array([[2, 5, 6, 3, 0], [2, 9, 3, 0, 0]], np.int32)

@@ -17,8 +17,8 @@ from zoo.archive.kinds import KINDS
 from zoo.command import main
 from zoo.errors import BadRegistry, UnknownModel, Unverified
 from zoo.fetching.bundles import bundle, read_bundle
-from zoo.fetching.installed import installed_place
 from zoo.fetching.installing import install
+from zoo.fetching.places import installed_place
 from zoo.fetching.registries import read_registry
 from zoo.publishing.publish import publish
 from zoo.publishing.signing import sign_dist

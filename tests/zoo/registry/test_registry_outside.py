@@ -24,8 +24,8 @@ from zoo.basics.untrusted import BadJson, parse_strict_json
 from zoo.command import main
 from zoo.errors import BadRegistry, ZooError
 from zoo.fetching.bundles import bundle, read_bundle
-from zoo.fetching.installed import installed_place
 from zoo.fetching.installing import install
+from zoo.fetching.places import installed_place
 from zoo.fetching.registries import read_registry
 from zoo.registry.registry import parse_registry
 from zoo.transport.small import read_bytes

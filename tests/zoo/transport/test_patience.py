@@ -16,7 +16,7 @@ from tests.localserver import NO_LENGTH, LocalServer, Reply
 from tests.zoo.small import SmallZoo, fetch, tree
 from zoo.archive.card import FileDigest
 from zoo.errors import BadRegistry, CannotWrite, DownloadFailed
-from zoo.fetching.cache import cache_directory
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.transport.download import download

@@ -19,8 +19,8 @@ from zoo import info, names
 from zoo.command import main
 from zoo.errors import CannotWrite, Untrusted, Unverified, ZooError
 from zoo.fetching.bundles import bundle, from_bundle
-from zoo.fetching.cache import cache_directory
 from zoo.fetching.installing import install
+from zoo.fetching.places import cache_directory
 from zoo.fetching.registries import read_registry
 from zoo.fetching.resolve import resolve
 from zoo.publishing.signing import sign_dist
