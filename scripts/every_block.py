@@ -1,6 +1,6 @@
 """Runs every code block of the pages, every example and every notebook from a wheel, and prints what came of each.
 
-    python -m scripts.every_block --wheel wheels/bert_zoo-0.1.0-py3-none-any.whl --out table.md
+    python -m scripts.every_block --wheel wheels/bert_zoo-0.1.0-py3-none-any.whl --python python3.13 --out table.md
     python -m scripts.every_block --python PLACE/v/bin/python --only text.md
 
 The wheel goes into an environment of its own, in a directory with Chinese characters and spaces in its name. Chinese
@@ -267,7 +267,12 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheel", type=Path, help="install this first, into PLACE/v")
-    parser.add_argument("--python", type=Path, help="of an environment with the wheel; default PLACE/v/bin/python")
+    parser.add_argument(
+        "--python",
+        metavar="PYTHON",
+        help="with --wheel: the one that PLACE/v is made with, default this one; without: that of an environment with "
+        "the wheel, default PLACE/v/bin/python",
+    )
     parser.add_argument("--place", type=Path, help="a directory to work in; default one in the temporary directory")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="pages, examples and notebooks with this in their name"
@@ -275,9 +280,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there too")
     asked = parser.parse_args()
     place = asked.place or Path(tempfile.mkdtemp()) / "模型 动物园"
-    python = asked.python or place / "v/bin/python"
-    if asked.wheel:
-        subprocess.run([sys.executable, "-m", "venv", place / "v"], check=True)
+    python = place / "v/bin/python"
+    if not asked.wheel:
+        python = Path(asked.python or python)
+    else:
+        subprocess.run([asked.python or sys.executable, "-m", "venv", place / "v"], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", f"{asked.wheel.resolve()}[{EXTRAS}]"], check=True)
     work = place / "work"
     if not work.is_dir():

@@ -22,6 +22,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.basics.announcing import announce_plainly as _announce_plainly
 from zoo.basics.quiet import quiet_imports as _quiet_imports
 from zoo.errors import (  # `X as X` tells type checkers that X is public
     BadArchive as BadArchive,
@@ -75,6 +76,8 @@ _HOMES = {
     "pieces_of": "zoo.offsets",
     "register": "zoo.hub_resolver",
 }
+
+_announce_plainly()
 
 # Not all: `help(zoo)` prints what is in this list, a class with everything that it inherits from Keras.
 __all__ = ["bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"]

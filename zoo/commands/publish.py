@@ -21,10 +21,17 @@ def publish_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("dist", metavar="DIST", type=Path)
     parser.add_argument("destination", metavar="DEST", help="a directory, or a URL of fsspec: s3://…, sftp://…")
     parser.add_argument("--dry-run", action="store_true", help="compare everything; write nothing")
+    parser.add_argument(
+        "--on-request",
+        action="store_true",
+        help="models too whose licence lets nobody hand them on: for yourself",
+    )
     add_json(parser)
 
     def run(arguments: argparse.Namespace) -> int:
-        publication = publish(arguments.dist, arguments.destination, dry_run=arguments.dry_run)
+        publication = publish(
+            arguments.dist, arguments.destination, dry_run=arguments.dry_run, on_request=arguments.on_request
+        )
         print_json(publication.to_dict()) if arguments.json else print(_summary(publication))
         if publication.gone:
             print(f"No longer in the registry there: {', '.join(publication.gone)}.", file=sys.stderr)

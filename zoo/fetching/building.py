@@ -31,7 +31,7 @@ from zoo.fetching.cache import check_cache, damage, keep
 from zoo.fetching.hub_ids import hub_source
 from zoo.fetching.places import cache_directory
 from zoo.registry.entry import ArchiveRecord, Entry
-from zoo.registry.recipes import is_by_hand, origin
+from zoo.registry.recipes import is_by_hand, is_on_request, origin
 from zoo.registry.registry import Registry
 from zoo.registry.writing import own_registry
 from zoo.trust.signatures import refuse_unsigned
@@ -105,7 +105,7 @@ def built(
     if found := _found(order, name, thorough):
         return found
     _check_allowed(name, command)
-    if _is_on_request(name, models) and not requested:
+    if is_on_request(name, models) and not requested:
         raise NotBuilt(
             f"{name} is built only on request, because of its licence: {models[name].licence}. `{command}` builds it "
             "for yourself."
@@ -132,7 +132,7 @@ def with_built(registry: Registry, names: Sequence[str], *, build: bool = True) 
     models = dict(registry.models)
     wanted = [registry.canonical(name) for name in names]
     for name in wanted:
-        if _is_on_request(name, models):
+        if is_on_request(name, models):
             _log.warning("%s is for yourself: its licence (%s) lets nobody hand it on.", name, models[name].licence)
     for name in dict.fromkeys((*wanted, *filter(None, map(registry.tokenizer, wanted)))):
         if models[name].archive is None:
@@ -187,10 +187,6 @@ def built_here(name: str, registry: Registry) -> Path | None:
 def _order_of(name: str, models: Mapping[str, Entry], sources: Path | None) -> Order:
     made_by = origin(name, models) if KINDS[models[name].kind].comes_along else name
     return Order(made_by, models, sources)
-
-
-def _is_on_request(name: str, models: Mapping[str, Entry]) -> bool:
-    return models[name].on_request or models[origin(name, models)].on_request
 
 
 def _check_allowed(name: str, command: str) -> None:

@@ -71,7 +71,7 @@ def resolve(
             command = known.fetch_command(name)
             place = built(name, known, command, sources=sources, requested=requested, thorough=thorough)
             return _pinned(place, name, pin)
-        archive = _recorded(name, known, pin, allow_unverified)
+        archive = recorded(name, known, pin, allow_unverified)
         if archive.sha256:
             return _by_digest(name, archive, cache_directory(), known.fetch_command(name), thorough)
         return _first(archive.urls, cache_directory(), thorough)
@@ -111,7 +111,7 @@ def _pinned(place: Path, name: str, pin: str | None) -> Path:
 # -- archives whose sha256 is known -------------------------------------------------------------------------------
 
 
-def _recorded(name: str, registry: Registry, sha256: str | None, allow_unverified: bool) -> ArchiveRecord:
+def recorded(name: str, registry: Registry, sha256: str | None, allow_unverified: bool) -> ArchiveRecord:
     """Return the archive of a model, with `sha256` if none is recorded; without a sha256 only if that is allowed."""
     archive = registry.archive(name)
     if sha256 and archive.sha256 not in (None, sha256):

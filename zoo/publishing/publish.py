@@ -20,6 +20,7 @@ from zoo.contract import REGISTRY_FILE, SUMS_FILE, TRUSTED_KEY
 from zoo.errors import BadRegistry, CannotWrite, Unverified, ZooError
 from zoo.fetching.registries import read_registry
 from zoo.publishing.destinations import Target, open_target
+from zoo.registry.recipes import is_on_request
 from zoo.registry.registry import Registry, parse_registry
 from zoo.registry.writing import own_registry
 from zoo.trust.minisign import SUFFIX
@@ -60,24 +61,30 @@ class _File:
 _Files = Mapping[str, _File]
 
 
-def publish(dist: str | Path, destination: str | Path, *, dry_run: bool = False) -> Publication:
+def publish(
+    dist: str | Path, destination: str | Path, *, dry_run: bool = False, on_request: bool = False
+) -> Publication:
     """Copy a finished directory to another, or to a URL that fsspec can write; return which files were copied.
 
         list(publish("dist", "s3://bucket/zoo").written)  # ["albert_tiny.tar.gz", …, "registry.json"]
 
     A file that is at the destination with the same size and sha256 is not copied again, so after an interruption the
     next run copies the rest. A name appears when its file is complete. Nothing is removed. With `dry_run` everything
-    is compared and nothing is written.
+    is compared and nothing is written. A model whose licence lets nobody hand it on (its row says `on_request`) is only
+    published with `on_request`, for example to a directory that nobody else reads.
 
     To compare a file at a URL, it is downloaded. Archives that SHA256SUMS at the destination lists are not: that file
     is written after them, so its digests are right.
 
     Raises, before anything is written: Unverified, with every problem, if dist/ is not complete; CannotWrite, with
-    every name, if an archive of other bytes is at the destination, or if the registry there does not have a lower
-    number; Untrusted for a wrong signature; Stale for an expired registry. Raises CannotWrite if writing fails.
+    every name, if an archive of other bytes is at the destination, if the registry there does not have a lower number,
+    or, with its licence, if nobody may hand on a model; Untrusted for a wrong signature; Stale for an expired registry.
+    Raises CannotWrite if writing fails.
     """
     dist = Path(dist)
     files, left_out = _checked(dist)
+    if not on_request:
+        _refuse_licences(read_registry(files[REGISTRY_FILE].source))
     target = open_target(destination)
     if target.is_in(dist):
         raise CannotWrite(f"{dist} cannot be published into itself. Choose another place.")
@@ -181,6 +188,17 @@ def parse_sums(text: bytes) -> dict[str, str]:
     """Return {name: sha256} of a file in the format of sha256sum; other lines are skipped."""
     lines = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
     return {rest[1:]: digest.lower() for digest, _, rest in lines if len(digest) == 64 and rest[:1] in (" ", "*")}
+
+
+def _refuse_licences(registry: Registry) -> None:
+    """Raise CannotWrite if nobody may hand on a model whose archive lies beside the registry."""
+    beside = sorted({name for names in _archives(registry).values() for name in names})
+    if held := [name for name in beside if is_on_request(name, registry.models)]:
+        lines = "".join(f"\n  {name}: {registry.models[name].licence}" for name in held)
+        raise CannotWrite(
+            f"the licences of these models let nobody hand them on, nothing was published:{lines}\nBuild the others "
+            "into a directory of their own. `zoo publish … --on-request` publishes them all the same, for yourself."
+        )
 
 
 def _check_signatures(dist: Path) -> None:

@@ -46,6 +46,13 @@ def origin(name: str, models: Mapping[str, Entry]) -> str:
     return name
 
 
+def is_on_request(name: str, models: Mapping[str, Entry]) -> bool:
+    """Return whether the licence of a model, or of what it is made of, lets nobody hand on its archive."""
+    made_with = name.removesuffix(KINDS[models[name].kind].suffix)  # the model whose export or conversion made both
+    made_of = origin(made_with if made_with in models else name, models)
+    return any(models[each].on_request for each in (name, made_with, made_of) if each in models)
+
+
 def stated_options(name: str, source: Source, models: Mapping[str, Entry]) -> dict[str, Any]:
     """Return the options that a registry states for the export of a model from one of its sources.
 

@@ -221,6 +221,23 @@ def test_verify_with_a_sha256(
     assert "64 hexadecimal digits" in run(capsys, "verify", small_zoo.archive, "--sha256", "abc")[2]
 
 
+def test_verify_reads_the_archive_that_the_registry_names_here(
+    small_zoo: SmallZoo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the copy that the cache has of the same sha256; without the archive it is that copy."""
+    monkeypatch.setattr("zoo.loading.verify.verify", lambda directory: directory.name)
+    where = ("--registry", small_zoo.registry)
+    assert run(capsys, "fetch", "small", *where)[0] == 0
+    assert run(capsys, "verify", "old-small", *where) == (0, "model\n", "")
+    packed = bytearray(small_zoo.archive.read_bytes())
+    packed[-9] ^= 1
+    small_zoo.archive.write_bytes(packed)
+    code, _, err = run(capsys, "verify", "small", *where)
+    assert code == 2 and err.startswith(f"zoo: DigestMismatch: {small_zoo.archive} should be sha256 ")
+    small_zoo.archive.unlink()
+    assert run(capsys, "verify", "small", *where) == (0, f"{small_zoo.digest.sha256}\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

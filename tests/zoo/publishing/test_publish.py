@@ -27,7 +27,7 @@ from zoo.publishing.destinations import open_target
 from zoo.publishing.publish import parse_sums, publish
 from zoo.publishing.signing import sign_dist
 from zoo.registry.entry import ArchiveRecord, Entry
-from zoo.registry.writing import update_registry
+from zoo.registry.writing import own_registry, update_registry
 from zoo.trust.minisign import read_secret_key, write_keys
 
 KILLS = int(os.environ.get("ZOO_TEST_KILLS", "12"))  # of each kind
@@ -75,6 +75,25 @@ def published(dist: Path) -> dict[str, bytes]:
     """What should be there in the end."""
     files = {path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if "/." not in f"/{name}"}
+
+
+def test_what_nobody_may_hand_on_is_published_only_when_asked_for(
+    dist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The licence holds what is made of the model too, as small_onnx, its form for ONNX Runtime."""
+    add_model(dist, tmp_path)
+    rows = own_registry(dist / "registry.json").models
+    held = rows["small"].model_copy(update={"on_request": True, "licence": "research only"})
+    form = rows["small"].model_copy(update={"kind": "onnx", "licence": "research only", "aliases": []})
+    update_registry(dist / "registry.json", {"small": held, "small_onnx": form})
+    finish(dist)
+    for more in ([], ["--dry-run"]):
+        assert main(["publish", str(dist), str(tmp_path / "www"), *more]) == 2
+        err = capsys.readouterr().err
+        assert "nothing was published:\n  small: research only\n  small_onnx: research only\n" in err
+        assert "other: " not in err and "--on-request" in err and not (tmp_path / "www").exists()
+    assert main(["publish", str(dist), str(tmp_path / "www"), "--on-request"]) == 0
+    assert {path.name for path in (tmp_path / "www").glob("*.gz")} == {"small.tar.gz", "other.tar.gz"}
 
 
 # -- to a directory -----------------------------------------------------------------------------------------------
