@@ -41,7 +41,7 @@ def publish_onnx(name: str, out: Path) -> Entry | None:
     with owned_directory(out) as work:
         place = work / "model"
         report = convert_model(Conversion(model, "onnx", place))
-        timeless = replace(report, seconds=0.0).to_dict()  # what tf2onnx names and orders differs in every run
+        timeless = replace(report, seconds=0.0).to_dict()  # the same bytes in every run
         (place / CONVERSION_FILE).write_text(to_json(timeless), encoding="utf-8")
         (place / GOLDEN_FILE).parent.mkdir()
         shutil.copyfile(model.directory / GOLDEN_FILE, place / GOLDEN_FILE)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from export.convert.check import Batch
 from export.convert.drift import Drift
+from export.convert.onnx_canonical import canonical
 from export.convert.onnx_forms import for_onnx
 from export.convert.onnx_int8 import quantized_model
 from export.convert.onnx_runtime import answering
@@ -26,7 +27,8 @@ def write_onnx(root: PlainRoot, directory: Path, samples: Sequence[Batch] | None
     """Write model.onnx; with samples in int8, and return its drift on them."""
     import onnx
 
-    model, drift = _with_weights(_graph(root), root), None
+    weights = [*map(_name, root.encoder.weights)]
+    model, drift = canonical(_with_weights(_graph(root), root), weights), None
     if samples is not None:
         model, drift = quantized_model(model, samples)
     onnx.save(model, directory / ONNX_FILE)

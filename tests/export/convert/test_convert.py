@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -121,6 +124,7 @@ def test_onnx(run: Callable[..., int], encoder: Any, quantize: tuple[str, ...]) 
         in_int8(Path("odd-onnx/model.onnx"), found["int8"])
     else:
         without_padding(Path("odd-onnx/model.onnx"), encoder)
+        one_form(Path("odd-onnx/model.onnx"))
 
 
 def in_int8(file: Path, drift: dict[str, Any]) -> None:
@@ -202,6 +206,64 @@ def without_padding(file: Path, encoder: Any) -> None:
             np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
         first_of_text = np.arange(mask.shape[1]) == 0
         assert len(kept) == (mask.astype(bool) | first_of_text).sum()
+
+
+def one_form(file: Path) -> None:
+    """The same graph in another order, with other names and with a constant twice, becomes the same bytes again."""
+    import onnx
+
+    from export.convert.onnx_canonical import canonical
+
+    model, generator = onnx.load(file), np.random.default_rng(4)
+    weights = [each.name for each in model.graph.initializer if not each.name.startswith("constant_")]
+    assert canonical(model, weights).SerializeToString() == file.read_bytes() and "block_0.vectors" in weights
+    graph = model.graph
+    fixed = {*weights, *(each.name for each in (*graph.input, *graph.output))}
+    made = {each.name for each in graph.initializer} | {name for node in graph.node for name in node.output}
+    names = {name: f"value__{generator.integers(1 << 40)}" for name in sorted(made - fixed)}
+    [twice] = [each for each in graph.initializer if each.name == "constant_1"]
+    graph.initializer.add().CopyFrom(twice)
+    graph.initializer[-1].name = "twice"
+    for each in graph.initializer:
+        each.name = names.get(each.name, each.name)
+    for number, node in enumerate(graph.node):
+        node.input[:] = [
+            "twice" if name == "constant_1" and number % 2 else names.get(name, name) for name in node.input
+        ]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.name = f"node__{generator.integers(1 << 40)}"
+    nodes, known = [*graph.node], {each.name for each in (*graph.input, *graph.initializer)}
+    del graph.node[:]
+    while nodes:
+        ready = [place for place, node in enumerate(nodes) if known.issuperset(filter(None, node.input))]
+        node = nodes.pop(generator.choice(ready))
+        known.update(node.output)
+        graph.node.append(node)
+    onnx.checker.check_model(model)
+    assert model.SerializeToString() != file.read_bytes()
+    assert canonical(model, weights).SerializeToString() == file.read_bytes()
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_onnx(out: Path, tmp_path: Path) -> None:
+    need("tf2onnx", "onnxruntime")
+    program = (
+        "import sys; from zoo.command import main\n"
+        "for to in ('f32', 'int8'):\n"
+        "    more = ['--quantize', 'int8'] if to == 'int8' else []\n"
+        "    main(['convert', sys.argv[1], '--to', 'onnx', '--tokenizer', 'none', '--out', to, *more])"
+    )
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        subprocess.run(
+            [sys.executable, "-c", program, str(out / "odd")],
+            cwd=tmp_path / seed,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+    for to in ("f32", "int8"):
+        first, second = ((tmp_path / seed / to / "model.onnx").read_bytes() for seed in ("1", "2"))
+        assert first == second, to
 
 
 def test_transformers(run: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
