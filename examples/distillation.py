@@ -15,11 +15,13 @@ import itertools
 import random
 from pathlib import Path
 
+import zoo
+
+zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+
 import keras
 import numpy as np
 import tensorflow as tf
-
-import zoo
 
 # %% Sentences that are made up
 # Any texts do, best those that the student will meet later: nobody has to label them, the teacher says what they mean.

@@ -12,11 +12,13 @@ python examples/domain_fine_tuning.py --trainable all --decay 0.7
 import itertools
 import random
 
+import zoo
+
+zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+
 import keras
 import numpy as np
 import tensorflow as tf
-
-import zoo
 
 # %% Notes that are made up
 # What a machine does says how it is, by words that mean something else outside of this workshop. The training texts

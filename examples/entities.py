@@ -9,11 +9,13 @@ python examples/entities.py --encoder bert --epochs 3 --learning-rate 3e-5
 # fetches 16 MiB, with its tokenizer, whose vocabulary has English too; after that no network is needed.
 import random
 
+import zoo
+
+zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+
 import keras
 import numpy as np
 import tensorflow as tf
-
-import zoo
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-DATE", "I-DATE"]
 
@@ -137,13 +139,18 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="albert_tiny", help="a name, hub id, .tar.gz or directory")
-    parser.add_argument("--tokenizer", default="bert_tokenizer_chinese", help="the same, of the encoder's vocabulary")
+    parser.add_argument("--tokenizer", help="the same, of the encoder's vocabulary; of a name the registry knows it")
     parser.add_argument("--count", type=int, default=1000, help="how many texts; a fifth is for the test")
     parser.add_argument("--epochs", type=int, default=5, help="rounds over the texts; default %(default)s")
     parser.add_argument("--learning-rate", type=float, default=2e-4, help="default %(default)s; 3e-5 suits 12 layers")
     parser.add_argument("--seed", type=int, default=1, help="of texts, the last layer and the order of training")
     parser.add_argument("--out", default="dist", metavar="DIR", help="where my_entities.tar.gz is made")
-    run(**vars(parser.parse_args()))
+    given = parser.parse_args()
+    try:
+        given.tokenizer = given.tokenizer or zoo.info(given.encoder).tokenizer
+    except zoo.UnknownModel as error:
+        parser.error(f"{error} For what is no name, give --tokenizer too.")
+    run(**vars(given))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import zoo
+
+zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+
 import numpy as np
 import tensorflow as tf
-import tensorflow_hub as hub
 from pydantic import ValidationError, create_model
-
-import zoo
 
 # %% Settings
 # `task` is "pairs" or "single"; `keras` is 3, or 2 with tf_keras; `jsonl` may be two files, to train and to test with.
@@ -219,7 +220,7 @@ def run(settings: Any) -> dict[str, Any]:
 
     # %% Step 4: the model
     # Keras 3 takes zoo.KerasLayer, tf_keras hub.KerasLayer, with the same arguments. All the rest is the same too.
-    layer = zoo.KerasLayer if settings.keras == 3 else hub.KerasLayer
+    layer = (zoo if settings.keras == 3 else importlib.import_module("tensorflow_hub")).KerasLayer
     encoder = layer(str(encoder_directory), output_key="pooled_output", name="encoder")
     names = ("input_word_ids", "input_mask", "input_type_ids")
     inputs = {name: keras.Input([None], dtype="int32", name=name) for name in names}  # each (B, T)

@@ -44,6 +44,8 @@ def fill(place: Path) -> None:
     (place / "tests/data").mkdir(parents=True)
     for file in ("wordpiece-cases.json", "hard_texts.json"):
         shutil.copy(ROOT / "tests/data" / file, place / "tests/data")
+    (place / "tests/runtimes").mkdir()
+    shutil.copy(ROOT / "tests/runtimes/c_api.cc", place / "tests/runtimes")
     for archive in dist.glob("*.tar.gz"):
         shutil.copy(archive, place)
     _write_texts(place)

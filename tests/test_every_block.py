@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 def test_lines_that_cannot_run_are_left_out_with_their_continuation() -> None:
     kept, reasons = runnable("zoo list\ndocker run \\\n  tensorflow/serving\nzoo url \\\n  bert\n")
     assert kept == "zoo list\nzoo url \\\n  bert" and reasons == (REASONS[r"docker |curl |localhost:8501|-d '"],)
-    assert runnable("import zoo\nzoo.load('hf://a/b')") == ("", ("asks a hub",))
+    assert runnable("import zoo\nzoo.load('hf://a/b')") == ("", (REASONS["hf://|ms://|hfl/rbt3"],))
+    assert runnable("zoo inspect PATH  # what it is") == (INSTEAD["zoo inspect PATH"], ())
     assert runnable("import zoo  # pip install '.[hf]'") == ("import zoo  # pip install '.[hf]'", ())
 
 

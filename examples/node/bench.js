@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { Encoder } from './lib/encoder.js';
+import { orEnd } from './lib/ending.js';
 
 const SHORT_TEXTS = '42,25,18,61,9,18,52,20,23,18,51,28,19,37,35,101,43,23,11,32,33,13,17,70,21,18,24,33,31,25,26,18';
 const runtime = `node ${process.versions.node}, onnxruntime ${ort.env.versions.node}`;
@@ -14,7 +15,8 @@ if (!directory) {
   console.error('usage: node bench.js MODEL_DIR [RUNS] [TOKENS,TOKENS,…]');
   process.exit(2);
 }
-const encoder = await Encoder.load(join(directory, 'model.onnx'));
+const model = Encoder.load(join(directory, 'model.onnx'));
+const encoder = await orEnd(model, 'The directory is what `zoo convert NAME --to onnx` writes.');
 
 const real = tokens.split(',').map(Number);
 const CASES = [

@@ -8,25 +8,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { embed, loadModel } from './lib/encoder.js';
+import { orEnd } from './lib/ending.js';
 import { Head } from './lib/head.js';
 import { madeUpPairs, readPairs } from './lib/pairs.js';
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    train: { type: 'string' },
-    test: { type: 'string' },
-    save: { type: 'string' },
-    epochs: { type: 'string', default: '40' },
-  },
-});
+const usage = 'usage: node classify.js MODEL_DIR [--train JSONL --test JSONL] [--save DIR] [--epochs N]';
+const { values: options, positionals } = await orEnd(given(), usage);
 if (positionals.length !== 1 || !options.train !== !options.test) {
-  console.error('usage: node classify.js MODEL_DIR [--train JSONL --test JSONL] [--save DIR] [--epochs N]');
+  console.error(usage);
   process.exit(2);
 }
 
-const [train, test] = options.train ? await Promise.all([options.train, options.test].map(readPairs)) : madeUp();
-const model = await loadModel(positionals[0]);
+const files = [options.train, options.test];
+const [train, test] = options.train ? await orEnd(Promise.all(files.map(readPairs))) : madeUp();
+const model = await orEnd(loadModel(positionals[0]), 'The directory is what `zoo convert NAME --to onnx` writes.');
 const classes = [...new Set(train.labels)].sort();
 const labels = ({ labels: names }) => names.map((name) => classes.indexOf(name));
 
@@ -48,6 +43,18 @@ if (!options.save) await rm(place, { recursive: true });
 console.log(JSON.stringify({ train: train.texts.length, test: test.texts.length, classes, before, after, reloaded }));
 console.error(`${train.texts.length + test.texts.length} pairs embedded in ${seconds.toFixed(1)} s`);
 if (reloaded !== after) throw new Error(`the head read from ${place} gives ${reloaded}, trained it gave ${after}.`);
+
+async function given() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      train: { type: 'string' },
+      test: { type: 'string' },
+      save: { type: 'string' },
+      epochs: { type: 'string', default: '40' },
+    },
+  });
+}
 
 /** Pairs to test with are none of those to train with. */
 function madeUp() {

@@ -1,9 +1,11 @@
 // What needs no model: trimming, pairs, the head.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Head } from '../lib/head.js';
 import { madeUpPairs, readPairs } from '../lib/pairs.js';
 import { trim } from '../lib/tokenizer.js';
@@ -16,6 +18,19 @@ async function inDirectory(work) {
     await rm(directory, { recursive: true });
   }
 }
+
+test('a script says in one line what it lacks, and ends with 2', () => {
+  const main = fileURLToPath(new URL('../classify.js', import.meta.url));
+  for (const [given, words] of [
+    [['nowhere'], /^Load model .*nowhere.* `zoo convert NAME --to onnx`/],
+    [['nowhere', '--train', 'no.jsonl', '--test', 'no.jsonl'], /^ENOENT.*no\.jsonl/],
+    [['nowhere', '--oops'], /^Unknown option '--oops'.*usage: /],
+  ]) {
+    const { status, stderr } = spawnSync(process.execPath, [main, ...given], { encoding: 'utf8' });
+    assert.match(stderr, words);
+    assert.deepEqual([status, stderr.trim().split('\n').length], [2, 1]);
+  }
+});
 
 test('segments are trimmed in turn', () => {
   assert.deepEqual(trim([9], 4), [4]);
