@@ -1,8 +1,9 @@
 """A tokenizer in core TensorFlow operations alone: all words, or all characters, of all texts at once.
 
-Its ids are those of tokenizer/wordpiece.py, which needs tensorflow-text. A call takes one of two ways. ASCII texts are
-split into words by a regular expression. All others are decoded, and tokenizer/characters.py says what becomes of each
-character: most Chinese ones are ids at once. tokenizer/core_words.py turns the words of both ways into pieces.
+Its ids are those of tokenizer/wordpiece.py, which needs tensorflow-text. A call takes one of two ways. A few plain
+texts, and any number of ASCII ones, are split into words by a regular expression, which takes few operations. All
+others are decoded, and tokenizer/characters.py says what becomes of each character: most Chinese ones are ids at once.
+tokenizer/core_words.py turns the words of both ways into pieces.
 
 The time of a call with one text is the number of its operations, so what few texts need stands in branches of their
 own, and tables are constants inside of the functions that read them.
@@ -34,13 +35,16 @@ from tokenizer.characters import (
     looked_up,
 )
 from tokenizer.core_rules import checked_for_core
-from tokenizer.core_words import WordSplitter
+from tokenizer.core_words import BEGIN, BORDER, MISSED, WordSplitter
 from tokenizer.graph import TEXTS, Graph, graph_function, seldom_called
 from tokenizer.ragged import owners, spread
 from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import CONTINUATION, UNK, Vocabulary
 from zoo.archive.wordpiece_model import FOUND_AS_GIVEN, WORD_LIMIT
 
+_ASCII = r"\t\n\r -~"
+_PLAIN = f"{_ASCII}{normalisation.SIGNS}{normalisation.IDEOGRAPHS}"
+_FEW_TEXTS = 8  # more texts are decoded faster than a regular expression replaces every character of them
 _CODES = tf.TensorSpec([None], tf.int32)
 _SPLITS = tf.TensorSpec([None], tf.int64)
 
@@ -48,9 +52,9 @@ _SPLITS = tf.TensorSpec([None], tf.int64)
 class Units(NamedTuple):
     """Words, and characters that are words of their own."""
 
-    ids: tf.Tensor  # (U,) int32; -1 for words that are no entries
+    ids: tf.Tensor  # (U,) int32; MISSED for words that are no entries
     row_splits: tf.Tensor  # (B + 1,) int64
-    missed: Callable[[], tf.Tensor]  # gives the words that are no entries, strings
+    missed: Callable[[], tf.Tensor]  # gives the words that are no entries, strings that begin with BEGIN
     is_unit: tf.Tensor | None = None  # (C,) whether a unit begins at a character
 
 
@@ -63,9 +67,11 @@ class CoreGraph(Graph):
         whole = rules.whole_tokens(vocabulary, special_tokens_in_text)
         self._added = AddedTokens({token.content: token for token in whole}, FOUND_AS_GIVEN) if whole else None
         self._lower_case = rules.lower_case
+        words = normalisation.IDEOGRAPHS if rules.tokenize_chinese_chars else ""
+        self._alone = f"[[:punct:]{normalisation.SIGNS}{words}]"  # what is a unit of its own in a plain text
 
         unreachable = {token.id for token in whole if not token.in_vocabulary}
-        never = {" ", chr(NO_LETTER)}  # words hold neither
+        never = {" ", chr(NO_LETTER), BEGIN, BORDER}  # words hold none of them
         ids = {
             entry: number
             for number, entry in enumerate(vocabulary.entries)
@@ -84,6 +90,7 @@ class CoreGraph(Graph):
         known = {**dict.fromkeys(continues, self.ids[UNK]), **begins}
         self._table = character_table(known, self.ids[UNK], rules, mark, has_casing)
         self._numbers = graph_function(self._numbers_of, _CODES)
+        self._others = seldom_called(self._pieces_of_others, TEXTS)
         self._apart = seldom_called(self._made_usual, _CODES, _CODES, _SPLITS)
         self._plain = graph_function(self._without_added, TEXTS)
         self._with_added = seldom_called(self._marked, TEXTS)
@@ -108,8 +115,13 @@ class CoreGraph(Graph):
         return pieces.with_values(tf.tensor_scatter_nd_update(pieces.values, marks, found))
 
     def _without_added(self, text: tf.Tensor) -> tf.RaggedTensor:
-        is_ascii = tf.reduce_all(tf.strings.regex_full_match(text, r"[\t\n\r -~]*"))
-        return tf.cond(is_ascii, lambda: self._pieces_of_ascii(text), lambda: self._pieces_of_any(text))
+        is_plain = tf.reduce_all(tf.strings.regex_full_match(text[: _FEW_TEXTS + 1], f"[{_PLAIN}]*"))
+        few_plain = is_plain & (tf.size(text) <= _FEW_TEXTS)
+        return tf.cond(few_plain, lambda: self._pieces_of_plain(text), lambda: self._others(text))
+
+    def _pieces_of_others(self, text: tf.Tensor) -> tf.RaggedTensor:
+        is_ascii = tf.reduce_all(tf.strings.regex_full_match(text, f"[{_ASCII}]*"))
+        return tf.cond(is_ascii, lambda: self._pieces_of_plain(text), lambda: self._pieces_of_any(text))
 
     def with_offsets(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
         codes, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8", errors="ignore")
@@ -129,7 +141,8 @@ class CoreGraph(Graph):
         solid = tf.where(numbers != SPACE)[:, 0]  # characters of words
         unit_at = tf.where(tf.gather(units.is_unit, solid))[:, 0]
         lengths = tf.concat([unit_at[1:], [tf.size(solid, tf.int64)]], 0) - unit_at
-        pieces, lengths = self._split(units, tf.cast(lengths, tf.int32))
+        pieces, splits = self._split(units)
+        lengths = self._lengths(pieces.values, splits, tf.cast(lengths, tf.int32))
         pieces = pieces if found is None else self._with_found(pieces, found)
         piece = owners(tf.concat([[0], tf.cumsum(lengths)], 0))
         source = tf.gather(source, solid)
@@ -139,16 +152,25 @@ class CoreGraph(Graph):
             pieces.with_values(tf.math.segment_max(tf.gather(end, source), piece)),
         )
 
-    # -- ASCII texts --------------------------------------------------------------------------------------------------
+    def _lengths(self, pieces: tf.Tensor, splits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Return the number of characters of pieces, (P,) int32, from that of units (U,)."""
+        unit = owners(splits)
+        pieces = tf.minimum(pieces, self.size - 1)  # the mark of an added token is no entry
+        of_entries = tf.strings.length(self.entries(pieces), "UTF8_CHAR")
+        of_entries -= tf.where(tf.gather(self._starts_word, pieces), 0, len(CONTINUATION))
+        is_whole = tf.gather(splits[1:] - splits[:-1], unit) == 1
+        return tf.where(is_whole, tf.gather(lengths, unit), of_entries)
 
-    def _pieces_of_ascii(self, text: tf.Tensor) -> tf.RaggedTensor:
-        text = tf.strings.lower(text) if self._lower_case else text
-        spaced = tf.strings.regex_replace(text, "[[:punct:]]", r" \0 ")
-        words = tf.raw_ops.StringSplitV2(input=spaced, sep="")
+    # -- plain texts --------------------------------------------------------------------------------------------------
+
+    def _pieces_of_plain(self, text: tf.Tensor) -> tf.RaggedTensor:
+        text = tf.strings.lower(text) if self._lower_case else text  # changes ASCII alone
+        words = tf.raw_ops.StringSplitV2(input=tf.strings.regex_replace(text, self._alone, r" \0 "), sep="")
         row, rows = words.indices[tf.newaxis, :, 0], tf.range(tf.size(text, tf.int64) + 1)
         row_splits = tf.raw_ops.LowerBound(sorted_inputs=row, values=rows[tf.newaxis], out_type=tf.int64)[0]
-        ids = self._words.ids(words.values)
-        return self._split(Units(ids, row_splits, lambda: tf.gather_nd(words.values, tf.where(ids < 0))))[0]
+        marked = tf.strings.join([BEGIN, words.values])
+        ids = self._words.ids(marked)
+        return self._split(Units(ids, row_splits, lambda: tf.gather_nd(marked, tf.where(ids == MISSED))))[0]
 
     # -- any texts ----------------------------------------------------------------------------------------------------
 
@@ -184,10 +206,12 @@ class CoreGraph(Graph):
             input_splits=tf.concat([word_at, tf.shape(letters, tf.int64)[:1]], 0),
             output_encoding="UTF-8",
         )
+        words = tf.strings.join([BEGIN, words])
         of_words = self._words.ids(words)
         ids = tf.tensor_scatter_nd_update(ids, tf.where(ids < 0), of_words)
+        missed = tf.where(of_words == MISSED)
         before = tf.concat([[0], tf.cumsum(tf.cast(is_unit, tf.int64))], 0)
-        return Units(ids, tf.gather(before, row_splits), lambda: tf.gather_nd(words, tf.where(of_words < 0)), is_unit)
+        return Units(ids, tf.gather(before, row_splits), lambda: tf.gather_nd(words, missed), is_unit)
 
     def _usual(self, numbers: tf.Tensor, codes: tf.Tensor, row_splits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return numbers of which none is unusual, their row splits, and which code point (C,) each comes from."""
@@ -231,25 +255,15 @@ class CoreGraph(Graph):
 
     # -- units into pieces --------------------------------------------------------------------------------------------
 
-    def _split(self, units: Units, lengths: tf.Tensor | None = None) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """Return the pieces, and from the lengths of units (U,) those of pieces (P,): how many characters they have."""
-        of_units = (units.ids,) if lengths is None else (units.ids, lengths)
+    def _split(self, units: Units) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """Return the pieces of texts (B,), and of units their row splits, (U + 1,) int64."""
 
-        def split() -> tuple[tf.Tensor, ...]:
-            words = self._words.split(units.missed())
-            missed = tf.where(units.ids < 0)
-            counts = tf.tensor_scatter_nd_update(tf.ones_like(units.ids), missed, words.counts)
-            ends = tf.cumsum(counts)
-            last = (ends - 1)[:, tf.newaxis]
-            size = ends[-1:]
-            # Every unit writes its id, plus 1, to the place of its last piece; the others have the places left.
-            ids = tf.scatter_nd(last, units.ids + 1, size)
-            free = tf.where(ids == 0)
-            found = [tf.tensor_scatter_nd_update(ids - 1, free, words.ids)]
-            if lengths is not None:
-                found += [tf.tensor_scatter_nd_update(tf.scatter_nd(last, lengths, size), free, words.lengths)]
-            row_splits = tf.gather(tf.concat([[0], ends], 0), units.row_splits)
-            return tf.cast(row_splits, tf.int64), *found
+        def split() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            pieces, splits = self._words.split(units.ids, units.missed())
+            return pieces, splits, tf.gather(splits, units.row_splits)
 
-        row_splits, ids, *rest = tf.cond(tf.reduce_any(units.ids < 0), split, lambda: (units.row_splits, *of_units))
-        return tf.RaggedTensor.from_row_splits(ids, row_splits, validate=False), *(rest or [None])
+        def as_they_are() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return units.ids, tf.range(tf.size(units.ids, tf.int64) + 1), units.row_splits
+
+        ids, splits, row_splits = tf.cond(tf.reduce_any(units.ids == MISSED), split, as_they_are)
+        return tf.RaggedTensor.from_row_splits(ids, row_splits, validate=False), splits

@@ -9,7 +9,7 @@ from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.errors import Unsupported
 
-_MOST_ENTRIES = (1 << 20) - 1  # an id and the length of an entry share one int32
+_MOST_ENTRIES = (1 << 20) - 2  # an id and the length of an entry share one int32, and two ids have other meanings
 _MOST_SHOWN = 3
 _SPACING_SINCE_14 = "\u1734"  # dropped by the tables of Unicode 13, which older Pythons have, and kept by TensorFlow's
 

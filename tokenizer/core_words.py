@@ -1,17 +1,19 @@
 """Words into pieces in core operations: a table of all entries knows whole words, and splits the few others of a call.
 
 A word that is no entry is split greedily: its longest beginning that is an entry, then the longest `##` entry that goes
-on there, to its end. Few words are split by looking up every part of each; that takes no loop, and the time of a call
-with one text is the number of its operations. Many words are split by a double array (tokenizer/trie.py), which looks
-at each character a few times only.
+on there, to its end. Few words are split by looking up every part of each, and what was found is read as a text: one
+regular expression goes from piece to piece, one finds the words that cannot be split. That takes no loop and a few
+operations, and the time of a call with one text is the number of its operations. Many words are split by a double array
+(tokenizer/trie.py), which looks at each character a few times only.
 
-Shapes: M words, P pieces of all words together, C characters of all words together.
+Shapes: U units, of which M are words that are no entries; P pieces of all units together, C characters or bytes of the
+M words together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from math import isqrt
 
 import numpy as np
 import tensorflow as tf
@@ -21,35 +23,33 @@ from tokenizer.graph import seldom_called
 from tokenizer.trie import make_trie
 from zoo.archive.wordpiece_model import WORD_LIMIT
 
+BEGIN, BORDER = "\x02", "\x03"  # before a word, and between two; no text holds them
+MISSED = (1 << 20) - 1  # the id of a word that is no entry
+_BORDER = MISSED - 1  # the id of BORDER
 _LENGTH = 1 << 20  # what was matched is its length times _LENGTH plus its id
 _FEW = 4096  # parts that are looked up at once
-_SHORT = 31  # characters of the longest word that is split so; a power of 2 less 1
-_GOES_ON = " "  # before an entry that goes on with a word, where a vocab.txt has "##"; no word holds a space
-_NOTHING = " " * 2 * (_SHORT + 1)  # behind a word, so that every part of equal size exists
+_ID, _SIZE = 0xE000, 0x100  # ids and lengths are written as characters, counted from these two
+_IDS = tf.TensorSpec([None], tf.int32)
 _WORDS = tf.TensorSpec([None], tf.string)
-
-
-class Split(NamedTuple):
-    """The pieces of words, in order."""
-
-    ids: tf.Tensor  # (P,) int32
-    lengths: tf.Tensor  # (P,) int32, characters
-    counts: tf.Tensor  # (M,) int32, pieces of each word
 
 
 class WordSplitter:
     """Plain Python around ops. `begins` and `continues` map the entries of a vocabulary, without "##", to ids.
 
-    `table` is what TensorFlow has to save: an attribute of the root.
+    Words, (M,) strings, have BEGIN before them. `table` is what TensorFlow has to save: an attribute of the root.
     """
 
     def __init__(self, begins: Mapping[str, int], continues: Mapping[str, int], unknown: int) -> None:
         self._unknown = unknown
-        entries = {**begins, **{_GOES_ON + entry: number for entry, number in continues.items()}}
+        entries = {BORDER: _BORDER, **continues, **{BEGIN + entry: number for entry, number in begins.items()}}
+        sizes = [len(entry.encode()) for entry in entries]
+        values = [size * _LENGTH + number for size, number in zip(sizes, entries.values(), strict=True)]
         self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(tf.constant([*entries]), tf.constant([*entries.values()], tf.int32)), -1
+            tf.lookup.KeyValueTensorInitializer(tf.constant([*entries]), tf.constant(values, tf.int32)), MISSED
         )
-        self._longest_entry = max(map(len, entries))
+        # Behind the id of a piece stands its length; that and the ids of its other places are left out.
+        others = [rf"{chr(_SIZE + size)}.{{{2 * size - 2}}}" for size in range(1, min(max(sizes), isqrt(_FEW)) + 1)]
+        self._behind_ids = "|".join([chr(_SIZE), *others])
 
         symbols = {char: number for number, char in enumerate(sorted(set().union(*begins, *continues)), start=1)}
         self._trie = make_trie(
@@ -61,74 +61,83 @@ class WordSplitter:
         of_code = np.zeros(0x110000, np.int64)
         of_code[[ord(char) for char in symbols]] = [*symbols.values()]
         self._symbols = paged(of_code)
-        self._split_many = seldom_called(self._by_trie, _WORDS)
+        self._split_many = seldom_called(self._by_trie, _IDS, _WORDS)
 
     def ids(self, words: tf.Tensor) -> tf.Tensor:
-        """Return the ids of words that are entries, (M,) int32; -1 for others."""
-        return self.table.lookup(words)
+        """Return the ids of words that are entries, (M,) int32; MISSED for others."""
+        return self.table.lookup(words) % _LENGTH
 
-    def split(self, words: tf.Tensor) -> Split:
-        """Return the pieces of one word or more, (M,) strings. A word that cannot be split is one unknown piece."""
-        lengths = tf.strings.length(words, "UTF8_CHAR")
-        longest = tf.reduce_max(lengths)
-        parts = tf.size(words) * longest * longest
-        few = (longest <= _SHORT) & (parts <= _FEW)
-        return tf.cond(few, lambda: self._by_table(words, lengths, longest), lambda: self._split_many(words))
+    def split(self, ids: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the pieces of units, (P,) int32, and their row splits, (U + 1,) int64.
+
+        Units that have an id in `ids` (U,) are one piece. The others, which are MISSED there, are `words` (M,), at
+        least one, and no word is an entry. A word that cannot be split is one unknown piece.
+        """
+        text = tf.strings.reduce_join(words, separator=BORDER)
+        size, longest = tf.strings.length(text), tf.reduce_max(tf.strings.length(words))
+        return tf.cond(
+            size <= _FEW // longest,  # their product may be too large for int32
+            lambda: self._by_table(ids, text, size, longest),
+            lambda: self._split_many(ids, words),
+        )
 
     # -- few words: every part of them is looked up -------------------------------------------------------------------
 
-    def _by_table(self, words: tf.Tensor, lengths: tf.Tensor, longest: tf.Tensor) -> Split:
-        # Parts that begin at one place of a word are the beginnings of a window there: N places, S sizes.
-        places = tf.range(longest + 1)  # (N,)
-        sizes = tf.range(1, tf.minimum(longest, self._longest_entry) + 2)  # (S,)
-        goes_on = tf.cast(places > 0, tf.int32)
-        padded = tf.strings.join([words, _NOTHING])[:, tf.newaxis]
-        size = tf.fill([1, longest + 1], tf.reduce_max(sizes))
-        windows = tf.strings.substr(padded, places[tf.newaxis], size, "UTF8_CHAR")  # (M, N)
-        windows = tf.where(places > 0, tf.strings.join([_GOES_ON, windows]), windows)
-        sizes = sizes[tf.newaxis]
-        parts = tf.strings.substr(tf.reshape(windows, [-1, 1]), tf.zeros_like(sizes), sizes, "UTF8_CHAR")  # (M * N, S)
-        ids = self.table.lookup(parts)
-        match = tf.reduce_max(tf.where(ids < 0, 0, sizes * _LENGTH + ids), axis=1)  # (M * N,) the longest entry
-        step = tf.reshape(match // _LENGTH, tf.shape(windows)) - goes_on
-        step = tf.reshape(tf.maximum(step, 0), [-1])
+    def _by_table(
+        self, ids: tf.Tensor, text: tf.Tensor, size: tf.Tensor, longest: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        # A part begins at a byte of the text, its place, and is shorter than the longest word. Behind the last byte
+        # there is nothing, and parts with an end there are the same.
+        part = tf.range(size * longest)
+        place = part // longest
+        found = self.table.lookup(tf.strings.substr(text, place, part % longest))
+        match = tf.math.segment_max(found, place)  # (C,) the longest entry at each place
 
-        # From piece to piece: the places after 0 to _SHORT steps. At the end of a word, or if no entry fits, they stay.
-        first = (tf.range(tf.size(words)) * (longest + 1))[:, tf.newaxis]
-        at, next_ = first, tf.range(tf.size(step)) + step
-        while at.shape[1] <= _SHORT:
-            at = tf.concat([at, tf.gather(next_, at)], 1)
-            next_ = tf.gather(next_, next_)
-        lengths = lengths[:, tf.newaxis]
-        is_split = at[:, -1:] == first + lengths  # (M, 1)
-        steps = tf.where(is_split, tf.gather(step, at), tf.concat([lengths, tf.zeros_like(at[:, 1:])], 1))
-        pieces = tf.where(steps > 0)
-        found = tf.where(is_split, tf.gather(match, at) % _LENGTH, self._unknown)
-        counts = tf.reduce_sum(tf.cast(steps > 0, tf.int32), axis=1)
-        return Split(tf.gather_nd(found, pieces), tf.gather_nd(steps, pieces), counts)
+        # For each place its id and the length of the entry, in characters. Where no entry fits, the length is 0.
+        chars = tf.stack([match % _LENGTH, match // _LENGTH], 1) + tf.constant([_ID, _SIZE])  # (C, 2)
+        written = tf.raw_ops.UnicodeEncode(
+            input_values=tf.reshape(chars, [-1]), input_splits=tf.stack([0, 2 * size]), output_encoding="UTF-8"
+        )
+        pieces = tf.strings.regex_replace(written, self._behind_ids, "")
+        missed, border, unknown = (chr(_ID + number) for number in (MISSED, _BORDER, self._unknown))
+        pieces = tf.strings.regex_replace(pieces, f"[^{border}]*{missed}[^{border}]*", unknown)
+        of_words = tf.raw_ops.StringSplitV2(input=pieces, sep=border).values  # (M,)
+
+        units = tf.raw_ops.UnicodeEncode(
+            input_values=ids + _ID, input_splits=tf.range(tf.size(ids) + 1), output_encoding="UTF-8"
+        )
+        units = tf.tensor_scatter_nd_update(units, tf.where(ids == MISSED), of_words)
+        codes = tf.raw_ops.UnicodeDecode(input=units, input_encoding="UTF-8")
+        return codes.char_values - _ID, codes.row_splits
 
     # -- many words: the double array ---------------------------------------------------------------------------------
 
-    def _by_trie(self, words: tf.Tensor) -> Split:
+    def _by_trie(self, ids: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # A space, which has the symbol 0, ends every match.
-        codes = tf.strings.unicode_decode(tf.strings.join([words, " "]), "UTF-8")
+        words = tf.strings.join([tf.strings.substr(words, len(BEGIN), 1 << 30), " "])
+        codes = tf.strings.unicode_decode(words, "UTF-8")
         symbols = looked_up(self._symbols, codes.values)  # (C,)
         splits = tf.cast(codes.row_splits, tf.int32)
         first, length = splits[:-1], splits[1:] - splits[:-1] - 1
         found = self._longest(symbols, first)  # (C,)
-        step = found // _LENGTH
-        begins, unsplit = self._walk(step, first, length)
+        begins, unsplit = self._walk(found // _LENGTH, first, length)
 
         # A word that cannot be split is one piece.
         word = tf.where(unsplit)
         begin, length = tf.gather_nd(first, word)[:, tf.newaxis], tf.gather_nd(length, word)
         begins *= 1 - tf.cast(in_ranges(begin[:, 0], length, tf.size(symbols)), tf.int32)
         begins = tf.tensor_scatter_nd_update(begins, begin, tf.ones_like(length))
-        step = tf.tensor_scatter_nd_update(step, begin, length)
         found = tf.tensor_scatter_nd_update(found % _LENGTH, begin, tf.fill(tf.shape(length), self._unknown))
-        pieces = tf.where(begins > 0)
         before = tf.gather(tf.concat([[0], tf.cumsum(begins)], 0), splits)
-        return Split(tf.gather_nd(found, pieces), tf.gather_nd(step, pieces), before[1:] - before[:-1])
+        of_words = tf.gather_nd(found, tf.where(begins > 0))
+
+        is_missed = ids == MISSED
+        counts = tf.tensor_scatter_nd_update(tf.ones_like(ids), tf.where(is_missed), before[1:] - before[:-1])
+        ends = tf.cumsum(counts)
+        # Every unit writes its id, plus 1, to the place of its last piece; the others have the places left.
+        pieces = tf.scatter_nd((ends - 1)[:, tf.newaxis], tf.where(is_missed, 0, ids + 1), ends[-1:])
+        pieces = tf.tensor_scatter_nd_update(pieces - 1, tf.where(pieces == 0), of_words)
+        return pieces, tf.cast(tf.concat([[0], ends], 0), tf.int64)
 
     def _walk(self, step: tf.Tensor, first: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return 1 where a piece begins and 0 elsewhere, (C,), and which words cannot be split, (M,).

@@ -24,8 +24,8 @@ DROPPED = r"[\x00\x02-\x1F\x7F-\x9F\p{Cf}\x{FFFD}]"  # Cc, Cf and the replacemen
 # The characters of plain text: FastWordpiece splits them as BERT does, and the rules below change nothing in them but
 # ASCII capitals. Most Chinese texts hold no other characters. A run of more than WORD_LIMIT ASCII characters is not
 # plain, because it may hold a word that is too long.
-_IDEOGRAPHS = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}"
-_COMMON = rf"{_IDEOGRAPHS}，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
+IDEOGRAPHS = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}"
+SIGNS = "，。！？；：、…—·“”‘’（）《》〈〉【】「」『』"
 
 
 def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str], chinese_words: bool) -> tf.Tensor:
@@ -34,11 +34,11 @@ def is_plain(text: tf.Tensor, kept_whole: Mapping[str, str], chinese_words: bool
     Where Chinese characters stay in words, the model reads words and splits nothing: plain texts have no punctuation.
     """
     if chinese_words:
-        run = rf"[0-9A-Za-z{_IDEOGRAPHS}]{{0,{WORD_LIMIT}}}"
+        run = rf"[0-9A-Za-z{IDEOGRAPHS}]{{0,{WORD_LIMIT}}}"
         return tf.strings.regex_full_match(text, f"(?:{run} )*{run}")
     ascii_run = r"[!-Z\\^-~]{0,%d}" if kept_whole else r"[!-~]{0,%d}"
     run = ascii_run % WORD_LIMIT
-    return tf.strings.regex_full_match(text, rf"(?:{run}[ {_COMMON}])*{run}")
+    return tf.strings.regex_full_match(text, rf"(?:{run}[ {IDEOGRAPHS}{SIGNS}])*{run}")
 
 
 def valid(text: tf.Tensor) -> tf.Tensor:

@@ -29,8 +29,8 @@ _TOKENIZER = """
     UnicodeTranscode UnsortedSegmentJoin
 """
 _CORE_TOKENIZER = """
-    FloorMod HashTableV2 InvertPermutation LookupTableFindV2 LookupTableImportV2 RaggedGather StatelessWhile
-    Substr
+    FloorMod HashTableV2 InvertPermutation LookupTableFindV2 LookupTableImportV2 RaggedGather ReduceJoin
+    StatelessWhile Substr
 """
 _ANSWERS = """
     ArgMax Log StopGradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.tokenizer.rulesets import PLAIN, RULE_SETS, base_vocabulary, texts, v
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, trap_vocabulary
 from tokenizer.core_graph import CoreGraph
 from tokenizer.core_rules import checked_for_core
+from tokenizer.core_words import BEGIN, MISSED
 from tokenizer.graph import TEXTS, Graph, WordPieceGraph, graph_function
 from tokenizer.module import Preprocessor
 from tokenizer.rules import AddedToken, TokenizerRules
@@ -98,13 +100,16 @@ def test_few_words_are_split_as_many_are() -> None:
     splitter, oracle = original("traps", True)[0]._words, ReferenceTokenizer(known, True)
     words = [word for text in hard_texts(200) for word in oracle.words(text)]
     words += ["a" * 30 + end for end in ("b", "bc", "\u4e00", "\x7f")] + ["un\u4e00", "unaffable", "\ue000"]
-    words = [*dict.fromkeys(word for word in words if len(word) < 40)][:600]
-    ids, lengths, counts = (part.numpy().tolist() for part in splitter._split_many(words))
-    few = [splitter.split([word]) for word in words]
-    assert [number for each in few for number in each.ids.numpy()] == ids
-    assert [length for each in few for length in each.lengths.numpy()] == lengths
-    assert [int(each.counts[0]) for each in few] == counts
-    assert [known[number] for number in ids] == [piece for word in words for piece in oracle.pieces(word)]
+    words = [*dict.fromkeys(word for word in words if len(word.encode()) < 60 and word not in known)][:600]
+    marked, ids = [BEGIN + word for word in words], [MISSED] * len(words)
+    pieces, splits = (part.numpy().tolist() for part in splitter._split_many(ids, marked))
+    few = [splitter.split(tf.constant([7, MISSED, 8]), tf.constant([word])) for word in marked]
+    assert [[known[number] for number in pieces.numpy()[1:-1]] for pieces, _ in few] == [*map(oracle.pieces, words)]
+    assert [known[number] for number in pieces] == [piece for word in words for piece in oracle.pieces(word)]
+    assert [splits.numpy().tolist() for _, splits in few] == [
+        [0, 1, 1 + len(oracle.pieces(word)), 2 + len(oracle.pieces(word))] for word in words
+    ]
+    assert splits == [0, *itertools.accumulate(len(oracle.pieces(word)) for word in words)]
 
 
 @RULES
