@@ -4,13 +4,12 @@ n rows of activations, K columns, N channels. A few of the K columns of an activ
 others, and would take most of the 256 steps that its tensor has. Each column is therefore divided by a factor, and its
 row of the matrix multiplied by it, where the products of sample texts come out nearer (Xiao et al. 2022, SmoothQuant).
 
-What costs most then gets a scale for each row of the activation, which no single operation of ONNX Runtime has, and
-what costs most after that stays in float32.
+An activation has one scale, or, which takes longer, one for each row. `int8_choice` says which products get that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.convert.check import Batch
-from export.convert.drift import Drift, drift
 from export.convert.onnx_runtime import answering
-from zoo.errors import VerificationFailed
 
 _TABLE = "embeddings.word.table"
 _SAMPLE = 128  # rows of activations by which factors are chosen
 _PERCENTILES = (50, 75, 90)
 _WORTH = 0.8  # a division of all columns takes time: it has to leave this part of the error, or less
 _LEAST = 1e-12  # of a range
-_MOST_KEPT = 0.5  # of the numbers of all matrices
 Array = NDArray[Any]
 
 
@@ -40,69 +36,20 @@ class _Form:
 
 
 @dataclass(frozen=True)
-class _Product:
+class Product:
     """A matrix, and the best forms of its product with one scale of the activation, and with one for each row."""
 
     matrix: Array  # [K, N]
     at_once: _Form
     by_row: _Form
 
-    @property
-    def gained(self) -> float:
-        """What a scale for each row is worth: a product takes time by the size of its matrix."""
-        return (self.at_once.error**2 - self.by_row.error**2) / self.matrix.size
 
-    @property
-    def left(self) -> float:
-        """What float32 is worth after that."""
-        return self.by_row.error**2 / self.matrix.size
-
-
-def quantized_model(model: Any, samples: Sequence[Batch]) -> tuple[Any, Drift]:
-    """Return the model in int8, and its drift from `model` on the samples.
-
-    If the drift is too large otherwise, the products that cost most get a scale for each row, twice as many each time;
-    if all of them are not enough, matrices stay in float32 in the same way. Raises VerificationFailed if half of all
-    numbers would have to.
-    """
-    exact = _answers(model, samples)
-    products = {name: _chosen(matrix, rows) for name, (matrix, rows) in _activations(model, samples).items()}
-    costs = {name: float(f"{product.at_once.error:.3g}") for name, product in products.items()}
-    for by_row, kept in _steps(products):
-        made = _rewritten(model, {name: each for name, each in products.items() if name not in kept}, by_row)
-        found = drift(samples, exact, _answers(made, samples), kept, costs, by_row)
-        if found.is_small:
-            return made, found
-    worst = ", ".join(f"{name} ({cost:.2g})" for name, cost in [*found.costs.items()][:4])
-    raise VerificationFailed(
-        f"int8 is too far from float32: {found}. The products that cost most, with their relative errors: "
-        f"{worst}. Keep the model in float32, or give texts of your own with --calibrate FILE."
-    )
-
-
-def _steps(products: Mapping[str, _Product]) -> Iterator[tuple[Collection[str], Collection[str]]]:
-    """Yield the names of matrices with a scale for each row, and of those in float32: more and more of them."""
-    gained = sorted(products, key=lambda name: -products[name].gained)
-    left = sorted(products, key=lambda name: -products[name].left)
-    total = sum(product.matrix.size for product in products.values())
-    for count in _doubled(len(products)):
-        yield gained[:count], ()
-    for count in _doubled(len(products))[1:]:
-        if sum(products[name].matrix.size for name in left[:count]) > _MOST_KEPT * total:
-            return
-        yield left[count:], left[:count]
-
-
-def _doubled(most: int) -> list[int]:
-    """Return 0, 1, 2, 4 and so on, up to `most`."""
-    return [0, *(1 << place for place in range(most.bit_length()) if 1 << place < most), *([most] if most else [])]
+def products_of(model: Any, samples: Sequence[Batch]) -> dict[str, Product]:
+    """Return each matrix that activations are multiplied by, with the forms that the samples come out best in."""
+    return {name: _chosen(matrix, rows) for name, (matrix, rows) in _activations(model, samples).items()}
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------
-
-
-def _answers(model: Any, samples: Sequence[Batch]) -> list[Batch]:
-    return [*map(answering(model.SerializeToString()), samples)]
 
 
 def _products(graph: Any) -> dict[str, tuple[str, str]]:
@@ -133,7 +80,7 @@ def _activations(model: Any, samples: Sequence[Batch]) -> dict[str, tuple[Array,
     return {name: (matrices[name], np.concatenate(rows)) for name, rows in seen.items()}
 
 
-def _chosen(matrix: Array, rows: Array) -> _Product:
+def _chosen(matrix: Array, rows: Array) -> Product:
     """Return a product with the factors that bring it nearest to that of float32, or without."""
     columns = np.abs(rows).max(0)
     order = np.argsort(-np.abs(rows).max(1))  # rows that set the range of a tensor, and some that do not
@@ -141,7 +88,7 @@ def _chosen(matrix: Array, rows: Array) -> _Product:
     usual = (max(float(np.percentile(columns, percentile)), 1e-6) for percentile in _PERCENTILES)
     tried = [(np.maximum(1.0, columns / each) ** 0.75).astype(np.float32) for each in usual]
     at_once, by_row = (_best(matrix, picked, tried, each) for each in (False, True))
-    return _Product(matrix, at_once, by_row)
+    return Product(matrix, at_once, by_row)
 
 
 def _best(matrix: Array, rows: Array, tried: Sequence[Array], by_row: bool) -> _Form:
@@ -155,12 +102,11 @@ def _error(matrix: Array, rows: Array, factors: Array | None, by_row: bool) -> f
     """Return the relative error of rows @ matrix in int8, with one scale of the rows or one for each."""
     exact = rows @ matrix
     divided, multiplied = (rows, matrix) if factors is None else (rows / factors, matrix * factors[:, None])
-    if by_row:
-        step = np.maximum(np.abs(divided).max(1, keepdims=True), _LEAST) / 127
-    else:
-        step = max(max(float(divided.max()), 0.0) - min(float(divided.min()), 0.0), _LEAST) / 255
+    largest = np.maximum(np.abs(divided).max(1, keepdims=True), _LEAST) if by_row else np.float32(1)
+    parts = divided / largest
+    step = max(max(float(parts.max()), 0.0) - min(float(parts.min()), 0.0), _LEAST) / 255
     steps, scale = _int8(multiplied)
-    found = (np.round(divided / step) * step) @ (steps * scale)
+    found = (np.round(parts / step) * step * largest) @ (steps * scale)
     return float(np.linalg.norm(found - exact) / max(float(np.linalg.norm(exact)), 1e-12))
 
 
@@ -174,7 +120,7 @@ def _int8(matrix: Array) -> tuple[Array, Array]:
 # -- the graph --------------------------------------------------------------------------------------------------------
 
 
-def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[str]) -> Any:
+def in_int8(model: Any, products: Mapping[str, Product], by_row: Collection[str]) -> Any:
     """Return a copy whose products with these matrices, and the word table, are of int8."""
     from onnx import ModelProto, helper, numpy_helper
 
@@ -221,12 +167,7 @@ def _rewritten(model: Any, products: Mapping[str, _Product], by_row: Collection[
     return made
 
 
-_CONSTANTS = {
-    "int8_least": np.float32(_LEAST),
-    "int8_steps": np.float32(127),
-    "int8_zero": np.array(128, np.uint8),
-    "int8_last": np.array([1], np.int64),
-}
+_CONSTANTS = {"int8_least": np.float32(_LEAST)}
 
 
 def _product_at_once(x: str, matrix: str, out: str) -> list[Any]:
@@ -246,23 +187,20 @@ def _product_at_once(x: str, matrix: str, out: str) -> list[Any]:
 
 
 def _product_by_row(x: str, matrix: str, out: str) -> list[Any]:
-    """Return the nodes of a product whose activation, of two dimensions, has a scale for each row."""
+    """Return the nodes of a product whose activation, of two dimensions, has a scale for each row.
+
+    Each row is divided by its largest number, and so is the product multiplied: between them, one scale is enough.
+    """
     from onnx import helper
 
     return [
-        helper.make_node("ReduceMax", [x], [f"{out}_high"], axes=[1], keepdims=0),
-        helper.make_node("ReduceMin", [x], [f"{out}_low"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMax", [x], [f"{out}_high"], axes=[1]),
+        helper.make_node("ReduceMin", [x], [f"{out}_low"], axes=[1]),
         helper.make_node("Neg", [f"{out}_low"], [f"{out}_below"]),
-        helper.make_node("Max", [f"{out}_high", f"{out}_below", "int8_least"], [f"{out}_range"]),
-        helper.make_node("Div", [f"{out}_range", "int8_steps"], [f"{out}_step"]),
-        helper.make_node("Shape", [f"{out}_step"], [f"{out}_rows"]),
-        helper.make_node("Expand", ["int8_zero", f"{out}_rows"], [f"{out}_zeros"]),
-        helper.make_node("QuantizeLinear", [x, f"{out}_step", f"{out}_zeros"], [f"{out}_x"], axis=0),
-        helper.make_node("MatMulInteger", [f"{out}_x", f"{matrix}_int8", "int8_zero"], [f"{out}_sums"]),
-        helper.make_node("Cast", [f"{out}_sums"], [f"{out}_float"], to=1),
-        helper.make_node("Mul", [f"{out}_float", f"{matrix}_scale"], [f"{out}_scaled"]),
-        helper.make_node("Unsqueeze", [f"{out}_step", "int8_last"], [f"{out}_column"]),
-        helper.make_node("Mul", [f"{out}_scaled", f"{out}_column"], [out]),
+        helper.make_node("Max", [f"{out}_high", f"{out}_below", "int8_least"], [f"{out}_largest"]),
+        helper.make_node("Div", [x, f"{out}_largest"], [f"{out}_parts"]),
+        *_product_at_once(f"{out}_parts", matrix, f"{out}_product"),
+        helper.make_node("Mul", [f"{out}_product", f"{out}_largest"], [out]),
     ]
 
 

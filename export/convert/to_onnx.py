@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from export.convert.check import Batch
 from export.convert.drift import Drift
+from export.convert.int8_choice import quantized_model
 from export.convert.onnx_canonical import canonical
 from export.convert.onnx_forms import for_onnx
-from export.convert.onnx_int8 import quantized_model
 from export.convert.onnx_runtime import answering
 from export.convert.rebuilding import PlainRoot
 from zoo.contract import INPUT_KEYS, ONNX_FILE
