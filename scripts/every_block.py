@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 from scripts.block_places import ROOT, fill
@@ -283,11 +283,20 @@ def rows_of_examples(place: Place, only: str) -> Iterator[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Return a table in Markdown; the cells of a notebook that all ran are one line."""
     lines = ["| page | block | seconds | result |", "|---|---|--:|---|"]
-    for row in rows:
+    for row in _joined(rows):
         seconds = "" if row.seconds < 0 else f"{row.seconds:.1f}"
         cells = (row.page, row.block, seconds, row.result.replace("|", "\\|").replace("\n", " "))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _joined(rows: Sequence[Row]) -> Iterator[Row]:
+    for page, group in groupby(rows, key=lambda row: row.page):
+        cells = list(group)
+        if page.endswith(".ipynb") and all(row.result == "ran" for row in cells):
+            yield Row(page, f"{len(cells)} cells", sum(row.seconds for row in cells), "")
+        else:
+            yield from cells
 
 
 def main() -> int:

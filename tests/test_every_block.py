@@ -32,9 +32,11 @@ def test_the_table_says_what_did_not_run() -> None:
         Row("a.md", "1 sh", 1.25, ""),
         Row("a.md", "2 sh", -1, "", ("why",)),
         Row("b.md", "1 sh", 0.5, "no | file", ("x",)),
+        *(Row("c.ipynb", f"cell {number}", number, "") for number in (1, 2)),
     ]
     assert table(rows).splitlines()[2:] == [
         "| a.md | 1 sh | 1.2 | ran |",
         "| a.md | 2 sh |  | not run: why |",
         "| b.md | 1 sh | 0.5 | **FAILED** no \\| file |",
+        "| c.ipynb | 2 cells | 3.0 | ran |",
     ]

@@ -43,6 +43,7 @@ def _graph(root: PlainRoot) -> Any:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # tf2onnx asks for tables in a form that TensorFlow lacks
     encoder = for_onnx(root.encoder)
 
     def encode(*inputs: tf.Tensor) -> dict[str, Any]:
