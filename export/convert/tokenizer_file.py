@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from tokenizer.rules import AddedToken, TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import GoldenText, TextCard, TokenizerFacts
 from zoo.archive.task import Truncation
+from zoo.archive.tokenizer_json import file_of
 from zoo.contract import TOKENIZER_FILE
 from zoo.errors import Unsupported, VerificationFailed, VocabularyMismatch
 from zoo.loading.matching import EncoderWithTokenizer, FoundEncoder, FoundModel
@@ -97,7 +97,7 @@ def _write(
     truncation: Mapping[str, Any] | None = None,
 ) -> TokenizerReport:
     content = {**tokenizer_json(vocabulary.entries, *rules_of(facts, vocabulary)), "truncation": truncation}
-    (directory / TOKENIZER_FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    (directory / TOKENIZER_FILE).write_bytes(file_of(content))
     return TokenizerReport(
         name=name,
         vocabulary_sha256=vocabulary.sha256,

@@ -6,6 +6,7 @@ zoo/site/characters.json holds what it found.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
@@ -74,6 +75,11 @@ def content_of(
             "vocab": {entry: number for entry, number in ids.items() if entry not in behind},
         },
     }
+
+
+def file_of(content: Mapping[str, Any]) -> bytes:
+    """Return the file with this content: the one form in which archives, conversions and the catalogue have it."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _normalizers(rules: Rules, whole: Sequence[Whole], characters: Callable[[str], str]) -> list[dict[str, Any]]:

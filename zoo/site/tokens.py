@@ -12,9 +12,10 @@ from typing import Any
 
 from zoo.archive.card import AddedTokenRecord, Card, OnnxCard, TextCard, TokenizerCard, TokenizerFacts
 from zoo.archive.saved_vocabulary import saved_vocabulary
-from zoo.archive.tokenizer_json import content_of
+from zoo.archive.tokenizer_json import content_of, file_of
 from zoo.archive.unpack import packed_file
 from zoo.contract import TOKENIZER_FILE
+from zoo.errors import BadArchive
 from zoo.site.dist import CheckedArchive, Dist
 
 FOLDER = "tokenizers"
@@ -45,8 +46,9 @@ class _Rules:
 def tokenizer_files(dist: Dist) -> tuple[Mapping[str, PageFile], Mapping[str, bytes]]:
     """Return the tokenizer.json of each built model that has one, and the content of each of these files.
 
-    Models with the same tokenizer share a file, whose name is its sha256. A model with a SentencePiece model has none,
-    nor has an encoder: the page shows that of its tokenizer.
+    Models with the same tokenizer share a file, whose name is its sha256: a text archive and its conversion too, whose
+    limit the page knows from its card. A model with a SentencePiece model has none, nor has an encoder: the page shows
+    that of its tokenizer.
     """
     of_models: dict[str, PageFile] = {}
     contents: dict[str, bytes] = {}
@@ -62,7 +64,11 @@ def tokenizer_files(dist: Dist) -> tuple[Mapping[str, PageFile], Mapping[str, by
 def _content(archive: Path, built: CheckedArchive) -> bytes | None:
     card: Card = built.card
     if isinstance(card, OnnxCard):
-        return packed_file(archive, TOKENIZER_FILE, _MOST_BYTES)
+        file = packed_file(archive, TOKENIZER_FILE, _MOST_BYTES)
+        try:
+            return None if file is None else without_limit(file)
+        except (ValueError, TypeError):
+            raise BadArchive(f"{archive}: {TOKENIZER_FILE} is no JSON object. Build the archive again.") from None
     facts = card.tokenizer if isinstance(card, TextCard) else card if isinstance(card, TokenizerCard) else None
     if facts is None or facts.sentencepiece is not None or card.vocabulary_sha256 is None:
         return None
@@ -71,12 +77,17 @@ def _content(archive: Path, built: CheckedArchive) -> bytes | None:
     return None if entries is None else tokenizer_json(entries, facts)
 
 
+def without_limit(file: bytes) -> bytes:
+    """Return a tokenizer.json that does not cut."""
+    return file_of({**json.loads(file), "truncation": None})
+
+
 def tokenizer_json(entries: Sequence[str], facts: TokenizerFacts) -> bytes:
     """Return the tokenizer.json of a vocabulary and of the rules on a card."""
     spellings = {name: entries[number] for name, number in facts.special_tokens.items()}
     rules = _Rules(facts.lower_case, facts.strip_accents, facts.tokenize_chinese_chars, spellings)
     content = content_of(entries, rules, _whole(facts, spellings), _characters().__getitem__)
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return file_of(content)
 
 
 def _whole(facts: TokenizerFacts, spellings: Mapping[str, str]) -> list[AddedTokenRecord]:

@@ -19,12 +19,13 @@ from tests.conftest import ROOT
 from tests.tokenizer.rulesets import PLAIN, RULE_SETS, texts
 from tests.tokenizer.test_rules import entries, reference, rules_of
 from tests.zoo.textzoo import ToyZoo
+from tokenizer.vocabulary import Vocabulary
 from zoo.archive.card import TextCard, TokenizerFacts, read_card
 from zoo.archive.saved_vocabulary import saved_vocabulary
-from zoo.archive.tokenizer_json import CHARACTERS
+from zoo.archive.tokenizer_json import CHARACTERS, file_of
 from zoo.site import write_site
 from zoo.site.dist import read_dist
-from zoo.site.tokens import CHARACTERS_FILE, tokenizer_files, tokenizer_json
+from zoo.site.tokens import CHARACTERS_FILE, tokenizer_files, tokenizer_json, without_limit
 
 NODE = shutil.which("node")
 # Reads [tokenizer.json, texts] of every line and prints the ids of every text, without [CLS] and [SEP].
@@ -104,7 +105,9 @@ def test_the_classes_of_characters_are_those_of_the_graph() -> None:
 
 
 def test_of_real_archives(toy_zoo: ToyZoo, text_zoo: ToyZoo, tmp_path: Path) -> None:
-    """A tokenizer and its preprocessor share a file; an encoder has none of its own; a text archive has one."""
+    """A tokenizer and its preprocessor share a file, a text archive and its conversion too; an encoder has none."""
+    from export.convert.tokenizer_file import write_text_tokenizer
+
     found, contents = tokenizer_files(read_dist(toy_zoo.directory))
     assert found.keys() == {"toy_tokenizer", "toy_tokenizer_preprocess"} and len(contents) == 1
     [content] = map(json.loads, contents.values())
@@ -114,6 +117,11 @@ def test_of_real_archives(toy_zoo: ToyZoo, text_zoo: ToyZoo, tmp_path: Path) -> 
     graph = (text_zoo.unpacked("vectors") / "saved_model.pb").read_bytes()
     entries = saved_vocabulary(graph, card.vocabulary_sha256)
     assert entries is not None and entries[card.tokenizer.special_tokens["[CLS]"]] == "[CLS]"
+    write_text_tokenizer(card, Vocabulary(entries), [], tmp_path)
+    converted = (tmp_path / "tokenizer.json").read_bytes()
+    assert json.loads(converted)["truncation"]["max_length"] == card.task.max_length
+    assert file_of(json.loads(converted)) == converted
+    assert without_limit(converted) == tokenizer_json(entries, card.tokenizer) != converted
     assert saved_vocabulary(graph, "0" * 64) is None and saved_vocabulary(b"no graph", card.vocabulary_sha256) is None
 
     dist = tmp_path / "dist"
