@@ -70,8 +70,9 @@ INSTEAD = {
         "export ZOO_TRUSTED_KEY=$(tail -n 1 release.pub); zoo list --registry published/registry.json"
     ),
     "pip install zoo-model-bge-small-zh --index-url https://mirror/simple": (
-        'pip install -q --target mirrored zoo-model-bge-small-zh --index-url "$(python -c '
-        '\'import pathlib; print(pathlib.Path("wheels/simple").absolute().as_uri())\')"'
+        'pip install -q zoo-model-bge-small-zh --index-url "$(python -c '
+        '\'import pathlib; print(pathlib.Path("wheels/simple").absolute().as_uri())\')"; '
+        "env -u ZOO_REGISTRY ZOO_OFFLINE=1 zoo verify bge_small_zh; pip uninstall -q -y zoo-model-bge-small-zh"
     ),
 }
 BEFORE = {  # shell, before the blocks of a page
