@@ -57,6 +57,11 @@ INSTEAD = {
     "zoo build bge_small_zh --with onnx --out dist": (
         "zoo build bge_small_zh --with onnx --out with_onnx --registry dist/registry.json --sources checkpoints"
     ),
+    "zoo convert albert_tiny --to onnx && cd examples/node && ONNXRUNTIME_NODE_INSTALL=skip npm ci && node classify.js "
+    "../../albert_tiny-onnx": (  # without the directories that the block before has: names would mean them
+        "rm -r albert_tiny bert_tokenizer_chinese; zoo convert albert_tiny --to onnx; cd examples/node; "
+        "ONNXRUNTIME_NODE_INSTALL=skip npm ci; node classify.js ../../albert_tiny-onnx"
+    ),
     "zoo inspect PATH": "zoo inspect my-checkpoint",
     "zoo fetch https://host/bert.tar.gz --sha256 HEX": (
         "zoo fetch $SERVED/albert_tiny.tar.gz --sha256 $(sha256sum < albert_tiny.tar.gz | cut -c -64)"
