@@ -54,7 +54,7 @@ class Units(NamedTuple):
 
     ids: tf.Tensor  # (U,) int32; MISSED for words that are no entries
     row_splits: tf.Tensor  # (B + 1,) int64
-    missed: Callable[[], tf.Tensor]  # gives the words that are no entries, strings that begin with BEGIN
+    missed: Callable[[], tf.Tensor]  # gives the words that are no entries, strings
     is_unit: tf.Tensor | None = None  # (C,) whether a unit begins at a character
 
 
@@ -80,7 +80,7 @@ class CoreGraph(Graph):
         begins = {entry: number for entry, number in ids.items() if not entry.startswith(CONTINUATION)}
         continues = {entry[len(CONTINUATION) :]: ids[entry] for entry in ids.keys() - begins.keys()}
         self._words = WordSplitter(begins, continues, self.ids[UNK])
-        self.resources = {"whole_words": self._words.table}
+        self.resources = {"whole_words": self._words.whole, "parts_of_words": self._words.parts}
 
         letters = set().union(*begins, *continues)
         has_casing = rules.lower_case and not letters.isdisjoint((chr(FINAL_SIGMA), chr(SIGMA).lower()))
@@ -168,9 +168,8 @@ class CoreGraph(Graph):
         words = tf.raw_ops.StringSplitV2(input=tf.strings.regex_replace(text, self._alone, r" \0 "), sep="")
         row, rows = words.indices[tf.newaxis, :, 0], tf.range(tf.size(text, tf.int64) + 1)
         row_splits = tf.raw_ops.LowerBound(sorted_inputs=row, values=rows[tf.newaxis], out_type=tf.int64)[0]
-        marked = tf.strings.join([BEGIN, words.values])
-        ids = self._words.ids(marked)
-        return self._split(Units(ids, row_splits, lambda: tf.gather_nd(marked, tf.where(ids == MISSED))))[0]
+        ids = self._words.ids(words.values)
+        return self._split(Units(ids, row_splits, lambda: tf.gather_nd(words.values, tf.where(ids == MISSED))))[0]
 
     # -- any texts ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +205,6 @@ class CoreGraph(Graph):
             input_splits=tf.concat([word_at, tf.shape(letters, tf.int64)[:1]], 0),
             output_encoding="UTF-8",
         )
-        words = tf.strings.join([BEGIN, words])
         of_words = self._words.ids(words)
         ids = tf.tensor_scatter_nd_update(ids, tf.where(ids < 0), of_words)
         missed = tf.where(of_words == MISSED)

@@ -1,4 +1,4 @@
-"""Words into pieces in core operations: a table of all entries knows whole words, and splits the few others of a call.
+"""Words into pieces in core operations: a table knows whole words, and the few others of a call are split.
 
 A word that is no entry is split greedily: its longest beginning that is an entry, then the longest `##` entry that goes
 on there, to its end. Few words are split by looking up every part of each, and what was found is read as a text: one
@@ -36,19 +36,19 @@ _WORDS = tf.TensorSpec([None], tf.string)
 class WordSplitter:
     """Plain Python around ops. `begins` and `continues` map the entries of a vocabulary, without "##", to ids.
 
-    Words, (M,) strings, have BEGIN before them. `table` is what TensorFlow has to save: an attribute of the root.
+    The two tables are what TensorFlow has to save: attributes of the root. One has whole words, so that the many words
+    of a call are looked up as they are; the other has parts of words, which say how long they are, too.
     """
 
     def __init__(self, begins: Mapping[str, int], continues: Mapping[str, int], unknown: int) -> None:
         self._unknown = unknown
-        entries = {BORDER: _BORDER, **continues, **{BEGIN + entry: number for entry, number in begins.items()}}
-        sizes = [len(entry.encode()) for entry in entries]
-        values = [size * _LENGTH + number for size, number in zip(sizes, entries.values(), strict=True)]
-        self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(tf.constant([*entries]), tf.constant(values, tf.int32)), MISSED
-        )
+        parts = {BORDER: _BORDER, **continues, **{BEGIN + entry: number for entry, number in begins.items()}}
+        sizes = {part: len(part.encode()) for part in parts}
+        self.whole = _table(begins)
+        self.parts = _table({part: sizes[part] * _LENGTH + number for part, number in parts.items()})
         # Behind the id of a piece stands its length; that and the ids of its other places are left out.
-        others = [rf"{chr(_SIZE + size)}.{{{2 * size - 2}}}" for size in range(1, min(max(sizes), isqrt(_FEW)) + 1)]
+        most = min(max(sizes.values()), isqrt(_FEW))
+        others = [rf"{chr(_SIZE + size)}.{{{2 * size - 2}}}" for size in range(1, most + 1)]
         self._behind_ids = "|".join([chr(_SIZE), *others])
 
         symbols = {char: number for number, char in enumerate(sorted(set().union(*begins, *continues)), start=1)}
@@ -65,7 +65,7 @@ class WordSplitter:
 
     def ids(self, words: tf.Tensor) -> tf.Tensor:
         """Return the ids of words that are entries, (M,) int32; MISSED for others."""
-        return self.table.lookup(words) % _LENGTH
+        return self.whole.lookup(words)
 
     def split(self, ids: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the pieces of units, (P,) int32, and their row splits, (U + 1,) int64.
@@ -73,8 +73,9 @@ class WordSplitter:
         Units that have an id in `ids` (U,) are one piece. The others, which are MISSED there, are `words` (M,), at
         least one, and no word is an entry. A word that cannot be split is one unknown piece.
         """
-        text = tf.strings.reduce_join(words, separator=BORDER)
-        size, longest = tf.strings.length(text), tf.reduce_max(tf.strings.length(words))
+        marked = tf.strings.join([BEGIN, words])
+        text = tf.strings.reduce_join(marked, separator=BORDER)
+        size, longest = tf.strings.length(text), tf.reduce_max(tf.strings.length(marked))
         return tf.cond(
             size <= _FEW // longest,  # their product may be too large for int32
             lambda: self._by_table(ids, text, size, longest),
@@ -90,7 +91,7 @@ class WordSplitter:
         # there is nothing, and parts with an end there are the same.
         part = tf.range(size * longest)
         place = part // longest
-        found = self.table.lookup(tf.strings.substr(text, place, part % longest))
+        found = self.parts.lookup(tf.strings.substr(text, place, part % longest))
         match = tf.math.segment_max(found, place)  # (C,) the longest entry at each place
 
         # For each place its id and the length of the entry, in characters. Where no entry fits, the length is 0.
@@ -114,8 +115,7 @@ class WordSplitter:
 
     def _by_trie(self, ids: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # A space, which has the symbol 0, ends every match.
-        words = tf.strings.join([tf.strings.substr(words, len(BEGIN), 1 << 30), " "])
-        codes = tf.strings.unicode_decode(words, "UTF-8")
+        codes = tf.strings.unicode_decode(tf.strings.join([words, " "]), "UTF-8")
         symbols = looked_up(self._symbols, codes.values)  # (C,)
         splits = tf.cast(codes.row_splits, tf.int32)
         first, length = splits[:-1], splits[1:] - splits[:-1] - 1
@@ -187,6 +187,12 @@ class WordSplitter:
         base = tf.tensor_scatter_nd_update(base, first[:, tf.newaxis], tf.fill(tf.shape(first), trie.begins))
         state = [0, tf.range(tf.size(symbols)), base, tf.zeros_like(symbols)]
         return tf.while_loop(some_left, one_further, state)[-1]
+
+
+def _table(numbers: Mapping[str, int]) -> tf.lookup.StaticHashTable:
+    """Return a table that gives MISSED for other strings."""
+    known = tf.lookup.KeyValueTensorInitializer(tf.constant([*numbers]), tf.constant([*numbers.values()], tf.int32))
+    return tf.lookup.StaticHashTable(known, MISSED)
 
 
 def in_ranges(begin: tf.Tensor, length: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,7 @@ from tests.tokenizer.rulesets import PLAIN, RULE_SETS, base_vocabulary, texts, v
 from tests.tokenizer.texts import assigned, long_words, mixtures, plain_texts, trap_vocabulary
 from tokenizer.core_graph import CoreGraph
 from tokenizer.core_rules import checked_for_core
-from tokenizer.core_words import BEGIN, MISSED
+from tokenizer.core_words import MISSED
 from tokenizer.graph import TEXTS, Graph, WordPieceGraph, graph_function
 from tokenizer.module import Preprocessor
 from tokenizer.rules import AddedToken, TokenizerRules
@@ -101,9 +101,8 @@ def test_few_words_are_split_as_many_are() -> None:
     words = [word for text in hard_texts(200) for word in oracle.words(text)]
     words += ["a" * 30 + end for end in ("b", "bc", "\u4e00", "\x7f")] + ["un\u4e00", "unaffable", "\ue000"]
     words = [*dict.fromkeys(word for word in words if len(word.encode()) < 60 and word not in known)][:600]
-    marked, ids = [BEGIN + word for word in words], [MISSED] * len(words)
-    pieces, splits = (part.numpy().tolist() for part in splitter._split_many(ids, marked))
-    few = [splitter.split(tf.constant([7, MISSED, 8]), tf.constant([word])) for word in marked]
+    pieces, splits = (part.numpy().tolist() for part in splitter._split_many([MISSED] * len(words), words))
+    few = [splitter.split(tf.constant([7, MISSED, 8]), tf.constant([word])) for word in words]
     assert [[known[number] for number in pieces.numpy()[1:-1]] for pieces, _ in few] == [*map(oracle.pieces, words)]
     assert [known[number] for number in pieces] == [piece for word in words for piece in oracle.pieces(word)]
     assert [splits.numpy().tolist() for _, splits in few] == [
