@@ -11,6 +11,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+import zoo
 from export.fitted.plan import plan_fitted
 from export.fitted.task import Asked
 from export.planning import PlannedText
@@ -33,6 +34,15 @@ def ids_of(layers: Layers, *keys: str) -> Any:
     """A model of these inputs alone."""
     inputs = {key: layers.ids[key] for key in keys}
     return keras.Model(inputs, K.Dense(3, activation="softmax")(layers.encoder(inputs)["pooled_output"]))
+
+
+def of_two_inputs(toys: ToyZoo) -> Any:
+    """A model of pairs whose two texts come by two inputs."""
+    encode = zoo.TextEncoder(
+        toys.unpacked("toy"), tokenizer=toys.unpacked("toy_tokenizer"), pooling="mean", max_length=LENGTH
+    )
+    vectors = encode.keras_model(pairs="apart")
+    return keras.Model(vectors.inputs, K.Dense(2, "softmax")(vectors.output))
 
 
 MODELS: dict[str, Callable[[Layers, ToyZoo], PlannedText]] = {
@@ -60,6 +70,7 @@ MODELS: dict[str, Callable[[Layers, ToyZoo], PlannedText]] = {
         scores="softmax",
         max_length=LENGTH,
     ),
+    "pairs by two inputs": lambda layers, toys: planned(of_two_inputs(toys), labels=["bad", "good"]),
     "a vector": lambda layers, toys: planned(
         keras.Model(layers.text, K.UnitNormalization()(K.Dense(7, "tanh")(layers.mean()))), task="vector"
     ),
