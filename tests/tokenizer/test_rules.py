@@ -37,7 +37,7 @@ RULES = pytest.mark.parametrize(
     "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in RULE_SETS]
 )
 WITH_OFFSETS = pytest.mark.parametrize("name", ["accents stay, lower case", "Chinese words, added", "all"])
-STORED = Path(__file__).parent / "data" / "hugging_face_ids.json.gz"
+STORED = Path(__file__).parent / "data" / "hugging_face_pieces.json.gz"
 
 
 @cache
@@ -98,13 +98,13 @@ def test_ids(newer: frozenset[str], compared: Compared, name: str) -> None:
 
 
 @RULES
-def test_ids_of_hugging_face(compared: Compared, name: str) -> None:
-    """See make_hugging_face_ids.py."""
+def test_pieces_of_hugging_face(compared: Compared, name: str) -> None:
+    """See make_hugging_face_pieces.py."""
     stored = json.loads(gzip.decompress(STORED.read_bytes()))
-    expected = {text: ids for text, ids in zip(stored["texts"], stored["ids"][name], strict=True) if ids is not None}
-    found = graph(name).tokenize([*expected]).to_list()
-    assert [text for text, ids in zip(expected, found, strict=True) if ids != expected[text]] == []
-    compared(f"texts, {name}, Hugging Face's ids", len(expected))
+    expected = {text: pieces for text, pieces in zip(stored["texts"], stored["pieces"][name], strict=True) if pieces is not None}
+    found = [[entries(name).entries[each] for each in ids] for ids in graph(name).tokenize([*expected]).to_list()]
+    assert [text for text, pieces in zip(expected, found, strict=True) if pieces != expected[text]] == []
+    compared(f"texts, {name}, Hugging Face's pieces", len(expected))
 
 
 @WITH_OFFSETS

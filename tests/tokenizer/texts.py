@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -19,14 +20,15 @@ def assigned() -> list[str]:
 def trap_vocabulary() -> list[str]:
     """Return entries that show every character: each one and its folded form, alone and as a '##' piece.
 
-    Only ideographs, Hangul syllables and private use are a sample. Longer pieces make greedy matching matter.
+    Only ideographs, Hangul syllables and private use are a sample. Longer pieces make greedy matching matter. A Python
+    with newer tables of Unicode has more characters, and of all others the same entries.
     """
     kept = random.Random(1)
-    many = {"Co": 0.002, "Lo": 0.1}
+    many = {"Co": 2, "Lo": 100}  # in a thousand
     chars: dict[str, None] = dict.fromkeys("\u2028\u2029，Ａａ你好天气很空北京")
     for char in assigned():
         category = unicodedata.category(char)
-        if category == "Cc" or kept.random() > many.get(category, 1.0):
+        if category == "Cc" or zlib.crc32(char.encode()) % 1000 >= many.get(category, 1000):
             continue
         chars |= dict.fromkeys((char, *char.lower(), *unicodedata.normalize("NFD", char.lower())))
     entries = [*SPECIAL[:3], "<S>", *SPECIAL[3:], "##", "#", *chars, *(f"##{char}" for char in chars)]

@@ -38,6 +38,6 @@ def test_no_log_line_hides_a_result() -> None:
 
 def test_help_is_short_and_names_what_is_public() -> None:
     text = pydoc.plain(pydoc.render_doc(zoo))
-    assert len(text.splitlines()) < 150
+    assert len(text.splitlines()) < (150 if sys.version_info < (3, 13) else 180)  # 3.13: a line for each argument
     description = text.partition("PACKAGE CONTENTS")[0]
     assert [name for name in [*zoo.__all__, "KerasLayer", "TextEncoder"] if name not in description] == []

@@ -383,5 +383,6 @@ def test_rates_by_layer(trained: KerasLayer) -> None:
     before = [weight.numpy() for weight in weights]
     ByLayer(0.1).apply([tf.ones_like(weight.value) for weight in weights], weights)
     for weight, was in zip(weights, before, strict=True):
-        np.testing.assert_allclose(was - weight.numpy(), 0.1 * rates[id(weight.value)], atol=1e-6, err_msg=weight.name)
+        wanted = was - np.float32(0.1 * rates[id(weight.value)])
+        np.testing.assert_allclose(weight.numpy(), wanted, rtol=1e-6, atol=1e-7, err_msg=weight.name)
         weight.assign(was)
