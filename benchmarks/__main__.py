@@ -10,6 +10,7 @@
     python -m benchmarks tokenizers --out docs         # docs/tokenizer-numbers.md: tokenizers in one process
     python -m benchmarks wordpiece --out docs          # docs/wordpiece-numbers.md: every library's, and its ids
     python -m benchmarks vectors --out docs            # docs/text-numbers.md: text archives beside their encoder
+    python -m benchmarks one_text --out docs           # docs/one-text-numbers.md: where the time of one text goes
     python -m benchmarks texts --out docs              # docs/vector-numbers.md: texts to vectors, beside peers
     python -m benchmarks exactness --out docs          # docs/exactness.md: how far peers are from the original
     python -m benchmarks corpus --out docs             # docs/embed-numbers.md: `zoo embed`; `--only spark` adds to it
@@ -95,8 +96,12 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("tokenizers", parents=[page], help="CPU time of tokenizers, in one process")
     wordpiece = commands.add_parser("wordpiece", parents=[page, venvs], help="every library's WordPiece, and its ids")
     wordpiece.add_argument("--texts", type=int, default=1_000_000)
-    vectors = commands.add_parser("vectors", parents=[page], help="text archives beside their encoder, in CPU time")
-    vectors.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")
+    for name, what in (
+        ("vectors", "text archives beside their encoder, in CPU time"),
+        ("one_text", "its parts"),
+    ):
+        seeded = commands.add_parser(name, parents=[page], help=what)
+        seeded.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")
     texts = commands.add_parser("texts", parents=[beside], help="real sentences to vectors, beside peers")
     texts.add_argument("--rows", type=int, default=10_000, help="sentences of each language")
     commands.add_parser("exactness", parents=[beside], help="how far peers are from the original computation")

@@ -44,6 +44,7 @@ def test_a_page_is_printed_and_written(
         "exactness",
         "exports",
         "runtime-numbers",
+        "one-text-numbers",
         "text-numbers",
         "tokenizer-numbers",
         "vector-numbers",

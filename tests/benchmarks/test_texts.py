@@ -14,7 +14,7 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Effort
 from benchmarks.peers import ONE_TEXT, VECTORS, Peer
 from benchmarks.results import Results
-from benchmarks.sections import exactness, texts
+from benchmarks.sections import exactness, one_text, texts
 from benchmarks.sentences import _documentation, _sentences, _shuffled
 
 SECONDS = {"sentence_torch": 1.0, "ours": 0.5, "ours_int8": 0.2}
@@ -97,3 +97,24 @@ def test_sentences_are_whole_and_in_the_order_of_a_seed() -> None:
 def test_every_peer_of_texts_has_a_worker_and_requirements() -> None:
     for peer in (*VECTORS, *ONE_TEXT):
         assert peer.script.is_file(), peer.name
+
+
+def test_the_parts_of_one_text_are_compared_with_the_whole_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(one_text, "EFFORT", Effort(budget=1.0, least=2, most=2))
+    monkeypatch.setattr(one_text, "timed", lambda call: lambda repeat: call())
+    parts = [
+        ("a", "call", 0.001),
+        ("a", one_text.WHOLE[0], 0.004),
+        ("b", "model", 0.001),
+        ("b", one_text.WHOLE[2], 0.002),
+    ]
+    calls = [(runtime, what, lambda seconds=seconds: seconds) for runtime, what, seconds in parts]
+    monkeypatch.setattr(one_text, "in_tensorflow", lambda *_: calls[:2])
+    monkeypatch.setattr(one_text, "in_onnx_runtime", lambda *_: calls[2:])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "one_text", "bert", "--out", str(tmp_path)])
+    assert command.main() == 0
+    lines = (tmp_path / "one-text-numbers.md").read_text(encoding="utf-8").splitlines()
+    assert "| bert | 16 | a | call | 1 | 0.25 |" in lines and "| bert | 64 | b | model | 1 | 0.50 |" in lines
+    assert len(capsys.readouterr().out) > 0 and sum(line.startswith("| bert") for line in lines) == 8

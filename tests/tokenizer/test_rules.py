@@ -101,7 +101,8 @@ def test_ids(newer: frozenset[str], compared: Compared, name: str) -> None:
 def test_pieces_of_hugging_face(compared: Compared, name: str) -> None:
     """See make_hugging_face_pieces.py."""
     stored = json.loads(gzip.decompress(STORED.read_bytes()))
-    expected = {text: pieces for text, pieces in zip(stored["texts"], stored["pieces"][name], strict=True) if pieces is not None}
+    answers = zip(stored["texts"], stored["pieces"][name], strict=True)
+    expected = {text: pieces for text, pieces in answers if pieces is not None}
     found = [[entries(name).entries[each] for each in ids] for ids in graph(name).tokenize([*expected]).to_list()]
     assert [text for text, pieces in zip(expected, found, strict=True) if pieces != expected[text]] == []
     compared(f"texts, {name}, Hugging Face's pieces", len(expected))
