@@ -27,9 +27,10 @@ from benchmarks.pages import Page
 from scripts.random_checkpoint import chinese_vocabulary
 
 Call = Callable[[Sequence[str]], Any]
+Seconds = Mapping[str, Sequence[float]]  # of each tokenizer, a value a round
 COUNTS = (1, 32, 1024)
 SINGLE = 32  # texts of which the calls with one text take one after the other
-ROUNDS = 9
+ROUNDS = 25
 WORDS = 4000  # of English, in the vocabulary for mixed texts
 CORE, OURS, BERT, FAST, RUST = "core", "tensorflow-text", "BertTokenizer", "FastBertTokenizer", "Rust"
 COLUMNS = (
@@ -61,8 +62,8 @@ Milliseconds of CPU time of one call, the median of {ROUNDS} rounds in which eve
 of texts to ids, mask and types of {PADDED} columns. {CORE} and {OURS} are ours, with `--ops core` and `--ops text`;
 the next two are tensorflow-text's own. English texts have 5 to 30 words of BERT's English vocabulary, common ones more
 often, and one word in twelve is split; Chinese ones have 5 to 60 characters; mixed ones are Chinese with one to four
-English words, and their vocabulary has the {WORDS:,} most frequent ones. Columns with a stroke are ratios of medians,
-behind them the same two by the clock. The last column counts the texts to which {BERT}, {FAST} and
+English words, and their vocabulary has the {WORDS:,} most frequent ones. Columns with a stroke are medians of the
+rounds' ratios, behind them the same two by the clock. The last column counts the texts to which {BERT}, {FAST} and
 {RUST} give other ids than ours; our two give the same."""
     return Page("tokenizer-numbers", "Tokenizers: how long a call takes", about, COLUMNS, rows)
 
@@ -175,14 +176,19 @@ def _row(calls: Mapping[str, Call], given: Sequence[str], count: int) -> list[st
     ids = {name: np.concatenate([call(batch)[0] for batch in batches]) for name, call in calls.items()}
     assert np.array_equal(ids[CORE], ids[OURS])
     different = [int((ids[name] != ids[OURS]).any(axis=1).sum()) for name in (BERT, FAST, RUST)]
-    cpu, clock = _medians(calls, batches)
-    ratios = [f"{each[CORE] / each[OURS]:.2f} · {each[RUST] / each[CORE]:.2f}" for each in (cpu, clock)]
-    milliseconds = [f"{cpu[name] * 1e3:.3g}" for name in calls]
+    cpu, clock = _seconds(calls, batches)
+    ratios = [f"{_ratio(each, CORE, OURS):.2f} · {_ratio(each, RUST, CORE):.2f}" for each in (cpu, clock)]
+    milliseconds = [f"{median(cpu[name]) * 1e3:.3g}" for name in calls]
     return [*milliseconds, *ratios[0].split(" · "), ratios[1], ", ".join(map(str, different))]
 
 
-def _medians(calls: Mapping[str, Call], batches: Sequence[Sequence[str]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the seconds of a call, of CPU time and by the clock. Every round begins with another tokenizer."""
+def _ratio(seconds: Seconds, one: str, other: str) -> float:
+    """Return how many times as long as the other one takes, the median of the rounds."""
+    return median(first / second for first, second in zip(seconds[one], seconds[other], strict=True))
+
+
+def _seconds(calls: Mapping[str, Call], batches: Sequence[Sequence[str]]) -> tuple[Seconds, Seconds]:
+    """Return the seconds of a call in every round, of CPU time and by the clock. Each begins with another tokenizer."""
     names = [*calls]
     cpu: dict[str, list[float]] = {name: [] for name in names}
     clock: dict[str, list[float]] = {name: [] for name in names}
@@ -196,4 +202,4 @@ def _medians(calls: Mapping[str, Call], batches: Sequence[Sequence[str]]) -> tup
             cpu[name].append((time.process_time() - used) / len(batches))
             clock[name].append((time.perf_counter() - started) / len(batches))
     gc.enable()
-    return {name: median(each) for name, each in cpu.items()}, {name: median(each) for name, each in clock.items()}
+    return cpu, clock
