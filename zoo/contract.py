@@ -1,7 +1,7 @@
 """The names that archives and a directory of them go by, shared by those who write and those who read them."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 INPUT_WORD_IDS = "input_word_ids"
 INPUT_MASK = "input_mask"
@@ -125,6 +125,7 @@ TOKENIZER_FILE = "tokenizer.json"
 CONVERSION_FILE = "conversion.json"
 
 REGISTRY_FILE = "registry.json"
+REGISTRY_FORMAT: Final = 1  # grows when an older reader would misunderstand a new file; a field that is added leaves it
 SCHEMA_FILE = "registry.schema.json"
 SUMS_FILE = "SHA256SUMS"
 TRUSTED_KEY = "ZOO_TRUSTED_KEY"  # the variable with the keys that have to sign

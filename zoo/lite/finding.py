@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.basics.extras import imported
 from zoo.basics.files import read_regular
-from zoo.basics.untrusted import parse_json
-from zoo.contract import CONVERSION_FILE, ONNX, REGISTRY_FILE, TRUSTED_KEY
+from zoo.basics.untrusted import parse_strict_json
+from zoo.contract import CONVERSION_FILE, ONNX, REGISTRY_FILE, REGISTRY_FORMAT, TRUSTED_KEY
 from zoo.errors import NotBuilt, ZooError
 from zoo.fetching.places import cache_directory, directories_place, installed_place, model_name
 from zoo.lite.converted import ConvertedText, read_converted
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _KIND = "onnx"
 _OF_NAMES = "pydantic requests filelock packaging"  # packages that a directory does without
 _MOST_BYTES = 1 << 20  # of a registry that is read here: thousands of rows
-_MOST_VALUES = 1_000_000
 _PACKAGED = Path(__file__).parent.with_name(REGISTRY_FILE)
 
 
@@ -60,15 +59,17 @@ def find_converted(handle: str | Path, registry: Registry | str | Path | None = 
 def _in_cache(name: str, registry: Registry | str | Path | None) -> ConvertedText | None:
     """Return a name's conversion if it lies in the cache already, by a registry in a file that nobody has to sign.
 
-    None means that the registry decides, which this only foresees: pydantic and the records of its rows take 0.2 s to
-    import, a third of the time to the first vector.
+    None means that the registry has to be read whole. That is left out here because its packages, such as pydantic,
+    take 0.2 s to import, a third of the time to the first vector.
     """
     place = _plain_file(name, registry)
     if place is None or os.environ.get(TRUSTED_KEY):
         return None
     try:
-        facts = parse_json(read_regular(place, _MOST_BYTES), _MOST_VALUES)
-        rows = {} if "expires" in facts else facts["models"]
+        facts = parse_strict_json(read_regular(place, _MOST_BYTES), _MOST_BYTES)
+        if "expires" in facts or facts.get("format", REGISTRY_FORMAT) != REGISTRY_FORMAT:
+            return None
+        rows = facts["models"]
         row = rows.get(f"{name}{ONNX}") or rows[name]
         digest = row["archive"]["sha256"]
         if row["kind"] != _KIND or not re.fullmatch("[0-9a-f]{64}", digest):

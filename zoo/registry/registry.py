@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
@@ -17,14 +17,13 @@ from zoo.archive.kinds import KINDS
 from zoo.basics.display import printable
 from zoo.basics.untrusted import BadJson, made_later, parse_strict_json
 from zoo.basics.urls import local_path, shown
-from zoo.contract import REGISTRY_FILE, SCHEMA_FILE
+from zoo.contract import REGISTRY_FILE, REGISTRY_FORMAT, SCHEMA_FILE
 from zoo.errors import BadRegistry, NotBuilt, UnknownModel
 from zoo.registry.entry import ArchiveRecord, Count, Entry, Moment, Name, Record, Text, check_unknown
 from zoo.registry.recipes import is_by_hand, not_built
 
 PACKAGED = Path(__file__).parent.with_name(REGISTRY_FILE)
 
-REGISTRY_FORMAT: Final = 1  # grows when an older reader would misunderstand a new file; a field that is added leaves it
 MOST_REGISTRY = 16 << 20  # bytes: 20,000 rows
 _MOST_ROW = 1 << 16  # characters of one row, or of all that is beside the rows
 _MOST_PROBLEMS = 20  # which are told; one bad row may have thousands

@@ -352,7 +352,9 @@ def test_a_name_in_the_cache_needs_no_record(
     assert TextEncoder("tiny", registry=published / "registry.json").hidden_size == 12, "damage is mended as ever"
 
 
-@pytest.mark.parametrize("reason", ["signed", "expires", "other kind", "digest", "directories", "packaged"])
+@pytest.mark.parametrize(
+    "reason", ["signed", "expires", "later", "twice", "other kind", "digest", "directories", "packaged"]
+)
 def test_the_registry_decides_where_a_look_is_not_enough(
     reason: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,11 +370,14 @@ def test_the_registry_decides_where_a_look_is_not_enough(
         monkeypatch.setenv("ZOO_TRUSTED_KEY", "RW")
     elif reason == "expires":
         facts["expires"] = "2020-01-01T00:00:00Z"
+    elif reason == "later":
+        facts["format"] = 2
     elif reason == "other kind":
         row["kind"] = "text"
     elif reason == "digest":
         row["archive"]["sha256"] = "../" + row["archive"]["sha256"]
-    registry.write_text(json.dumps(facts), encoding="utf-8")
+    text = json.dumps(facts)
+    registry.write_text(text.replace("{", '{"models": {}, ', 1) if reason == "twice" else text, encoding="utf-8")
     if reason in ("directories", "packaged"):
         place, given = installed_place(), None
         place.parent.mkdir()
