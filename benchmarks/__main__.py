@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     wordpiece.add_argument("--texts", type=int, default=1_000_000)
     for name, what in (
         ("vectors", "text archives beside their encoder, in CPU time"),
-        ("one_text", "its parts"),
+        ("one_text", "where the time of one text goes"),
     ):
         seeded = commands.add_parser(name, parents=[page], help=what)
         seeded.add_argument("model", nargs="*", choices=[[], *VECTORS], help="all of them if none is named")

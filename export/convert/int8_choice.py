@@ -101,9 +101,9 @@ def _worst(
     samples: Sequence[Batch], exact: Sequence[Batch], found: Sequence[Batch]
 ) -> tuple[Sequence[Batch], Sequence[Batch]]:
     """Return the batches with the rows that drifted farthest, and their exact answers."""
-    least = [float(cosines([a], [b], [c]).min(initial=1.0)) for a, b, c in zip(samples, exact, found, strict=True)]
-    order = np.argsort(least, kind="stable").tolist()
-    rows = np.cumsum([len(cosines([samples[place]], [exact[place]], [found[place]])) for place in order])
+    near = [cosines([a], [b], [c]) for a, b, c in zip(samples, exact, found, strict=True)]
+    order = np.argsort([float(each.min(initial=1.0)) for each in near], kind="stable").tolist()
+    rows = np.cumsum([len(near[place]) for place in order])
     chosen = order[: int(np.searchsorted(rows, _AMONG)) + 1]
     return [samples[place] for place in chosen], [exact[place] for place in chosen]
 
