@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from zoo.archive.kinds import KINDS
-from zoo.errors import BadRegistry, UnknownModel
+from zoo.errors import BadArgument, BadRegistry, UnknownModel
 from zoo.registry.entry import Entry
 from zoo.registry.recipes import origin
 from zoo.registry.registry import Registry
@@ -47,20 +47,15 @@ def make_steps(registry: Registry, names: Iterable[str] | None = None) -> list[S
 
     A tokenizer without an archive comes with the encoders of `names`. Tokenizers come first, then large models before
     small ones, so that no process is left with a long export at the end. Models of one checkpoint follow each other,
-    the whole model before those cut from it. Raises UnknownModel with every unknown name, BadRegistry for a preprocess
-    row that is not called like its tokenizer with _preprocess.
+    the whole model before those cut from it. Raises UnknownModel with every unknown name, BadArgument for NAME_onnx,
+    BadRegistry for a preprocess row without a tokenizer, or not called like its tokenizer with _preprocess.
     """
     models = registry.models
     if names is None:
-        asked = [name for name, entry in models.items() if not entry.on_request]
+        asked = [name for name, row in models.items() if not (row.on_request or KINDS[row.kind].is_conversion)]
     else:
         asked = _with_tokenizers(_canonical(registry, names), registry)
-    steps: dict[str, list[str]] = {}
-    for name in asked:
-        kind, maker = KINDS[models[name].kind], origin(name, models)
-        if kind.comes_along and name != maker + kind.suffix:
-            raise BadRegistry(f"{name} comes with {maker!r}, whose export calls it {maker + kind.suffix!r}.")
-        steps.setdefault(maker if kind.comes_along else name, []).append(name)
+    steps = dict.fromkeys(_maker(name, models) for name in asked)  # each once
     return sorted((make_step(name, models) for name in steps), key=lambda step: _place(step, models))
 
 
@@ -83,6 +78,26 @@ def estimate(step: Step, models: Mapping[str, Entry], dtype: str = "float32") ->
     weights = 4 * (entry.parameters or 0)
     seconds = _START + _A_LAYER * (entry.layers or 0) + _A_MIB * weights / 2**20
     return Estimate(round(_PACKED * weights * _BYTES[dtype] / 4), seconds)
+
+
+def _maker(name: str, models: Mapping[str, Entry]) -> str:
+    """Return the model whose export makes the archive of a model: mostly the model itself."""
+    kind, its = KINDS[models[name].kind], origin(name, models)
+    if kind.is_conversion:
+        whole = name.removesuffix(kind.suffix)
+        raise BadArgument(
+            f"{name} is made of the archive of {whole}: `zoo build {whole} --with {kind.name}` makes both."
+        )
+    if not kind.comes_along:
+        return name
+    if its == name:
+        raise BadRegistry(
+            f"{name} is made by the export of {KINDS[kind.made_of or ''].with_article}, which the registry does not "
+            f"have. Add its row, called {name.removesuffix(kind.suffix)!r}, or leave {name} out."
+        )
+    if name != its + kind.suffix:
+        raise BadRegistry(f"{name} comes with {its!r}, whose export calls it {its + kind.suffix!r}.")
+    return its
 
 
 def _with_tokenizers(names: Sequence[str], registry: Registry) -> list[str]:

@@ -48,6 +48,11 @@ class Kind:
         """Whether no export makes it alone: the export of its parent makes it too."""
         return self.made_of is not None and not self.has_layers
 
+    @property
+    def is_conversion(self) -> bool:
+        """Whether it is made of another archive, which `zoo convert` does, and not of a checkpoint."""
+        return self.command == "convert"
+
 
 _VOCABULARY = {"vocab_size": "vocab_size", "vocabulary_sha256": "vocabulary_sha256"}
 _ENCODER = {

@@ -40,10 +40,22 @@ def ways(name: str, models: Mapping[str, Entry]) -> list[Way]:
 def origin(name: str, models: Mapping[str, Entry]) -> str:
     """Return the model whose sources a model is built from: itself, or the last of those it is made of."""
     seen = {name}
-    while (derivation := models[name].derivation) and derivation.parent in models and derivation.parent not in seen:
-        name = derivation.parent
+    while (parent := _parent(name, models)) in models and parent not in seen:
+        name = parent
         seen.add(name)
     return name
+
+
+def _parent(name: str, models: Mapping[str, Entry]) -> str:
+    """Return the model that a model is made of, '' for none.
+
+    The row states it. Where the row of a preprocess archive does not, as the row that `zoo export-tokenizer` writes,
+    its name does: "words" of "words_preprocess".
+    """
+    if derivation := models[name].derivation:
+        return derivation.parent
+    kind = KINDS[models[name].kind]
+    return name.removesuffix(kind.suffix) if kind.comes_along else ""
 
 
 def is_on_request(name: str, models: Mapping[str, Entry]) -> bool:

@@ -46,6 +46,7 @@ from zoo.fetching.registries import read_registry
 from zoo.registry.entry import Entry, HuggingFaceSource, NoteSource, Recipe, UrlSource
 from zoo.registry.recipes import ways
 from zoo.registry.registry import PACKAGED, Registry
+from zoo.registry.writing import own_registry, update_registry
 
 KILLS = int(os.environ.get("ZOO_KILLS", "1"))  # how often a build is killed
 # Among the moves of files in a build of two models, where to die: the rows are written; the second archive has moved
@@ -162,6 +163,22 @@ def test_a_second_run_builds_nothing(built: Built, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.count("unchanged") == len(ALL)
     assert {file.name: file.stat().st_mtime_ns for file in built.dist.glob("*.tar.gz")} == before
     assert len(built.upstream.server.asked) == asked
+
+
+def test_a_registry_that_a_build_wrote_is_one_that_a_build_takes(
+    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its preprocess row is that of an export, and so is the row of a conversion: neither states a derivation."""
+    dist = built.copied(tmp_path / "dist")
+    registry = dist / "registry.json"
+    exported = Entry(kind="preprocess", archive=own_registry(registry).entry("words_preprocess").archive)
+    update_registry(registry, {"words_preprocess": exported, "base_onnx": Entry(kind="onnx")})
+    assert main(built.command(dist, "--json", registry=registry)) == 0
+    assert outcomes(capsys.readouterr().out) == dict.fromkeys(built.said["run"], "unchanged")
+    assert main(["build", "words_preprocess", "--out", str(dist), "--registry", str(registry), "--json"]) == 0
+    assert outcomes(capsys.readouterr().out) == dict.fromkeys(["words", "words_preprocess"], "unchanged")
+    assert main(["build", "base_onnx", "--out", str(dist), "--registry", str(registry)]) == 2
+    assert "`zoo build base --with onnx` makes both" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -321,6 +338,9 @@ def test_every_name_that_is_none_is_told() -> None:
     odd = {"words": {"kind": "tokenizer"}, "w": {"kind": "preprocess", "recipe": {"derivation": {"parent": "words"}}}}
     with pytest.raises(BadRegistry, match="words_preprocess"):
         make_steps(Registry.model_validate({"models": odd}))
+    lonely = {"words_preprocess": {"kind": "preprocess"}}
+    with pytest.raises(BadRegistry, match="export of a tokenizer, .* Add its row, called 'words', or leave"):
+        make_steps(Registry.model_validate({"models": lonely}))
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------
