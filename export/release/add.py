@@ -16,6 +16,7 @@ from export.release.builder import Builder, Job
 from export.release.plan import Step, make_step
 from export.release.report import BuildReport, read_report, write_report
 from export.release.sources import Found, Inputs, Shelf, said
+from export.workspace import owned_directory
 from zoo.archive.digests import sha256_of
 from zoo.archive.kinds import KINDS
 from zoo.contract import PREPROCESS, REGISTRY_FILE
@@ -28,6 +29,7 @@ from zoo.registry.writing import own_registry, update_registry
 
 if TYPE_CHECKING:
     from export.planning import PlannedEncoder, PlannedText
+    from export.readers.protocol import Checkpoint
 
 Kind = Literal["text", "encoder"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
@@ -59,18 +61,20 @@ def add_model(addition: Addition) -> BuildReport:
     """
     out, name, options = addition.out, addition.name, addition.options
     source = _source(addition)
-    with exclusive(out):
+    with exclusive(out), owned_directory(out) as work:
         registry = own_registry(out / REGISTRY_FILE) if (out / REGISTRY_FILE).exists() else Registry()
         write_rows(registry, out)
         inputs = _inputs(addition, source)
-        kind = _kind(addition, inputs.path)
+        opened = _opened(addition, inputs.path, work)
+        kind = _kind(addition, opened)
         parent = _parent(addition, source, registry, kind)
         entry, is_text = _entry(options, source, parent, kind), kind == "text"
         step = Step(name, (name, *(_tokenizer_rows(addition) if options.keep_tokens and not is_text else ())), name)
         models, report = {**registry.models, name: entry}, BuildReport(rows=read_report(out).rows)
         # Without --keep-tokens, --cased is an option of the tokenizer's export alone.
         of_weights = options if options.keep_tokens or is_text else replace(options, cased=None)
-        report = _built(step, models, inputs, report, out, of_weights)
+        report = _built(step, models, inputs, report, out, of_weights, opened)
+        del opened  # its unpacked files are removed with it
         if report.failed:
             return report
         made = own_registry(out / REGISTRY_FILE).models
@@ -100,13 +104,14 @@ def plan_addition(addition: Addition) -> PlannedEncoder | PlannedText | str:
     if found is None:
         return said(source)
     registry = own_registry(listed) if listed.exists() else Registry()
-    kind = _kind(addition, found.path)
+    opened = _opened(addition, found.path)
+    kind = _kind(addition, opened)
     entry = _entry(addition.options, source, _parent(addition, source, registry, kind), kind)
     models = {**registry.models, addition.name: entry}
     builder = Builder(Job(models, addition.out, options=addition.options))
     request = builder.request(make_step(addition.name, models), Inputs(found.path, source, "", {}))
     assert isinstance(request, EncoderRequest)  # of an encoder and of a text archive
-    return plan_export(request)
+    return plan_export(request, opened)
 
 
 def _with_tokenizer(addition: Addition, encoder: Entry, inputs: Inputs, report: BuildReport) -> BuildReport:
@@ -134,10 +139,16 @@ def _tokenizer_rows(addition: Addition) -> tuple[str, str]:
 
 
 def _built(
-    step: Step, models: Mapping[str, Entry], inputs: Inputs, report: BuildReport, out: Path, options: EncoderOptions
+    step: Step,
+    models: Mapping[str, Entry],
+    inputs: Inputs,
+    report: BuildReport,
+    out: Path,
+    options: EncoderOptions,
+    opened: Checkpoint | None = None,
 ) -> BuildReport:
     """Run one step; return the report with its rows, which is written to build.json too."""
-    with Builder(Job(models, out, done=report.rows, options=options)) as builder:
+    with Builder(Job(models, out, done=report.rows, options=options), opened) as builder:
         report = report.with_rows(builder.run(step, inputs))
     write_report(report, out)
     return report
@@ -153,15 +164,24 @@ def _write_people(out: Path, rows: Mapping[str, Entry]) -> None:
 # -- what the row says ------------------------------------------------------------------------------------------------
 
 
-def _kind(addition: Addition, checkpoint: Path) -> Kind:
+def _opened(addition: Addition, checkpoint: Path, work: Path | None = None) -> Checkpoint | None:
+    """Return the checkpoint, unpacked inside `work` if it is an archive; None if it cannot be read, see `_kind`."""
+    from export.readers import open_checkpoint
+
+    with suppress(ZooError):
+        return open_checkpoint(checkpoint, addition.options.config, work)
+    return None
+
+
+def _kind(addition: Addition, opened: Checkpoint | None) -> Kind:
     """Return the kind of the new model; of a checkpoint that cannot be read "encoder", whose export says why."""
     from export.planning import PlannedText, plan_export
 
-    if addition.kind:
-        return addition.kind
-    request = EncoderRequest(checkpoint=checkpoint, name=addition.name, out=addition.out, **vars(addition.options))
+    if addition.kind or opened is None:
+        return addition.kind or "encoder"
+    request = EncoderRequest(checkpoint=opened.path, name=addition.name, out=addition.out, **vars(addition.options))
     with suppress(ZooError):
-        return "text" if isinstance(plan_export(request), PlannedText) else "encoder"
+        return "text" if isinstance(plan_export(request, opened), PlannedText) else "encoder"
     return "encoder"
 
 

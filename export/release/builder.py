@@ -61,13 +61,16 @@ class Job:
 
 
 class Builder:
-    """Runs steps, in a `with` block. The checkpoint of the last step stays open, because the next may read it too."""
+    """Runs steps, in a `with` block. The checkpoint of the last step stays open, because the next may read it too.
 
-    def __init__(self, job: Job) -> None:
+    `opened` is the checkpoint of the inputs that the caller gives to `run`, if it is open already.
+    """
+
+    def __init__(self, job: Job, opened: Checkpoint | None = None) -> None:
         self._job = job
         self._origin: str | None = None
         self._inputs: Inputs | ZooError | None = None
-        self._checkpoint: Checkpoint | None = None
+        self._checkpoint = opened
         self._work: Path | None = None
         self._beside = ""  # what the files of sentence-transformers say of the last encoder
         self._stack = ExitStack()

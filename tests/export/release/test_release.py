@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from export.readers.archive import unpack_checkpoint
 from export.release.builder import Job
 from export.release.dry_run import dry_run
 from export.release.fetching import fetch_file
@@ -462,10 +463,14 @@ def test_a_dry_run_of_adding_prints_the_plan_and_asks_nobody(
 
 
 def test_adding_a_cut_model_names_the_tokenizer_that_is_there_and_the_activation(
-    environment: tuple[LocalServer, Path], built: Built, tmp_path: Path
+    environment: tuple[LocalServer, Path], built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the note, the row has no source any more that could state either."""
+    """With the note, the row has no source any more that could state either. The .zip is unpacked once, in `out`."""
     out = built.copied(tmp_path / "dist")
+    unpacked: list[Path] = []
+    monkeypatch.setattr(
+        "export.readers.unpack_checkpoint", lambda *of: unpacked.append(unpack_checkpoint(*of)) or unpacked[-1]
+    )
     url = environment[0].serve("/tiny.zip", zipped(built.upstream.sources / "tiny"))
     options = ["--layers", "1", "--activation", "relu", "--dtype", "bfloat16"]
     assert main(["add", url, "--name", "mine", "--out", str(out), *options, "--heads", "none"]) == 0
@@ -473,6 +478,7 @@ def test_adding_a_cut_model_names_the_tokenizer_that_is_there_and_the_activation
     assert made.names() == sorted([*ALL, "mine"]) and made.entry("mine").tokenizer == "words"
     row = made.entry("mine")
     assert row.layers == 1 and row.derivation is None and row.recipe == Recipe(heads=[])
+    assert [folder.is_relative_to(out) for folder in unpacked] == [True] and hidden(out) == []
     assert row.sources == [NoteSource(kind="note", text=f"`zoo add {url} {' '.join(options)}`")]
 
 
