@@ -14,7 +14,7 @@ import random
 
 import zoo
 
-zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+zoo.import_tensorflow_quietly()  # so that no log lines hide what follows
 
 import keras
 import numpy as np

@@ -23,7 +23,7 @@ from typing import Any
 
 import zoo
 
-zoo.KerasLayer  # zoo imports TensorFlow without the lines that it logs
+zoo.import_tensorflow_quietly()  # so that no log lines hide what follows
 
 import numpy as np
 import tensorflow as tf

@@ -11,9 +11,9 @@
     register                     teaches hub.load the names of the zoo
     export                       a fitted Keras model as an archive of its own
     bundle, install              models in one file, for a machine without a network
+    import_tensorflow_quietly    before `import tensorflow` or `import keras`, which then log nothing
 
-`help(zoo.load)` says more about one of them. All errors are subclasses of ZooError: see `help(zoo.errors)`. The command
-`zoo` does the same things: see `zoo --help`.
+`help(zoo.load)` says more of one. All errors are subclasses of ZooError: `help(zoo.errors)`. The command: `zoo --help`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.basics.announcing import announce_plainly as _announce_plainly
-from zoo.basics.quiet import quiet_imports as _quiet_imports
+from zoo.basics.quiet import (
+    import_tensorflow_quietly as import_tensorflow_quietly,
+    quiet_imports as _quiet_imports,
+)
 from zoo.errors import (  # `X as X` tells type checkers that X is public
     BadArchive as BadArchive,
     BadArgument as BadArgument,
@@ -79,14 +82,15 @@ _HOMES = {
 
 _announce_plainly()
 
-# Not all: `help(zoo)` prints what is in this list, a class with everything that it inherits from Keras.
+# Not all that is public: `help(zoo)` prints what is in this list, a class with everything that Keras gives it.
 __all__ = ["bundle", "export", "info", "install", "load", "load_model", "names", "path", "register", "url"]
+_BESIDE = ("character_offsets", "import_tensorflow_quietly", "pieces_of", "KerasLayer", "TextEncoder", "__version__")
 
 
 def __dir__() -> list[str]:
     """Return the public names for tab completion, also those whose modules are not imported yet."""
     errors = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, ZooError)]
-    return sorted([*__all__, "character_offsets", "pieces_of", "KerasLayer", "TextEncoder", "__version__", *errors])
+    return sorted([*__all__, *_BESIDE, *errors])
 
 
 def __getattr__(name: str) -> Any:

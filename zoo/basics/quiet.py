@@ -10,7 +10,18 @@ from contextlib import contextmanager
 
 
 def import_tensorflow_quietly() -> None:
-    """Import tensorflow without its messages about missing GPUs and old dependencies."""
+    """Import tensorflow without the lines that it logs about missing GPUs and old dependencies; return nothing.
+
+        import zoo
+
+        zoo.import_tensorflow_quietly()
+
+        import keras
+        import tensorflow as tf  # logs nothing, because it was imported before
+
+    Afterwards TensorFlow logs fatal errors alone, unless TF_CPP_MIN_LOG_LEVEL is set; exceptions are raised as ever.
+    `zoo.load` and all else that needs TensorFlow import it like this too. Raises ImportError where it is missing.
+    """
     with quiet_imports():
         import tensorflow  # noqa: F401
 
