@@ -130,12 +130,12 @@ def url(name: str, registry: str | Path | None = None) -> str:
     return read_registry(registry).archive(name).urls[0]
 
 
-def path(name: str, registry: str | Path | None = None) -> Path:
+def path(name: str | Path, registry: str | Path | None = None) -> Path:
     """Return the directory of a model, fetched or built, and verified: `hub.load(str(zoo.path("albert_tiny")))`.
 
-    An id of a hub, `zoo.path("hf://BAAI/bge-base-zh-v1.5")`, works too. Raises UnknownModel, NotBuilt, DownloadFailed,
-    DigestMismatch, BadArchive, CannotWrite, and what an export raises.
+    A URL, an id of a hub, a .tar.gz or a directory works too, as for `zoo.load`. Raises UnknownModel, NotBuilt,
+    DownloadFailed, DigestMismatch, BadArchive, CannotWrite, and what an export raises.
     """
     from zoo.fetching.resolve import resolve
 
-    return resolve(name if "://" in name else f"zoo://{name}", registry=registry)
+    return resolve(name, registry=registry)

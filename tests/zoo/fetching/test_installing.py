@@ -32,7 +32,9 @@ def test_a_directory_is_looked_at_each_time(dist: Path, no_sockets: None, capsys
     assert "mine" not in zoo.names()
     assert main(["install", str(dist), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"file": str(dist), "names": ["mine"]}
-    assert zoo.path("mine").name == sha256_of(dist / "mine.tar.gz")
+    archive = dist / "mine.tar.gz"
+    assert zoo.path("mine") == zoo.path(archive) == zoo.path(str(archive)) == zoo.path(zoo.path("mine"))
+    assert zoo.path("mine").name == sha256_of(archive)
     update_registry(dist / "registry.json", {"later": Entry(kind="tokenizer", archive=built_archive(dist, "later"))})
     assert zoo.path("later").name == sha256_of(dist / "later.tar.gz"), "exported after the directory was installed"
     dist.rename(dist.with_name("moved"))
