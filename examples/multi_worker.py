@@ -17,6 +17,8 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
+import zoo
+
 TOLERANCE = 1e-4  # of a loss: the order in which gradients are summed up differs
 
 
@@ -35,7 +37,8 @@ def options() -> argparse.ArgumentParser:
 
 
 def train(settings: argparse.Namespace) -> list[float]:
-    """Return the loss of every step, over the joint batch; the same in every worker."""
+    """Return the loss of every step, over the joint batch; the same in every worker. Raises zoo.ZooError."""
+    zoo.import_tensorflow_quietly()
     import tensorflow as tf
 
     # The workers wait for each other here, before TensorFlow is used for anything else.
@@ -46,22 +49,24 @@ def train(settings: argparse.Namespace) -> list[float]:
     import tf_keras as keras
     from text_classification import made_up
 
-    import zoo
+    places = (zoo.path(name, registry=settings.registry) for name in (settings.encoder, settings.tokenizer))
+    encoder_directory, tokenizer_directory = places
+    both = zoo.TextEncoder(encoder_directory, tokenizer_directory)  # which compares them
+    length = min(settings.max_length, both.card.sizes.position_limit)
 
     rows = made_up("single", seed=1)
-    preprocess = zoo.load(settings.tokenizer, registry=settings.registry).preprocess
-    inputs = preprocess([texts[0] for texts, _ in rows], seq_length=settings.max_length)
+    preprocess = zoo.load(tokenizer_directory).preprocess
+    inputs = preprocess([texts[0] for texts, _ in rows], seq_length=length)
     labels = tf.constant([int(label) for _, label in rows])
     # Of every joint batch, each worker takes its part.
     data = tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(settings.batch_size, drop_remainder=True).repeat()
     sharding = tf.data.Options()
     sharding.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
 
-    directory = str(zoo.path(settings.encoder, registry=settings.registry))
     with strategy.scope():  # variables made here are mirrored
         keras.utils.set_random_seed(1)
-        given = {name: keras.Input([settings.max_length], dtype=tf.int32, name=name) for name in inputs}
-        encoder = hub.KerasLayer(directory, trainable=True, output_key="pooled_output")
+        given = {name: keras.Input([length], dtype=tf.int32, name=name) for name in inputs}
+        encoder = hub.KerasLayer(str(encoder_directory), trainable=True, output_key="pooled_output")
         vectors = encoder(given, training=False)  # without dropout, which every worker would draw for itself
         model = keras.Model(given, keras.layers.Dense(2, activation="softmax")(vectors))
         model.compile(keras.optimizers.Adam(settings.learning_rate), loss="sparse_categorical_crossentropy")
@@ -82,8 +87,8 @@ def compare(settings: argparse.Namespace, arguments: list[str]) -> int:
             stack.callback(process.kill)  # a worker that is left alone would wait for ever
             return process
 
+        alone = curve(start("--alone"))  # first, so that what is wrong with the models is said once
         workers = [start(TF_CONFIG=json.dumps({"cluster": {"worker": addresses}, "task": task})) for task in tasks]
-        alone = curve(start("--alone"))
         together = [curve(worker) for worker in workers]
     difference = max(abs(one - other) for losses in together for one, other in zip(losses, alone, strict=True))
     print(json.dumps({"workers": settings.workers, "together": together[0], "alone": alone, "difference": difference}))
@@ -108,10 +113,14 @@ def free_ports(count: int) -> list[int]:
 
 def main(arguments: list[str]) -> int:
     settings = options().parse_args(arguments)
-    if settings.alone or "TF_CONFIG" in os.environ:
+    if not settings.alone and "TF_CONFIG" not in os.environ:
+        return compare(settings, arguments)
+    try:
         print(json.dumps(train(settings)))
-        return 0
-    return compare(settings, arguments)
+    except zoo.ZooError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
