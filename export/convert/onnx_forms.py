@@ -19,6 +19,10 @@ from export.encoder.unpadding import Packed, packed_layout
 from export.weights.config import EncoderConfig
 from zoo.archive.activation import Activation
 
+# A weight of exp(-60) adds nothing to one of 1. That of a masked key, exp(-10000), is too small for float32, and takes
+# ONNX Runtime on CPUs with AVX-512 several times longer.
+_FAR = 60.0
+
 
 def for_onnx(encoder: Encoder) -> Encoder:
     """Return an encoder in the packed layout, of operations that ONNX has, with the same weights."""
@@ -45,6 +49,15 @@ class OnnxForms(Convertible):
 
     def activate(self, activation: Activation, x: tf.Tensor) -> tf.Tensor:
         return _gelu_tanh(x) if activation == "gelu_tanh" else super().activate(activation, x)
+
+    def softmax(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        def add_mask(_: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            scores += mask
+            return tf.constant(False), tf.maximum(scores, tf.reduce_max(scores, -1, keepdims=True) - _FAR)
+
+        # One turn of a loop, or none if nothing is masked. OpenVINO 2026.4 computes an If (tf.cond) wrongly.
+        _, scores = tf.while_loop(lambda masked, _: masked, add_mask, (tf.reduce_sum(mask) < 0.0, scores))
+        return tf.nn.softmax(scores)
 
     def norm(self, x: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
         centred = x - tf.reduce_mean(x, -1, keepdims=True)

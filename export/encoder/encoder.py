@@ -228,8 +228,12 @@ class Inference:
     ) -> Sequence[tf.Tensor]:
         """Return the context [R, A, S, D] and the scores [R, A, S, S], of three tensors [R, A, S, D]."""
         scores = positions.scores(query, key) * (1.0 / math.sqrt(query.shape[-1]))
-        scores = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
+        scores = self.softmax(scores, tf.cast(mask, scores.dtype))
         return [positions.context(drop(scores), value), scores]
+
+    def softmax(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Return the softmax, over the keys, of scores [R, A, S, S] with the mask added."""
+        return tf.nn.softmax(scores + mask)
 
     def transition(self, dense: DenseFunction, x: tf.Tensor, config: EncoderConfig) -> tf.Tensor:
         """Return the feed-forward of x [n, H]: two products with the activation between them."""

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.convert.onnx_forms import for_onnx
+from export.convert.onnx_forms import OnnxForms, for_onnx
 from export.convert.rebuilding import OUTPUT_KEYS, PlainRoot, plain_encoder
-from export.encoder.encoder import Encoder
+from export.encoder.encoder import Encoder, Inference
+from export.encoder.unpadding import MASKED
 from export.options import EncoderRequest
 from export.planning import PlannedEncoder, plan_encoder
 from tests.export.conftest import FAMILIES, as_inputs, case, sketched_card, write_odd
@@ -58,6 +59,22 @@ def test_computes_the_same(family: str, how: dict[str, Any], tmp_path: Path) -> 
         for key in OUTPUT_KEYS:
             np.testing.assert_allclose(found[key], expected[key], atol=5e-6)
         assert not np.any(found["sequence_output"].numpy()[inputs.mask == 0])
+
+
+def test_masked_keys_get_small_weights_that_are_no_denormals() -> None:
+    """The softmax of ONNX differs from the usual one by less than float32 can show beside a weight of 1."""
+    generator = np.random.default_rng(6)
+    scores = generator.normal(0, 40, (3, 2, 9, 9)).astype(np.float32)
+    mask = np.where(generator.random((3, 1, 9, 9)) < 0.5, np.float32(MASKED), np.float32(0))
+    mask[0] = 0  # nothing is masked
+    mask[1, :, 4] = MASKED  # everything
+    for some in (mask, mask[:, :, :1], mask[:1]):
+        found, expected = (
+            forms.softmax(tf.constant(scores), tf.constant(some)) for forms in (OnnxForms(), Inference())
+        )
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-25)
+        seen = np.broadcast_to(some, scores.shape) < np.max(some, -1, keepdims=True)
+        assert not seen.any() or np.min(found.numpy()[seen]) > 1e-28
 
 
 def test_holds_operations_that_every_runtime_has(tmp_path: Path) -> None:
