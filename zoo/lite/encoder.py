@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from zoo.basics.side_by_side import cores, side_by_side
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
 from zoo.lite.finding import find_converted
@@ -19,6 +21,9 @@ from zoo.vector_encoder import VectorEncoder, Vectors
 
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
+
+_MANY = 8  # batches, for which it pays to load the model once more
+_AT_A_TIME = 8  # batches
 
 
 class TextEncoder(VectorEncoder):
@@ -42,8 +47,9 @@ class TextEncoder(VectorEncoder):
         self._converted = converted = find_converted(handle, registry)
         self.name, self.max_length = converted.name, converted.max_length
         self._tokens = Tokens(converted)
-        self._session = _session(converted.directory / ONNX_FILE)
-        self.hidden_size = _width(self._session, converted.directory / ONNX_FILE)
+        self._file = converted.directory / ONNX_FILE
+        self._session = _session(self._file)
+        self.hidden_size = _width(self._session, self._file)
 
     def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
         prompts = self._converted.prompts
@@ -53,15 +59,33 @@ class TextEncoder(VectorEncoder):
 
     def _embedded(self, rows: list[Row], batch_size: int, advance: Callable[[int], object]) -> NDArray[np.float32]:
         vectors = np.zeros((len(rows), self.hidden_size), np.float32)
-        for chosen in batches_of_a_length(np.array([len(row.ids) for row in rows]), batch_size):
-            [vectors[chosen]] = self._session.run([VECTOR], batch_of([rows[place] for place in chosen]))
-            advance(len(chosen))
+        batches = [*batches_of_a_length(np.array([len(row.ids) for row in rows]), batch_size)]
+        at_a_time = min(cores(), _AT_A_TIME) if len(batches) >= _MANY else 1
+        session = self._session if at_a_time == 1 else self._session_of_many
+
+        def embed(chosen: Array) -> int:
+            [vectors[chosen]] = session.run([VECTOR], batch_of([rows[place] for place in chosen]))
+            return len(chosen)
+
+        for count in side_by_side(embed, batches, at_a_time):
+            advance(count)
         return vectors
 
+    @cached_property
+    def _session_of_many(self) -> Any:
+        """The model once more, for several batches at a time, whose threads compute them with as few others as can be.
 
-def _session(path: Path) -> Any:
+        Two batches of a thread each take less time than one after the other by two threads, which wait for each other
+        in every operation.
+        """
+        return _session(self._file, threads=1 + max(0, cores() - _AT_A_TIME))
+
+
+def _session(path: Path, threads: int = 0) -> Any:
+    """Return the model, computed by the caller's thread and further ones: `threads` in all, one for each core if 0."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are of the optimiser
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever onnxruntime raises about a model

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zoo.archive.card import ModelCard, TextCard, to_json
 from zoo.archive.unpack import unpack
 from zoo.basics.files import written_file
+from zoo.basics.side_by_side import cores
 from zoo.errors import BadArchive
 from zoo.registry.entry import ArchiveRecord
 from zoo.site.dist import CheckedArchive, read_dist
@@ -109,7 +110,7 @@ def measure(dist: Path, tokens: int = TOKENS, batches: Sequence[int] = BATCHES) 
         models[name] = Speed(sha256=archive.sha256, **timed.model_dump(exclude={"tensorflow"}))
     speeds = Speeds(
         machine=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         tensorflow=version,
         tokens=tokens,

@@ -133,6 +133,23 @@ def test_windows_and_batches(encode: TextEncoder, monkeypatch: pytest.MonkeyPatc
     assert (lengths := [length for batch in seen[:3] for length in batch]) == sorted(lengths)
 
 
+def test_many_batches_are_computed_side_by_side(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vectors and the counts of a bar are those of one batch after the other, in the same order."""
+    texts, counts = [f"{'你好' * (place % 9)}{place}" for place in range(30)], list[int]()
+    monkeypatch.setattr("zoo.lite.encoder.cores", lambda: 3)
+    encode = TextEncoder(tiny)
+    one_by_one = encode(texts, batch_size=5, show_progress=False)  # six batches
+    assert "_session_of_many" not in vars(encode)
+    monkeypatch.setattr("zoo.lite.encoder._MANY", 6)
+    found = encode._embedded(encode._tokens.rows(np.array(texts, object), ""), 5, counts.append)
+    assert "_session_of_many" in vars(encode) and counts == [5] * 6
+    np.testing.assert_allclose(found, one_by_one, rtol=0, atol=1e-6)
+    monkeypatch.setattr("zoo.lite.encoder.cores", lambda: 1)
+    alone = TextEncoder(tiny)
+    alone(texts, batch_size=5, show_progress=False)
+    assert "_session_of_many" not in vars(alone), "one core computes nothing side by side"
+
+
 def test_prompts_are_those_of_the_archive(encode: TextEncoder, changed: Changed) -> None:
     other = TextEncoder(changed({"prompts": {"query": "W1 ", "corpus": "W2 "}, "default_prompt": "query"}))
     for function, prompt in ((other, "W1 "), (other.query, "W1 "), (other.passage, "W2 ")):
