@@ -67,7 +67,7 @@ class TextEncoder(VectorEncoder):
             [vectors[chosen]] = session.run([VECTOR], batch_of([rows[place] for place in chosen]))
             return len(chosen)
 
-        for count in side_by_side(embed, batches, at_a_time):
+        for count in side_by_side(embed, batches[::-1], at_a_time):  # the longest first: threads end together
             advance(count)
         return vectors
 
