@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from zoo.basics.side_by_side import cores
+
 # The flags of a processor that decide which kernels run.
 _TELLING = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "asimd", "bf16")
 MIB = 2**20
@@ -22,7 +24,7 @@ def facts() -> dict[str, Any]:
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "load_average": round(os.getloadavg()[0], 2),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "processor": processor.get("model name", platform.processor() or platform.machine()),
         "flags": [flag for flag in _TELLING if flag in flags],
         "all_flags": " ".join(flags),

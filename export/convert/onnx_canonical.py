@@ -25,10 +25,8 @@ def canonical(model: Any, kept: Collection[str]) -> Any:
     made.graph.name = "main"
     made.graph.input.extend(model.graph.input)
     made.graph.output.extend(model.graph.output)
-    answers = {each.name: each.name for each in model.graph.output}
-    _Copy(made.graph, kept).add_nodes(
-        model.graph, made.graph, {each.name: each.name for each in model.graph.input}, answers
-    )
+    inputs, answers = ({each.name: each.name for each in values} for values in (made.graph.input, made.graph.output))
+    _Copy(made.graph, kept).add_nodes(model.graph, made.graph, inputs, answers)
     return made
 
 
@@ -51,10 +49,10 @@ class _Copy:
 
     def add_nodes(
         self, graph: Any, made: Any, known: Mapping[str, str], answers: Mapping[str, str], within: str = ""
-    ) -> dict[str, str]:
-        """Add the nodes of a graph to `made`, and return old name -> new name, with those of `known`.
+    ) -> None:
+        """Add the nodes of a graph to `made`. `within` begins their names.
 
-        `answers` are new names that are decided before; `within` begins the names of nodes.
+        `known` are new names of what the graph reads from outside, `answers` those of what it returns.
         """
         renamed, seen = dict(known), dict[tuple[Any, ...], Any]()  # what a node computes -> the new node
         constants = {each.name: each for each in graph.initializer}
@@ -78,7 +76,6 @@ class _Copy:
                 for name, inner in held:
                     self.add_graph(inner, added, name, renamed)
             renamed |= zip(node.output, seen[computes].output, strict=True)
-        return renamed
 
     def add_graph(self, graph: Any, node: Any, name: str, known: Mapping[str, str]) -> None:
         """Let a node hold a graph as the attribute `name`; the sizes of what the graph takes and returns stay open."""

@@ -22,8 +22,8 @@ from zoo.vector_encoder import VectorEncoder, Vectors
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
 
-_MANY = 8  # batches, for which it pays to load the model once more
-_AT_A_TIME = 8  # batches
+_MANY = 8  # batches: from so many on it pays to load the model a second time
+_AT_A_TIME = 8  # batches at most
 
 
 class TextEncoder(VectorEncoder):
@@ -73,10 +73,9 @@ class TextEncoder(VectorEncoder):
 
     @cached_property
     def _session_of_many(self) -> Any:
-        """The model once more, for several batches at a time, whose threads compute them with as few others as can be.
+        """The model a second time, for up to 8 batches at once: a thread computes each, and cores beyond 8 help.
 
-        Two batches of a thread each take less time than one after the other by two threads, which wait for each other
-        in every operation.
+        Two threads that compute one batch wait for each other in every operation. With a batch each they do not.
         """
         return _session(self._file, threads=1 + max(0, cores() - _AT_A_TIME))
 

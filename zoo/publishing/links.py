@@ -6,7 +6,6 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import requests
 
 from zoo.basics.progress import progress
+from zoo.basics.side_by_side import side_by_side
 from zoo.basics.urls import is_offline, local_path, shown
 from zoo.errors import DownloadFailed
 from zoo.registry.entry import Entry, NoteSource, PyPISource, UrlSource
@@ -135,8 +135,7 @@ def check_links(links: Sequence[Link], *, jobs: int = 8, timeout: float = DEFAUL
             advance(1)
             return link, finding
 
-        with ThreadPoolExecutor(jobs) as pool:
-            findings = dict(pool.map(ask, _hosts_in_turn(links)))  # on Ctrl-C, map cancels the links that wait
+        findings = dict(side_by_side(ask, _hosts_in_turn(links), jobs))
     return [findings[link] for link in links]
 
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from threading import Barrier
 
 import pytest
 
 from zoo.basics.side_by_side import cores, side_by_side
 
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
-    yield
-    assert threading.active_count() == before
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def test_items_are_worked_on_at_the_same_time_and_come_in_order() -> None:
