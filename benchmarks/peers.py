@@ -97,10 +97,11 @@ TOKENIZERS = (
 _OURS_TEXTS, _SENTENCE = ("vectors_ours", OWN), ("vectors_sentence", "transformers_4")
 _QINT8 = {"file": "onnx/model_qint8_avx512_vnni.onnx"}
 _SHARED: Mapping[str, Any] = {"environment": _TORCH, "prepared": "sentence"}
+_ONNX_TEXTS, _INT8_TEXTS = "ours_onnx_texts", "ours_int8_texts"
 OURS_TEXTS = (
     Peer("ours", "`TextEncoder`", *_OURS_TEXTS, prepared="ours_texts"),
-    Peer("ours_onnx", "`TextEncoder(runtime='onnx')`", *_OURS_TEXTS, {"onnx": ()}, prepared="ours_onnx_texts"),
-    Peer("ours_int8", "the same in int8", *_OURS_TEXTS, {"onnx": _INT8["convert"]}, {}, "ours_int8_texts", _ROUGH),
+    Peer("ours_onnx", "`TextEncoder(runtime='onnx')`", *_OURS_TEXTS, {"onnx": ()}, prepared=_ONNX_TEXTS),
+    Peer("ours_int8", "the same in int8", *_OURS_TEXTS, {"onnx": _INT8["convert"]}, {}, _INT8_TEXTS, _ROUGH),
 )
 VECTORS = (
     Peer("sentence_torch", "sentence-transformers, torch", *_SENTENCE, **_SHARED),
@@ -109,6 +110,16 @@ VECTORS = (
     Peer("fastembed", "FastEmbed", *_SENTENCE, {"fastembed": True}, **_SHARED),
     *OURS_TEXTS,
     Peer("ours_embed", "`zoo embed`", *_OURS_TEXTS, {"embed": True}, prepared="ours_texts"),
+    Peer("ours_embed_onnx", "`zoo embed --runtime onnx`", *_OURS_TEXTS, {"embed": True, "onnx": ()}, {}, _ONNX_TEXTS),
+    Peer(
+        "ours_embed_int8",
+        "the same in int8",
+        *_OURS_TEXTS,
+        {"embed": True, "onnx": _INT8["convert"]},
+        {},
+        _INT8_TEXTS,
+        _ROUGH,
+    ),
 )
 ONE_TEXT = (
     Peer("onnxruntime", "ONNX Runtime, HF tokenizers", "vectors_onnx", "torch", {}, _TORCH, "onnxruntime_texts"),

@@ -68,16 +68,16 @@ class TextEncoder(VectorEncoder):
             return super().__new__(cls)
         if runtime != "onnx":
             raise BadArgument(f"runtime={runtime!r}: give 'tensorflow' or 'onnx'.")
-        registry = settings.pop("registry", None)
+        own = {name: settings.pop(name, None) for name in ("prompt", "registry")}
         given = (["a tokenizer"] if args else []) + sorted(key for key in settings if settings[key] is not None)
         if given:
             raise BadArgument(
-                f"runtime='onnx' takes the conversion as it is, without {', '.join(given)}: tokenizer, pooling, limit "
-                "and prompts are inside."
+                f"runtime='onnx' takes the conversion as it is, without {', '.join(given)}: tokenizer, pooling and "
+                "limit are inside."
             )
         from zoo.lite import TextEncoder as Lite
 
-        return Lite(handle, registry=registry)
+        return Lite(handle, **own)
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class TextEncoder(VectorEncoder):
         """
         import tensorflow as tf
 
-        texts = tf.convert_to_tensor(texts)
+        texts = tf.convert_to_tensor(texts, tf.string)
         if texts.shape.rank == 0:
             return {key: tensor[0] for key, tensor in self._steps.preprocess(texts[tf.newaxis], self.how).items()}
         return self._steps.preprocess(texts, self.how)
@@ -118,7 +118,7 @@ class TextEncoder(VectorEncoder):
     def embed(
         self, inputs: _Inputs, batch_size: int = 32, advance: Callable[[int], object] = lambda count: None
     ) -> NDArray[np.float32]:
-        """Return one vector for each row of what `preprocess` gives, as numpy arrays, (N, H) float32.
+        """Return one vector for each row of what `preprocess` gives, tensors or numpy arrays, (N, H) float32.
 
         Rows of similar length go through the encoder together; `advance` is called with the number of rows that are
         done. Raises BadArgument for a batch of less than one row.
@@ -176,7 +176,7 @@ class TextEncoder(VectorEncoder):
 
         how = self.how if function == ROOT else self._prompting(function)
         tensors = self._steps.preprocess(tf.constant(texts, tf.string), how)
-        return self._embedded({key: tensor.numpy() for key, tensor in tensors.items()}, how, batch_size, advance)
+        return self._embedded(tensors, how, batch_size, advance)
 
     def _prompting(self, function: str) -> TextVectors:
         """Return the settings with the prompt of "query" or "passage"."""
@@ -186,6 +186,7 @@ class TextEncoder(VectorEncoder):
         self, inputs: _Inputs, how: TextVectors, batch_size: int, advance: Callable[[int], object]
     ) -> NDArray[np.float32]:
         batch_size = checked_batch_size(batch_size)
+        inputs = {key: np.asarray(tensor) for key, tensor in inputs.items()}
         lengths = self._steps.tokens(inputs, how) if self.batch_invariant else self._steps.lengths(inputs)
         vectors = np.zeros((len(lengths), self.hidden_size), np.float32)
         for chosen in batches_of_a_length(lengths, batch_size, self.batch_invariant):

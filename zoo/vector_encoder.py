@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,17 @@ class VectorEncoder(ABC):
 
     hidden_size: int
     batch_invariant = False
+    digests: tuple[str, str | None]  # sha256 of the model, and of its tokenizer if that is another file
+
+    @abstractmethod
+    def preprocess(self, texts: Any) -> Any:
+        """Return what `embed` takes, of texts (N,) or pairs (N, 2), with the model's prompt."""
+
+    @abstractmethod
+    def embed(
+        self, inputs: Any, batch_size: int = 32, advance: Callable[[int], object] = lambda count: None
+    ) -> Vectors:
+        """Return the vectors (N, H) of what `preprocess` gives. `advance` gets the numbers of texts that are done."""
 
     @abstractmethod
     def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:

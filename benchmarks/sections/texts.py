@@ -28,7 +28,15 @@ from benchmarks.sentences import chinese, english
 SECTION, THREADS, CHUNK = "texts", 2, 500
 MODEL, ROW_MODEL, ROW = "minilm", "bert", "one text of 16 tokens"
 LANGUAGES: Mapping[str, Callable[[], list[str]]] = {"English": english, "Chinese": chinese}
-GOALS = {"ours": 2.0, "ours_onnx": 2.0, "ours_int8": 4.0, "ours_embed": 2.0}  # times sentence-transformers, English
+# Times sentence-transformers, English.
+GOALS = {
+    "ours": 2.0,
+    "ours_onnx": 2.0,
+    "ours_int8": 4.0,
+    "ours_embed": 2.0,
+    "ours_embed_onnx": 2.0,
+    "ours_embed_int8": 4.0,
+}
 FASTEST = "ours_onnx"  # in float32; the goal of one text is for this one
 
 

@@ -36,9 +36,14 @@ class OursOfTexts(serve.TextModel):
         if self._onnx is not None:
             _zoo("convert", target / ARCHIVE, "--to", "onnx", "--out", target / CONVERTED, *self._onnx)
 
-    def load(self, directory: Path) -> None:
+    def form(self, directory: Path) -> tuple[str, str]:
+        """Return where the model is, and the runtime for it."""
         form, runtime = (ARCHIVE, "tensorflow") if self._onnx is None else (CONVERTED, "onnx")
-        self._encode = zoo.TextEncoder(directory / form, runtime=runtime)
+        return str(directory / form), runtime
+
+    def load(self, directory: Path) -> None:
+        place, runtime = self.form(directory)
+        self._encode = zoo.TextEncoder(place, runtime=runtime)
 
     def call(self, inputs: Any) -> Any:
         return self._encode(inputs, show_progress=False)
@@ -51,7 +56,8 @@ class Embed(OursOfTexts):
     """What the command `zoo embed` does once its model is loaded: a file of lines in, a directory of Parquet out."""
 
     def load(self, directory: Path) -> None:
-        self._spec = EncoderSpec(str(directory / ARCHIVE))
+        place, runtime = self.form(directory)
+        self._spec = EncoderSpec(place, runtime=runtime)
         self._spec.load()
 
     def inputs(self, batch: np.ndarray) -> Any:
@@ -74,4 +80,4 @@ def _zoo(*words: object) -> None:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
 
 
-serve.serve(Embed() if serve.SETTINGS.pop("embed", False) else OursOfTexts(**serve.SETTINGS))
+serve.serve((Embed if serve.SETTINGS.pop("embed", False) else OursOfTexts)(**serve.SETTINGS))

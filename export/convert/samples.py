@@ -12,7 +12,7 @@ from export.convert.check import Batch
 from export.convert.subject import Subject
 from zoo.archive.card import TextCard
 from zoo.errors import BadArgument
-from zoo.lite.converted import ConvertedText
+from zoo.lite.converted import TokenRules
 from zoo.loading.matching import EncoderWithTokenizer, FoundText
 from zoo.text_batches import batches_of_a_length
 
@@ -37,14 +37,12 @@ def sample_batches(asked: Conversion, subject: Subject, directory: Path) -> Sequ
     card = asked.model.card
     task = card.task if isinstance(card, TextCard) else None
     tokens = Tokens(
-        ConvertedText(
+        TokenRules(
             directory=directory,
             name=card.name,
             max_length=min(task.max_length if task else card.sizes.position_limit, _MOST_TOKENS),
             truncation="longest_first",
             lower_case=task is not None and task.lower_case,
-            prompts={},
-            default_prompt=None,
         )
     )
     prompt = task.prompts.get(task.default_prompt or "", "") if task else ""

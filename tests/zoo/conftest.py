@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts.lite_model import DATA
 from tests.localserver import LocalServer, running_server
 from tests.zoo.embed.toycorpus import write_lines
 from tests.zoo.small import SmallZoo, make_tokenizer_card, make_zoo
@@ -69,6 +71,15 @@ def spec(toy_zoo: ToyZoo) -> EncoderSpec:
 def lines(tmp_path: Path) -> Path:
     """A corpus: see tests/zoo/embed/toycorpus.py."""
     return write_lines(tmp_path / "in.txt")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The conversion to ONNX of a text archive of vectors, which scripts/lite_model.py wrote."""
+    place = tmp_path_factory.mktemp("lite") / "tiny-onnx"
+    with tarfile.open(DATA / "tiny-onnx.tar.xz") as tar:
+        tar.extractall(place, filter="data")
+    return place
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from zoo.archive.sentencepiece_model import Numbering
 from zoo.archive.task import TextTask
 from zoo.archive.wordpiece_model import UNK, model_bytes
 from zoo.basics.untrusted import BadInput, check_cost, made_later, read_small
-from zoo.contract import CARD_FILE
+from zoo.contract import CARD_FILE, CONVERSION_FILE
 from zoo.errors import BadArchive
 
 HeadState = Literal["trained", "absent", "random", "unknown"]
@@ -339,6 +339,11 @@ def read_card(directory: Path) -> Card:
     except BadInput as error:
         raise BadArchive(f"{path} does not follow the card format: {error}.") from None
     except (FileNotFoundError, NotADirectoryError):
+        if (directory / CONVERSION_FILE).is_file():
+            raise BadArchive(
+                f"{directory} is what `zoo convert` wrote, which other runtimes run. ONNX that gives vectors of texts "
+                "is for zoo.lite.TextEncoder and `zoo embed --runtime onnx`."
+            ) from None
         raise BadArchive(
             f"{directory} has no {CARD_FILE}: not an archive of this zoo, or one that lost files."
         ) from None

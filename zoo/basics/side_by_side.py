@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,6 +25,23 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], at_a_tim
         yield from threads.map(work, items)
     finally:
         threads.shutdown(cancel_futures=True)
+
+
+def one_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the result of each item, in their order, while another thread already works on the next one.
+
+    for rows in one_ahead(read, files):
+        compute(rows)
+    """
+    with ThreadPoolExecutor(1) as thread:
+        before: Future[Result] | None = None
+        for item in items:
+            started = thread.submit(work, item)
+            if before is not None:
+                yield before.result()
+            before = started
+        if before is not None:
+            yield before.result()
 
 
 def cores() -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from zoo.basics.display import counted, sheet
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
-from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Settings
+from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Runtime, Settings
 from zoo.embed.encoder import EncoderSpec
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("input", metavar="INPUT", help="a file, a directory or a quoted pattern")
     parser.add_argument("output", metavar="OUTPUT", help="a directory")
     parser.add_argument("--engine", choices=get_args(Engine), default="local")
+    parser.add_argument(
+        "--runtime",
+        choices=get_args(Runtime),
+        default="tensorflow",
+        help="onnx: NAME is a text archive that was converted, or the directory of `zoo convert … --to onnx`",
+    )
     parser.add_argument("--tokenizer", metavar="NAME", help="of an encoder; default: the one that the registry names")
     parser.add_argument(
         "--pooling",
@@ -85,6 +91,7 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
                 arguments.normalize,
                 arguments.prompt,
                 arguments.batch_invariant,
+                arguments.runtime,
             ),
             Corpus(arguments.input, arguments.format, arguments.text, arguments.pair, arguments.id, arguments.limit),
             arguments.output,

@@ -8,6 +8,7 @@ from typing import Literal
 Format = Literal["text", "jsonl", "parquet"]
 Dtype = Literal["float32", "float16"]
 Engine = Literal["local", "beam", "spark"]
+Runtime = Literal["tensorflow", "onnx"]
 
 FORMATS: dict[str, Format] = {
     ".txt": "text",

@@ -15,13 +15,13 @@ from zoo.embed.needs import gave_up
 from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
 from zoo.embed.watching import watched
-from zoo.text_encoder import TextEncoder
+from zoo.vector_encoder import VectorEncoder
 
 # Beam's default would first download a runner; this one is part of apache_beam.
 _HERE = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
+class EncoderHandler(ModelHandler[Any, PredictionResult, VectorEncoder]):
     """RunInference's handler for texts or pairs of texts. A text gives a PredictionResult with its vector (H,) float32.
 
         texts | RunInference(EncoderHandler("albert_tiny", pooling="mean")) | beam.Map(lambda each: each.inference)
@@ -36,12 +36,12 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, TextEncoder]):
         self._spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
         self._batch_size = batch_size
 
-    def load_model(self) -> TextEncoder:
+    def load_model(self) -> VectorEncoder:
         """Return the encoder. (RunInference keeps a weak reference, so a tuple or a dict could not be returned.)"""
         return self._spec.load()
 
     def run_inference(
-        self, batch: Sequence[Any], model: TextEncoder, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Any], model: VectorEncoder, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
         """Return the vectors of a batch of texts, in their order."""
         vectors = model(batch, self._batch_size, show_progress=False)
@@ -55,11 +55,14 @@ class _PartHandler(EncoderHandler):
         super().__init__(job.spec, most=1)
         self._job = job
 
-    def load_model(self) -> TextEncoder:
+    def load_model(self) -> VectorEncoder:
         return self._job.load()
 
     def run_inference(
-        self, batch: Sequence[tuple[CorpusPart, Rows]], model: TextEncoder, inference_args: dict[str, Any] | None = None
+        self,
+        batch: Sequence[tuple[CorpusPart, Rows]],
+        model: VectorEncoder,
+        inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Any]:
         return [(part, rows, self._job.vectors(model, rows)) for part, rows in batch]
 

@@ -5,13 +5,36 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, get_args
 
-from zoo.loading.matching import EncoderWithTokenizer, FoundText, find_vectors
-from zoo.loading.pooling import AskedVectors
+from zoo.embed.asked import Runtime
+from zoo.errors import BadArgument
+from zoo.loading.matching import find_vectors
+from zoo.loading.pooling import AskedVectors, TextVectors, check_own
 
 if TYPE_CHECKING:
-    from zoo.text_encoder import TextEncoder
+    from zoo.lite.encoder import TextEncoder as LiteEncoder
+    from zoo.vector_encoder import VectorEncoder
+
+
+class Found(Protocol):
+    """What makes vectors of texts, as a job describes it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> str | None:
+        """The name of its tokenizer, if that is not inside."""
+
+    def text_vectors(self, asked: AskedVectors) -> TextVectors:
+        """Return how texts become vectors. Raises BadArgument for settings that the model does not allow."""
+
+    def width(self, how: TextVectors) -> int:
+        """Return how many numbers a vector has."""
+
+    def digests(self) -> tuple[str, str | None]:
+        """Return the sha256 of the model, and of its tokenizer if that is another file."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +52,72 @@ class EncoderSpec:
     normalize: bool | None = None
     prompt: str | None = None
     batch_invariant: bool = False
+    runtime: Runtime = "tensorflow"
+
+    def __post_init__(self) -> None:
+        if self.runtime not in get_args(Runtime):
+            raise BadArgument(f"runtime={self.runtime!r}: choose one of {', '.join(get_args(Runtime))}.")
 
     @property
     def asked(self) -> AskedVectors:
         """The arguments that decide how texts become vectors."""
         return AskedVectors(self.pooling, self.normalize, self.max_length, self.prompt)
 
-    def find(self) -> EncoderWithTokenizer | FoundText:
-        """Return the encoder with its tokenizer, or the text archive, fetched, not loaded. Raises as `find_vectors`."""
-        return find_vectors(self.handle, self.tokenizer, self.registry)
+    def find(self) -> Found:
+        """Return what makes the vectors, fetched. Raises as `find_vectors` or, for ONNX, `zoo.lite.TextEncoder` does.
 
-    def load(self) -> TextEncoder:
-        """Return the loaded encoder: the same object for equal specs in one process."""
-        return _loaded(self)
+        TensorFlow's is not loaded. The conversion is, since its file alone says how many numbers a vector has.
+        """
+        if self.runtime == "tensorflow":
+            return find_vectors(self.handle, self.tokenizer, self.registry)
+        wrong = [f"tokenizer={self.tokenizer!r}: the conversion has its own"] if self.tokenizer else []
+        if self.batch_invariant:
+            wrong.append("batch_invariant: ONNX Runtime's last bits depend on the batch, so take TensorFlow for this")
+        if wrong:
+            raise BadArgument(f"runtime='onnx' does not go with {'; '.join(wrong)}.")
+        return _Conversion(_loaded_onnx(self, None))
+
+    def load(self, threads: int | None = None) -> VectorEncoder:
+        """Return the loaded encoder: the same object for equal specs in one process.
+
+        `threads` compute. If it is None, it is one for each core; TensorFlow, which counts threads when it is imported,
+        takes the environment's TF_NUM_INTRAOP_THREADS before either.
+        """
+        return _loaded(self, threads) if self.runtime == "tensorflow" else _loaded_onnx(self, threads)
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """A text archive's conversion to ONNX. It computes vectors as the archive does; a prompt may be any text."""
+
+    encoder: LiteEncoder
+    tokenizer = None
+
+    @property
+    def name(self) -> str:
+        return self.encoder.name
+
+    def text_vectors(self, asked: AskedVectors) -> TextVectors:
+        own = self.encoder.converted
+        check_own(asked, AskedVectors(own.pooling, own.normalize, own.max_length), own.name)
+        return TextVectors(own.pooling, own.normalize, own.max_length, self.encoder.prompt, own.lower_case)
+
+    def width(self, how: TextVectors) -> int:
+        return self.encoder.hidden_size
+
+    def digests(self) -> tuple[str, str | None]:
+        return self.encoder.digests
 
 
 @lru_cache(maxsize=1)
-def _loaded(spec: EncoderSpec) -> TextEncoder:
+def _loaded(spec: EncoderSpec, threads: int | None) -> VectorEncoder:
     from zoo.basics.quiet import import_tensorflow_quietly
     from zoo.text_encoder import TextEncoder
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
+    if threads is not None:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, str(threads))
     import_tensorflow_quietly()
     return TextEncoder(
         spec.handle,
@@ -58,3 +126,10 @@ def _loaded(spec: EncoderSpec) -> TextEncoder:
         registry=spec.registry,
         **vars(spec.asked),
     )
+
+
+@lru_cache(maxsize=1)
+def _loaded_onnx(spec: EncoderSpec, threads: int | None) -> LiteEncoder:
+    from zoo.lite import TextEncoder
+
+    return TextEncoder(spec.handle, prompt=spec.prompt, threads=threads, registry=spec.registry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from zoo.errors import DigestMismatch
 from zoo.loading.pooling import TextVectors
 
 if TYPE_CHECKING:
-    from zoo.text_encoder import TextEncoder
+    from zoo.vector_encoder import VectorEncoder
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class EmbeddingJob:
 
     spec: EncoderSpec
     model: str
-    tokenizer: str | None  # None: the model is a text archive, which has its own
+    tokenizer: str | None  # None: the model has its own inside
     digests: tuple[str, str | None]
     how: TextVectors
     hidden_size: int  # how many numbers a vector has
@@ -55,14 +54,15 @@ class EmbeddingJob:
             "prompt": self.how.prompt or None,
             "lower_case": self.how.lower_case or None,
             "batch_invariant": self.spec.batch_invariant or None,
+            "runtime": None if self.spec.runtime == "tensorflow" else self.spec.runtime,
             "limit": self.limit,
             **asdict(self.settings),
             **asdict(self.source),
         }
 
-    def load(self) -> TextEncoder:
+    def load(self, threads: int | None = None) -> VectorEncoder:
         """Return the encoder. Raises DigestMismatch if this worker finds another model than the run was begun with."""
-        encoder = self.spec.load()
+        encoder = self.spec.load(threads)
         if encoder.digests != self.digests:
             theirs, ours = (_short(digests) for digests in (encoder.digests, self.digests))
             raise DigestMismatch(
@@ -71,25 +71,13 @@ class EmbeddingJob:
             )
         return encoder
 
-    def vectors(self, encoder: TextEncoder, rows: Rows) -> NDArray[np.float32]:
+    def vectors(self, encoder: VectorEncoder, rows: Rows) -> NDArray[np.float32]:
         """Return the vectors of the good rows of a part, (N, H)."""
-        import tensorflow as tf
-
-        return self.embed(encoder, encoder.preprocess(tf.constant(self.texts(rows), tf.string)))
+        return encoder.embed(encoder.preprocess(self.texts(rows)), self.settings.batch_size)
 
     def texts(self, rows: Rows) -> NDArray[Any]:
         """Return texts (N,) or pairs (N, 2), as an array of objects that TensorFlow accepts."""
         return np.array(rows.texts, object).reshape((-1,) if self.source.pair is None else (-1, 2))
-
-    def embed(
-        self,
-        encoder: TextEncoder,
-        inputs: Mapping[str, Any],
-        advance: Callable[[int], object] = lambda count: None,
-    ) -> NDArray[np.float32]:
-        """Return the vectors (N, H) of tokenized texts, tensors (N, T)."""
-        arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
-        return encoder.embed(arrays, self.settings.batch_size, advance)
 
     def write(self, part: CorpusPart, rows: Rows, vectors: NDArray[np.float32]) -> None:
         """Write the files of a part: bad rows first, because a part counts as done as soon as its vectors exist."""
@@ -109,7 +97,8 @@ class EmbeddingJob:
 
     def facts(self) -> dict[str, str]:
         """Return the metadata for the Parquet schema of every part: {"zoo.model": "albert_tiny", …}."""
-        named = ("model", "model_sha256", "tokenizer", "tokenizer_sha256", "batch_invariant", *vars(self.how))
+        named = {"model", "model_sha256", "tokenizer", "tokenizer_sha256", "batch_invariant", "runtime"}
+        named |= {*vars(self.how)}
         return {f"zoo.{name}": str(value) for name, value in self.identity().items() if name in named and value}
 
 

@@ -1,11 +1,11 @@
-"""The engine for one machine: tf.data reads and tokenizes the next part while the encoder computes the present one."""
+"""The engine for one machine: a thread reads and tokenizes the next part while the encoder computes the present one."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from zoo.basics.side_by_side import one_ahead
 from zoo.embed.job import EmbeddingJob
 from zoo.embed.parts import CorpusPart
 from zoo.embed.rows import Reader, Rows
@@ -18,31 +18,15 @@ def embed_parts(
     """Embed parts, one after the other. Raises BadArgument for any `options`: this engine has none."""
     if options:
         raise BadArgument(f"{' '.join(options)}: the engine 'local' takes no options of its own.")
-    encoder = job.load()
-    import tensorflow as tf
+    encoder, reader = job.load(), Reader(job.source)
 
-    reader = Reader(job.source)
-    waiting: deque[tuple[CorpusPart, Rows]] = deque()  # parts that were read but not yet embedded
-    failed: list[BaseException] = []
+    def read(part: CorpusPart) -> tuple[CorpusPart, Rows, Any]:
+        rows = reader.read(part)
+        return part, rows, encoder.preprocess(job.texts(rows))
 
-    def texts() -> Iterator[Any]:
-        try:
-            for part in parts:
-                rows = reader.read(part)
-                waiting.append((part, rows))
-                yield job.texts(rows)
-        except Exception as error:  # kept as it is: tf.data would turn it into the text of another error
-            failed.append(error)
-
-    shape = [None] if job.source.pair is None else [None, 2]
-    ahead = tf.data.Dataset.from_generator(texts, output_signature=tf.TensorSpec(shape, tf.string))
     try:
-        for inputs in ahead.map(encoder.preprocess).prefetch(1):
-            part, rows = waiting.popleft()
-            vectors = job.embed(encoder, inputs, advance)
-            job.write(part, rows, vectors)
+        for part, rows, inputs in one_ahead(read, parts):
+            job.write(part, rows, encoder.embed(inputs, job.settings.batch_size, advance))
             advance(len(rows.bad))
     finally:
         reader.close()
-    if failed:
-        raise failed[0]

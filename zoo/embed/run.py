@@ -94,7 +94,7 @@ def plan_corpus(
     place = Output(str(Path(output).expanduser().absolute()))
     job = EmbeddingJob(
         spec,
-        found.card.name,
+        found.name,
         found.tokenizer,
         found.digests(),
         how,

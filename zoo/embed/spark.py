@@ -22,7 +22,7 @@ from zoo.embed.watching import watched
 from zoo.errors import BadArgument
 
 _LOCAL = "local[*,4]"  # all cores of this machine; a task that fails is tried four times, as on a cluster
-_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_THREADS = 1  # of a Python worker, since Spark starts one for every core
 
 
 def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any) -> Any:
@@ -33,14 +33,13 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
 
     `handle` and `how` are the arguments of `EncoderSpec`: names, URLs, or paths that exist on every worker. A Python
     worker loads the encoder once and computes with one thread, because Spark starts a worker for every core; set
-    TF_NUM_INTRAOP_THREADS to change that. Raises the errors of `zoo.TextEncoder`, in the worker.
+    TF_NUM_INTRAOP_THREADS to change that for TensorFlow. Raises the errors of `zoo.TextEncoder`, in the worker.
     """
     spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
 
     @pandas_udf(ArrayType(FloatType()))
     def embed(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        _one_thread()
-        encode = spec.load()
+        encode = spec.load(_THREADS)
         for texts in columns:
             there = texts.notna()
             vectors = iter(encode(texts[there].tolist(), batch_size, show_progress=False))
@@ -57,8 +56,7 @@ def embed_parts(
 
     @pandas_udf(LongType())
     def embed(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        _one_thread()
-        encoder = job.load()
+        encoder = job.load(_THREADS)
         for numbers in columns:
             yield pd.Series([_embed(job, encoder, parts[number]) for number in numbers], dtype="int64")
 
@@ -74,12 +72,6 @@ def _embed(job: EmbeddingJob, encoder: Any, part: CorpusPart) -> int:
         reader.close()
     job.write(part, rows, job.vectors(encoder, rows))
     return part.rows
-
-
-def _one_thread() -> None:
-    """Make TensorFlow compute with one thread, unless the environment says otherwise. Call it before the import."""
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
 
 
 @contextmanager

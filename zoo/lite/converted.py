@@ -19,16 +19,30 @@ _MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True)
-class ConvertedText:
-    """A text archive of vectors in ONNX. `prompts` maps a name, such as "query", to the text put before a text."""
+class TokenRules:
+    """Where tokenizer.json is, and what its model does with texts besides."""
 
     directory: Path
     name: str
     max_length: int  # tokens, with [CLS] and [SEP]
     truncation: str  # how pairs are cut: see zoo.archive.task.Truncation
     lower_case: bool
+
+
+@dataclass(frozen=True)
+class ConvertedText(TokenRules):
+    """A text archive of vectors in ONNX. `prompts` maps a name, such as "query", to the text put before a text."""
+
     prompts: Mapping[str, str]
     default_prompt: str | None
+    pooling: str
+    normalize: bool
+    digests: tuple[str, str]  # sha256 of the model and of tokenizer.json, as conversion.json states them
+
+    @property
+    def prompt(self) -> str:
+        """The text that is put before each text of a call."""
+        return self.prompts.get(self.default_prompt or "", "")
 
 
 def read_converted(directory: Path) -> ConvertedText:
@@ -72,6 +86,9 @@ def _converted(directory: Path, stated: Any) -> ConvertedText:
         lower_case=_is(bool, task["lower_case"]),
         prompts=prompts,
         default_prompt=task["default_prompt"],
+        pooling=_is(str, task["pooling"]),
+        normalize=_is(bool, task["normalize"]),
+        digests=(_is(str, stated["files"][ONNX_FILE]["sha256"]), _is(str, stated["files"][TOKENIZER_FILE]["sha256"])),
     )
 
 

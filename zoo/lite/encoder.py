@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from zoo.basics.side_by_side import cores, side_by_side
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
 from zoo.lite.finding import find_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
-from zoo.text_batches import Array, batches_of_a_length
+from zoo.text_batches import Array, batches_of_a_length, checked_batch_size, checked_texts
 from zoo.vector_encoder import VectorEncoder, Vectors
 
 if TYPE_CHECKING:
@@ -36,40 +35,62 @@ class TextEncoder(VectorEncoder):
 
     `handle` is the name of a text archive whose conversion `zoo build NAME --with onnx` has published, as NAME_onnx; or
     that archive itself; or the directory that `zoo convert NAME --to onnx` wrote. `registry` is that of `zoo.load`.
-    Prompts, lower case, limit and the way that pairs are cut are the archive's, as conversion.json says.
+    Prompts, lower case, limit and the way that pairs are cut are the archive's, as conversion.json says. `prompt` is
+    put before each text of a call in place of the archive's own. `threads` compute: one for each core, if it is None.
 
     Raises BadArgument for a conversion that gives no vectors, BadArchive and DamagedArchive for one that cannot be
     read, NotBuilt for a name without a conversion, MissingExtra without onnxruntime or tokenizers, and what
     `zoo.path` does.
     """
 
-    def __init__(self, handle: str | Path, *, registry: Registry | str | Path | None = None) -> None:
-        self._converted = converted = find_converted(handle, registry)
-        self.name, self.max_length = converted.name, converted.max_length
+    def __init__(
+        self,
+        handle: str | Path,
+        *,
+        prompt: str | None = None,
+        threads: int | None = None,
+        registry: Registry | str | Path | None = None,
+    ) -> None:
+        self.converted = converted = find_converted(handle, registry)
+        self.name, self.max_length, self.digests = converted.name, converted.max_length, converted.digests
+        self.prompt = converted.prompt if prompt is None else prompt
         self._tokens = Tokens(converted)
+        self._threads = threads or cores()
         self._file = converted.directory / ONNX_FILE
-        self._session = _session(self._file)
+        self._session = _session(self._file, threads or 0)
         self.hidden_size = _width(self._session, self._file)
 
-    def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
-        prompts = self._converted.prompts
-        own = prompts.get(self._converted.default_prompt or "", "")
-        prompt = own if function == ROOT else prompt_of(function, prompts)
-        return self._embedded(self._tokens.rows(texts, prompt), batch_size, advance)
+    def preprocess(self, texts: Any) -> list[Row]:
+        """Return what `embed` takes, of texts (N,) or pairs (N, 2): ids with [CLS] and [SEP], cut, the prompt before.
 
-    def _embedded(self, rows: list[Row], batch_size: int, advance: Callable[[int], object]) -> NDArray[np.float32]:
-        vectors = np.zeros((len(rows), self.hidden_size), np.float32)
-        batches = [*batches_of_a_length(np.array([len(row.ids) for row in rows]), batch_size)]
-        at_a_time = min(cores(), _AT_A_TIME) if len(batches) >= _MANY else 1
+        Raises BadArgument as a call does.
+        """
+        return self._tokens.rows(checked_texts(texts), self.prompt)
+
+    def embed(
+        self, inputs: list[Row], batch_size: int = 32, advance: Callable[[int], object] = lambda count: None
+    ) -> Vectors:
+        """Return one vector for each row of what `preprocess` gives, (N, H) float32.
+
+        `advance` is called with the number of rows that are done. Raises BadArgument for a batch of less than one row.
+        """
+        vectors = np.zeros((len(inputs), self.hidden_size), np.float32)
+        lengths = np.array([len(row.ids) for row in inputs])
+        batches = [*batches_of_a_length(lengths, checked_batch_size(batch_size))]
+        at_a_time = min(self._threads, _AT_A_TIME) if len(batches) >= _MANY else 1
         session = self._session if at_a_time == 1 else self._session_of_many
 
         def embed(chosen: Array) -> int:
-            [vectors[chosen]] = session.run([VECTOR], batch_of([rows[place] for place in chosen]))
+            [vectors[chosen]] = session.run([VECTOR], batch_of([inputs[place] for place in chosen]))
             return len(chosen)
 
         for count in side_by_side(embed, batches[::-1], at_a_time):  # the longest first: threads end together
             advance(count)
         return vectors
+
+    def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
+        prompt = self.prompt if function == ROOT else prompt_of(function, self.converted.prompts)
+        return self.embed(self._tokens.rows(texts, prompt), batch_size, advance)
 
     @cached_property
     def _session_of_many(self) -> Any:
@@ -77,10 +98,10 @@ class TextEncoder(VectorEncoder):
 
         Two threads that compute one batch wait for each other in every operation. With a batch each they do not.
         """
-        return _session(self._file, threads=1 + max(0, cores() - _AT_A_TIME))
+        return _session(self._file, threads=1 + max(0, self._threads - _AT_A_TIME))
 
 
-def _session(path: Path, threads: int = 0) -> Any:
+def _session(path: Path, threads: int) -> Any:
     """Return the model, computed by the caller's thread and further ones: `threads` in all, one for each core if 0."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are of the optimiser

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from zoo.contract import INPUT_KEYS, TOKENIZER_FILE
 from zoo.errors import BadArchive, BadArgument, first_line
-from zoo.lite.converted import ConvertedText
+from zoo.lite.converted import TokenRules
 from zoo.text_batches import Array
 
 # Truncation -> how many tokens of the first text of a pair stay, of two lengths and the room for both. The second text
@@ -38,14 +38,14 @@ class Row:
 class Tokens:
     """tokenizer.json, with the limit of the archive."""
 
-    def __init__(self, converted: ConvertedText) -> None:
-        self._converted = converted
+    def __init__(self, rules: TokenRules) -> None:
+        self._rules = rules
         try:
-            self._tokenizer = Tokenizer.from_file(str(converted.directory / TOKENIZER_FILE))
+            self._tokenizer = Tokenizer.from_file(str(rules.directory / TOKENIZER_FILE))
         except Exception as error:  # the library raises Exception itself
-            raise BadArchive(f"{converted.directory / TOKENIZER_FILE} cannot be read: {first_line(error)}.") from error
-        if converted.truncation not in _KEPT:
-            raise BadArchive(f"{converted.name} cuts pairs by {converted.truncation!r}, unknown here: update bert-zoo.")
+            raise BadArchive(f"{rules.directory / TOKENIZER_FILE} cannot be read: {first_line(error)}.") from error
+        if rules.truncation not in _KEPT:
+            raise BadArchive(f"{rules.name} cuts pairs by {rules.truncation!r}, unknown here: update bert-zoo.")
         self._tokenizer.no_truncation()
         self._frames = self._tokenizer.encode(""), self._tokenizer.encode("", "")
 
@@ -57,7 +57,7 @@ class Tokens:
         """
         width = 1 if texts.ndim == 1 else 2
         flat = [prompt * (place % width == 0) + text for place, text in enumerate(texts.reshape(-1))]
-        if self._converted.lower_case:
+        if self._rules.lower_case:
             flat = [text.replace("\0", "").lower() for text in flat]
         try:
             ids = [each.ids for each in self._tokenizer.encode_batch(flat, add_special_tokens=False)]
@@ -71,13 +71,13 @@ class Tokens:
     def _row(self, texts: Sequence[list[int]]) -> Row:
         """Wrap ids as tokenizer.json does: [CLS] a [SEP], or [CLS] a [SEP] b [SEP]."""
         frame = self._frames[len(texts) - 1]
-        room = self._converted.max_length - len(frame.ids)
+        room = self._rules.max_length - len(frame.ids)
         (begin, *between), ends = frame.ids, frame.type_ids[-1]
         if len(texts) == 1:
             ids = [begin, *texts[0][:room], *between]
             return Row(ids, [0] * len(ids))
         first, second = texts
-        kept = _KEPT[self._converted.truncation](len(first), len(second), room)
+        kept = _KEPT[self._rules.truncation](len(first), len(second), room)
         head = [begin, *first[:kept], *between[:-1]]
         tail = [*second[: room - kept], between[-1]]
         return Row([*head, *tail], [0] * len(head) + [ends] * len(tail))

@@ -32,6 +32,11 @@ class FoundModel:
     card: ModelCard
 
     @property
+    def name(self) -> str:
+        """The name in the card."""
+        return self.card.name
+
+    @property
     def sha256(self) -> str:
         """The sha256 of the archive; of a directory outside of the cache, the sha256 of its card."""
         return _archive_sha256(self.directory)
@@ -134,7 +139,8 @@ def _encoder(handle: str | Path, directory: Path, card: Card) -> FoundEncoder:
             "`zoo export … --kind encoder`."
         )
     if (user := KINDS[card.kind].used_by) != "zoo.load":
-        raise BadArgument(f"{handle} is {KINDS[card.kind].with_article} archive: call {user}({str(handle)!r}).")
+        corpus = ", or `zoo embed` with `--runtime onnx`" if KINDS[card.kind].is_conversion else ""
+        raise BadArgument(f"{handle} is {KINDS[card.kind].with_article} archive: call {user}({str(handle)!r}){corpus}.")
     if not isinstance(card, EncoderCard):
         raise BadArgument(f"{handle} is a {card.kind}: give the encoder first, its tokenizer as tokenizer=.")
     return FoundEncoder(directory, card)

@@ -115,17 +115,7 @@ def archive_vectors(asked: AskedVectors, card: TextCard) -> TextVectors:
     """
     task = card.task
     assert task.pooling is not None  # as in every card with this task
-    own = AskedVectors(task.pooling, task.normalize, task.max_length)
-    wrong = [
-        f"{name}={value!r}, and it has {getattr(own, name)!r}"
-        for name, value in vars(asked).items()
-        if name != "prompt" and value not in (None, getattr(own, name))
-    ]
-    if wrong:
-        raise BadArgument(
-            f"{card.name} is a text archive, whose vectors are made as its card says: {'; '.join(wrong)}. Leave these "
-            "arguments away, or export its encoder for vectors by other rules: `zoo export … --kind encoder`."
-        )
+    check_own(asked, AskedVectors(task.pooling, task.normalize, task.max_length), card.name)
     prompt = task.functions[ROOT] if asked.prompt is None else asked.prompt
     if task.calling(prompt) is None:
         there_are = ", ".join(map(repr, dict.fromkeys(task.functions.values())))
@@ -134,6 +124,20 @@ def archive_vectors(asked: AskedVectors, card: TextCard) -> TextVectors:
             "of them, or a prompt that begins with one."
         )
     return TextVectors(task.pooling, task.normalize, task.max_length, prompt, task.lower_case)
+
+
+def check_own(asked: AskedVectors, own: AskedVectors, name: str) -> None:
+    """Raise BadArgument for settings, the prompt excepted, that are not those of the text archive `name`."""
+    wrong = [
+        f"{setting}={value!r}, and it has {getattr(own, setting)!r}"
+        for setting, value in vars(asked).items()
+        if setting != "prompt" and value not in (None, getattr(own, setting))
+    ]
+    if wrong:
+        raise BadArgument(
+            f"{name} is a text archive, whose vectors are made as its card says: {'; '.join(wrong)}. Leave these "
+            "arguments away, or export its encoder for vectors by other rules: `zoo export … --kind encoder`."
+        )
 
 
 def check_limit(asked: str, length: int, most: int, name: str = "the model") -> None:

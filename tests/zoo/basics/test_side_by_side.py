@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from zoo.basics.side_by_side import cores, side_by_side
+from zoo.basics.side_by_side import cores, one_ahead, side_by_side
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -60,3 +60,38 @@ def test_nothing_begins_after_the_caller_stops() -> None:
 
 def test_cores() -> None:
     assert cores() >= 1
+
+
+def test_one_item_ahead() -> None:
+    """The next item is worked on while the present one is used, and no further one."""
+    begun, started = [], [threading.Event() for _ in range(5)]
+
+    def work(item: int) -> int:
+        begun.append(item)
+        started[item].set()
+        return -item
+
+    found = []
+    for result in one_ahead(work, range(5)):
+        found.append(result)
+        if (following := len(found)) < 5:
+            assert started[following].wait(10)
+            assert begun == [*range(following + 1)]
+    assert found == [0, -1, -2, -3, -4] and not list(one_ahead(work, []))
+
+
+def test_one_ahead_ends_with_the_first_error() -> None:
+    begun = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return 1 // (item - 1)
+
+    results = one_ahead(work, range(9))
+    assert next(results) == -1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert max(begun) <= 2 and not list(results)
+    ended = one_ahead(work, range(9))
+    next(ended)
+    ended.close()

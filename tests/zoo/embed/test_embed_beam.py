@@ -44,6 +44,13 @@ def test_the_same_as_here(spec: EncoderSpec, lines: Path, tmp_path: Path) -> Non
     assert_same(tmp_path / "here", tmp_path / "there")
 
 
+def test_onnx_runtime_there(tiny: Path, lines: Path, tmp_path: Path) -> None:
+    spec = EncoderSpec(str(tiny), runtime="onnx")
+    here = embed_corpus(spec, lines, tmp_path / "here", settings=SETTINGS)
+    assert embed_corpus(spec, lines, tmp_path / "there", settings=SETTINGS, engine="beam") == here
+    assert_same(tmp_path / "here", tmp_path / "there")
+
+
 def test_a_bundle_that_fails_is_tried_again(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     embed_corpus(spec, lines, tmp_path / "here", settings=SETTINGS)
     for runner, fails in ((RETRIES, False), (None, True)):

@@ -99,6 +99,13 @@ def test_the_function_alone(session: Any, spec: EncoderSpec) -> None:
     np.testing.assert_allclose([*found.values()], spec.load()(TEXTS), atol=1e-6)
 
 
+def test_onnx_runtime_there(session: Any, tiny: Path, lines: Path, tmp_path: Path) -> None:
+    spec = EncoderSpec(str(tiny), runtime="onnx")
+    here = embed_corpus(spec, lines, tmp_path / "here", settings=SETTINGS)
+    assert embed_corpus(spec, lines, tmp_path / "there", settings=SETTINGS, engine="spark") == here
+    assert_same(tmp_path / "here", tmp_path / "there")
+
+
 def test_options_that_are_none(spec: EncoderSpec, lines: Path, tmp_path: Path) -> None:
     with pytest.raises(
         BadArgument, match=r"--master local: give options for Spark in the form spark\.executor\.memory"

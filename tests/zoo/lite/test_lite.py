@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,20 +47,14 @@ from zoo.registry.writing import update_registry
 pytest.importorskip("onnxruntime", reason="pip install 'bert-zoo[lite]'")
 pytest.importorskip("tokenizers", reason="pip install 'bert-zoo[lite]'")
 
+import onnxruntime
+
 from zoo.lite import TextEncoder
 from zoo.lite.converted import read_converted
 from zoo.lite.finding import _in_cache
 from zoo.lite.tokens import _KEPT, Tokens, batch_of
 
 Changed = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("lite") / "tiny-onnx"
-    with tarfile.open(DATA / "tiny-onnx.tar.xz") as tar:
-        tar.extractall(place, filter="data")
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +107,8 @@ def test_one_class_for_both_runtimes(tiny: Path, answers: dict[str, np.ndarray])
     encode = zoo.TextEncoder(tiny, runtime="onnx", registry=None, max_length=None)
     assert isinstance(encode, TextEncoder)
     np.testing.assert_allclose(encode(ASKED), answers["vectors"], rtol=0, atol=1e-6)
-    with pytest.raises(BadArgument, match="runtime='onnx' takes the conversion as it is, without pooling, prompt"):
-        zoo.TextEncoder(tiny, runtime="onnx", pooling="mean", prompt="")
+    with pytest.raises(BadArgument, match="runtime='onnx' takes the conversion as it is, without max_length, pooling:"):
+        zoo.TextEncoder(tiny, runtime="onnx", pooling="mean", max_length=8)
     with pytest.raises(BadArgument, match="without a tokenizer"):
         zoo.TextEncoder(tiny, "words", runtime="onnx")
     with pytest.raises(BadArgument, match="runtime='torch': give 'tensorflow' or 'onnx'"):
@@ -142,7 +135,7 @@ def test_many_batches_are_computed_side_by_side(tiny: Path, monkeypatch: pytest.
     one_by_one = encode(texts, batch_size=5, show_progress=False)  # six batches
     assert "_session_of_many" not in vars(encode)
     monkeypatch.setattr("zoo.lite.encoder._MANY", 6)
-    found = encode._embedded(encode._tokens.rows(np.array(texts, object), ""), 5, counts.append)
+    found = encode.embed(encode.preprocess(texts), 5, counts.append)
     assert "_session_of_many" in vars(encode) and counts == [5] * 6
     np.testing.assert_allclose(found, one_by_one, rtol=0, atol=1e-6)
     monkeypatch.setattr("zoo.lite.encoder.cores", lambda: 1)
@@ -156,12 +149,30 @@ def test_prompts_are_those_of_the_archive(encode: TextEncoder, changed: Changed)
     for function, prompt in ((other, "W1 "), (other.query, "W1 "), (other.passage, "W2 ")):
         np.testing.assert_array_equal(function(ASKED), encode([prompt + text for text in ASKED]))
     np.testing.assert_array_equal(other(PAIRS), encode([(f"W1 {first}", second) for first, second in PAIRS]))
+    given = zoo.TextEncoder(other.converted.directory, runtime="onnx", prompt="")
+    np.testing.assert_array_equal(given(ASKED), encode(ASKED))
+    np.testing.assert_array_equal(given.query(ASKED), other.query(ASKED))
+
+
+def test_threads(tiny: Path, answers: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many compute as asked for: one session of three, then three batches side by side; one thread has no second."""
+    asked = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        "zoo.lite.encoder.onnxruntime.InferenceSession",
+        lambda path, options, **how: (asked.append(options.intra_op_num_threads), session(path, options, **how))[1],
+    )
+    for threads, sessions in ((3, [3, 1]), (1, [1]), (10, [10, 3])):
+        asked.clear()
+        vectors = TextEncoder(tiny, threads=threads)(ASKED, batch_size=2)
+        np.testing.assert_allclose(vectors, answers["vectors"], rtol=0, atol=1e-6)
+        assert asked == sessions
 
 
 def test_lower_case_before_the_tokenizer(changed: Changed) -> None:
     content = json.loads((changed() / "tokenizer.json").read_text(encoding="utf-8"))
     kept = json.dumps({**content, "normalizer": None})  # its ids of capitals are those of unknown words
-    files = {"model.onnx": {"size": 37375}, "tokenizer.json": {"size": len(kept)}}
+    files = {"model.onnx": {"size": 37375, "sha256": ""}, "tokenizer.json": {"size": len(kept), "sha256": ""}}
     ids = []
     for lower_case in (True, False):
         place = changed({"lower_case": lower_case}, files=files)
@@ -229,6 +240,7 @@ def test_conversions_without_vectors(changed: Changed) -> None:
         ({"max_length": True}, "True is no int"),
         ({"prompts": {"query": 3}}, "3 is no str"),
         ({"prompts": []}, "as `zoo convert` writes it: 'list' object"),
+        ({"pooling": None}, "None is no str"),
         ({"truncation": "middle"}, "cuts pairs by 'middle', unknown here: update bert-zoo"),
     ],
 )
