@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.convert.check import Batch
-from export.convert.onnx_canonical import read_by
 from export.convert.onnx_runtime import answering
 
 _TABLE = "embeddings.word.table"
@@ -157,7 +156,7 @@ def in_int8(model: Any, products: Mapping[str, Product], by_row: Collection[str]
             ]
         else:
             nodes.append(node)
-    read = {name for node in nodes for name in read_by(node)}
+    read = {name for node in nodes for name in node.input}
     made = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name, opset_import=model.opset_import)
     made.graph.name = graph.name
     made.graph.input.extend(graph.input)
