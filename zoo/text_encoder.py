@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.basics.side_by_side import cores
 from zoo.contract import ROOT, prompt_of
 from zoo.errors import BadArgument
 from zoo.loading.matching import find_vectors
@@ -17,7 +19,7 @@ from zoo.loading.pooling import AskedVectors, TextVectors
 from zoo.offsets import Piece, pieces_of
 from zoo.registry.registry import Registry
 from zoo.text_batches import Array, Texts, batches_of_a_length, checked_batch_size, checked_texts
-from zoo.vector_encoder import VectorEncoder, Vectors
+from zoo.vector_encoder import MANY, VectorEncoder, Vectors
 from zoo.vector_steps import steps_of
 
 _Inputs = Mapping[str, NDArray[Any]]
@@ -188,8 +190,22 @@ class TextEncoder(VectorEncoder):
         batch_size = checked_batch_size(batch_size)
         inputs = {key: np.asarray(tensor) for key, tensor in inputs.items()}
         lengths = self._steps.tokens(inputs, how) if self.batch_invariant else self._steps.lengths(inputs)
-        vectors = np.zeros((len(lengths), self.hidden_size), np.float32)
-        for chosen in batches_of_a_length(lengths, batch_size, self.batch_invariant):
-            vectors[chosen] = self._steps.vectors(self._steps.batch(inputs, chosen), how)
-            advance(len({*chosen}))
-        return vectors
+        batches = [*batches_of_a_length(lengths, batch_size, self.batch_invariant)]
+
+        def compute(chosen: Array) -> Vectors:
+            return self._steps.vectors(self._steps.batch(inputs, chosen), how)
+
+        at_a_time = 2 if len(batches) >= MANY and _is_a_cpu_of_several_cores() else 1
+        return self._computed(len(lengths), batches, compute, at_a_time, advance)
+
+
+def _is_a_cpu_of_several_cores() -> bool:
+    """Return whether TensorFlow computes with several cores of one CPU, and has no other device.
+
+    Only there are batches computed at once: threads do not take over a `tf.device` of their caller, and one batch may
+    fill the memory of a GPU.
+    """
+    import tensorflow as tf
+
+    has_threads = cores() > 1 and os.environ.get("TF_NUM_INTRAOP_THREADS") != "1"
+    return has_threads and len(tf.config.list_logical_devices()) == 1

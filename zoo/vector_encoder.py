@@ -6,18 +6,20 @@ Imports no TensorFlow.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.basics.progress import progress
+from zoo.basics.side_by_side import side_by_side
 from zoo.contract import ROOT
 from zoo.errors import BadArgument
 from zoo.text_batches import WINDOW, Array, Texts, checked_batch_size, checked_texts
 
 Vectors = NDArray[np.float32]
+MANY = 8  # batches: from so many on it pays to compute several at once
 _MORE = 8  # windows at a time where only texts of one length share a batch, so that batches become full
 _SEARCHED = 1 << 24  # numbers of similarities that are held at a time
 
@@ -107,6 +109,28 @@ class VectorEncoder(ABC):
         return [
             hits for start in range(0, len(asked), rows) for hits in _nearest(asked[start : start + rows] @ known.T, k)
         ]
+
+    def _computed(
+        self,
+        count: int,
+        batches: Sequence[Array],
+        compute: Callable[[Array], Vectors],
+        at_a_time: int,
+        advance: Callable[[int], object],
+    ) -> Vectors:
+        """Return the vectors of `count` texts. A batch is the places of its texts.
+
+        Two threads that compute one batch wait for each other in every operation. With a batch each they wait less.
+        """
+        vectors = np.zeros((count, self.hidden_size), np.float32)
+
+        def embed(chosen: Array) -> int:
+            vectors[chosen] = compute(chosen)
+            return len({*chosen.tolist()})
+
+        for done in side_by_side(embed, batches[::-1], at_a_time):  # the longest first: threads end together
+            advance(done)
+        return vectors
 
     def _unit(self, given: Texts | str | Vectors, function: str) -> Vectors:
         """Return vectors (N, H) of the length 1, of texts or of vectors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,44 @@ def test_order_survives_many_windows(toy_zoo: ToyZoo, monkeypatch: pytest.Monkey
     monkeypatch.setattr("zoo.vector_encoder.WINDOW", 2)
     np.testing.assert_allclose(encode(TEXTS, batch_size=1), whole, atol=2e-6)
     assert encode([]).shape == (0, 32)
+
+
+def test_two_batches_are_computed_at_once(toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vectors have the bits of one batch after the other; bars get their counts in this thread."""
+    encode, texts = text_encoder(toy_zoo), [f"{'你 好 ' * (place % 5)}w{place % 90}" for place in range(31)]
+    vectors_of, threads, meeting = encode._steps.vectors, list[threading.Thread](), threading.Barrier(2, timeout=10)
+
+    def recorded(batch: Any, how: Any) -> Any:
+        threads.append(threading.current_thread())
+        if len(threads) <= 2:
+            meeting.wait()  # breaks unless two are there together
+        return vectors_of(batch, how)
+
+    monkeypatch.setattr("zoo.text_encoder.cores", lambda: 1)
+    one_by_one = encode(texts, batch_size=3, show_progress=False)
+    monkeypatch.setattr("zoo.text_encoder.cores", lambda: 4)
+    monkeypatch.setattr(encode._steps, "vectors", recorded)
+    counts = list[int]()
+    found = encode.embed(encode.preprocess(texts), 3, counts.append)
+    np.testing.assert_array_equal(found, one_by_one)
+    assert len({*threads}) == 2 and threading.current_thread() not in threads
+    assert counts == [1, *[3] * 10], "the longest texts first, and the last batch, of the shortest, is full"
+
+
+@pytest.mark.parametrize("reason", ["one core", "one thread", "a GPU", "few batches"])
+def test_one_batch_after_the_other(reason: str, toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, threads = text_encoder(toy_zoo), list[threading.Thread]()
+    vectors_of = encode._steps.vectors
+    monkeypatch.setattr(
+        encode._steps, "vectors", lambda *some: (threads.append(threading.current_thread()), vectors_of(*some))[1]
+    )
+    monkeypatch.setattr("zoo.text_encoder.cores", lambda: 1 if reason == "one core" else 4)
+    if reason == "one thread":
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    if reason == "a GPU":
+        monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda: ["CPU", "GPU"])
+    encode(["你好"] * (7 if reason == "few batches" else 20), batch_size=1, show_progress=False)
+    assert {*threads} == {threading.current_thread()}
 
 
 def test_a_keras_model_of_texts(toy_zoo: ToyZoo, tmp_path: Path) -> None:

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from zoo.basics.side_by_side import cores, side_by_side
+from zoo.basics.side_by_side import cores
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, first_line
 from zoo.lite.finding import find_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
 from zoo.text_batches import Array, batches_of_a_length, checked_batch_size, checked_texts
-from zoo.vector_encoder import VectorEncoder, Vectors
+from zoo.vector_encoder import MANY, VectorEncoder, Vectors
 
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
 
-_MANY = 8  # batches: from so many on it pays to load the model a second time
 _AT_A_TIME = 8  # batches at most
 
 
@@ -74,19 +73,15 @@ class TextEncoder(VectorEncoder):
 
         `advance` is called with the number of rows that are done. Raises BadArgument for a batch of less than one row.
         """
-        vectors = np.zeros((len(inputs), self.hidden_size), np.float32)
         lengths = np.array([len(row.ids) for row in inputs])
         batches = [*batches_of_a_length(lengths, checked_batch_size(batch_size))]
-        at_a_time = min(self._threads, _AT_A_TIME) if len(batches) >= _MANY else 1
+        at_a_time = min(self._threads, _AT_A_TIME) if len(batches) >= MANY else 1
         session = self._session if at_a_time == 1 else self._session_of_many
 
-        def embed(chosen: Array) -> int:
-            [vectors[chosen]] = session.run([VECTOR], batch_of([inputs[place] for place in chosen]))
-            return len(chosen)
+        def compute(chosen: Array) -> Any:
+            return session.run([VECTOR], batch_of([inputs[place] for place in chosen]))[0]
 
-        for count in side_by_side(embed, batches[::-1], at_a_time):  # the longest first: threads end together
-            advance(count)
-        return vectors
+        return self._computed(len(inputs), batches, compute, at_a_time, advance)
 
     def _window(self, texts: Array, function: str, batch_size: int, advance: Callable[[int], object]) -> Vectors:
         prompt = self.prompt if function == ROOT else prompt_of(function, self.converted.prompts)
@@ -94,10 +89,7 @@ class TextEncoder(VectorEncoder):
 
     @cached_property
     def _session_of_many(self) -> Any:
-        """The model a second time, for up to 8 batches at once: a thread computes each, and cores beyond 8 help.
-
-        Two threads that compute one batch wait for each other in every operation. With a batch each they do not.
-        """
+        """The model a second time, for up to 8 batches at once: a thread computes each, and cores beyond 8 help."""
         return _session(self._file, threads=1 + max(0, self._threads - _AT_A_TIME))
 
 

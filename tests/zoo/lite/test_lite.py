@@ -134,7 +134,7 @@ def test_many_batches_are_computed_side_by_side(tiny: Path, monkeypatch: pytest.
     encode = TextEncoder(tiny)
     one_by_one = encode(texts, batch_size=5, show_progress=False)  # six batches
     assert "_session_of_many" not in vars(encode)
-    monkeypatch.setattr("zoo.lite.encoder._MANY", 6)
+    monkeypatch.setattr("zoo.lite.encoder.MANY", 6)
     found = encode.embed(encode.preprocess(texts), 5, counts.append)
     assert "_session_of_many" in vars(encode) and counts == [5] * 6
     np.testing.assert_allclose(found, one_by_one, rtol=0, atol=1e-6)
