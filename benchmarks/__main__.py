@@ -89,7 +89,9 @@ def _arguments() -> argparse.Namespace:
     exports = commands.add_parser("exports", parents=[page], help="time, memory and size of exports at true size")
     exports.add_argument("model", nargs="*", choices=[[], *EXPORTS], help="all of them if none is named")
     exports.add_argument("--slots", action="store_true", help="checkpoints with Adam slots")
-    corpus = commands.add_parser("corpus", parents=[page], help="`zoo embed` on every engine, and a plain loop")
+    corpus = commands.add_parser(
+        "corpus", parents=[page], help="`zoo embed` on every engine and runtime, and a plain loop"
+    )
     corpus.add_argument("--rows", type=int, default=100_000)
     corpus.add_argument("--only", choices=RUNS, nargs="*", default=RUNS)
     commands.add_parser("converted", parents=[page], help="what `zoo convert` makes")

@@ -1,4 +1,4 @@
-"""A corpus of short Chinese sentences through `zoo embed` on every engine, and through a plain loop.
+"""A corpus of short Chinese sentences through `zoo embed` on every engine and runtime, and through a plain loop.
 
 Each runs in processes of its own, with a tenth of the rows and with all of them. The model is albert_tiny at its true
 size, of seeded random weights. Memory is the largest sum over a run's processes, children included, of what is
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ from benchmarks.machine import MIB, facts
 from benchmarks.pages import Page
 from zoo.basics.files import move_into_place
 
-RUNS = ("plain loop", "local", "beam", "spark")
+_NAME, _TEXT = "albert_tiny", "albert_tiny_text"  # the encoder, and a text archive of it, which is converted
+_AS_TEXT = ("--task", "vector", "--pooling", "mean", "--max-length", "128")
+_ONNX: Mapping[str, Sequence[str]] = {"onnx": (), "onnx int8": ("--quantize", "int8")}
+RUNS = ("plain loop", "local", *(f"local, {form}" for form in _ONNX), "beam", "spark")
 _PAUSE = 0.1  # seconds between two looks at the memory
 
 Record = dict[str, Any]
@@ -36,6 +39,7 @@ def measure(options: argparse.Namespace) -> Page:
     results = work / "results.json"
     records: dict[str, Record] = json.loads(results.read_text()) if results.exists() else {}
     for name in options.only:
+        convert(registry, name.removeprefix("local, "))
         for count in (rows // 10, rows):
             found = records[f"{name} {count}"] = embed(name, corpus(work, count), count, registry, work)
             results.write_text(json.dumps(records, indent=2))
@@ -63,19 +67,30 @@ def corpus(work: Path, rows: int) -> Path:
 
 
 def model(work: Path) -> Path:
-    """Return the registry of albert_tiny and its tokenizer, exported if they are not there."""
+    """Return the registry of albert_tiny, its tokenizer and its text archive, exported if they are not there."""
     out = work / "zoo"
     if not (out / "registry.json").exists():
         checkpoint = work / "checkpoint"
         subprocess.run([sys.executable, "-m", "scripts.random_checkpoint", "albert_tiny", str(checkpoint)], check=True)
         for words in (
             ["export-tokenizer", str(checkpoint), "--name", "bert_tokenizer_chinese"],
-            ["export", str(checkpoint), "--name", "albert_tiny", "--heads", "none"],
+            ["export", str(checkpoint), "--name", _NAME, "--heads", "none"],
+            ["export", str(checkpoint), "--name", _TEXT, *_AS_TEXT],
         ):
-            command = [sys.executable, "-m", "zoo", *words, "--out", str(work / "new")]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            _zoo(*words, "--out", str(work / "new"))
         move_into_place(work / "new", out)
     return out / "registry.json"
+
+
+def convert(registry: Path, form: str) -> None:
+    """Write the text archive in a form of ONNX beside the registry, unless it is there or is no such form."""
+    if form in _ONNX and not (registry.parent / form).exists():
+        words = ("--registry", str(registry), "--out", str(registry.parent / form))
+        _zoo("convert", _TEXT, "--to", "onnx", *words, *_ONNX[form])
+
+
+def _zoo(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "zoo", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def embed(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Record:
@@ -84,8 +99,10 @@ def embed(name: str, texts: Path, rows: int, registry: Path, work: Path) -> Reco
     shutil.rmtree(out, ignore_errors=True)
     if name == "plain loop":
         words = ["benchmarks.plain_loop", str(registry), str(texts), str(plain)]
+    elif (form := name.removeprefix("local, ")) in _ONNX:
+        words = ["zoo", "embed", str(registry.parent / form), str(texts), str(out), "--runtime", "onnx"]
     else:
-        words = ["zoo", "embed", "albert_tiny", str(texts), str(out), "--registry", str(registry), "--engine", name]
+        words = ["zoo", "embed", _NAME, str(texts), str(out), "--registry", str(registry), "--engine", name]
     started, load = time.perf_counter(), facts()["load_average"]
     running = subprocess.Popen([sys.executable, "-W", "ignore", "-m", *words], stdout=subprocess.DEVNULL)
     peak = 0
@@ -160,6 +177,6 @@ def page(records: Mapping[str, Record], rows: int) -> Page:
 characters, of a seed. The model: albert_tiny at its true size, of seeded random weights; mean pooling."""
     below = f"""Seconds are of the whole command: start, load, read, embed, write. "Without the start" is the pace
 between {rows // 10:,} and {rows:,} rows. The plain loop is `TextEncoder`, 64 texts at a time as they come, all texts
-and vectors in memory. Memory is the largest sum over the processes of a run, children included; what they share counts
-for each of them."""
+and vectors in memory. "onnx" is a text archive of the same encoder, converted. Memory is the largest sum over the
+processes of a run, children included; what they share counts for each of them."""
     return Page("embed-numbers", "A corpus on each engine", about, head, lines, below)

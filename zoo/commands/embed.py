@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from zoo.basics.display import counted, sheet
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
-from zoo.embed.asked import FORMATS, Corpus, Dtype, Engine, Runtime, Settings
+from zoo.embed.asked import BATCH_SIZES, FORMATS, Corpus, Dtype, Engine, Runtime, Settings
 from zoo.embed.encoder import EncoderSpec
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
     )
     parser.add_argument("--prompt", metavar="TEXT", help="put before each text; default: the model's own, else nothing")
     parser.add_argument(
-        "--batch", metavar="N", type=int, default=usual.batch_size, help="texts computed at once; default: %(default)s"
+        "--batch",
+        metavar="N",
+        type=int,
+        help=f"texts computed together; default: {BATCH_SIZES['tensorflow']}, through onnx {BATCH_SIZES['onnx']}",
     )
     parser.add_argument(
         "--batch-invariant", action="store_true", help="the same bits whatever rows are computed together"

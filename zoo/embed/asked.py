@@ -10,6 +10,8 @@ Dtype = Literal["float32", "float16"]
 Engine = Literal["local", "beam", "spark"]
 Runtime = Literal["tensorflow", "onnx"]
 
+BATCH_SIZES: dict[Runtime, int] = {"tensorflow": 64, "onnx": 32}  # `zoo convert` measures int8's drift in such batches
+
 FORMATS: dict[str, Format] = {
     ".txt": "text",
     ".text": "text",
@@ -39,9 +41,12 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Settings:
-    """How vectors are computed and stored. Every setting changes bytes of the output."""
+    """How vectors are computed and stored. Every setting changes bytes of the output.
+
+    Without `batch_size` it is 64 texts, and 32 through ONNX Runtime.
+    """
 
     dtype: Dtype = "float32"
     keep_text: bool = False
-    batch_size: int = 64
+    batch_size: int | None = None
     rows_per_part: int = 8192

@@ -31,10 +31,12 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, VectorEncoder]):
     `batch_size` texts at a time. Raises the errors of `zoo.TextEncoder`, in the worker.
     """
 
-    def __init__(self, handle: str | EncoderSpec, *, batch_size: int = 64, most: int = 1024, **how: Any) -> None:
+    def __init__(
+        self, handle: str | EncoderSpec, *, batch_size: int | None = None, most: int = 1024, **how: Any
+    ) -> None:
         super().__init__(min_batch_size=1, max_batch_size=most)
         self._spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
-        self._batch_size = batch_size
+        self._batch_size = batch_size or self._spec.batch_size
 
     def load_model(self) -> VectorEncoder:
         """Return the encoder. (RunInference keeps a weak reference, so a tuple or a dict could not be returned.)"""

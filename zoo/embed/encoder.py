@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, get_args
 
-from zoo.embed.asked import Runtime
+from zoo.embed.asked import BATCH_SIZES, Runtime
 from zoo.errors import BadArgument
 from zoo.loading.matching import find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors, check_own
@@ -59,6 +59,11 @@ class EncoderSpec:
             raise BadArgument(f"runtime={self.runtime!r}: choose one of {', '.join(get_args(Runtime))}.")
 
     @property
+    def batch_size(self) -> int:
+        """How many texts are computed together if nobody says so."""
+        return BATCH_SIZES[self.runtime]
+
+    @property
     def asked(self) -> AskedVectors:
         """The arguments that decide how texts become vectors."""
         return AskedVectors(self.pooling, self.normalize, self.max_length, self.prompt)
@@ -80,8 +85,8 @@ class EncoderSpec:
     def load(self, threads: int | None = None) -> VectorEncoder:
         """Return the loaded encoder: the same object for equal specs in one process.
 
-        `threads` compute. If it is None, it is one for each core; TensorFlow, which counts threads when it is imported,
-        takes the environment's TF_NUM_INTRAOP_THREADS before either.
+        It computes with so many `threads`, None: one for each core. In TensorFlow that counts until the process has
+        computed something, and TF_NUM_INTRAOP_THREADS of the environment counts more.
         """
         return _loaded(self, threads) if self.runtime == "tensorflow" else _loaded_onnx(self, threads)
 

@@ -57,6 +57,7 @@ class EmbeddingJob:
             "runtime": None if self.spec.runtime == "tensorflow" else self.spec.runtime,
             "limit": self.limit,
             **asdict(self.settings),
+            "batch_size": self.batch_size,
             **asdict(self.source),
         }
 
@@ -73,7 +74,12 @@ class EmbeddingJob:
 
     def vectors(self, encoder: VectorEncoder, rows: Rows) -> NDArray[np.float32]:
         """Return the vectors of the good rows of a part, (N, H)."""
-        return encoder.embed(encoder.preprocess(self.texts(rows)), self.settings.batch_size)
+        return encoder.embed(encoder.preprocess(self.texts(rows)), self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        """How many texts are computed together."""
+        return self.settings.batch_size or self.spec.batch_size
 
     def texts(self, rows: Rows) -> NDArray[Any]:
         """Return texts (N,) or pairs (N, 2), as an array of objects that TensorFlow accepts."""

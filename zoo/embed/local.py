@@ -26,7 +26,7 @@ def embed_parts(
 
     try:
         for part, rows, inputs in one_ahead(read, parts):
-            job.write(part, rows, encoder.embed(inputs, job.settings.batch_size, advance))
+            job.write(part, rows, encoder.embed(inputs, job.batch_size, advance))
             advance(len(rows.bad))
     finally:
         reader.close()

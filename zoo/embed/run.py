@@ -64,7 +64,7 @@ class Plan:
                 "input": f"{files} of {source.format}, {size(sum(file.size for file in source.files))}",
                 "rows": f"{self.rows:,} ({'' if source.format == 'text' else named + ', '}{source.id_type} ids)",
                 "model": ", ".join([job.model + (f" with {job.tokenizer}" if job.tokenizer else ""), str(job.how)]),
-                "vectors": f"{settings.dtype}, batches of {settings.batch_size}",
+                "vectors": f"{settings.dtype}, batches of {job.batch_size}",
                 "output": f"{job.output.directory}, {parts} of {settings.rows_per_part:,} rows",
                 "to do": f"{counted(len(self.missing), 'part')}, {counted(self.rows_left, 'row')}",
             }

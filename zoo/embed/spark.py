@@ -25,7 +25,7 @@ _LOCAL = "local[*,4]"  # all cores of this machine; a task that fails is tried f
 _THREADS = 1  # of a Python worker, since Spark starts one for every core
 
 
-def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any) -> Any:
+def embedding_udf(handle: str | EncoderSpec, *, batch_size: int | None = None, **how: Any) -> Any:
     """Return a function for `select` and `withColumn` that turns a text into array<float>, and null into null.
 
         embed = embedding_udf("albert_tiny", pooling="mean")
@@ -42,7 +42,7 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int = 64, **how: Any
         encode = spec.load(_THREADS)
         for texts in columns:
             there = texts.notna()
-            vectors = iter(encode(texts[there].tolist(), batch_size, show_progress=False))
+            vectors = iter(encode(texts[there].tolist(), batch_size or spec.batch_size, show_progress=False))
             yield pd.Series([next(vectors) if is_there else None for is_there in there], dtype=object)
 
     return embed

@@ -12,7 +12,7 @@ import onnxruntime
 
 from zoo.basics.side_by_side import cores
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
-from zoo.errors import BadArchive, first_line
+from zoo.errors import BadArchive, BadArgument, first_line
 from zoo.lite.finding import find_converted
 from zoo.lite.tokens import Row, Tokens, batch_of
 from zoo.text_batches import Array, batches_of_a_length, checked_batch_size, checked_texts
@@ -50,6 +50,8 @@ class TextEncoder(VectorEncoder):
         threads: int | None = None,
         registry: Registry | str | Path | None = None,
     ) -> None:
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise BadArgument(f"threads={threads!r}: give a whole number, at least 1, or None for one for each core.")
         self.converted = converted = find_converted(handle, registry)
         self.name, self.max_length, self.digests = converted.name, converted.max_length, converted.digests
         self.prompt = converted.prompt if prompt is None else prompt

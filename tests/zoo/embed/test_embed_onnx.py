@@ -61,6 +61,7 @@ def test_vectors_in_a_process_without_tensorflow(tiny: Path, corpus: Path, tmp_p
         "normalize": True,
         "tokenizer": None,
     }
+    assert said["job"]["batch_size"] == 32
     assert (said["vectors"], said["parts"], said["hidden_size"]) == (len(TEXTS), -(-len(TEXTS) // 10), 12)
     np.testing.assert_allclose(vectors(tmp_path / "out"), TextEncoder(tiny)(TEXTS), rtol=0, atol=1e-6)
     table = ds.dataset(tmp_path / "out").to_table()

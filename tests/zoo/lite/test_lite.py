@@ -167,6 +167,9 @@ def test_threads(tiny: Path, answers: dict[str, np.ndarray], monkeypatch: pytest
         vectors = TextEncoder(tiny, threads=threads)(ASKED, batch_size=2)
         np.testing.assert_allclose(vectors, answers["vectors"], rtol=0, atol=1e-6)
         assert asked == sessions
+    for threads in (0, -1, True, 1.5):
+        with pytest.raises(BadArgument, match=f"threads={threads}: give a whole number, at least 1, or None"):
+            TextEncoder(tiny, threads=threads)  # type: ignore[arg-type]
 
 
 def test_lower_case_before_the_tokenizer(changed: Changed) -> None:
