@@ -22,6 +22,7 @@ from zoo.text_batches import Array, Texts, batches_of_a_length, checked_batch_si
 from zoo.vector_encoder import MANY, VectorEncoder, Vectors
 from zoo.vector_steps import steps_of
 
+INTRAOP, INTEROP = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"  # TensorFlow reads them when it is imported
 _Inputs = Mapping[str, NDArray[Any]]
 
 
@@ -197,17 +198,19 @@ class TextEncoder(VectorEncoder):
         def compute(chosen: Array) -> Vectors:
             return self._steps.vectors(self._steps.batch(inputs, chosen), how)
 
-        at_a_time = 2 if len(batches) >= MANY and _is_a_cpu_of_several_cores() else 1
-        return self._computed(len(lengths), batches, compute, at_a_time, advance)
+        return self._computed(len(lengths), batches, compute, _at_a_time(len(batches)), advance)
 
 
-def _is_a_cpu_of_several_cores() -> bool:
-    """Return whether TensorFlow computes with several cores of one CPU, and has no other device.
+def _at_a_time(batches: int) -> int:
+    """Return how many batches are computed at once on a CPU: two of many, or one by each thread where each has its own.
 
-    Only there are batches computed at once: threads do not take over a `tf.device` of their caller, and one batch may
-    fill the memory of a GPU.
+    With other devices it is one: threads do not take over a `tf.device` of their caller, and one batch may fill the
+    memory of a GPU.
     """
     import tensorflow as tf
 
-    has_threads = cores() > 1 and os.environ.get("TF_NUM_INTRAOP_THREADS") != "1"
-    return has_threads and len(tf.config.list_logical_devices()) == 1
+    if cores() == 1 or len(tf.config.list_logical_devices()) > 1:
+        return 1
+    if os.environ.get(INTRAOP) == "1":
+        return int(os.environ.get(INTEROP, "1"))
+    return 2 if batches >= MANY else 1

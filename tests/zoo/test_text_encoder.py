@@ -101,6 +101,16 @@ def test_two_batches_are_computed_at_once(toy_zoo: ToyZoo, monkeypatch: pytest.M
     assert counts == [1, *[3] * 10], "the longest texts first, and the last batch, of the shortest, is full"
 
 
+def test_a_batch_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.text_encoder.cores", lambda: 4)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert zoo.text_encoder._at_a_time(3) == 1, "Spark starts a process for every core"
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "4")
+    assert zoo.text_encoder._at_a_time(3) == 4
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    assert [zoo.text_encoder._at_a_time(batches) for batches in (7, 8)] == [1, 2]
+
+
 @pytest.mark.parametrize("reason", ["one core", "one thread", "a GPU", "few batches"])
 def test_one_batch_after_the_other(reason: str, toy_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch) -> None:
     encode, threads = text_encoder(toy_zoo), list[threading.Thread]()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, get_args
 
 from zoo.basics.display import counted, sheet
+from zoo.basics.side_by_side import cores
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
 from zoo.embed.asked import BATCH_SIZES, FORMATS, Corpus, Dtype, Engine, Runtime, Settings
@@ -14,6 +18,8 @@ from zoo.embed.encoder import EncoderSpec
 
 if TYPE_CHECKING:
     from zoo.embed.output import Manifest
+
+_MOST_BATCHES = 8  # that are computed at once
 
 
 def embed_command(parser: argparse.ArgumentParser) -> Run:
@@ -104,7 +110,8 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
         if arguments.dry_run:
             print_json(plan.to_dict()) if arguments.json else print(plan)
             return 0
-        done = run_plan(plan, arguments.engine, arguments.handed_on, arguments.restart)
+        with _a_batch_in_each_core() if arguments.engine == "local" else nullcontext():
+            done = run_plan(plan, arguments.engine, arguments.handed_on, arguments.restart)
         print_json(done.to_dict()) if arguments.json else print(_summary(done, arguments.output))
         if done.bad:
             rows = "1 row has" if done.bad == 1 else f"{done.bad:,} rows have"
@@ -112,6 +119,26 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
         return 2 if done.bad and arguments.strict else 0
 
     return embedded
+
+
+@contextmanager
+def _a_batch_in_each_core() -> Iterator[None]:
+    """Let TensorFlow compute a batch in each core, if it is not imported yet and the environment names no threads.
+
+    Threads that share a batch wait for each other in every operation. More than 8 batches at once would take much
+    memory, so with more cores they share.
+    """
+    from zoo.text_encoder import INTEROP, INTRAOP
+
+    said = {INTRAOP, INTEROP} & os.environ.keys()
+    if said or "tensorflow" in sys.modules or not 1 < cores() <= _MOST_BATCHES:
+        yield
+        return
+    os.environ.update({INTRAOP: "1", INTEROP: str(cores())})
+    try:
+        yield
+    finally:
+        del os.environ[INTRAOP], os.environ[INTEROP]
 
 
 def _summary(done: Manifest, output: str) -> str:

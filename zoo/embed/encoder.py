@@ -117,11 +117,11 @@ class _Conversion:
 @lru_cache(maxsize=1)
 def _loaded(spec: EncoderSpec, threads: int | None) -> VectorEncoder:
     from zoo.basics.quiet import import_tensorflow_quietly
-    from zoo.text_encoder import TextEncoder
+    from zoo.text_encoder import INTEROP, INTRAOP, TextEncoder
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
     if threads is not None:
-        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        for name in (INTRAOP, INTEROP):
             os.environ.setdefault(name, str(threads))
     import_tensorflow_quietly()
     return TextEncoder(

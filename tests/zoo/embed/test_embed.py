@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from tests.conftest import ROOT
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS
 from tests.zoo.toyzoo import ToyZoo
 from zoo.command import main
+from zoo.commands.embed import _a_batch_in_each_core
 from zoo.embed import Corpus, EncoderSpec, Settings, embed_corpus, plan_corpus
 from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, CannotWrite, DigestMismatch, ZooError
@@ -67,6 +69,25 @@ def test_vectors_are_the_encoders_own(
     done = json.loads(text)
     assert (code, done["rows"], done["vectors"], done["bad"], done["parts"]) == (0, 12, 11, 1, 3)
     assert done == json.loads((out / "_manifest.json").read_text())
+
+
+def test_a_batch_in_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow gets a thread for each of up to 8 batches, where it can still be told and nobody else says so."""
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+    def told(cores: int) -> list[str | None]:
+        monkeypatch.setattr("zoo.commands.embed.cores", lambda: cores)
+        with _a_batch_in_each_core():
+            return [os.environ.get(name) for name in names]
+
+    import tensorflow  # noqa: F401
+
+    assert told(4) == [None, None], "it has its threads already"
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    assert [told(cores) for cores in (1, 2, 8, 9)] == [[None, None], ["1", "2"], ["1", "8"], [None, None]]
+    assert not {*names} & os.environ.keys()
+    monkeypatch.setenv(names[1], "3")
+    assert told(4) == [None, "3"]
 
 
 def parts(count: int) -> list[str]:
