@@ -34,7 +34,7 @@ class PackedInOnnx(Packed):
 
     @classmethod
     def of(cls, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> PackedInOnnx:
-        return cls(*packed_layout(mask, config.heads))
+        return cls(*packed_layout(mask, config.heads, _divided))
 
     def take(self, ids: tf.Tensor, types: tf.Tensor, config: EncoderConfig) -> Sequence[tf.Tensor]:
         return [tf.gather_nd(ids, self.kept), tf.gather_nd(types, self.kept)]
@@ -60,6 +60,11 @@ class OnnxForms(Convertible):
         centred = x - tf.reduce_mean(x, -1, keepdims=True)
         variance = tf.reduce_mean(tf.pow(centred, 2.0), -1, keepdims=True)
         return centred / tf.sqrt(variance + epsilon) * gamma + beta
+
+
+def _divided(x: tf.Tensor, by: int) -> tf.Tensor:
+    """Return whole quotients by a power of two. OpenVINO 2026.4 rounds those of integers in a longer formula."""
+    return tf.cast(tf.cast(x, tf.float32) * (1 / by), tf.int32)
 
 
 def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:

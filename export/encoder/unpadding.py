@@ -11,8 +11,8 @@ S = 64, texts of 64, 32, 20 and 10 tokens take 1, 1/2, 1/2 and 1/4 of a row, whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -22,13 +22,14 @@ from export.weights.config import EncoderConfig
 
 MASKED = -10000.0  # added to the scores of keys that must not be seen, as in google-research/bert; exp() of it is 0.0
 _PARTS = 16  # the smallest share of a row is 1/16
-_TOO_SMALL = [1.0, 2.0, 4.0, 8.0]  # sixteenths: the shares a text may be too long for; the next larger one is a row
+_TOO_SMALL = [1, 2, 4, 8]  # sixteenths: the shares a text may be too long for; the next larger share is the whole row
+Division: TypeAlias = Callable[[tf.Tensor, int], tf.Tensor]  # of int32, at least 0
 
 
 class Packed(NamedTuple):
     """A batch in the packed layout: the numbers that move tensors between [B, T], [n] and rows [R, S]."""
 
-    kept: tf.Tensor  # [n, 2] text and position of a kept token, int64
+    kept: tf.Tensor  # [n, 2] text and position of a kept token
     position: tf.Tensor  # [n] the position alone
     first: tf.Tensor  # [B] the place, in [n], of each text's first token
     spread: tf.Tensor  # [B, T] the place in [n] of a token; n itself where the mask is 0
@@ -83,31 +84,30 @@ class Packed(NamedTuple):
         return scores * tf.expand_dims(real, 3) * tf.expand_dims(real, 2)
 
 
-def packed_layout(mask: tf.Tensor, heads: int) -> Packed:
-    """Return the packed layout of a batch, from its int32 mask [B, T]."""
+def packed_layout(mask: tf.Tensor, heads: int, divided: Division = tf.math.floordiv) -> Packed:
+    """Return the packed layout of a batch, from its int32 mask [B, T]. `divided` gives quotients, rounded down."""
     batch, given = tf.unstack(tf.shape(mask))
     real = tf.not_equal(mask, 0)
     is_first = tf.expand_dims(tf.equal(tf.range(given), 0), 0)  # [1, T]
     is_kept = tf.logical_or(real, is_first)  # [B, T]
+    # In a text without any real token, attention sees the first position alone: more padding changes no output.
+    empty = tf.logical_not(tf.reduce_any(real, 1, keepdims=True))
+    is_key = tf.logical_or(real, tf.logical_and(empty, is_first))  # [B, T]
     counted = tf.cast(is_kept, tf.int32)
     lengths = tf.reduce_sum(counted, 1)  # [B]
     length = tf.maximum(tf.reduce_max(lengths), 1)  # S; 1 when there are no texts
     place = tf.cumsum(counted, 1, exclusive=True)  # [B, T] of a kept token in its text
     first = tf.cumsum(lengths, exclusive=True)  # [B]
-    kept = tf.where(is_kept)  # [n, 2]
-    count = tf.reduce_sum(lengths)  # n
-    row_of_text, begin = _begins(lengths, length, batch)
-    rows = tf.maximum(tf.reduce_max(row_of_text) + 1, 0)  # R; 0 when there are no texts
+    kept = tf.cast(tf.where(is_kept), tf.int32)  # [n, 2]
+    count = tf.shape(kept)[0]
+    row_of_text, begin, rows = _begins(lengths, length, batch, divided)
     columns = place + tf.expand_dims(begin, 1)  # [B, T]
-    text, position = tf.unstack(tf.cast(kept, tf.int32), axis=1)
+    text, position = tf.unstack(kept, axis=1)
     row, column = tf.gather(row_of_text, text), tf.gather_nd(columns, kept)  # [n]
     # Each place of a row gets the number of its token, and the number of the text whose keys its query sees and whose
-    # queries see its key. Texts count from 1. At unused places all three are 0; -1 is a key that no query sees. A first
-    # token that is not real is a key where it is alone, in a text without any real token.
+    # queries see its key. Texts count from 1. At unused places all three are 0; -1 is a key that no query sees.
     of_query = text + 1
-    alone = 2 - tf.minimum(lengths, 2)  # [B] 1 for a text of one token, else 0
-    is_key = tf.maximum(tf.gather_nd(tf.cast(real, tf.int32), kept), tf.gather(alone, text))  # [n]
-    of_key = is_key * (of_query + 1) - 1
+    of_key = tf.where(tf.gather_nd(is_key, kept), of_query, -1)
     found = tf.scatter_nd(
         tf.stack([row, column], 1), tf.stack([tf.range(count), of_query, of_key], 1), tf.stack([rows, length, 3])
     )
@@ -121,37 +121,37 @@ def packed_layout(mask: tf.Tensor, heads: int) -> Packed:
         spread=tf.where(real, place + tf.expand_dims(first, 1), count),
         split=tf.expand_dims(borrowed * (3 * heads), 1) + parts,
         joined=tf.expand_dims(row * (heads * length) + column, 1) + head * length,
-        scores_mask=_scores_mask(of_query, of_key, lines=tf.minimum((batch - rows) * length + 1, length)),
+        scores_mask=_scores_mask(of_query, of_key, shared=rows < batch),
         row=row_of_text,
         column=columns,
         real=real,
     )
 
 
-def _begins(lengths: tf.Tensor, length: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the row of each text [B] and its first place in that row [B].
+def _begins(
+    lengths: tf.Tensor, length: tf.Tensor, batch: tf.Tensor, divided: Division
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the row of each text [B], its first place in that row [B], and the number of rows R.
 
     A text's share of a row is 1/16, 1/8, 1/4, 1/2 or the whole. Shares are laid side by side, the largest first. Since
-    all are powers of two, each share ends in the row in which it begins. Numbers are floats, which hold them exactly:
-    OpenVINO 2026.4 rounds the quotient of a division of integers where other operations stand next to it.
+    all are powers of two, each share ends in the row in which it begins.
     """
-    smaller = tf.constant(_TOO_SMALL, tf.float32)  # in sixteenths, as all shares
-    length = tf.cast(length, tf.float32)
-    too_small = tf.expand_dims(tf.cast(lengths * _PARTS, tf.float32), 1) > smaller * length  # [B, 4]
-    shares = 1.0 + tf.reduce_sum(tf.cast(too_small, tf.float32) * smaller, 1)  # 1 + 1 + 2 + 4 + 8 is the whole row
+    smaller = tf.constant(_TOO_SMALL)
+    too_small = tf.expand_dims(lengths, 1) > divided(smaller * length, _PARTS)  # [B, 4]
+    shares = 1 + tf.reduce_sum(tf.where(too_small, smaller, 0), 1)  # in sixteenths: 1 + 1 + 2 + 4 + 8 is the whole row
     descending, order = tf.math.top_k(shares, batch)  # the earlier of two equal shares comes first
-    begins = tf.cumsum(descending, exclusive=True) * (1 / _PARTS)  # in rows
-    begins = tf.gather(begins, tf.math.invert_permutation(order))
-    row = tf.cast(begins, tf.int32)  # the fraction is cut off
-    return row, tf.cast((begins - tf.cast(row, tf.float32)) * length, tf.int32)
+    begins = tf.gather(tf.cumsum(descending, exclusive=True), tf.math.invert_permutation(order))  # in sixteenths
+    rows = divided(tf.reduce_sum(shares) + _PARTS - 1, _PARTS)
+    row = divided(begins, _PARTS)
+    return row, divided((begins - row * _PARTS) * length, _PARTS), rows
 
 
-def _scores_mask(of_query: tf.Tensor, of_key: tf.Tensor, lines: tf.Tensor) -> tf.Tensor:
+def _scores_mask(of_query: tf.Tensor, of_key: tf.Tensor, shared: tf.Tensor) -> tf.Tensor:
     """Return 0 where a query and a key are of the same text, else MASKED; the numbers of their texts are [R, S] each.
 
-    The mask is [R, 1, S, S], of S lines. If no row is shared, all queries of a row see the same keys, and one line is
-    enough: [R, 1, 1, S].
+    The mask is [R, 1, S, S]. If no row is shared, all queries of a row see the same keys, and [R, 1, 1, S] is enough.
     """
-    of_query = tf.gather(of_query, tf.range(lines), axis=1)  # [R, 1 or S]
+    lines = tf.where(shared, tf.shape(of_query)[1], 1)
+    of_query = tf.slice(of_query, [0, 0], tf.stack([-1, lines]))
     other = tf.not_equal(tf.expand_dims(of_query, 2), tf.expand_dims(of_key, 1))  # [R, 1 or S, S]
     return tf.expand_dims(tf.cast(other, tf.float32) * MASKED, 1)
