@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.basics.side_by_side import cores
+from zoo.basics.side_by_side import MOST, cores
 from zoo.contract import ROOT, prompt_of
 from zoo.errors import BadArgument
 from zoo.loading.matching import find_vectors
@@ -209,8 +209,9 @@ def _at_a_time(batches: int) -> int:
     """
     import tensorflow as tf
 
-    if cores() == 1 or len(tf.config.list_logical_devices()) > 1:
+    if batches == 1 or cores() == 1 or len(tf.config.list_logical_devices()) > 1:
         return 1
     if os.environ.get(INTRAOP) == "1":
-        return int(os.environ.get(INTEROP, "1"))
+        threads = os.environ.get(INTEROP, "")
+        return max(1, min(int(threads) if threads.isdecimal() else 1, MOST))  # 0 lets TensorFlow choose
     return 2 if batches >= MANY else 1

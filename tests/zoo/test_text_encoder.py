@@ -104,9 +104,11 @@ def test_two_batches_are_computed_at_once(toy_zoo: ToyZoo, monkeypatch: pytest.M
 def test_a_batch_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.text_encoder.cores", lambda: 4)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
     assert zoo.text_encoder._at_a_time(3) == 1, "Spark starts a process for every core"
-    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "4")
-    assert zoo.text_encoder._at_a_time(3) == 4
+    for threads, expected in (("4", 4), ("1", 1), ("16", 8), ("0", 1), ("-2", 1), ("many", 1)):
+        monkeypatch.setenv("TF_NUM_INTEROP_THREADS", threads)
+        assert zoo.text_encoder._at_a_time(3) == expected and zoo.text_encoder._at_a_time(1) == 1
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     assert [zoo.text_encoder._at_a_time(batches) for batches in (7, 8)] == [1, 2]
 
@@ -121,6 +123,7 @@ def test_one_batch_after_the_other(reason: str, toy_zoo: ToyZoo, monkeypatch: py
     monkeypatch.setattr("zoo.text_encoder.cores", lambda: 1 if reason == "one core" else 4)
     if reason == "one thread":
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+        monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
     if reason == "a GPU":
         monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda: ["CPU", "GPU"])
     encode(["你好"] * (7 if reason == "few batches" else 20), batch_size=1, show_progress=False)

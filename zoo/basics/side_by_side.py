@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+MOST = 8  # batches of texts that are computed at once; more would take much memory
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

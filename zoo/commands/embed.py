@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, get_args
 
 from zoo.basics.display import counted, sheet
-from zoo.basics.side_by_side import cores
+from zoo.basics.side_by_side import MOST, cores
 from zoo.commands.common import Run, add_json, add_registry, print_json
 from zoo.contract import Pooling
 from zoo.embed.asked import BATCH_SIZES, FORMATS, Corpus, Dtype, Engine, Runtime, Settings
@@ -18,8 +18,6 @@ from zoo.embed.encoder import EncoderSpec
 
 if TYPE_CHECKING:
     from zoo.embed.output import Manifest
-
-_MOST_BATCHES = 8  # that are computed at once
 
 
 def embed_command(parser: argparse.ArgumentParser) -> Run:
@@ -125,13 +123,13 @@ def embed_command(parser: argparse.ArgumentParser) -> Run:
 def _a_batch_in_each_core() -> Iterator[None]:
     """Let TensorFlow compute a batch in each core, if it is not imported yet and the environment names no threads.
 
-    Threads that share a batch wait for each other in every operation. More than 8 batches at once would take much
-    memory, so with more cores they share.
+    Threads that share a batch wait for each other in every operation. With more cores than batches may be computed at
+    once they share.
     """
     from zoo.text_encoder import INTEROP, INTRAOP
 
     said = {INTRAOP, INTEROP} & os.environ.keys()
-    if said or "tensorflow" in sys.modules or not 1 < cores() <= _MOST_BATCHES:
+    if said or "tensorflow" in sys.modules or not 1 < cores() <= MOST:
         yield
         return
     os.environ.update({INTRAOP: "1", INTEROP: str(cores())})

@@ -36,7 +36,7 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, VectorEncoder]):
     ) -> None:
         super().__init__(min_batch_size=1, max_batch_size=most)
         self._spec = handle if isinstance(handle, EncoderSpec) else EncoderSpec(handle, **how)
-        self._batch_size = batch_size or self._spec.batch_size
+        self._batch_size = self._spec.batch_size(batch_size)
 
     def load_model(self) -> VectorEncoder:
         """Return the encoder. (RunInference keeps a weak reference, so a tuple or a dict could not be returned.)"""

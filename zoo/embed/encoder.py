@@ -5,36 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, get_args
 
 from zoo.embed.asked import BATCH_SIZES, Runtime
 from zoo.errors import BadArgument
-from zoo.loading.matching import find_vectors
+from zoo.loading.matching import EncoderWithTokenizer, FoundText, find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors, check_own
 
 if TYPE_CHECKING:
     from zoo.lite.encoder import TextEncoder as LiteEncoder
     from zoo.vector_encoder import VectorEncoder
-
-
-class Found(Protocol):
-    """What makes vectors of texts, as a job describes it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def tokenizer(self) -> str | None:
-        """The name of its tokenizer, if that is not inside."""
-
-    def text_vectors(self, asked: AskedVectors) -> TextVectors:
-        """Return how texts become vectors. Raises BadArgument for settings that the model does not allow."""
-
-    def width(self, how: TextVectors) -> int:
-        """Return how many numbers a vector has."""
-
-    def digests(self) -> tuple[str, str | None]:
-        """Return the sha256 of the model, and of its tokenizer if that is another file."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +38,16 @@ class EncoderSpec:
         if self.runtime not in get_args(Runtime):
             raise BadArgument(f"runtime={self.runtime!r}: choose one of {', '.join(get_args(Runtime))}.")
 
-    @property
-    def batch_size(self) -> int:
-        """How many texts are computed together if nobody says so."""
-        return BATCH_SIZES[self.runtime]
+    def batch_size(self, asked: int | None) -> int:
+        """Return how many texts are computed together: as asked for, else 64, and 32 through ONNX Runtime."""
+        return BATCH_SIZES[self.runtime] if asked is None else asked
 
     @property
     def asked(self) -> AskedVectors:
         """The arguments that decide how texts become vectors."""
         return AskedVectors(self.pooling, self.normalize, self.max_length, self.prompt)
 
-    def find(self) -> Found:
+    def find(self) -> EncoderWithTokenizer | FoundText | FoundConversion:
         """Return what makes the vectors, fetched. Raises as `find_vectors` or, for ONNX, `zoo.lite.TextEncoder` does.
 
         TensorFlow's is not loaded. The conversion is, since its file alone says how many numbers a vector has.
@@ -80,7 +59,7 @@ class EncoderSpec:
             wrong.append("batch_invariant: ONNX Runtime's last bits depend on the batch, so take TensorFlow for this")
         if wrong:
             raise BadArgument(f"runtime='onnx' does not go with {'; '.join(wrong)}.")
-        return _Conversion(_loaded_onnx(self, None))
+        return FoundConversion(_loaded_onnx(self, None))
 
     def load(self, threads: int | None = None) -> VectorEncoder:
         """Return the loaded encoder: the same object for equal specs in one process.
@@ -92,8 +71,8 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True)
-class _Conversion:
-    """A text archive's conversion to ONNX. It computes vectors as the archive does; a prompt may be any text."""
+class FoundConversion:
+    """A text archive's conversion to ONNX, with the methods of `FoundText`. A prompt may be any text."""
 
     encoder: LiteEncoder
     tokenizer = None

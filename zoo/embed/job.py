@@ -79,7 +79,7 @@ class EmbeddingJob:
     @property
     def batch_size(self) -> int:
         """How many texts are computed together."""
-        return self.settings.batch_size or self.spec.batch_size
+        return self.spec.batch_size(self.settings.batch_size)
 
     def texts(self, rows: Rows) -> NDArray[Any]:
         """Return texts (N,) or pairs (N, 2), as an array of objects that TensorFlow accepts."""

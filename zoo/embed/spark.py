@@ -42,7 +42,7 @@ def embedding_udf(handle: str | EncoderSpec, *, batch_size: int | None = None, *
         encode = spec.load(_THREADS)
         for texts in columns:
             there = texts.notna()
-            vectors = iter(encode(texts[there].tolist(), batch_size or spec.batch_size, show_progress=False))
+            vectors = iter(encode(texts[there].tolist(), spec.batch_size(batch_size), show_progress=False))
             yield pd.Series([next(vectors) if is_there else None for is_there in there], dtype=object)
 
     return embed

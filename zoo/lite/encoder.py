@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from zoo.basics.side_by_side import cores
+from zoo.basics.side_by_side import MOST, cores
 from zoo.contract import ONNX_FILE, ROOT, VECTOR, prompt_of
 from zoo.errors import BadArchive, BadArgument, first_line
 from zoo.lite.finding import find_converted
@@ -20,8 +20,6 @@ from zoo.vector_encoder import MANY, VectorEncoder, Vectors
 
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
-
-_AT_A_TIME = 8  # batches at most
 
 
 class TextEncoder(VectorEncoder):
@@ -77,7 +75,7 @@ class TextEncoder(VectorEncoder):
         """
         lengths = np.array([len(row.ids) for row in inputs])
         batches = [*batches_of_a_length(lengths, checked_batch_size(batch_size))]
-        at_a_time = min(self._threads, _AT_A_TIME) if len(batches) >= MANY else 1
+        at_a_time = min(self._threads, MOST) if len(batches) >= MANY else 1
         session = self._session if at_a_time == 1 else self._session_of_many
 
         def compute(chosen: Array) -> Any:
@@ -92,7 +90,7 @@ class TextEncoder(VectorEncoder):
     @cached_property
     def _session_of_many(self) -> Any:
         """The model a second time, for up to 8 batches at once: a thread computes each, and cores beyond 8 help."""
-        return _session(self._file, threads=1 + max(0, self._threads - _AT_A_TIME))
+        return _session(self._file, threads=1 + max(0, self._threads - MOST))
 
 
 def _session(path: Path, threads: int) -> Any:
