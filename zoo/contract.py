@@ -16,6 +16,7 @@ DEFAULT = "default"
 LEAST_TOKENS = 3  # that a limit may be: [CLS], one token, [SEP]
 # How the outputs for a text become its vector: zoo/loading/pooling.py has the arithmetic.
 Pooling = Literal["first", "mean", "pooled", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
+_OF_FIRST = {"first", "pooled"}  # those that read nothing but the first token's last output
 
 MASKED_POSITIONS = "masked_lm_positions"
 MLM_LOGITS = "mlm_logits"
@@ -62,6 +63,14 @@ TASKS: dict[TaskName, TaskCall] = {
 }
 # Function of an archive of vectors -> the names that its prompt may have, the best first.
 PROMPTED = {"query": ("query",), "passage": ("passage", "document", "corpus")}
+
+
+def reads_first_only(pooling: str | None) -> bool:
+    """Return whether a pooling, such as "first+pooled", reads nothing but the last output of each first token.
+
+    reads_first_only("first+max")  # False
+    """
+    return pooling is not None and {*pooling.split("+")} <= _OF_FIRST
 
 
 def prompt_of(function: str, prompts: Mapping[str, str]) -> str:

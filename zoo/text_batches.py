@@ -18,24 +18,28 @@ WINDOW = 1024  # texts that are tokenized together and sorted by length
 _AT_A_TIME = 8  # numbers that TensorFlow's functions of its own take at a time in its wheels for x86
 
 
-def batches_of_a_length(lengths: Array, batch_size: int, equal: bool = False) -> Iterator[Array]:
+def batches_of_a_length(
+    lengths: Array, batch_size: int, equal: bool = False, of_texts: bool = False
+) -> Iterator[Array]:
     """Yield the places (B,) of texts that go through a model together, at most `batch_size`, the shortest first.
 
     With `equal` the lengths of a batch are equal, and places are repeated until the batch has two texts and a multiple
     of 8 tokens. So each text's part of every tensor has a size that the text alone decides; no product has a single
     row, which libraries compute by another function; and no token is in the rest that is left when a function takes 8
     numbers at a time, and computed by another one: tf.math.rsqrt of the last 4 of 60 numbers has other last bits.
+    With `of_texts` the texts are a multiple of 8 too: for models whose last layer has one row a text.
     """
     order = np.argsort(lengths, kind="stable")
     cuts: Any = np.flatnonzero(np.diff(lengths[order])) + 1 if equal else []
     for group in np.split(order, cuts):
         for first in range(0, len(group), batch_size):
             batch = group[first : first + batch_size]
-            yield _filled_up(batch, int(lengths[batch[0]])) if equal else batch
+            yield _filled_up(batch, 1 if of_texts else int(lengths[batch[0]])) if equal else batch
 
 
-def _filled_up(batch: Array, length: int) -> Array:
-    texts = max(2, _AT_A_TIME // math.gcd(_AT_A_TIME, length))
+def _filled_up(batch: Array, rows: int) -> Array:
+    """Return a batch with repeated places, whose texts have that many rows each in the smallest tensor of rows."""
+    texts = max(2, _AT_A_TIME // math.gcd(_AT_A_TIME, rows))
     return np.resize(batch, -(-len(batch) // texts) * texts)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.basics.side_by_side import MOST, cores
-from zoo.contract import ROOT, prompt_of
+from zoo.contract import ROOT, prompt_of, reads_first_only
 from zoo.errors import BadArgument
 from zoo.loading.matching import find_vectors
 from zoo.loading.pooling import AskedVectors, TextVectors
@@ -193,7 +193,8 @@ class TextEncoder(VectorEncoder):
         batch_size = checked_batch_size(batch_size)
         inputs = {key: np.asarray(tensor) for key, tensor in inputs.items()}
         lengths = self._steps.tokens(inputs, how) if self.batch_invariant else self._steps.lengths(inputs)
-        batches = [*batches_of_a_length(lengths, batch_size, self.batch_invariant)]
+        of_texts = reads_first_only(how.pooling)
+        batches = [*batches_of_a_length(lengths, batch_size, self.batch_invariant, of_texts)]
 
         def compute(chosen: Array) -> Vectors:
             return self._steps.vectors(self._steps.batch(inputs, chosen), how)

@@ -134,8 +134,10 @@ class _Inside:
 
     encoder: Encoder
 
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> Mapping[str, object]:
-        return self.encoder.encode(ids, mask, types)
+    def encode(
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool, first_only: bool
+    ) -> Mapping[str, object]:
+        return self.encoder.encode(ids, mask, types, first_only)
 
     def masked_logits(self, rows: tf.Tensor) -> tf.Tensor:
         return masked_logits(self.encoder, rows)

@@ -46,7 +46,7 @@ LayerFunction: TypeAlias = Callable[[NamedWeights, tf.Tensor, TokenLayout, Any],
 class Encoded(NamedTuple):
     """The outputs of an encoder."""
 
-    outputs: Sequence[tf.Tensor]  # [B, T, H] of each layer, zeros wherever the mask is 0
+    outputs: Sequence[tf.Tensor]  # [B, T, H] of each layer, zeros wherever the mask is 0; see `Encoder.__call__`
     pooled: tf.Tensor  # [B, H]
     scores: Sequence[tf.Tensor]  # [B, A, T, T] attention of each layer; not computed in a graph that does not return it
 
@@ -102,24 +102,29 @@ class Encoder(ModelPart):
 
     layout: type[TokenLayout] = Packed
 
-    def __call__(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
-        """Return the outputs for int32 inputs, [B, T] each."""
+    def __call__(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, first_only: bool = False) -> Encoded:
+        """Return the outputs for int32 inputs, [B, T] each.
+
+        With `first_only` the last layer computes each text's first token alone: its output is [B, 1, H].
+        """
         packing = self.layout.of(ids, mask, types, self.config)  # where the tokens of this batch lie
         packing = packing._replace(scores_mask=self.forms.scores_mask(packing, self.compute))
         positions = POSITIONS[self.config.positions](packing, self.config, self.compute)
         seeds = self.forms.seeds(self.config.layers)
         x = self._embed(ids, types, packing, positions, seeds[0])  # [n, H]
-        layers = self.forms.layers(partial(self._layer_with, positions), self.config.layers)
         outputs, scores = [], []
-        for layer, block, seed in zip(layers, self.config.block_of_layer, seeds[1:], strict=True):
+        for layer, block, seed in zip(
+            self._layers(positions, first_only), self.config.block_of_layer, seeds[1:], strict=True
+        ):
             x, output, *attention = layer(self._part(f"block_{block}"), x, packing, seed)
             outputs.append(output)  # [B, T, H]
             scores += attention  # [B, A, T, T]
-        return Encoded(outputs, self._pool(x, packing), scores)
+        first = x if first_only else tf.gather(x, packing.first)  # [B, H]
+        return Encoded(outputs, self._pool(first), scores)
 
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> dict[str, object]:
-        """Return the outputs of the contract for int32 inputs, [B, T] each."""
-        return self(ids, mask, types).named()
+    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, first_only: bool = False) -> dict[str, object]:
+        """Return the outputs of the contract for int32 inputs, [B, T] each; `first_only` as in `__call__`."""
+        return self(ids, mask, types, first_only).named()
 
     def _embed(
         self, ids: tf.Tensor, types: tf.Tensor, packing: TokenLayout, positions: Absolute, seed: Any
@@ -136,18 +141,26 @@ class Encoder(ModelPart):
         x = tf.cast(drops.hidden(x), self.compute)
         return self.dense(x, "embeddings/projection") if self.config.projects else x  # [n, H]
 
-    def _layer_with(self, positions: Absolute, forms: Inference) -> LayerFunction:
+    def _layers(self, positions: Absolute, first_only: bool) -> Sequence[LayerFunction]:
+        layers = self.forms.layers(partial(self._layer_with, positions), self.config.layers)
+        if not first_only:
+            return layers
+        return [*layers[:-1], *self.forms.layers(partial(self._layer_with, positions, first_only=True), 1)]
+
+    def _layer_with(self, positions: Absolute, forms: Inference, first_only: bool = False) -> LayerFunction:
         """Return a layer as a function of a block's weights. Its names here are also those in saved_model.pb."""
 
         def _layer(block: NamedWeights, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
-            layer = Block(self.config, with_vectors(block, self.config), self.compute, forms, positions=positions)
+            weights = with_vectors(block, self.config)
+            layer = Block(self.config, weights, self.compute, forms, positions=positions, first_only=first_only)
             x, *scores = layer(x, packing, seed)
-            return [x, packing.unpack(x), *map(packing.unpack_scores, scores)]
+            unpacked = packing.unpack_first(x) if first_only else packing.unpack(x)
+            return [x, unpacked, *map(packing.unpack_scores, scores)]
 
         return _layer
 
-    def _pool(self, x: tf.Tensor, packing: TokenLayout) -> tf.Tensor:
-        first = tf.cast(tf.gather(x, packing.first), tf.float32)  # [B, H]
+    def _pool(self, first: tf.Tensor) -> tf.Tensor:
+        first = tf.cast(first, tf.float32)  # [B, H]
         return first if self.config.pooler == "first_token" else tf.tanh(self.dense(first, "pooler"))
 
     def _part(self, name: str) -> NamedWeights:
@@ -157,16 +170,20 @@ class Encoder(ModelPart):
 
 @dataclass(frozen=True, eq=False)
 class Block(ModelPart):
-    """One layer of a transformer, with the weights of one block: attention, then the feed-forward."""
+    """One layer of a transformer, with the weights of one block: attention, then the feed-forward.
+
+    With `first_only` all tokens are seen, but only each text's first one is computed: the n of what comes back is B.
+    """
 
     positions: Absolute = field(kw_only=True)
+    first_only: bool = field(kw_only=True, default=False)
 
     def __call__(self, x: tf.Tensor, packing: TokenLayout, seed: Any) -> Sequence[tf.Tensor]:
         """Return x [n, H] after the layer and, if the forms give them, the attention scores [R, A, S, S]."""
         drops = self.forms.drops(seed, self.config)
         attention, feed_forward = self.forms.parts(self)
         change, *scores = attention(x, packing, drops.scores)  # [n, H]
-        x, change = feed_forward(self.forms.sum(x, drops.hidden(change)))  # [n, H] each
+        x, change = feed_forward(self.forms.sum(self._computed(x, packing), drops.hidden(change)))  # [n, H] each
         x = self.norm(self.forms.sum(x, drops.feed_forward(change)), "ffn/norm")
         return [tf.cast(x, self.compute), *scores]
 
@@ -177,12 +194,16 @@ class Block(ModelPart):
         query, key, value = self.positions.heads(*packing.split_heads(joined))  # [R, A, S, D] each
         context, *scores = self.forms.attention(query, key, value, packing.scores_mask, drop, self.positions)
         context = tf.reshape(packing.join_heads(context), [-1, self.config.hidden_size])  # [n, H]
-        return [self.dense(context, "attention/output"), *scores]
+        return [self.dense(self._computed(context, packing), "attention/output"), *scores]
 
     def feed_forward(self, x: tf.Tensor) -> Sequence[tf.Tensor]:
         """Return the norm of x, [n, H], and what the feed-forward adds to it."""
         x = tf.cast(self.norm(x, "attention/norm"), self.compute)
         return [x, self.forms.transition(self.dense, x, self.config)]
+
+    def _computed(self, x: tf.Tensor, packing: TokenLayout) -> tf.Tensor:
+        """Return the rows of x [n, H] that go on: all, or those of first tokens."""
+        return tf.gather(x, packing.first) if self.first_only else x
 
 
 class Drops(NamedTuple):

@@ -72,6 +72,10 @@ class Plain(NamedTuple):
         """Return [n, H] as [B, T, H], zeros wherever the mask is 0."""
         return tf.reshape(x, tf.concat([self.shape, [x.shape[-1]]], 0)) * self.real
 
+    def unpack_first(self, x: tf.Tensor) -> tf.Tensor:
+        """Return first tokens [B, H] as [B, 1, H], zeros where the mask is 0."""
+        return tf.expand_dims(x, 1) * self.real[:, :1]
+
     def unpack_scores(self, scores: tf.Tensor) -> tf.Tensor:
         """Return the attention scores, [B, A, T, T], as they are; no conversion gives them."""
         return scores

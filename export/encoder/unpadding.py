@@ -72,6 +72,10 @@ class Packed(NamedTuple):
         x = tf.pad(tf.cast(x, tf.float32), [[0, 1], [0, 0]])  # the row of zeros at place n
         return tf.gather(x, self.spread)
 
+    def unpack_first(self, x: tf.Tensor) -> tf.Tensor:
+        """Return first tokens [B, H] as [B, 1, H], float32, zeros where the mask is 0."""
+        return tf.expand_dims(tf.cast(x, tf.float32) * tf.cast(self.real[:, :1], tf.float32), 1)
+
     def unpack_scores(self, scores: tf.Tensor) -> tf.Tensor:
         """Return [R, A, S, S] as [B, A, T, T], float32, zeros from and to every token whose mask is 0."""
         heads, length = tf.shape(scores)[1], tf.shape(scores)[3]

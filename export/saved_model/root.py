@@ -33,11 +33,10 @@ _INTEGERS = (tf.int64, tf.int32)  # in the order of the forms: see _input_forms
 
 
 @dataclass(frozen=True)
-class _Encoders:
-    """The graphs that every form calls. In a list they would be saved as attributes of the root."""
+class _Graphs:
+    """The graphs that every form calls. Not in this class they would be saved as attributes of the root."""
 
-    inference: Callable[..., Encoded]
-    training: Callable[..., Encoded]
+    of: Mapping[tuple[bool, bool], Callable[..., Encoded]]  # by `training` and `first_only`
 
 
 class EncoderRoot(tf.train.Checkpoint):
@@ -67,7 +66,8 @@ class EncoderRoot(tf.train.Checkpoint):
         self._takes_strings = vocabulary is not None
         self._type_vocab_size = encoder.config.type_vocab_size
         # One graph per value of `training`; every input form below is a thin trace over it.
-        self._encoders = _Encoders(_traced(encoder), _traced(replace(encoder, forms=Training(recompute))))
+        both = {False: encoder, True: replace(encoder, forms=Training(recompute))}
+        self._graphs = _Graphs({(key, only): _traced(both[key], only) for key in both for only in (False, True)})
         self.__call__ = tf.function(self._call, autograph=False)
         for form in _input_forms(self._takes_strings):
             for training in (False, True):
@@ -78,7 +78,7 @@ class EncoderRoot(tf.train.Checkpoint):
 
     def _attention(self) -> Any:
         def attention(inputs: Any) -> dict[str, object]:
-            return {ATTENTION_SCORES: self._encoders.inference(*self.read_inputs(inputs)).scores}
+            return {ATTENTION_SCORES: self._graphs.of[False, False](*self.read_inputs(inputs)).scores}
 
         traced = tf.function(attention, autograph=False)
         for form in _main_forms(self._takes_strings):
@@ -89,10 +89,11 @@ class EncoderRoot(tf.train.Checkpoint):
         ids, mask, types = self.read_inputs(inputs)
         return self.encode(ids, mask, types, training)
 
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
-        """Return what a plain call returns, of int32 [B, T]."""
-        encode = self._encoders.training if training else self._encoders.inference
-        return encode(ids, mask, types).named()
+    def encode(
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool, first_only: bool = False
+    ) -> dict[str, object]:
+        """Return what a plain call returns, of int32 [B, T]; `first_only` as in `Encoder.__call__`."""
+        return self._graphs.of[training, first_only](ids, mask, types).named()
 
     def signatures(self) -> dict[str, Callable[..., Any]]:
         """Return the signatures: `serving_default` of ids, mask and types; with a vocabulary, `tokens` of strings."""
@@ -178,9 +179,9 @@ def write_saved_model(make_root: Callable[[], Any], directory: Path) -> None:
     canonicalize(directory)
 
 
-def _traced(encoder: Encoder) -> Callable[..., Encoded]:
+def _traced(encoder: Encoder, first_only: bool) -> Callable[..., Encoded]:
     def encode(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> Encoded:
-        return encoder(ids, mask, types)
+        return encoder(ids, mask, types, first_only)
 
     return tf.function(encode, input_signature=[_IDS, _IDS, _IDS], autograph=False)
 

@@ -24,7 +24,16 @@ from tokenizer.rules import TokenizerRules
 from tokenizer.vocabulary import Vocabulary
 from zoo.archive.activation import Activation
 from zoo.archive.task import TextTask
-from zoo.contract import INPUT_KEYS, INPUT_MASK, ROOT, SEQUENCE_OUTPUT, SERVING_SIGNATURE, TEXT, VECTOR
+from zoo.contract import (
+    INPUT_KEYS,
+    INPUT_MASK,
+    ROOT,
+    SEQUENCE_OUTPUT,
+    SERVING_SIGNATURE,
+    TEXT,
+    VECTOR,
+    reads_first_only,
+)
 from zoo.loading.pooling import lowered
 
 Inputs = Mapping[str, tf.Tensor]  # the three inputs of an encoder, int32 [B, T]
@@ -56,9 +65,9 @@ class TextModel:
         return self.tokens.trimmed(text, self.task.max_length, self.task.truncation)
 
     def encode(self, inputs: Inputs, training: bool) -> Mapping[str, Any]:
-        """Return the outputs of the encoder, and its mask."""
+        """Return the outputs of the encoder, and its mask. The last layer computes the tokens that pooling reads."""
         ids, mask, types = (inputs[key] for key in INPUT_KEYS)
-        outputs = self.encoder.encode(ids, mask, types, training)
+        outputs = self.encoder.encode(ids, mask, types, training, reads_first_only(self.task.pooling))
         return {**outputs, INPUT_MASK: inputs[INPUT_MASK]}
 
     def head(self, outputs: Mapping[str, Any], training: bool) -> tf.Tensor:

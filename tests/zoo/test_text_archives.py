@@ -70,6 +70,20 @@ def test_its_own_tokenizer_counts_for_batches_of_equal_lengths(text_zoo: ToyZoo,
         assert encode.query(texts[1:2]).tobytes() == vectors[1:2].tobytes()
 
 
+@pytest.mark.parametrize(("pooling", "sizes"), [("max", {2, 4, 8}), ("pooled", {8})])
+def test_first_tokens_fill_a_tensor_of_their_own(
+    pooling: str, sizes: set[int], text_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, seen = zoo.TextEncoder("vectors", registry=text_zoo.registry, batch_invariant=True), set()
+    monkeypatch.setattr(encode, "how", replace(encode.how, pooling=pooling))
+    vectors = encode._steps.vectors
+    monkeypatch.setattr(
+        encode._steps, "vectors", lambda batch, how: (seen.add(len(batch["text"])), vectors(batch, how))[1]
+    )
+    encode(["1 " * count for count in range(1, 12)])  # 3 to 13 tokens
+    assert seen == sizes
+
+
 def test_texts_of_a_length_go_through_it_together(encode: zoo.TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
     vectors = encode._steps.vectors

@@ -42,6 +42,8 @@ def test_batches_of_equal_lengths_are_filled_up() -> None:
         assert len({*lengths[batch].tolist()}) == 1 and len(batch) >= 2 and lengths[batch].sum() % 8 == 0
         assert len({*batch.tolist()}) <= 16
     assert len(np.concatenate(batches)) < 300 + 18 * 8, "only the last batch of a length is filled up"
+    of_texts = list(batches_of_a_length(lengths, 16, equal=True, of_texts=True))
+    assert {len(batch) % 8 for batch in of_texts} == {0} and {*np.concatenate(of_texts).tolist()} == {*range(300)}
     assert not list(batches_of_a_length(lengths[:0], 16, equal=True))
 
 

@@ -82,8 +82,10 @@ class _Bare:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
-    def encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool) -> dict[str, object]:
-        return self.encoder.encode(ids, mask, types)
+    def encode(
+        self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, training: bool, first_only: bool = False
+    ) -> dict[str, object]:
+        return self.encoder.encode(ids, mask, types, first_only)
 
     def mlm(self, inputs: Any, training: bool) -> Any:
         outputs = self.encode(*(inputs[key] for key in INPUT_KEYS), training)
