@@ -45,7 +45,7 @@ def sample_batches(asked: Conversion, subject: Subject, directory: Path) -> Sequ
             lower_case=task is not None and task.lower_case,
         )
     )
-    prompt = task.prompts.get(task.default_prompt or "", "") if task else ""
+    prompt = task.prompt if task else ""
     rows = tokens.rows(np.array(asked.calibrate, object), prompt)
     lengths = np.array([len(row.ids) for row in rows])
     return [batch_of([rows[place] for place in chosen]) for chosen in batches_of_a_length(lengths, 32)]

@@ -118,9 +118,8 @@ def refuse_crf(card: TextCard) -> None:
 
 
 def _notes(task: TextTask) -> list[str]:
-    prompt = task.prompts.get(task.default_prompt or "")
     found = [f"a text has at most {task.max_length:,} tokens with [CLS] and [SEP]: tokenizer.json cuts it"]
-    found += [f"put the prompt {prompt!r} before every text, as the archive does"] if prompt else []
+    found += [f"put the prompt {task.prompt!r} before every text, as the archive does"] if task.prompt else []
     found += ["lower-case every text before the tokenizer, as the archive does"] if task.lower_case else []
     return found
 
@@ -189,8 +188,7 @@ class _Rows:
 
     def of(self, texts: Sequence[Text]) -> list[_Row]:
         task, special = self.card.task, self.card.tokenizer.special_tokens
-        prompt = task.prompts.get(task.default_prompt or "", "")
-        parts = [[prompt + text[0], *text[1:]] for text in texts]
+        parts = [[task.prompt + text[0], *text[1:]] for text in texts]
         flat = tf.constant([part for each in parts for part in each])
         flat = lowered(flat) if task.lower_case else flat
         said = iter([text.decode("utf-8", "surrogateescape") for text in flat.numpy()])

@@ -107,8 +107,7 @@ def _steps(task: FittedTask) -> Steps:
         for each in task.dense
     ]
     record = task.record
-    prompt = record.prompts.get(record.default_prompt or "", "")
-    return Steps(layers, record.normalize, record.scores, prompt, record.lower_case)
+    return Steps(layers, record.normalize, record.scores, record.prompt, record.lower_case)
 
 
 def _tokenizer(fitted: FittedModel, given: Any, registry: Any) -> tuple[TokenizerFacts, Any, Truncation]:

@@ -72,11 +72,12 @@ def test_its_own_tokenizer_counts_for_batches_of_equal_lengths(text_zoo: ToyZoo,
 
 @pytest.mark.parametrize(("pooling", "sizes"), [("max", {2, 4, 8}), ("pooled", {8})])
 def test_first_tokens_fill_a_tensor_of_their_own(
-    pooling: str, sizes: set[int], text_zoo: ToyZoo, monkeypatch: pytest.MonkeyPatch
+    pooling: str, sizes: set[int], encode: zoo.TextEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode, seen = zoo.TextEncoder("vectors", registry=text_zoo.registry, batch_invariant=True), set()
-    monkeypatch.setattr(encode, "how", replace(encode.how, pooling=pooling))
+    seen: set[int] = set()
     vectors = encode._steps.vectors
+    monkeypatch.setattr(encode, "batch_invariant", True)
+    monkeypatch.setattr(encode, "how", replace(encode.how, pooling=pooling))
     monkeypatch.setattr(
         encode._steps, "vectors", lambda batch, how: (seen.add(len(batch["text"])), vectors(batch, how))[1]
     )

@@ -24,3 +24,8 @@ class SentenceVectors(BaseModel):
     beyond_encoder: list[str] = Field(
         default=[], description="everything behind the pooling that the archive does not compute, such as dense layers"
     )
+
+    @property
+    def prompt(self) -> str:
+        """The prompt that every text gets; "" without one."""
+        return self.prompts.get(self.default_prompt or "", "")

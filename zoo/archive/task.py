@@ -76,9 +76,14 @@ class TextTask(_Part):
         return self
 
     @property
+    def prompt(self) -> str:
+        """The prompt that every text gets; "" without one."""
+        return self.prompts.get(self.default_prompt or "", "")
+
+    @property
     def functions(self) -> dict[str, str]:
         """The functions that answer texts, each with the prompt that it puts before them: {"query": "query: "}."""
-        functions = {ROOT: self.prompts.get(self.default_prompt or "", "")}
+        functions = {ROOT: self.prompt}
         if self.name == VECTOR:
             functions |= {name: prompt_of(name, self.prompts) for name in PROMPTED}
         return functions

@@ -93,7 +93,7 @@ def text_vectors(asked: AskedVectors, card: EncoderCard, tokenizer: TokenizerCar
         check_limit(f"max_length={asked.max_length}", asked.max_length, limit, card.name)
     prompt = asked.prompt
     if prompt is None:
-        prompt = stated.prompts.get(stated.default_prompt or "", "") if stated else ""
+        prompt = stated.prompt if stated else ""
     if prompt and stated and not stated.include_prompt:
         raise BadArgument(
             f"prompt={prompt!r}: {card.name} does not pool the tokens of a prompt, which is not supported. Give "

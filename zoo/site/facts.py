@@ -173,8 +173,7 @@ def _tokens(name: str, dist: Dist, files: Mapping[str, PageFile]) -> Tokens | No
         return None
     card = built.card
     if isinstance(card, TextCard | OnnxCard):
-        prompt = card.task.prompts.get(card.task.default_prompt or "", "")
-        return Tokens(file, card.task.max_length, prompt, card.task.lower_case)
+        return Tokens(file, card.task.max_length, card.task.prompt, card.task.lower_case)
     return Tokens(file, card.sizes.position_limit if isinstance(card, ModelCard) else None)
 
 

@@ -76,8 +76,7 @@ def _text(model: Any, card: TextCard, tokens: int) -> str | list[str]:
 
     Raises BadArchive if a SentencePiece model makes more or fewer tokens of it.
     """
-    prompt = card.task.prompts.get(card.task.default_prompt or "", "")
-    room = tokens - 2 - len(model.tokenizer.tokenize([prompt]).flat_values)  # beside [CLS] and [SEP]
+    room = tokens - 2 - len(model.tokenizer.tokenize([card.task.prompt]).flat_values)  # beside [CLS] and [SEP]
     text: str | list[str] = _WORD * room
     if TASKS[card.task.name].takes == "pairs":
         text = [_WORD * _FIRST, _WORD * (room - 1 - _FIRST)]  # and another [SEP]

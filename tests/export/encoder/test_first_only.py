@@ -52,7 +52,7 @@ def values(encoder: Encoder, first_only: bool) -> list[np.ndarray]:
     return [each.numpy() for each in step()]
 
 
-@pytest.mark.parametrize("model_type", ["bert", "nezha"])
+@pytest.mark.parametrize("model_type", ["bert", pytest.param("nezha", marks=pytest.mark.slow)])
 def test_values_and_gradients_are_those_of_the_whole_layer(model_type: str) -> None:
     whole = encoder_of(model_type)
     expected = values(whole, first_only=False)
