@@ -22,8 +22,8 @@ from zoo.basics.files import move_into_place
 MODELS = ("albert_tiny", "bert")
 MANY = 1000
 TEXT = "今天天气怎么样？我想去公园。"
-# What is measured -> the name of the call, of the call that it is compared with, and the goal for each model's ratio.
 FIRST = "TextEncoder(archive), pooling first"  # whose last layer computes first tokens alone
+# What is measured -> the name of the call, of the call that it is compared with, and the goal for each model's ratio.
 RATIOS = {
     "one text to its vector": ("archive", "encoder alone, its tokens given", {"albert_tiny": 1.5, "bert": 1.15}),
     f"{MANY:,} texts": ("TextEncoder(archive)", "TextEncoder(encoder, tokenizer)", {"albert_tiny": 1.05}),

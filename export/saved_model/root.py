@@ -34,7 +34,7 @@ _INTEGERS = (tf.int64, tf.int32)  # in the order of the forms: see _input_forms
 
 @dataclass(frozen=True)
 class _Graphs:
-    """The graphs that every form calls. Not in this class they would be saved as attributes of the root."""
+    """The graphs that every form calls. As a dict of the root itself they would be saved as its attributes."""
 
     of: Mapping[tuple[bool, bool], Callable[..., Encoded]]  # by `training` and `first_only`
 
@@ -65,7 +65,7 @@ class EncoderRoot(tf.train.Checkpoint):
             self._separator = vocabulary.entries[vocabulary.special_tokens[SEP]]
         self._takes_strings = vocabulary is not None
         self._type_vocab_size = encoder.config.type_vocab_size
-        # One graph per value of `training`; every input form below is a thin trace over it.
+        # One graph for each, traced when it is first called; every input form below is a thin trace over one.
         both = {False: encoder, True: replace(encoder, forms=Training(recompute))}
         self._graphs = _Graphs({(key, only): _traced(both[key], only) for key in both for only in (False, True)})
         self.__call__ = tf.function(self._call, autograph=False)
