@@ -148,8 +148,13 @@ REFUSED: dict[str, Callable[[Layers], Any]] = {
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_layers_that_no_archive_has(words: str, layers: Layers) -> None:
+    try:
+        model = REFUSED[words](layers)
+    except ValueError as error:
+        assert "further inputs" in words and "connected" in str(error)
+        pytest.skip(f"Keras {keras.__version__} itself refuses an input that nothing reads")
     with pytest.raises(Unsupported, match=words):
-        read_model(REFUSED[words](layers))
+        read_model(model)
 
 
 def test_what_is_no_model_of_keras_3(layers: Layers) -> None:
