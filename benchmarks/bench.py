@@ -42,7 +42,8 @@ class Bench:
     # -- peers --------------------------------------------------------------------------------------------------------
 
     def peers(self, table: Sequence[Peer]) -> list[Peer]:
-        return [peer for peer in table if not self.only or peer.name in self.only]
+        """Return the peers of a table that were asked for."""
+        return [peer for peer in table if (peer.name in self.only if self.only else not peer.by_name)]
 
     def interpreter(self, venv: str) -> Path:
         """Return the interpreter of an environment. Raises NotInstalled; a failed installation is not tried again."""

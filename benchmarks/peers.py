@@ -18,6 +18,7 @@ OWN = ""  # the environment of this process
 _TF2 = {"TF_USE_LEGACY_KERAS": "1", "USE_TORCH": "0"}
 _KERAS3 = {"KERAS_BACKEND": "tensorflow"}
 _TORCH = {"USE_TF": "0"}
+_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 _BFLOAT16 = {"export": ["--dtype", "bfloat16"]}
 _INT8 = {"convert": ["--quantize", "int8"]}
 _RECOMPUTE = {"export": ["--recompute"]}
@@ -38,6 +39,7 @@ class Peer:
     environment: Mapping[str, str] = field(default_factory=dict)
     prepared: str = ""  # the peer whose prepared directory it reads; itself if empty
     tolerance: float = 2e-4  # of outputs whose values are around 1
+    by_name: bool = False  # it runs only if `--peers` names it
 
     @property
     def directory(self) -> str:
@@ -54,6 +56,8 @@ class Peer:
 
 ENCODERS = (
     Peer("ours", "ours", "ours"),
+    # On CPUs without AVX512-VNNI, where TensorFlow does not turn oneDNN on itself.
+    Peer("ours_onednn", "ours, oneDNN on", "ours", environment=_ONEDNN, prepared="ours", by_name=True),
     Peer("ours_bfloat16", "ours, bfloat16", "ours", options=_BFLOAT16, tolerance=0.2),
     Peer("zoo_onnx", "ours, ONNX", "zoo_onnx"),
     Peer("zoo_onnx_int8", "ours, ONNX int8", "zoo_onnx", options=_INT8, tolerance=_ROUGH),

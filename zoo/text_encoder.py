@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.basics.processor import has_onednn_for_avx512
 from zoo.basics.side_by_side import MOST, cores
 from zoo.contract import ROOT, prompt_of, reads_first_only
 from zoo.errors import BadArgument
@@ -51,8 +52,8 @@ class TextEncoder(VectorEncoder):
     text, or before the first of a pair.
 
     With `batch_invariant` the vector of a text has the same bits whatever the other texts of a call are, and however
-    many: only texts with the same number of tokens go through the model together. docs/embed.md says what that costs
-    and where it ends.
+    many: only texts with the same number of tokens go through the model together, or, on a CPU without AVX512-VNNI,
+    each alone. docs/embed.md says what that costs and where it ends.
 
     A setting that is None is taken from the model's card (`encode.card.sentence`), where the exporter writes what the
     files of sentence-transformers beside the checkpoint say. If the card states nothing: "mean", not normalised, 128
@@ -192,14 +193,22 @@ class TextEncoder(VectorEncoder):
     ) -> NDArray[np.float32]:
         batch_size = checked_batch_size(batch_size)
         inputs = {key: np.asarray(tensor) for key, tensor in inputs.items()}
-        lengths = self._steps.tokens(inputs, how) if self.batch_invariant else self._steps.lengths(inputs)
-        of_texts = reads_first_only(how.pooling)
-        batches = [*batches_of_a_length(lengths, batch_size, self.batch_invariant, of_texts)]
+        batches = self._batches(inputs, how, batch_size)
 
         def compute(chosen: Array) -> Vectors:
             return self._steps.vectors(self._steps.batch(inputs, chosen), how)
 
-        return self._computed(len(lengths), batches, compute, _at_a_time(len(batches)), advance)
+        count = len(next(iter(inputs.values())))
+        return self._computed(count, batches, compute, _at_a_time(len(batches)), advance)
+
+    def _batches(self, inputs: _Inputs, how: TextVectors, batch_size: int) -> list[Array]:
+        """Return the places of the texts that go through the model together."""
+        if not self.batch_invariant:
+            return [*batches_of_a_length(self._steps.lengths(inputs), batch_size)]
+        if not has_onednn_for_avx512():  # nothing else is known to give a text the same bits in another batch
+            return [*batches_of_a_length(self._steps.lengths(inputs), 1)]
+        lengths = self._steps.tokens(inputs, how)
+        return [*batches_of_a_length(lengths, batch_size, equal=True, of_texts=reads_first_only(how.pooling))]
 
 
 def _at_a_time(batches: int) -> int:

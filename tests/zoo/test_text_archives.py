@@ -76,13 +76,19 @@ def test_first_tokens_fill_a_tensor_of_their_own(
 ) -> None:
     seen: set[int] = set()
     vectors = encode._steps.vectors
+    monkeypatch.setattr("zoo.text_encoder.has_onednn_for_avx512", lambda: True)
     monkeypatch.setattr(encode, "batch_invariant", True)
     monkeypatch.setattr(encode, "how", replace(encode.how, pooling=pooling))
     monkeypatch.setattr(
         encode._steps, "vectors", lambda batch, how: (seen.add(len(batch["text"])), vectors(batch, how))[1]
     )
-    encode(["1 " * count for count in range(1, 12)])  # 3 to 13 tokens
+    texts = ["1 " * count for count in range(1, 12)]  # 3 to 13 tokens
+    encode(texts)
     assert seen == sizes
+    seen.clear()
+    monkeypatch.setattr("zoo.text_encoder.has_onednn_for_avx512", lambda: False)
+    encode(texts)
+    assert seen == {1}
 
 
 def test_texts_of_a_length_go_through_it_together(encode: zoo.TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,37 @@
+"""What is known of TensorFlow's functions on a processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo.basics import processor
+
+XEON = "processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n"
+EPYC = "processor : 0\nflags\t\t: fpu avx2 vaes\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "setting", "known"),
+    [
+        (XEON, "", True),
+        (EPYC, "", False),
+        (XEON, "TF_ENABLE_ONEDNN_OPTS=1", True),
+        (XEON, "TF_ENABLE_ONEDNN_OPTS=0", False),
+        (XEON, "ONEDNN_MAX_CPU_ISA=AVX2", False),
+        (EPYC, "TF_ENABLE_ONEDNN_OPTS=1", False),
+        (None, "", False),
+    ],
+)
+def test_functions_for_avx512(
+    cpuinfo: str | None, setting: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    for name in (processor.ONEDNN, *processor._OTHER_FUNCTIONS):
+        monkeypatch.delenv(name, raising=False)
+    if setting:
+        monkeypatch.setenv(*setting.split("="))
+    assert processor.has_onednn_for_avx512() == known
