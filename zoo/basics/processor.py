@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# "1" lets TensorFlow compute with oneDNN on CPUs without AVX512-VNNI too, where it does not by default, and batches take
-# less time: docs/use.md. TensorFlow reads it when it is imported.
+# "1" lets TensorFlow compute with oneDNN on CPUs without AVX512-VNNI too, where it does not by default: batches take
+# less time (docs/use.md). TensorFlow reads it when it is imported.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _CPUINFO = Path("/proc/cpuinfo")
 _OTHER_FUNCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
