@@ -44,6 +44,7 @@ def test_a_page_is_printed_and_written(
         "exactness",
         "exports",
         "runtime-numbers",
+        "runtime-numbers-avx2",
         "one-text-numbers",
         "text-numbers",
         "tokenizer-numbers",
