@@ -472,7 +472,7 @@ def test_adding_a_cut_model_names_the_tokenizer_that_is_there_and_the_activation
         "export.readers.unpack_checkpoint", lambda *of: unpacked.append(unpack_checkpoint(*of)) or unpacked[-1]
     )
     url = environment[0].serve("/tiny.zip", zipped(built.upstream.sources / "tiny"))
-    options = ["--layers", "1", "--activation", "relu", "--dtype", "bfloat16"]
+    options = ["--layers", "1", "--activation", "relu", "--dtype", "float16"]
     assert main(["add", url, "--name", "mine", "--out", str(out), *options, "--heads", "none"]) == 0
     made = read_registry(out / "registry.json")
     assert made.names() == sorted([*ALL, "mine"]) and made.entry("mine").tokenizer == "words"
