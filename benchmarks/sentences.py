@@ -1,7 +1,11 @@
-"""Real sentences of what is installed: nothing is downloaded, and no text lies in this repository."""
+"""Real sentences of what is installed: nothing is downloaded, and no text lies in this repository.
+
+python -m benchmarks.sentences english 2000 > texts.txt     # one a line, as `zoo convert --calibrate` reads them
+"""
 
 from __future__ import annotations
 
+import argparse
 import ast
 import gettext
 import pydoc_data.topics
@@ -68,3 +72,16 @@ def _shuffled(sentences: Iterator[str]) -> list[str]:
     unique = sorted(set(sentences))
     random.Random(7).shuffle(unique)
     return unique
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("language", choices=("english", "chinese"))
+    parser.add_argument("count", type=int)
+    options = parser.parse_args()
+    sentences = english() if options.language == "english" else chinese()
+    print(*sentences[: options.count], sep="\n")
+
+
+if __name__ == "__main__":
+    main()
