@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from zoo.basics.processor import cpu_info
 from zoo.basics.side_by_side import cores
 
 # The flags of a processor that decide which kernels run.
@@ -19,7 +20,7 @@ BUSY = 0.5  # load average above which the report says that other programs were 
 
 def facts() -> dict[str, Any]:
     """Return cores, processor, flags, memory, system, commit and the load average of this moment."""
-    processor = _cpu_info()
+    processor = cpu_info()
     flags = processor.get("flags", processor.get("Features", "")).split()
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -40,16 +41,6 @@ def available_gib() -> float:
     lines = Path("/proc/meminfo").read_text().splitlines()
     (kib,) = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     return kib / 2**20
-
-
-def _cpu_info() -> dict[str, str]:
-    """Return what /proc/cpuinfo says of the first processor."""
-    try:
-        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _commit() -> str:

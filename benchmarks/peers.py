@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.basics.processor import ONEDNN
+
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements"
 OWN = ""  # the environment of this process
@@ -18,7 +20,7 @@ OWN = ""  # the environment of this process
 _TF2 = {"TF_USE_LEGACY_KERAS": "1", "USE_TORCH": "0"}
 _KERAS3 = {"KERAS_BACKEND": "tensorflow"}
 _TORCH = {"USE_TF": "0"}
-_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+_ONEDNN = {ONEDNN: "1"}
 _BFLOAT16 = {"export": ["--dtype", "bfloat16"]}
 _INT8 = {"convert": ["--quantize", "int8"]}
 _RECOMPUTE = {"export": ["--recompute"]}

@@ -123,16 +123,14 @@ def _int8(matrix: Array) -> tuple[Array, Array]:
     """
     pairs = np.pad(matrix, ((0, len(matrix) % 2), (0, 0))).reshape(-1, 2, matrix.shape[1])
     largest = np.maximum(np.maximum(pairs, 0).sum(1), np.maximum(-pairs, 0).sum(1)).max(0, initial=0.0)
-    scale = (largest / 127).astype(np.float32)  # rounding adds a half to each number of a pair
-    scale = np.where(scale == 0, np.float32(1), scale)
-    return np.round(matrix / scale).astype(np.int8), scale
+    return _steps(matrix, largest)  # rounding adds a half to each number of a pair
 
 
-def _int8_rows(table: Array) -> tuple[Array, Array]:
-    """Return int8 [V, H] and the scale of each row, float32 [V, 1]."""
-    scale = (np.abs(table).max(1, keepdims=True) / 127).astype(np.float32)
+def _steps(numbers: Array, largest: Array) -> tuple[Array, Array]:
+    """Return int8, and the scale, float32, by which the largest numbers are 127 steps."""
+    scale = (largest / 127).astype(np.float32)
     scale = np.where(scale == 0, np.float32(1), scale)
-    return np.round(table / scale).astype(np.int8), scale
+    return np.round(numbers / scale).astype(np.int8), scale
 
 
 # -- the graph --------------------------------------------------------------------------------------------------------
@@ -164,7 +162,8 @@ def in_int8(model: Any, products: Mapping[str, Product], by_row: Collection[str]
             nodes += (_product_by_row if name in by_row else _product_at_once)(x, name, out)
         elif node.op_type == "Gather" and node.input[0] in tables:
             name, ids = node.input
-            added[f"{name}_int8"], added[f"{name}_scale"] = _int8_rows(tables[name])
+            largest = np.abs(tables[name]).max(1, keepdims=True)  # a scale for each row
+            added[f"{name}_int8"], added[f"{name}_scale"] = _steps(tables[name], largest)
             nodes += [
                 helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_steps"]),
                 helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),

@@ -1,8 +1,10 @@
-"""Which functions TensorFlow computes with on this machine."""
+"""What this machine's processor is, and with which functions TensorFlow computes on it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 # "1" lets TensorFlow compute with oneDNN on CPUs without AVX512-VNNI too, where it does not by default: batches take
@@ -12,15 +14,25 @@ _CPUINFO = Path("/proc/cpuinfo")
 _OTHER_FUNCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
+def cpu_info() -> Mapping[str, str]:
+    """Return what /proc/cpuinfo says of the first processor, {} where there is no such file (others than Linux).
+
+    cpu_info()["model name"]  # "AMD EPYC 7B13"
+    """
+    try:
+        first = _CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@cache
 def has_onednn_for_avx512() -> bool:
     """Return whether TensorFlow is known to compute with oneDNN's functions for AVX-512.
 
     It does so by default on CPUs with AVX512-VNNI. False where the system does not say what the CPU has (others than
     Linux), and where the environment chooses other functions.
     """
-    try:
-        features = _CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
     by_default = os.environ.get(ONEDNN, "1") == "1" and not any(name in os.environ for name in _OTHER_FUNCTIONS)
-    return by_default and "avx512_vnni" in features.split()
+    return by_default and "avx512_vnni" in cpu_info().get("flags", "").split()

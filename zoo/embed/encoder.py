@@ -99,7 +99,6 @@ def _loaded(spec: EncoderSpec, threads: int | None) -> VectorEncoder:
     from zoo.basics.quiet import import_tensorflow_quietly
     from zoo.text_encoder import INTEROP, INTRAOP, TextEncoder
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 would print an error where there is no GPU
     os.environ.setdefault(ONEDNN, "1")
     if threads is not None:
         for name in (INTRAOP, INTEROP):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zoo.archive.card import ModelCard, TextCard, to_json
 from zoo.archive.unpack import unpack
 from zoo.basics.files import written_file
+from zoo.basics.processor import cpu_info
 from zoo.basics.side_by_side import cores
 from zoo.errors import BadArchive
 from zoo.registry.entry import ArchiveRecord
@@ -150,9 +151,4 @@ def _timed(dist: Path, built: CheckedArchive, tokens: int, batches: Sequence[int
 
 def _processor() -> str:
     """Return the model name of the processor, 'AMD EPYC 7B13', but nothing that identifies this machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or platform.machine()
+    return cpu_info().get("model name", "") or platform.processor() or platform.machine()

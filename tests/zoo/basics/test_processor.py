@@ -1,4 +1,4 @@
-"""What is known of TensorFlow's functions on a processor."""
+"""What is known of a processor, and of TensorFlow's functions on it."""
 
 from __future__ import annotations
 
@@ -34,4 +34,12 @@ def test_functions_for_avx512(
         monkeypatch.delenv(name, raising=False)
     if setting:
         monkeypatch.setenv(*setting.split("="))
-    assert processor.has_onednn_for_avx512() == known
+    assert processor.has_onednn_for_avx512.__wrapped__() == known
+
+
+def test_the_first_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    assert processor.cpu_info() == {}
+    two = b"processor\t: 0\nmodel name\t: A \xff\nflags\t\t: a b\n\nprocessor\t: 1\nflags\t: c\n"
+    (tmp_path / "cpuinfo").write_bytes(two)
+    assert processor.cpu_info() == {"processor": "0", "model name": "A \ufffd", "flags": "a b"}

@@ -18,9 +18,11 @@ import zoo
 from tests.conftest import ROOT
 from tests.zoo.embed.toycorpus import SETTINGS, TEXTS
 from tests.zoo.toyzoo import ToyZoo
+from zoo.basics.processor import ONEDNN
 from zoo.command import main
 from zoo.commands.embed import _a_batch_in_each_core
 from zoo.embed import Corpus, EncoderSpec, Settings, embed_corpus, plan_corpus
+from zoo.embed.encoder import _loaded
 from zoo.embed.run import run_plan
 from zoo.errors import BadArgument, CannotWrite, DigestMismatch, ZooError
 
@@ -88,6 +90,17 @@ def test_a_batch_in_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {*names} & os.environ.keys()
     monkeypatch.setenv(names[1], "3")
     assert told(4) == [None, "3"]
+
+
+@pytest.mark.parametrize("said", ["", "0"])
+def test_onednn_is_on_unless_the_environment_says_otherwise(
+    said: str, spec: EncoderSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ONEDNN, said)
+    if not said:
+        monkeypatch.delenv(ONEDNN)
+    _loaded.__wrapped__(spec, None)
+    assert os.environ[ONEDNN] == (said or "1")
 
 
 def parts(count: int) -> list[str]:
