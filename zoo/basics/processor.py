@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pathlib import Path
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _CPUINFO = Path("/proc/cpuinfo")
 _OTHER_FUNCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # the last one is of ARM
 
 
 def cpu_info() -> Mapping[str, str]:
@@ -35,4 +36,18 @@ def has_onednn_for_avx512() -> bool:
     Linux), and where the environment chooses other functions.
     """
     by_default = os.environ.get(ONEDNN, "1") == "1" and not any(name in os.environ for name in _OTHER_FUNCTIONS)
-    return by_default and "avx512_vnni" in cpu_info().get("flags", "").split()
+    return by_default and "avx512_vnni" in _features()
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether this CPU is known to have instructions that multiply bfloat16.
+
+    Without them TensorFlow gives other numbers, since it rounds more of what lies between.
+    """
+    return not _BFLOAT16.isdisjoint(_features())
+
+
+def _features() -> Collection[str]:
+    """Return the names of what the processor has: `flags` on x86, `Features` on ARM."""
+    found = cpu_info()
+    return found.get("flags", found.get("Features", "")).split()

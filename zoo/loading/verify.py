@@ -34,7 +34,7 @@ from zoo.errors import BadArchive, VerificationFailed, first_line
 from zoo.lite import PACKAGES as LITE_PACKAGES
 from zoo.loading.checking import checking
 from zoo.loading.load import load_directory, prepare
-from zoo.loading.verify_text import Golden as Answers, check_labels, checked_golden, differences
+from zoo.loading.verify_text import Golden as Answers, check_labels, checked_golden, differences, reason_of_the_cpu
 
 FIRST_TOKEN_OUTPUTS = "first_token_outputs"
 _MOST_GOLDEN = 256 << 20  # bytes of all arrays together; a BERT of 24 layers has some 10 MB
@@ -155,6 +155,7 @@ def _compare_encoder(encoder: Any, golden: Mapping[str, Array], tolerance: float
         amounts = ", ".join(f"{output} by {value:.3g}" for output, value in wrong.items())
         raise VerificationFailed(
             f"{name} differs from its golden outputs by more than {tolerance:g}; {first}. Different: {amounts}."
+            + reason_of_the_cpu(encoder)
         )
     return differences
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.archive.card import OnnxCard, TextCard
+from zoo.basics.processor import multiplies_bfloat16
 from zoo.contract import GOLDEN_FILE, TASKS, VECTOR
 from zoo.errors import BadArchive, VerificationFailed, first_line
 
@@ -55,8 +56,20 @@ def differences(
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise VerificationFailed(
             f"{name} differs from its golden answers by more than {tolerance:g}: {', '.join(wrong[:_SHOWN])}{more}."
+            + reason_of_the_cpu(model)
         )
     return found
+
+
+def reason_of_the_cpu(model: Any) -> str:
+    """Return a sentence about a loaded model with bfloat16 on a CPU that does not multiply in it, else ''."""
+    of_bfloat16 = any(variable.dtype.name == "bfloat16" for variable in getattr(model, "variables", ()))
+    if not of_bfloat16 or multiplies_bfloat16():
+        return ""
+    return (
+        " Its bfloat16 may be the reason: this CPU is not known to multiply in it, and TensorFlow rounds more often "
+        "then. Try a CPU with AVX512_BF16 or AMX, or an archive in float32 or float16."
+    )
 
 
 def check_labels(model: Any, card: TextCard) -> None:

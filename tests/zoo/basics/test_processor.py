@@ -37,6 +37,23 @@ def test_functions_for_avx512(
     assert processor.has_onednn_for_avx512.__wrapped__() == known
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "multiplies"),
+    [
+        (EPYC, False),
+        (XEON, False),
+        ("flags : fpu avx512f avx512_bf16\n", True),
+        ("flags : fpu amx_tile amx_bf16\n", True),
+        ("processor : 0\nFeatures\t: fp asimd bf16\n", True),
+        ("processor : 0\nFeatures\t: fp asimd\n", False),
+    ],
+)
+def test_products_of_bfloat16(cpuinfo: str, multiplies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert processor.multiplies_bfloat16() == multiplies
+
+
 def test_the_first_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
     assert processor.cpu_info() == {}

@@ -160,6 +160,20 @@ def test_a_wrong_output_is_named_with_its_amount(
         verify(encoder)
 
 
+@pytest.mark.parametrize(("stored", "multiplies"), [("bfloat16", False), ("bfloat16", True), ("float16", False)])
+def test_bfloat16_on_a_cpu_without_it_is_named(
+    stored: str, multiplies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.loading.verify_text.multiplies_bfloat16", lambda: multiplies)
+    root, encoder = tf.__internal__.tracking.AutoTrackable(), TinyEncoder()
+    root.__call__, root.variables = encoder.__call__, [*encoder.kernels, tf.Variable(0, dtype=stored)]
+    tf.saved_model.save(root, str(tmp_path))
+    case = golden(2, 7)
+    with pytest.raises(VerificationFailed) as raised:
+        compare_encoder(tmp_path, case | {"pooled_output": case["pooled_output"] + 0.01}, 2e-5, "half")
+    assert ("Its bfloat16 may be the reason" in str(raised.value)) == (stored == "bfloat16" and not multiplies)
+
+
 def test_other_shapes_layers_and_inputs_are_told(encoder: Path) -> None:
     case = golden(2, 7)
     with pytest.raises(VerificationFailed, match="sequence_output by inf"):
