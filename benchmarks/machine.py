@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from zoo.basics.processor import cpu_info
+from zoo.basics.processor import cpu_features, cpu_info
 from zoo.basics.side_by_side import cores
 
 # The flags of a processor that decide which kernels run.
@@ -20,13 +20,12 @@ BUSY = 0.5  # load average above which the report says that other programs were 
 
 def facts() -> dict[str, Any]:
     """Return cores, processor, flags, memory, system, commit and the load average of this moment."""
-    processor = cpu_info()
-    flags = processor.get("flags", processor.get("Features", "")).split()
+    flags = cpu_features()
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "load_average": round(os.getloadavg()[0], 2),
         "cores": cores(),
-        "processor": processor.get("model name", platform.processor() or platform.machine()),
+        "processor": cpu_info().get("model name", platform.processor() or platform.machine()),
         "flags": [flag for flag in _TELLING if flag in flags],
         "all_flags": " ".join(flags),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),

@@ -28,6 +28,12 @@ def cpu_info() -> Mapping[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def cpu_features() -> Collection[str]:
+    """Return the names of what the first processor has, such as "avx2": `flags` on x86, `Features` on ARM."""
+    found = cpu_info()
+    return found.get("flags", found.get("Features", "")).split()
+
+
 @cache
 def has_onednn_for_avx512() -> bool:
     """Return whether TensorFlow is known to compute with oneDNN's functions for AVX-512.
@@ -36,18 +42,12 @@ def has_onednn_for_avx512() -> bool:
     Linux), and where the environment chooses other functions.
     """
     by_default = os.environ.get(ONEDNN, "1") == "1" and not any(name in os.environ for name in _OTHER_FUNCTIONS)
-    return by_default and "avx512_vnni" in _features()
+    return by_default and "avx512_vnni" in cpu_features()
 
 
 def multiplies_bfloat16() -> bool:
     """Return whether this CPU is known to have instructions that multiply bfloat16.
 
-    Without them TensorFlow gives other numbers, since it rounds more of what lies between.
+    Without them TensorFlow rounds more often in a product, and gives other numbers.
     """
-    return not _BFLOAT16.isdisjoint(_features())
-
-
-def _features() -> Collection[str]:
-    """Return the names of what the processor has: `flags` on x86, `Features` on ARM."""
-    found = cpu_info()
-    return found.get("flags", found.get("Features", "")).split()
+    return not _BFLOAT16.isdisjoint(cpu_features())

@@ -62,13 +62,13 @@ def differences(
 
 
 def reason_of_the_cpu(model: Any) -> str:
-    """Return a sentence about a loaded model with bfloat16 on a CPU that does not multiply in it, else ''."""
+    """Return a sentence about a loaded model with bfloat16 on a CPU without instructions for it, else ''."""
     of_bfloat16 = any(variable.dtype.name == "bfloat16" for variable in getattr(model, "variables", ()))
     if not of_bfloat16 or multiplies_bfloat16():
         return ""
     return (
-        " Its bfloat16 may be the reason: this CPU is not known to multiply in it, and TensorFlow rounds more often "
-        "then. Try a CPU with AVX512_BF16 or AMX, or an archive in float32 or float16."
+        " Its bfloat16 may be the reason: this CPU is not known to have instructions for it, and without them "
+        "TensorFlow rounds more often. Try a CPU with AVX512_BF16 or AMX, or an archive in float32 or float16."
     )
 
 

@@ -72,7 +72,7 @@ def test_odd_pairs(tmp_path: Path) -> None:
     )
     for empty in (nothing, no_room):  # no token of a context is left
         assert (empty["answer"].item(), empty["start"], empty["limit"], empty["score"]) == (b"", 0, 0, 0.0)
-        np.testing.assert_allclose(empty["null_score"], 1.0, atol=1e-6)
+        np.testing.assert_allclose(empty["null_score"], 1.0, rtol=2e-7)  # two steps of float32
     assert no_question["answer"].item().decode() in "北京" and no_question["score"] > 0
     assert len(cut["logits"]) == len(no_room["logits"]) == planned.task.max_length
     assert cut["limit"] <= len(" ".join(long.replace(".", " .").split()[: room - 2]))

@@ -12,6 +12,13 @@ XEON = "processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n"
 EPYC = "processor : 0\nflags\t\t: fpu avx2 vaes\n"
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where /proc/cpuinfo is looked for; nothing is there yet."""
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    return tmp_path / "cpuinfo"
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "setting", "known"),
     [
@@ -25,11 +32,10 @@ EPYC = "processor : 0\nflags\t\t: fpu avx2 vaes\n"
     ],
 )
 def test_functions_for_avx512(
-    cpuinfo: str | None, setting: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cpuinfo: str | None, setting: str, known: bool, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
     if cpuinfo:
-        (tmp_path / "cpuinfo").write_text(cpuinfo)
+        place.write_text(cpuinfo)
     for name in (processor.ONEDNN, *processor._OTHER_FUNCTIONS):
         monkeypatch.delenv(name, raising=False)
     if setting:
@@ -48,15 +54,13 @@ def test_functions_for_avx512(
         ("processor : 0\nFeatures\t: fp asimd\n", False),
     ],
 )
-def test_products_of_bfloat16(cpuinfo: str, multiplies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
-    (tmp_path / "cpuinfo").write_text(cpuinfo)
+def test_products_of_bfloat16(cpuinfo: str, multiplies: bool, place: Path) -> None:
+    place.write_text(cpuinfo)
     assert processor.multiplies_bfloat16() == multiplies
 
 
-def test_the_first_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+def test_the_first_processor(place: Path) -> None:
     assert processor.cpu_info() == {}
     two = b"processor\t: 0\nmodel name\t: A \xff\nflags\t\t: a b\n\nprocessor\t: 1\nflags\t: c\n"
-    (tmp_path / "cpuinfo").write_bytes(two)
+    place.write_bytes(two)
     assert processor.cpu_info() == {"processor": "0", "model name": "A \ufffd", "flags": "a b"}

@@ -23,6 +23,7 @@ from zoo.command import main
 from zoo.contract import INPUT_KEYS
 from zoo.errors import BadArchive, VerificationFailed
 from zoo.loading.verify import compare_encoder, verify
+from zoo.loading.verify_text import differences
 from zoo.registry.entry import ArchiveRecord, Entry
 from zoo.registry.writing import update_registry
 from zoo.safety import used_ops
@@ -160,6 +161,17 @@ def test_a_wrong_output_is_named_with_its_amount(
         verify(encoder)
 
 
+class Vectors(tf.Module):
+    """Gives zeros for every text."""
+
+    def __init__(self, variable: tf.Variable) -> None:
+        super().__init__()
+        self.variable = variable
+
+    def __call__(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"vector": tf.zeros([len(texts), 2])}
+
+
 @pytest.mark.parametrize(("stored", "multiplies"), [("bfloat16", False), ("bfloat16", True), ("float16", False)])
 def test_bfloat16_on_a_cpu_without_it_is_named(
     stored: str, multiplies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +183,11 @@ def test_bfloat16_on_a_cpu_without_it_is_named(
     case = golden(2, 7)
     with pytest.raises(VerificationFailed) as raised:
         compare_encoder(tmp_path, case | {"pooled_output": case["pooled_output"] + 0.01}, 2e-5, "half")
-    assert ("Its bfloat16 may be the reason" in str(raised.value)) == (stored == "bfloat16" and not multiplies)
+    of_texts = Vectors(tf.Variable(0, dtype=stored))
+    with pytest.raises(VerificationFailed) as raised_too:
+        differences(of_texts, [("a",)], {"0/vector": np.ones(2, np.float32)}, 2e-5, "half")
+    for error in (raised.value, raised_too.value):
+        assert ("Its bfloat16 may be the reason" in str(error)) == (stored == "bfloat16" and not multiplies)
 
 
 def test_other_shapes_layers_and_inputs_are_told(encoder: Path) -> None:
